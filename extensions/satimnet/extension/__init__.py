@@ -1,0 +1,29 @@
+"""The STAC extension ``satimnet``: attributes of training sets and of their samples.
+
+The text of the specification is ``extensions/README.md`` of the repository, its JSON Schema is
+:func:`schema`, and :class:`SatimnetExtension` gives the fields on pystac objects.
+"""
+
+from __future__ import annotations
+
+from satimnet.extension._extension import (
+    HOOKS,
+    AssetSatimnetExtension,
+    CollectionSatimnetExtension,
+    ItemSatimnetExtension,
+    SatimnetExtension,
+    SummariesSatimnetExtension,
+)
+from satimnet.extension._schema import PREFIX, SCHEMA_URI, schema
+
+__all__ = [
+    "HOOKS",
+    "PREFIX",
+    "SCHEMA_URI",
+    "AssetSatimnetExtension",
+    "CollectionSatimnetExtension",
+    "ItemSatimnetExtension",
+    "SatimnetExtension",
+    "SummariesSatimnetExtension",
+    "schema",
+]

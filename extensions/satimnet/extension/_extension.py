@@ -1,0 +1,232 @@
+"""The fields on pystac objects, and the hooks by which pystac knows the extension."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar, cast, overload
+
+from pystac import Asset, Collection, ExtensionTypeError, Item, RangeSummary, STACObjectType
+from pystac.extensions.base import (
+    ExtensionManagementMixin,
+    PropertiesExtension,
+    SummariesExtension,
+)
+from pystac.extensions.hooks import ExtensionHooks
+from satimnet.extension._schema import PREFIX, SCHEMA_URI
+from satimnet.extension._types import (
+    AnnotationMethod,
+    CitationCount,
+    ClassConversion,
+    ClassificationProblem,
+    DocumentationQuality,
+    NamingConvention,
+    Pixels,
+    ResearchUse,
+    Split,
+    VerificationMethod,
+)
+
+V = TypeVar("V")
+
+
+class _Field(Generic[V]):
+    """The field ``satimnet:<attribute name>``: None where it is absent, setting None removes it."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._key = PREFIX + name
+
+    @overload
+    def __get__(self, obj: None, owner: type) -> _Field[V]: ...
+    @overload
+    def __get__(self, obj: PropertiesExtension, owner: type) -> V | None: ...
+    def __get__(self, obj: PropertiesExtension | None, owner: type) -> _Field[V] | V | None:
+        return self if obj is None else cast("V | None", obj.properties.get(self._key))
+
+    def __set__(self, obj: PropertiesExtension, value: V | None) -> None:
+        obj._set_property(self._key, value)
+
+
+class _Summary(Generic[V]):
+    """The summary of ``satimnet:<attribute name>``: None as in :class:`_Field`."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._key = PREFIX + name
+
+    @overload
+    def __get__(self, obj: None, owner: type) -> _Summary[V]: ...
+    @overload
+    def __get__(self, obj: SummariesExtension, owner: type) -> V | None: ...
+    def __get__(self, obj: SummariesExtension | None, owner: type) -> _Summary[V] | V | None:
+        if obj is None:
+            return self
+        summaries = obj.summaries
+        return cast("V | None", summaries.get_list(self._key) or summaries.get_range(self._key))
+
+    def __set__(self, obj: SummariesExtension, value: V | None) -> None:
+        summaries = obj.summaries
+        summaries.remove(self._key)  # a range would else outlive the list that replaces it
+        if isinstance(value, list):
+            # pystac silently leaves out lists of maxcount and more when it writes, and 25 classes
+            # are not many.
+            summaries.maxcount = max(summaries.maxcount, len(value) + 1)
+        obj._set_summary(self._key, cast("Any", value))
+
+
+class CollectionSatimnetExtension(PropertiesExtension):
+    """The fields of a dataset, at the top level of its Collection."""
+
+    classification_problem = _Field[list[ClassificationProblem]]()
+    """Families of supervised learning problems that the dataset serves."""
+    intended_application = _Field[str]()
+    """The primary purpose of the dataset according to its designers."""
+    class_definition = _Field[str]()
+    """How the class annotations are provided by the dataset designer."""
+    class_conversion = _Field[ClassConversion]()
+    """Whether, from what and to what the annotations were converted into label images."""
+    annotation_method = _Field[list[AnnotationMethod]]()
+    """How the labels came about."""
+    annotation_description = _Field[str]()
+    """How the labels came about, in words."""
+    verification_method = _Field[list[VerificationMethod]]()
+    """How the labels were checked."""
+    geographic_coverage = _Field[str]()
+    """The places that the dataset covers, in words."""
+    timestamp = _Field[str]()
+    """Sensing time as the publisher states it, in words."""
+    data_volume = _Field[int]()
+    """Size of the published dataset in bytes."""
+    naming_convention = _Field[NamingConvention]()
+    """Whether file names carry information, and how they are put together."""
+    documentation_quality = _Field[DocumentationQuality]()
+    """Whether there is enough explanatory material: a judgement."""
+    continuous_development = _Field[bool]()
+    """Whether the dataset is still corrected and improved."""
+    temporal_resolution = _Field[str]()
+    """Time between two images of the same place, as an ISO 8601 duration."""
+    original_imagery = _Field[str]()
+    """What the images were made from, in words."""
+    georeferenced = _Field[bool]()
+    """Whether the images, at least in one edition, say where they lie."""
+    orientation = _Field[str]()
+    """Rotation and rectification of images or targets."""
+    embedded_metadata = _Field[bool]()
+    """Whether the image files carry metadata such as place and time."""
+    research_usage = _Field[list[ResearchUse]]()
+    """Research that used the dataset, and what for."""
+    citation_count = _Field[CitationCount]()
+    """How often the dataset was cited, according to whom and when."""
+    impact = _Field[str]()
+    """What the dataset has brought about, in words."""
+    release_date = _Field[str]()
+    """The day the dataset was released (YYYY-MM-DD); not a sensing time."""
+    synthetic = _Field[bool]()
+    """True where the pixels are made up."""
+    attribute_sources = _Field[dict[str, str]]()
+    """By name of a field, where its value comes from."""
+
+    def __init__(self, collection: Collection) -> None:
+        self.properties = collection.extra_fields
+
+
+class ItemSatimnetExtension(PropertiesExtension):
+    """The fields of a sample, in the properties of its Item."""
+
+    classes = _Field[list[str]]()
+    """Names of the classes present; an empty list where annotators found none."""
+    concepts = _Field[list[str]]()
+    """Concepts of the semantic metalayer that these classes stand for."""
+    split = _Field[Split]()
+    """The part of the dataset the sample belongs to."""
+    fold = _Field[int]()
+    """The fold of a cross-validation the sample belongs to, from 0."""
+    synthetic = _Field[bool]()
+    """True where the pixels are made up."""
+
+    def __init__(self, item: Item) -> None:
+        self.properties = item.properties
+
+
+class AssetSatimnetExtension(PropertiesExtension):
+    """The fields of an image file, in its asset."""
+
+    pixels = _Field[Pixels]()
+    """Where the pixels lie, uncompressed and in one run, in the file that ``href`` names."""
+
+    def __init__(self, asset: Asset) -> None:
+        self.properties = asset.extra_fields
+
+
+class SummariesSatimnetExtension(SummariesExtension):
+    """What the fields of the Items hold, in the summaries of their Collection."""
+
+    classes = _Summary[list[str]]()
+    """All classes that occur."""
+    concepts = _Summary[list[str]]()
+    """All concepts that occur."""
+    split = _Summary[list[Split]]()
+    """All splits that occur."""
+    fold = _Summary[list[int] | RangeSummary[int]]()
+    """All folds that occur, or the first and the last."""
+    synthetic = _Summary[list[bool]]()
+    """Whether made-up samples, real ones or both occur."""
+
+
+class SatimnetExtension(ExtensionManagementMixin[Item | Collection]):
+    """Access to the ``satimnet:`` fields of pystac objects.
+
+    ``SatimnetExtension.ext(item).split`` reads a field, assignment writes it, None removes it.
+    Values are the JSON ones (strings, lists, dictionaries) and are not checked: the schema does
+    that when the object is validated.
+    """
+
+    @classmethod
+    def get_schema_uri(cls) -> str:
+        """Return the URI that objects with ``satimnet:`` fields declare."""
+        return SCHEMA_URI
+
+    @overload
+    @classmethod
+    def ext(cls, obj: Item, add_if_missing: bool = ...) -> ItemSatimnetExtension: ...
+    @overload
+    @classmethod
+    def ext(cls, obj: Collection, add_if_missing: bool = ...) -> CollectionSatimnetExtension: ...
+    @overload
+    @classmethod
+    def ext(cls, obj: Asset, add_if_missing: bool = ...) -> AssetSatimnetExtension: ...
+    @classmethod
+    def ext(
+        cls, obj: Item | Collection | Asset, add_if_missing: bool = False
+    ) -> ItemSatimnetExtension | CollectionSatimnetExtension | AssetSatimnetExtension:
+        """Return the fields of an Item, a Collection or an Asset.
+
+        With ``add_if_missing`` the object (of an Asset: its owner) declares the extension; else it
+        must do so already, or pystac raises ``ExtensionNotImplemented``. Any other kind of object
+        raises ``ExtensionTypeError``.
+        """
+        match obj:
+            case Item():
+                cls.ensure_has_extension(obj, add_if_missing)
+                return ItemSatimnetExtension(obj)
+            case Collection():
+                cls.ensure_has_extension(obj, add_if_missing)
+                return CollectionSatimnetExtension(obj)
+            case Asset():
+                cls.ensure_owner_has_extension(obj, add_if_missing)
+                return AssetSatimnetExtension(obj)
+            case _:
+                raise ExtensionTypeError(cls._ext_error_message(obj))
+
+    @classmethod
+    def summaries(cls, obj: Collection, add_if_missing: bool = False) -> SummariesSatimnetExtension:
+        """Return the summaries of a Collection; ``add_if_missing`` as in :meth:`ext`."""
+        cls.ensure_has_extension(obj, add_if_missing)
+        return SummariesSatimnetExtension(obj)
+
+
+class _Hooks(ExtensionHooks):
+    schema_uri = SCHEMA_URI
+    prev_extension_ids = set()  # noqa: RUF012 - pystac wants a plain class attribute here
+    stac_object_types = {STACObjectType.ITEM, STACObjectType.COLLECTION}  # noqa: RUF012 - as above
+
+
+HOOKS: ExtensionHooks = _Hooks()
+"""What pystac loads through the entry point group ``pystac.extensions``."""
