@@ -1,7 +1,20 @@
-"""The one error that users can cause."""
+"""The errors that users can cause and mend."""
 
 from __future__ import annotations
 
 
 class SatimnetError(Exception):
     """Something the user can mend; the message is one line that names the file and the remedy."""
+
+
+class BadFileError(SatimnetError):
+    """One file of a source is broken; a build may leave it out and go on."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[BadFileError], tuple[str, str]]:
+        # Exceptions travel between worker processes by their arguments.
+        return type(self), (self.path, self.reason)
