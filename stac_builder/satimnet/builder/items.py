@@ -1,0 +1,245 @@
+"""Items: packed samples described as STAC Items.
+
+Items are plain dicts here. Their hrefs and links are relative to the collection's folder, where
+``items.parquet`` lies; `write_items` fits them to the folder of each Item file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+from satimnet.builder.headers import Header
+from satimnet.builder.samples import Sample
+from satimnet.builder.shards import PackedMember, Shard
+from satimnet.extension import SCHEMA_URI
+
+if TYPE_CHECKING:
+    from pyproj import Transformer
+
+Item = dict[str, Any]
+
+STAC_VERSION = "1.1.0"
+ARCHIVE_URI = "https://stac-extensions.github.io/archive/v1.0.0/schema.json"
+FILE_URI = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
+PROCESSING_URI = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
+PROJECTION_URI = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
+
+ZIP_TYPE = "application/zip"
+_SHA256 = "1220"  # multihash prefix: the function sha2-256 and a digest of 0x20 bytes
+
+
+def describe(shard: Shard, record: Mapping[str, Any]) -> list[Item]:
+    """The Items of a shard's samples; ``record`` is the content of ``dataset.toml``."""
+    grids = [_grid(packed.members) for packed in shard.samples]
+    return [
+        _item(
+            packed.sample,
+            grid,
+            footprint,
+            {m.asset: _packed_asset(m, grid, shard, record) for m in packed.members},
+            record,
+        )
+        for packed, grid, footprint in zip(shard.samples, grids, _footprints(grids), strict=True)
+    ]
+
+
+def describe_files(
+    sample: Sample, members: Sequence[PackedMember], record: Mapping[str, Any]
+) -> Item:
+    """The Item of a sample whose members lie open on disk: their paths are the assets' hrefs."""
+    grid = _grid(members)
+    assets = {}
+    for member in members:
+        spec = record["assets"][member.asset]
+        assets[member.asset] = {
+            "href": member.path,
+            "type": spec["type"],
+            **_asset(member, grid, spec),
+            **_file_info(member),
+        }
+    item = _item(sample, grid, _footprints([grid])[0], assets, record)
+    return item | {"links": [], "stac_extensions": item["stac_extensions"][1:]}
+
+
+def _item(
+    sample: Sample,
+    grid: Header | None,
+    footprint: list[list[float]] | None,
+    assets: dict[str, Any],
+    record: Mapping[str, Any],
+) -> Item:
+    # https://github.com/radiantearth/stac-spec/blob/v1.1.0/commons/common-metadata.md#date-and-time
+    # allows a null datetime where start and end are given.
+    properties: dict[str, Any] = {
+        "title": sample.id,
+        "datetime": None,
+        "start_datetime": record["start_datetime"],
+        "end_datetime": record["end_datetime"],
+        **record["properties"],
+    }
+    if grid is not None:
+        properties |= _projection(grid)
+    properties["satimnet:classes"] = list(sample.classes)
+    if sample.split is not None:
+        properties["satimnet:split"] = sample.split
+    extensions = [ARCHIVE_URI, FILE_URI, PROJECTION_URI, SCHEMA_URI]
+    if any(key.startswith("processing:") for key in properties):
+        extensions.insert(2, PROCESSING_URI)
+    node = "catalog.json" if sample.level else "collection.json"
+    item: Item = {
+        "type": "Feature",
+        "stac_version": STAC_VERSION,
+        "stac_extensions": extensions,
+        "id": sample.id,
+        "geometry": None,
+        "properties": properties,
+        "links": [
+            _link("root", "../catalog.json"),
+            _link("parent", "/".join((".", *sample.level, node))),
+            _link("collection", "./collection.json"),
+        ],
+        "assets": assets,
+        "collection": record["id"],
+    }
+    if footprint is not None:
+        item["geometry"] = {"type": "Polygon", "coordinates": [footprint]}
+        xs, ys = zip(*footprint, strict=True)
+        item["bbox"] = [min(xs), min(ys), max(xs), max(ys)]
+    return item
+
+
+def _link(rel: str, href: str) -> dict[str, str]:
+    return {"rel": rel, "href": href, "type": "application/json"}
+
+
+def _packed_asset(
+    member: PackedMember, grid: Header | None, shard: Shard, record: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Asset that is a member: its href is the shard, the archive extension says where in it.
+
+    https://github.com/stac-extensions/archive (v1.0.0)
+    """
+    spec = record["assets"][member.asset]
+    last = member.first + member.size - 1
+    return {
+        "href": f"./shards/{shard.name}.zip",
+        "type": ZIP_TYPE,
+        **_asset(member, grid, spec),
+        "file:size": shard.size,
+        "archive": [
+            {
+                "href": member.path,
+                "type": spec["type"],
+                "range": [member.first, last],
+                **_file_info(member),
+            }
+        ],
+    }
+
+
+def _asset(member: PackedMember, grid: Header | None, spec: Mapping[str, Any]) -> dict[str, Any]:
+    header = member.header
+    asset: dict[str, Any] = {
+        "title": spec["title"],
+        "roles": spec["roles"],
+        "data_type": spec["data_type"],
+        "bands": [{"name": band["name"]} for band in spec["bands"]],
+    }
+    if grid is None:
+        asset["proj:shape"] = list(header.shape)
+    elif header.shape != grid.shape or header.transform not in (None, grid.transform):
+        asset |= _projection(header)
+    if header.pixels is not None:
+        asset["satimnet:pixels"] = {
+            "offset": member.first + header.pixels.offset,
+            "dtype": header.dtype,
+            "shape": list(header.pixels.shape),
+            "order": list(header.pixels.order),
+        }
+    return asset
+
+
+def _file_info(member: PackedMember) -> dict[str, Any]:
+    return {"file:size": member.size, "file:checksum": _SHA256 + member.sha256}
+
+
+def _grid(members: Sequence[PackedMember]) -> Header | None:
+    """The finest georeferenced grid among the members."""
+    headers = [member.header for member in members if member.header.crs is not None]
+    return max(headers, key=lambda header: header.shape, default=None)
+
+
+def _projection(header: Header) -> dict[str, Any]:
+    fields: dict[str, Any] = {"proj:shape": list(header.shape)}
+    if header.crs is not None and header.transform is not None:
+        fields |= {"proj:code": header.crs, "proj:transform": list(header.transform)}
+    return fields
+
+
+# --- footprints ---------------------------------------------------------------------------------
+
+_CORNERS = np.array([(0, 0), (0, 1), (1, 1), (1, 0), (0, 0)])  # (column, row): anticlockwise
+
+
+@cache
+def _to_lonlat(crs: str) -> Transformer:
+    from pyproj import Transformer
+
+    return Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+
+
+def _footprints(grids: list[Header | None]) -> list[list[list[float]] | None]:
+    """Closed outer rings in longitude and latitude, to 1e-7 degrees (a centimetre)."""
+    rings: list[list[list[float]] | None] = [None] * len(grids)
+    by_crs: dict[str, list[int]] = {}
+    for index, grid in enumerate(grids):
+        if grid is not None and grid.crs is not None:
+            by_crs.setdefault(grid.crs, []).append(index)
+    for crs, indices in by_crs.items():
+        chosen = [grid for index in indices if (grid := grids[index]) is not None]
+        a, b, c, d, e, f = np.array([grid.transform for grid in chosen]).T[:, :, None]
+        rows, columns = np.array([grid.shape for grid in chosen]).T[:, :, None]
+        column, row = _CORNERS[:, 0] * columns, _CORNERS[:, 1] * rows
+        x, y = a * column + b * row + c, d * column + e * row + f
+        lon, lat = _to_lonlat(crs).transform(x, y)
+        corners = np.stack((lon, lat), axis=-1).round(7).tolist()
+        for index, ring in zip(indices, corners, strict=True):
+            rings[index] = ring
+    return rings
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def item_path(item: Item) -> str:
+    """Path of the Item's file, relative to the collection's folder."""
+    parent = next(link["href"] for link in item["links"] if link["rel"] == "parent")
+    return f"{parent.rsplit('/', 1)[0]}/{item['id']}.json".removeprefix("./")
+
+
+def write_items(items: list[Item], folder: Path) -> None:
+    """Writes each Item to its file below the collection's ``folder``."""
+    for item in items:
+        path = item_path(item)
+        up = "../" * path.count("/")
+        localised = item | {
+            "links": [_localised(link, up, path) for link in item["links"]],
+            "assets": {
+                k: a | {"href": f"{up}{a['href'][2:]}" if up else a["href"]}
+                for k, a in item["assets"].items()
+            },
+        }
+        (folder / path).write_bytes(orjson.dumps(localised))
+
+
+def _localised(link: dict[str, str], up: str, path: str) -> dict[str, str]:
+    if not up:
+        return link
+    if link["rel"] == "parent":
+        return link | {"href": "./catalog.json"}
+    return link | {"href": up + link["href"].removeprefix("./")}

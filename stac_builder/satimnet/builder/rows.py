@@ -1,0 +1,199 @@
+"""Rows: Items as Arrow rows, as ``items.parquet`` keeps them, and back.
+
+The layout is stac-geoparquet's (https://github.com/radiantearth/stac-geoparquet-spec, 1.0.0):
+properties are top-level columns, the geometry is WKB, the bbox a struct.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlparse
+
+import numpy as np
+from satimnet.builder.items import Item
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_BBOX = ("xmin", "ymin", "xmax", "ymax")
+_TOP_LEVEL = {"type", "stac_version", "stac_extensions", "id", "collection"}
+_TOP_LEVEL |= {"geometry", "bbox", "links", "assets"}
+
+
+@cache
+def _schema_parts() -> dict[str, Any]:
+    import pyarrow as pa
+
+    strings = pa.list_(pa.string())
+    doubles = pa.list_(pa.float64())
+    integers = pa.list_(pa.int64())
+    time = pa.timestamp("us", tz="UTC")
+    member = pa.struct(
+        {
+            "href": pa.string(),
+            "type": pa.string(),
+            "range": integers,
+            "file:size": pa.int64(),
+            "file:checksum": pa.string(),
+        }
+    )
+    projection = {"proj:code": pa.string(), "proj:shape": integers, "proj:transform": doubles}
+    pixels = {"offset": pa.int64(), "dtype": pa.string(), "shape": integers, "order": strings}
+    return {
+        "head": {
+            "type": pa.string(),
+            "stac_version": pa.string(),
+            "stac_extensions": strings,
+            "id": pa.string(),
+        },
+        "links": pa.list_(
+            pa.struct({"href": pa.string(), "rel": pa.string(), "type": pa.string()})
+        ),
+        "asset": pa.struct(
+            {
+                "href": pa.string(),
+                "type": pa.string(),
+                "title": pa.string(),
+                "roles": strings,
+                "data_type": pa.string(),
+                "bands": pa.list_(pa.struct({"name": pa.string()})),
+                "file:size": pa.int64(),
+                "archive": pa.list_(member),
+                **projection,
+                "satimnet:pixels": pa.struct(pixels),
+            }
+        ),
+        "properties": {
+            "title": pa.string(),
+            "datetime": time,
+            "start_datetime": time,
+            "end_datetime": time,
+            **projection,
+            "satimnet:classes": strings,
+            "satimnet:concepts": strings,
+            "satimnet:split": pa.string(),
+            "satimnet:fold": pa.int64(),
+        },
+    }
+
+
+def bbox_type() -> pa.StructType:
+    """Arrow type of the bbox column."""
+    import pyarrow as pa
+
+    return pa.struct([(key, pa.float64()) for key in _BBOX])
+
+
+def item_schema(record: Mapping[str, Any]) -> pa.Schema:
+    """Arrow schema of a dataset's rows, the same for every shard."""
+    import pyarrow as pa
+
+    parts = _schema_parts()
+    own = {key: pa.array([value]).type for key, value in record["properties"].items()}
+    return pa.schema(
+        {
+            **parts["head"],
+            "geometry": pa.binary(),
+            "bbox": bbox_type(),
+            "links": parts["links"],
+            "assets": pa.struct(dict.fromkeys(record["assets"], parts["asset"])),
+            "collection": pa.string(),
+            **parts["properties"],
+            **own,
+        }
+    )
+
+
+def table_of(items: list[Item], record: Mapping[str, Any]) -> pa.Table:
+    """The Items as rows of `item_schema`."""
+    import pyarrow as pa
+    import shapely
+
+    schema = item_schema(record)
+    properties = {*_schema_parts()["properties"], *record["properties"]}
+    columns: dict[str, Any] = {}
+    for name in schema.names:
+        if name == "geometry":
+            polygons = [
+                item["geometry"] and shapely.Polygon(item["geometry"]["coordinates"][0])
+                for item in items
+            ]
+            columns[name] = shapely.to_wkb(np.array(polygons, dtype=object)).tolist()
+        elif name == "bbox":
+            columns[name] = [
+                dict(zip(_BBOX, item["bbox"], strict=True)) if "bbox" in item else None
+                for item in items
+            ]
+        elif name in properties:
+            columns[name] = [item["properties"].get(name) for item in items]
+        else:
+            columns[name] = [item.get(name) for item in items]
+        if pa.types.is_timestamp(schema.field(name).type):
+            columns[name] = [_time(value) for value in columns[name]]
+    return pa.Table.from_pydict(columns, schema=schema)
+
+
+@cache
+def _time(value: str | None) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(value)
+
+
+def items_of(table: pa.Table, base: str) -> list[Item]:
+    """The Items of rows as read from ``items.parquet``, hrefs made absolute against ``base``.
+
+    ``base`` is the path or URL of the parquet file. A null means that the Item lacks the field,
+    but for ``geometry`` and ``datetime``, which must always be there.
+    """
+    import shapely
+
+    properties = [n for n in table.column_names if n not in _TOP_LEVEL]
+    rows = table.to_pylist()
+    if not rows:
+        return []
+    geometries = shapely.from_wkb(np.array([row["geometry"] for row in rows], dtype=object))
+    shapes = [geometry and json.loads(shapely.to_geojson(geometry)) for geometry in geometries]
+    items = []
+    for row, shape in zip(rows, shapes, strict=True):
+        item: Item = {
+            "type": row["type"],
+            "stac_version": row["stac_version"],
+            "stac_extensions": row["stac_extensions"],
+            "id": row["id"],
+            "geometry": shape,
+            "properties": {"datetime": None}
+            | {n: _plain(row[n]) for n in properties if row[n] is not None},
+            "links": [
+                link | {"href": _absolute(link["href"], base)} for link in _plain(row["links"])
+            ],
+            "assets": {
+                key: asset | {"href": _absolute(asset["href"], base)}
+                for key, asset in _plain(row["assets"]).items()
+            },
+            "collection": row["collection"],
+        }
+        if row["bbox"] is not None:
+            item["bbox"] = list(row["bbox"].values())
+        items.append(item)
+    return items
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON has it: absent instead of null, times as RFC 3339 text."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return value
+
+
+def _absolute(href: str, base: str) -> str:
+    if urlparse(base).scheme in ("http", "https"):
+        return urljoin(base, href)
+    return os.path.normpath(os.path.join(os.path.dirname(base), href))
