@@ -1,0 +1,397 @@
+"""The build: sources to a catalog, read from top to bottom.
+
+Everything is made in a hidden folder beside the catalog and moved in place when it is whole. A
+killed build leaves that folder behind, and the next one goes on from its finished shards.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from satimnet.builder.catalogs import (
+    PARQUET_NAME,
+    collection_of,
+    write_collection,
+    write_json,
+    write_parquet,
+    write_root,
+)
+from satimnet.builder.datasets import Dataset, installed, recognise
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.items import describe, write_items
+from satimnet.builder.plans import DEFAULT_SHARD_SIZE, MAX_SHARD_SIZE, ShardPlan, plan
+from satimnet.builder.rows import table_of
+from satimnet.builder.samples import Problem, Sample
+from satimnet.builder.shards import pack
+from satimnet.builder.sources import Reader, Source
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+
+BadFiles = Literal["stop", "few", "any"]
+"""How many broken files a build puts up with: none, up to one in a hundred, or any number."""
+
+_FEW = 0.01
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a build made of one dataset."""
+
+    dataset: str
+    items: int
+    members: int
+    left_out: tuple[Problem, ...]
+    """Broken files."""
+    ignored: tuple[Problem, ...]
+    """Files among the samples that are no part of the dataset, and second copies."""
+
+
+def build(
+    sources: Sequence[Path],
+    out: Path,
+    *,
+    assigned: Mapping[str, Sequence[Path]] | None = None,
+    datasets: Mapping[str, Dataset] | None = None,
+    scheduler: str = "threads",
+    shard_size: int = DEFAULT_SHARD_SIZE,
+    bad_files: BadFiles = "few",
+    progress: Progress = lambda what, done, total: None,
+) -> list[Report]:
+    """Builds the catalog ``out``, or adds to it, from the sources of one or more datasets.
+
+    ``assigned`` names the dataset of further sources, which are then not recognised by layout;
+    ``datasets`` defaults to the installed ones; ``scheduler`` is ``threads``, ``processes`` or the
+    address of a dask cluster that sees the same file system.
+
+    Raises:
+        SatimnetError: a source is unusable, or the catalog cannot be written. Whatever stood at
+            ``out`` is then untouched.
+    """
+    if not 0 < shard_size <= MAX_SHARD_SIZE:
+        raise SatimnetError(f"shard size {shard_size}: give 1 to {MAX_SHARD_SIZE} bytes")
+    known = installed() if datasets is None else datasets
+    _refuse_foreign(out)
+    with _staging(out) as staging:
+        indexes = staging / "indexes"
+        groups = recognise(sources, known, indexes)
+        for name, paths in (assigned or {}).items():
+            if name not in known:
+                raise SatimnetError(f"{name}: no such dataset; there are {', '.join(known)}")
+            groups[name] = Source(tuple(paths), indexes)
+        reports = [
+            _build_dataset(known[name], source, staging, scheduler, shard_size, bad_files, progress)
+            for name, source in groups.items()
+        ]
+        _move_in_place(staging, out, [report.dataset for report in reports])
+    return reports
+
+
+def _build_dataset(
+    dataset: Dataset,
+    source: Source,
+    staging: Path,
+    scheduler: str,
+    shard_size: int,
+    bad_files: BadFiles,
+    progress: Progress,
+) -> Report:
+    samples, problems = _scan(dataset, source, progress)
+    plans = plan(samples, shard_size)
+    folder = staging / "catalog" / dataset.id
+    rows = staging / "rows" / dataset.id
+    _prepare(folder, rows, dataset, plans)
+    _require_space(plans, rows, staging)
+    jobs = [(p, dataset.record, source.indexes, folder, rows) for p in plans]
+    for outcome in _run(jobs, scheduler, f"Packing {dataset.id}", progress):
+        if isinstance(outcome, str):
+            raise SatimnetError(outcome)
+        problems.extend(outcome)
+    problems.sort(key=lambda problem: problem.path)
+    report = _judge(dataset, source, samples, problems, rows, bad_files)
+    _publish(dataset, source, plans, folder, rows, report, progress)
+    return report
+
+
+def _scan(
+    dataset: Dataset, source: Source, progress: Progress
+) -> tuple[list[Sample], list[Problem]]:
+    samples, problems = [], []
+    progress(f"Scanning {dataset.id}", 0, 0)
+    for found in dataset.scan(source):
+        if isinstance(found, Sample):
+            samples.append(found)
+        else:
+            problems.append(found)
+    if not samples:
+        paths = ", ".join(map(str, source.paths))
+        raise SatimnetError(f"{paths}: no sample of {dataset.id}; {dataset.record['layout']}")
+    return samples, problems
+
+
+def _run(
+    jobs: Sequence[tuple[Any, ...]], scheduler: str, what: str, progress: Progress
+) -> Iterator[list[Problem] | str]:
+    """Outcomes of `_make_shard`, one dask task a shard."""
+    from dask.base import compute
+    from dask.callbacks import Callback
+    from dask.delayed import delayed
+
+    tasks = [delayed(_make_shard, pure=False)(*job) for job in jobs]
+    done = 0
+    progress(what, done, len(tasks))
+    if "://" in scheduler:
+        from distributed import Client, as_completed
+
+        with Client(scheduler) as client:
+            for _, outcome in as_completed(client.compute(tasks), with_results=True):
+                done += 1
+                progress(what, done, len(tasks))
+                yield outcome
+        return
+
+    def count(key: Any, *_: Any) -> None:
+        nonlocal done
+        done += 1
+        progress(what, min(done, len(tasks)), len(tasks))
+
+    with Callback(posttask=count):
+        yield from compute(*tasks, scheduler=scheduler)
+
+
+def _make_shard(
+    plan: ShardPlan, record: Mapping[str, Any], indexes: Path | None, folder: Path, rows: Path
+) -> list[Problem] | str:
+    """Packs and describes one shard, unless an earlier run did; the rows file comes last.
+
+    Returns the problems met, or what to tell the user if the shard cannot be written: errors of
+    worker processes would come back wrapped.
+    """
+    path = folder / "shards" / f"{plan.name}.zip"
+    finished = _finished(path, rows)
+    if finished is not None:
+        return finished
+    try:
+        with Reader(indexes) as reader:
+            shard = pack(plan, reader, record["assets"], path)
+        items = describe(shard, record)
+        folder.joinpath(*plan.level).mkdir(parents=True, exist_ok=True)
+        write_items(items, folder)
+        _write_rows(
+            table_of(items, record), shard.problems, shard.size, rows / f"{plan.name}.arrow"
+        )
+    except OSError as error:
+        return f"{path}: {error.strerror or error}; nothing was kept, mend it and build again"
+    return list(shard.problems)
+
+
+def _write_rows(table: pa.Table, problems: Sequence[Problem], shard_size: int, path: Path) -> None:
+    import pyarrow as pa
+
+    state = {
+        "shard_size": str(shard_size),
+        "problems": json.dumps([(p.path, p.reason) for p in problems]),
+    }
+    part = path.with_name(path.name + ".part")
+    with pa.OSFile(str(part), "wb") as file:
+        table = table.replace_schema_metadata(state)
+        with pa.ipc.new_file(file, table.schema) as writer:
+            writer.write_table(table)
+    os.replace(part, path)
+
+
+def _read_rows(path: Path) -> pa.Table:
+    import pyarrow as pa
+
+    with pa.memory_map(str(path)) as file:
+        return pa.ipc.open_file(file).read_all()
+
+
+def _finished(shard: Path, rows: Path) -> list[Problem] | None:
+    """The problems of a shard that an earlier run finished, else None."""
+    path = rows / f"{shard.stem}.arrow"
+    if not path.exists() or not shard.exists():
+        return None
+    state = _read_rows(path).schema.metadata
+    if int(state[b"shard_size"]) != shard.stat().st_size:
+        return None
+    return [Problem(*problem) for problem in json.loads(state[b"problems"])]
+
+
+def _judge(
+    dataset: Dataset,
+    source: Source,
+    samples: Sequence[Sample],
+    problems: Sequence[Problem],
+    rows: Path,
+    bad_files: BadFiles,
+) -> Report:
+    """The report, unless there is more wrong than the build should put up with."""
+    tables = [_read_rows(path) for path in rows.glob("*.arrow")]
+    items = sum(len(table) for table in tables)
+    wanted = sum(len(sample.members) for sample in samples)
+    bad = tuple(problem for problem in problems if problem.bad)
+    if bad:
+        first = f"{bad[0].path}: {bad[0].reason}"
+        others = f" (and {len(bad) - 1} more of {wanted})" if len(bad) > 1 else f" (1 of {wanted})"
+        if items == 0:
+            raise SatimnetError(f"{first}{others}; no sample is left, get the source again")
+        if bad_files == "stop":
+            raise SatimnetError(f"{first}{others}; mend it or build without --strict")
+        if bad_files == "few" and len(bad) > _FEW * wanted:
+            raise SatimnetError(
+                f"{first}{others}; more than 1 in 100 files is broken, "
+                "get the source again or build with --keep-going"
+            )
+    ignored = tuple(problem for problem in problems if not problem.bad)
+    return Report(dataset.id, items, wanted - len(bad), bad, ignored)
+
+
+def _publish(
+    dataset: Dataset,
+    source: Source,
+    plans: Sequence[ShardPlan],
+    folder: Path,
+    rows: Path,
+    report: Report,
+    progress: Progress,
+) -> None:
+    progress(f"Publishing {dataset.id}", 0, 0)
+    tables = [_read_rows(rows / f"{p.name}.arrow") for p in plans]
+    collection = collection_of(dataset.record, tables)
+    nodes: dict[tuple[str, ...], list[str]] = {}
+    for shard, table in zip(plans, tables, strict=True):
+        if len(table):
+            nodes.setdefault(shard.level, []).extend(table["id"].to_pylist())
+        else:  # every file of it was broken
+            (folder / "shards" / f"{shard.name}.zip").unlink()
+    write_parquet([t for t in tables if len(t)], collection, folder / PARQUET_NAME)
+    content = {
+        "items": report.items,
+        "members": report.members,
+        "left_out": [_problem_row(problem, source) for problem in report.left_out],
+        "ignored": [_problem_row(problem, source) for problem in report.ignored],
+    }
+    write_json(content, folder / "build-report.json")
+    collection["assets"] = {
+        "build-report": {
+            "href": "./build-report.json",
+            "type": "application/json",
+            "title": "What the build left out, and why",
+            "roles": ["metadata"],
+        }
+    }
+    write_collection(collection, nodes, folder)
+
+
+def _problem_row(problem: Problem, source: Source) -> dict[str, str]:
+    """A row of the report; what lies above the source is nobody's business once published."""
+    path = problem.path
+    for root in map(str, source.paths):
+        if path.startswith(root):
+            path = os.path.basename(root) + path[len(root) :]
+    return {"path": path, "reason": problem.reason}
+
+
+# --- the staging folder -------------------------------------------------------------------------
+
+
+@contextmanager
+def _staging(out: Path) -> Iterator[Path]:
+    """The hidden folder that a build works in; removed on success and on errors, not by a kill."""
+    staging = out.absolute().parent / f".{out.absolute().name}.building"
+    try:
+        staging.mkdir(parents=True, exist_ok=True)
+        lock = os.open(staging / "lock", os.O_RDWR | os.O_CREAT)
+    except OSError as error:
+        raise SatimnetError(
+            f"{out}: cannot be written there ({error.strerror}); choose another --out"
+        ) from error
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SatimnetError(f"{out}: another build is writing it; wait for it") from error
+        try:
+            yield staging
+        except OSError as error:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise SatimnetError(
+                f"{error.filename or out}: {error.strerror or error}; mend it and build again"
+            ) from error
+        except Exception:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+        shutil.rmtree(staging)
+    finally:
+        os.close(lock)
+
+
+def _prepare(folder: Path, rows: Path, dataset: Dataset, plans: Sequence[ShardPlan]) -> None:
+    """Makes the folders of a dataset; what an earlier run left is kept if it was the same build."""
+    content = (version("satimnet"), dict(dataset.record), [p.digest for p in plans])
+    digest = hashlib.sha256(repr(content).encode()).hexdigest()
+    mark = rows / "build"
+    if not mark.exists() or mark.read_text() != digest:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(rows, ignore_errors=True)
+        rows.mkdir(parents=True)
+        (folder / "shards").mkdir(parents=True)
+        mark.write_text(digest)
+    (folder / "shards").mkdir(parents=True, exist_ok=True)
+
+
+def _require_space(plans: Sequence[ShardPlan], rows: Path, staging: Path) -> None:
+    needed = sum(
+        member.entry.size
+        for p in plans
+        if not (rows / f"{p.name}.arrow").exists()
+        for sample in p.samples
+        for member in sample.members
+    )
+    free = shutil.disk_usage(staging).free
+    if needed > free:
+        raise SatimnetError(
+            f"{staging.parent}: {needed / 2**20:,.1f} MiB needed, {free / 2**20:,.1f} MiB free; "
+            "make room or choose another --out"
+        )
+
+
+def _refuse_foreign(out: Path) -> None:
+    """An existing folder is added to if it is a catalog, replaced if it is empty, else left."""
+    if out.is_dir() and ((out / "catalog.json").exists() or not any(out.iterdir())):
+        if not os.access(out, os.W_OK):
+            raise SatimnetError(f"{out}: no permission to write; choose another --out")
+    elif out.exists():
+        raise SatimnetError(f"{out}: is there already and is no catalog; choose another --out")
+
+
+def _move_in_place(staging: Path, out: Path, names: Sequence[str]) -> None:
+    made = staging / "catalog"
+    if not (out / "catalog.json").exists():
+        write_root(made)
+        if out.exists():
+            out.rmdir()
+        os.rename(made, out)
+        return
+    # Other collections stay as they are. Killed between the two renames, the build goes on from
+    # its staging folder and comes here again.
+    for name in names:
+        if (out / name).exists():
+            shutil.rmtree(staging / "replaced", ignore_errors=True)
+            os.rename(out / name, staging / "replaced")
+        os.rename(made / name, out / name)
+    write_root(out)

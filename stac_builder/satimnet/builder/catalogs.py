@@ -1,0 +1,237 @@
+"""Catalogs: the static tree of JSON files and the parquet index of each collection.
+
+All links are relative, so the tree works on any static host and can be moved.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from satimnet.builder.items import (
+    ARCHIVE_URI,
+    FILE_URI,
+    PROCESSING_URI,
+    PROJECTION_URI,
+    STAC_VERSION,
+    ZIP_TYPE,
+)
+from satimnet.builder.rows import bbox_type
+from satimnet.extension import SCHEMA_URI
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PARQUET_NAME = "items.parquet"
+PARQUET_TYPE = "application/vnd.apache.parquet"
+
+_EXTENSIONS = {
+    "archive": ARCHIVE_URI,
+    "classification": "https://stac-extensions.github.io/classification/v1.1.0/schema.json",
+    "eo": "https://stac-extensions.github.io/eo/v2.0.0/schema.json",
+    "file": FILE_URI,
+    "processing": PROCESSING_URI,
+    "proj": PROJECTION_URI,
+    "raster": "https://stac-extensions.github.io/raster/v2.0.0/schema.json",
+    "satimnet": SCHEMA_URI,
+    "sci": "https://stac-extensions.github.io/scientific/v1.0.0/schema.json",
+}
+
+_JSON = "application/json"
+Json = dict[str, Any]
+
+
+def collection_of(record: Mapping[str, Any], tables: Sequence[pa.Table] = ()) -> Json:
+    """The Collection of a dataset, its extent and summaries taken from the rows of its Items.
+
+    Without rows the extent is the record's. Links to the tree are `write_collection`'s.
+    """
+    collection: Json = {
+        "type": "Collection",
+        "stac_version": STAC_VERSION,
+        "stac_extensions": [],
+        "id": record["id"],
+        "title": record["title"],
+        "description": record["description"],
+        "license": record["license"],
+        "keywords": record["keywords"],
+        "providers": record["providers"],
+        "extent": {
+            "spatial": {"bbox": [_bbox(record, tables)]},
+            "temporal": {"interval": [[record["start_datetime"], record["end_datetime"]]]},
+        },
+        **record["collection"],
+        "summaries": _summaries(record, tables),
+        "item_assets": {key: _item_asset(spec) for key, spec in record["assets"].items()},
+        "links": list(record["links"]),
+    }
+    collection["stac_extensions"] = _extensions_of(collection)
+    return collection
+
+
+def write_collection(
+    collection: Json, nodes: Mapping[tuple[str, ...], Sequence[str]], folder: Path
+) -> None:
+    """Writes ``collection.json`` and the short tree below it.
+
+    ``nodes`` maps each tree level to the ids of the Items that lie there.
+    """
+    title = collection["title"]
+    links = [
+        _link("root", "../catalog.json"),
+        _link("parent", "../catalog.json"),
+        *_children((), nodes),
+        *collection["links"],
+    ]
+    asset = {
+        "href": f"./{PARQUET_NAME}",
+        "type": PARQUET_TYPE,
+        "title": "All items as stac-geoparquet",
+        "roles": ["collection-mirror"],
+    }
+    assets = {"geoparquet-items": asset, **collection.get("assets", {})}
+    write_json(collection | {"links": links, "assets": assets}, folder / "collection.json")
+    for level in sorted({node[:depth] for node in nodes for depth in range(1, len(node) + 1)}):
+        up = "../" * len(level)
+        parent = "../catalog.json" if len(level) > 1 else "../collection.json"
+        node: Json = {
+            "type": "Catalog",
+            "stac_version": STAC_VERSION,
+            "id": "-".join((collection["id"], *level)),
+            "title": level[-1],
+            "description": f"{' / '.join(level)} of {title}",
+            "links": [
+                _link("root", f"{up}../catalog.json"),
+                _link("parent", parent),
+                *_children(level, nodes),
+            ],
+        }
+        write_json(node, folder.joinpath(*level, "catalog.json"))
+
+
+def _children(level: tuple[str, ...], nodes: Mapping[tuple[str, ...], Sequence[str]]) -> list[Json]:
+    depth = len(level)
+    below = sorted({node[depth] for node in nodes if len(node) > depth and node[:depth] == level})
+    return [
+        *(_link("child", f"./{name}/catalog.json", name) for name in below),
+        *(
+            _link("item", f"./{name}.json", name, "application/geo+json")
+            for name in nodes.get(level, ())
+        ),
+    ]
+
+
+def write_root(catalog: Path) -> None:
+    """Writes ``catalog.json`` over all collections that lie in the folder ``catalog``."""
+    collections = [json.loads(p.read_bytes()) for p in sorted(catalog.glob("*/collection.json"))]
+    root: Json = {
+        "type": "Catalog",
+        "stac_version": STAC_VERSION,
+        "id": "satimnet",
+        "title": "SatImNet: harmonised training data for satellite-image classification",
+        "description": "Open training sets under one attribute schema, packed into zip shards: "
+        + ", ".join(c["title"] for c in collections)
+        + ".",
+        "links": [
+            _link("root", "./catalog.json"),
+            *(_link("child", f"./{c['id']}/collection.json", c["title"]) for c in collections),
+        ],
+    }
+    write_json(root, catalog / "catalog.json")
+
+
+def write_parquet(tables: Iterable[pa.Table], collection: Json, path: Path) -> None:
+    """Writes all rows as stac-geoparquet 1.0.0 (GeoParquet 1.1), one row group a table."""
+    import pyarrow.parquet as pq
+
+    writer = None
+    for table in tables:
+        if writer is None:
+            schema = table.schema.with_metadata(_parquet_metadata(collection))
+            writer = pq.ParquetWriter(path, schema, compression="zstd")
+        writer.write_table(table.replace_schema_metadata(None), row_group_size=len(table))
+    if writer is not None:
+        writer.close()
+
+
+def write_json(content: Json, path: Path) -> None:
+    """Writes indented JSON under a temporary name and renames it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    os.replace(part, path)
+
+
+def _parquet_metadata(collection: Json) -> dict[str, str]:
+    # https://geoparquet.org/releases/v1.1.0/ and stac-geoparquet-spec 1.0.0
+    covering = {k: ["bbox", k] for k in ("xmin", "ymin", "xmax", "ymax")}
+    geometry = {"encoding": "WKB", "geometry_types": ["Polygon"], "covering": {"bbox": covering}}
+    geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": geometry}}
+    mirrored = {"version": "1.0.0", "collections": {collection["id"]: collection}}
+    return {"geo": json.dumps(geo), "stac-geoparquet": json.dumps(mirrored)}
+
+
+def _link(rel: str, href: str, title: str | None = None, media_type: str = _JSON) -> Json:
+    return {"rel": rel, "href": href, "type": media_type} | ({"title": title} if title else {})
+
+
+def _item_asset(spec: Mapping[str, Any]) -> Json:
+    own = {k: v for k, v in spec.items() if k not in ("shape", "type")}
+    shape = {"proj:shape": spec["shape"]} if "shape" in spec else {}
+    return {"type": ZIP_TYPE, **own, **shape}
+
+
+def _bbox(record: Mapping[str, Any], tables: Sequence[pa.Table]) -> list[float]:
+    """What the Items cover; with the record's bbox, if a place is not known of all of them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    boxes = pa.chunked_array([chunk for t in tables for chunk in t["bbox"].chunks], bbox_type())
+    corners = [pc.struct_field(boxes, key) for key in ("xmin", "ymin", "xmax", "ymax")]
+    found = [(pc.min if at < 2 else pc.max)(values).as_py() for at, values in enumerate(corners)]
+    if boxes.null_count == len(boxes):
+        return list(record["bbox"])
+    if boxes.null_count == 0:
+        return found
+    return [
+        (min if at < 2 else max)(pair)
+        for at, pair in enumerate(zip(found, record["bbox"], strict=True))
+    ]
+
+
+def _summaries(record: Mapping[str, Any], tables: Sequence[pa.Table]) -> Json:
+    import pyarrow.compute as pc
+
+    summaries: Json = {
+        key: value if isinstance(value, list) else [value]
+        for key, value in record["properties"].items()
+    }
+    summaries["classification:classes"] = record["classes"]
+    for key in ("satimnet:classes", "satimnet:split", "proj:code"):
+        values = set()
+        for table in tables:
+            column = table[key].combine_chunks()
+            flat = pc.list_flatten(column) if key == "satimnet:classes" else column
+            values |= set(pc.unique(flat).drop_null().to_pylist())
+        if values:
+            summaries[key] = sorted(values)
+    return summaries
+
+
+def _extensions_of(collection: Json) -> list[str]:
+    prefixes: set[str] = set()
+
+    def visit(value: Any) -> None:
+        if isinstance(value, Mapping):
+            prefixes.update(key.partition(":")[0] for key in value if ":" in key)
+            for child in value.values():
+                visit(child)
+        elif isinstance(value, list):
+            for child in value:
+                visit(child)
+
+    visit({k: v for k, v in collection.items() if k != "satimnet:attribute_sources"})
+    return [uri for prefix, uri in _EXTENSIONS.items() if prefix in prefixes]
