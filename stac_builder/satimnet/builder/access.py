@@ -1,0 +1,86 @@
+"""Access to the file behind an asset, be it a member of a shard or a file of its own.
+
+An asset's ``href`` names the shard and its ``archive`` (STAC archive extension) the member with
+its byte range, so a member is read by offset: no central directory, no unpacking. GDAL's virtual
+paths never stand in the JSON, where pystac would corrupt them; they are derived here.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import urlparse
+
+from satimnet.builder.errors import SatimnetError
+
+if TYPE_CHECKING:
+    import pystac
+
+
+def gdal_path(asset: pystac.Asset | dict[str, Any], member: int = 0) -> str:
+    """Path under which GDAL and rasterio open the asset's file, local or over HTTP.
+
+    ``/vsisubfile/first_size,shard`` where the byte range is known, else ``/vsizip/{shard}/name``;
+    ``member`` counts the entries of ``archive``.
+
+    Raises:
+        SatimnetError: the asset has no such member, or a relative href and no owner.
+    """
+    href, entry = _place(asset, member)
+    path = f"/vsicurl/{href}" if _is_url(href) else href
+    if entry is None:
+        return path
+    if "range" in entry:
+        first, last = entry["range"]
+        return f"/vsisubfile/{first}_{last - first + 1},{path}"
+    return f"/vsizip/{{{path}}}/{entry['href']}"
+
+
+def read_bytes(asset: pystac.Asset | dict[str, Any], member: int = 0) -> bytes:
+    """The bytes of the asset's file; over HTTP one range request.
+
+    Raises:
+        SatimnetError: the file is missing or shorter than the asset says.
+    """
+    import fsspec
+
+    href, entry = _place(asset, member)
+    first, end = None, None
+    if entry is not None:
+        if "range" not in entry:
+            raise SatimnetError(
+                f"{href}: {entry['href']} has no byte range; build the catalog again"
+            )
+        first, end = entry["range"][0], entry["range"][1] + 1
+    try:
+        filesystem, path = fsspec.core.url_to_fs(href)
+        data: bytes = filesystem.cat_file(path, start=first, end=end)
+    except OSError as error:
+        raise SatimnetError(f"{href}: {error.strerror or error}") from error
+    if first is not None and end is not None and len(data) != end - first:
+        raise SatimnetError(f"{href}: {len(data)} bytes where the catalog says {end - first}")
+    return data
+
+
+def open_asset(asset: pystac.Asset | dict[str, Any], member: int = 0) -> IO[bytes]:
+    """The asset's file, open for reading. Raises as `read_bytes` does."""
+    return io.BytesIO(read_bytes(asset, member))
+
+
+def _place(asset: pystac.Asset | dict[str, Any], member: int) -> tuple[str, dict[str, Any] | None]:
+    """Absolute href of the file on the host, and the archive's entry if it is an archive."""
+    if isinstance(asset, dict):
+        href, archive = asset["href"], asset.get("archive")
+    else:
+        href, archive = asset.get_absolute_href(), asset.extra_fields.get("archive")
+    if href is None:
+        raise SatimnetError(f"{asset}: relative href without an owner; open its Item from a file")
+    if archive is None:
+        return href, None
+    if not 0 <= member < len(archive):
+        raise SatimnetError(f"{href}: no member {member}, the asset has {len(archive)}")
+    return href, archive[member]
+
+
+def _is_url(href: str) -> bool:
+    return urlparse(href).scheme in ("http", "https")
