@@ -1,0 +1,63 @@
+"""The commands that every dataset has, written once: ``stac <dataset> create-collection|…``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import click
+from satimnet.builder.datasets import Dataset
+from satimnet.builder.errors import SatimnetError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """The command with ``--debug``; without it, errors of the user are one line and exit code 1."""
+
+    @click.option("--debug", is_flag=True, help="Show tracebacks of errors.")
+    @wraps(command)
+    def run(*args: P.args, **options: P.kwargs) -> R:
+        debug = options.pop("debug")
+        try:
+            return command(*args, **options)
+        except SatimnetError as error:
+            if debug:
+                raise
+            raise click.ClickException(str(error)) from error
+
+    return run
+
+
+def dataset_command(cli: click.Group, dataset: Dataset) -> click.Command:
+    """Adds the group of a dataset to the ``stac`` command."""
+
+    @cli.group(dataset.id, short_help=f"Commands for {dataset.record['title']}")
+    def group() -> None:
+        """Single STAC objects of a dataset; `stac satimnet build` makes whole catalogs."""
+
+    @group.command("create-collection")
+    @click.argument("destination", type=click.Path(dir_okay=False, path_type=Path))
+    @one_line_errors
+    def create_collection(destination: Path) -> None:
+        """Write the Collection, without items, to the file DESTINATION."""
+        from satimnet.builder.stac import create_collection
+
+        collection = create_collection(dataset)
+        collection.save_object(include_self_link=False, dest_href=str(destination))
+
+    @group.command("create-item")
+    @click.argument("sources", nargs=-1, required=True, type=click.Path(exists=True))
+    @click.argument("destination", type=click.Path(dir_okay=False, path_type=Path))
+    @one_line_errors
+    def create_item(sources: tuple[str, ...], destination: Path) -> None:
+        """Write the Item of one sample, whose files are SOURCES, to the file DESTINATION."""
+        from satimnet.builder.stac import create_item
+
+        item = create_item(dataset, *sources)
+        item.save_object(include_self_link=False, dest_href=str(destination))
+
+    return group
