@@ -1,0 +1,178 @@
+"""Validation of a whole catalog: schemas, links, byte ranges, and the parquet against the tree."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import orjson
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.schemas import Schemas
+
+_SHOWN = 1000  # problems beyond these are counted, not kept
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass
+class Findings:
+    """What a validation looked at and found."""
+
+    objects: Counter[str] = field(default_factory=Counter)
+    """How many of each type (Catalog, Collection, Feature) were checked."""
+    members: int = 0
+    """How many members' bytes were compared with their checksums."""
+    checked: list[str] = field(default_factory=list)
+    """URIs of the schemas that objects were held against."""
+    unavailable: list[str] = field(default_factory=list)
+    """URIs of declared schemas that could not be had: nothing was held against these."""
+    problems: list[str] = field(default_factory=list)
+    """One line each, beginning with the file."""
+    count: int = 0
+    """How many problems there are; the list stops at a thousand."""
+
+    def add(self, path: Path, problem: str) -> None:
+        """Notes a problem of a file."""
+        self.count += 1
+        if len(self.problems) < _SHOWN:
+            self.problems.append(f"{path}: {problem}")
+
+
+def validate(
+    catalog: Path,
+    *,
+    schemas: Path | None = None,
+    checksums: bool = False,
+    progress: Progress = lambda what, done, total: None,
+) -> Findings:
+    """Checks every object that ``catalog.json`` leads to, and each collection's parquet.
+
+    ``schemas`` is a folder of extension schemas (see `satimnet.builder.schemas`); ``checksums``
+    also reads every member and compares it with its ``file:checksum``.
+
+    Raises:
+        SatimnetError: there is no catalog to check.
+    """
+    start = catalog / "catalog.json" if catalog.is_dir() else catalog
+    if not start.is_file():
+        raise SatimnetError(f"{start}: no such file; give a catalog's folder or its catalog.json")
+    known = Schemas(schemas)
+    findings = Findings()
+    ids: dict[str, set[str]] = {}
+    shards: dict[Path, int] = {}
+    for path, content in _walk(start, findings):
+        problem = known.problem(content)
+        if problem is not None:
+            findings.add(path, problem)
+        kind = str(content.get("type"))
+        findings.objects[kind] += 1
+        if kind == "Feature":
+            seen = ids.setdefault(str(content.get("collection")), set())
+            if content.get("id") in seen:
+                findings.add(path, f"id {content['id']} is there twice in its collection")
+            seen.add(str(content.get("id")))
+            _check_members(path, content, shards, checksums, findings)
+            progress("Validating items", findings.objects[kind], 0)
+        elif kind == "Collection":
+            ids.setdefault(str(content.get("id")), set())
+            _check_assets(path, content, findings)
+    for file in sorted(start.parent.glob("*/items.parquet")):
+        _check_parquet(file, ids, findings)
+    findings.checked = known.checked()
+    findings.unavailable = sorted(known.unavailable)
+    return findings
+
+
+def _walk(start: Path, findings: Findings) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Objects by ``child`` and ``item`` links, depth first; other links must lead somewhere."""
+    todo = [start]
+    exists: dict[Path, bool] = {}
+    while todo:
+        path = todo.pop()
+        try:
+            content = orjson.loads(path.read_bytes())
+        except (OSError, ValueError) as error:
+            findings.add(path, f"cannot be read as JSON ({error})")
+            continue
+        if not isinstance(content, dict):
+            findings.add(path, "no JSON object")
+            continue
+        following = []
+        for link in content.get("links", ()):
+            href = str(link.get("href"))
+            if urlparse(href).scheme:
+                continue
+            target = (path.parent / href).absolute()
+            if link.get("rel") in ("child", "item"):
+                following.append(target)
+                continue
+            if target not in exists:
+                exists[target] = target.is_file()
+            if not exists[target]:
+                findings.add(path, f"link {link.get('rel')} leads to no file: {href}")
+        todo.extend(reversed(following))
+        yield path, content
+
+
+def _check_members(
+    path: Path,
+    item: dict[str, Any],
+    shards: dict[Path, int],
+    checksums: bool,
+    findings: Findings,
+) -> None:
+    for key, asset in item.get("assets", {}).items():
+        shard = path.parent / str(asset.get("href"))
+        if shard not in shards:
+            shards[shard] = shard.stat().st_size if shard.is_file() else -1
+        size = shards[shard]
+        if size < 0:
+            findings.add(path, f"asset {key}: no file {asset.get('href')}")
+            continue
+        if asset.get("file:size", size) != size:
+            findings.add(path, f"asset {key}: {shard.name} has {size} bytes, not the size given")
+        for member in asset.get("archive", ()):
+            first, last = member.get("range", (0, -1))
+            if last >= size or last - first + 1 != member.get("file:size", last - first + 1):
+                findings.add(path, f"asset {key}: range of {member.get('href')} does not fit")
+            elif checksums and "file:checksum" in member:
+                with shard.open("rb") as file:
+                    file.seek(first)
+                    found = "1220" + hashlib.sha256(file.read(last - first + 1)).hexdigest()
+                findings.members += 1
+                if found != member["file:checksum"]:
+                    findings.add(path, f"asset {key}: checksum of {member.get('href')} differs")
+
+
+def _check_assets(path: Path, collection: dict[str, Any], findings: Findings) -> None:
+    for key, asset in collection.get("assets", {}).items():
+        href = str(asset.get("href"))
+        if not urlparse(href).scheme and not (path.parent / href).is_file():
+            findings.add(path, f"asset {key}: no file {href}")
+
+
+def _check_parquet(file: Path, ids: dict[str, set[str]], findings: Findings) -> None:
+    """The parquet must list just the Items that the tree leads to."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(file, columns=["id", "collection"])
+    except (OSError, pa.ArrowException) as error:
+        findings.add(file, f"cannot be read as parquet ({error})")
+        return
+    listed: dict[str, set[str]] = {}
+    for name, collection in zip(*(table[c].to_pylist() for c in ("id", "collection")), strict=True):
+        listed.setdefault(collection, set()).add(name)
+    if len(table) != sum(map(len, listed.values())):
+        findings.add(file, "an id is there twice")
+    for collection, names in listed.items():
+        in_tree = ids.get(collection, set())
+        for what, odd in (("parquet", names - in_tree), ("tree", in_tree - names)):
+            if odd:
+                findings.add(file, f"{len(odd)} items only in the {what}, as {min(odd)}")
