@@ -1,0 +1,48 @@
+"""SatImNet's builder: from a dataset's source to a static STAC catalog, and the search over it.
+
+The public surface is what stands in ``__all__``; it is loaded on first use, so that importing the
+package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from satimnet.builder.access import gdal_path, open_asset, read_bytes
+    from satimnet.builder.client import open
+    from satimnet.builder.errors import BadFileError, SatimnetError
+    from satimnet.builder.pipeline import build
+    from satimnet.builder.search import search
+    from satimnet.builder.validation import validate
+
+__all__ = [
+    "BadFileError",
+    "SatimnetError",
+    "build",
+    "gdal_path",
+    "open",
+    "open_asset",
+    "read_bytes",
+    "search",
+    "validate",
+]
+
+_HOMES = {
+    "BadFileError": "errors",
+    "SatimnetError": "errors",
+    "build": "pipeline",
+    "gdal_path": "access",
+    "open": "client",
+    "open_asset": "access",
+    "read_bytes": "access",
+    "search": "search",
+    "validate": "validation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
