@@ -136,7 +136,7 @@ def _shapes(name: str, rng: np.random.Generator) -> Field:
         house = (
             (y % 6 < 4) & (x % 5 < 3) & np.kron(rng.random((16, 16)) < 0.8, np.ones((4, 4), bool))
         )
-        return house.astype(float)
+        return np.asarray(house, dtype=float)
     if name == "PermanentCrop":  # rows of trees
         slope = rng.uniform(-1, 1)
         return np.asarray(0.5 + 0.5 * np.sin(2 * np.pi * (x + slope * y) / rng.uniform(4, 7)))
@@ -144,7 +144,7 @@ def _shapes(name: str, rng: np.random.Generator) -> Field:
         bend = (12 if name == "River" else 2) * np.sin(y / rng.uniform(9, 14) + rng.uniform(0, 6))
         centre = rng.uniform(20, 44) + rng.uniform(-0.4, 0.4) * (y - SIZE / 2) + bend
         band = np.abs(x - centre) < (rng.uniform(5, 9) if name == "River" else 2)
-        return (band.T if rng.random() < 0.5 else band).astype(float)
+        return np.asarray(band.T if rng.random() < 0.5 else band, dtype=float)
     if name == "HerbaceousVegetation":  # bare spots
         return np.clip(0.4 + 0.4 * _smooth(rng, 12), 0, 1)
     return np.zeros((SIZE, SIZE))

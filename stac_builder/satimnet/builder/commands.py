@@ -16,7 +16,7 @@ R = TypeVar("R")
 
 
 def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """The command with ``--debug``; without it, errors of the user are one line and exit code 1."""
+    """The command with ``--debug``; without it, every error is one line and exit code 1."""
 
     @click.option("--debug", is_flag=True, help="Show tracebacks of errors.")
     @wraps(command)
@@ -24,10 +24,17 @@ def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
         debug = options.pop("debug")
         try:
             return command(*args, **options)
-        except SatimnetError as error:
+        except click.ClickException:
+            raise
+        except Exception as error:
             if debug:
                 raise
-            raise click.ClickException(str(error)) from error
+            if isinstance(error, SatimnetError):
+                raise click.ClickException(str(error)) from error
+            fault = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise click.ClickException(
+                f"{fault} (a fault of satimnet; --debug shows where, please report it)"
+            ) from error
 
     return run
 

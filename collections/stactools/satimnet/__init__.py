@@ -1,0 +1,15 @@
+"""The umbrella command ``stac satimnet``: build, validate, info, search, demo, train, evaluate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stactools.cli.registry import Registry
+
+
+def register_plugin(registry: Registry) -> None:
+    """Adds ``stac satimnet`` to the command of stactools."""
+    from stactools.satimnet.commands import create_satimnet_command
+
+    registry.register_subcommand(create_satimnet_command)
