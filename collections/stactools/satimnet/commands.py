@@ -238,10 +238,9 @@ def info(catalog: str) -> None:
     index = Index(catalog)
     console = Console()
     for name, collection in index.collections.items():
-        rows = search_table(
-            index, collections=[name], columns=["satimnet:classes", "satimnet:split"]
-        )
-        content = collection.json
+        columns = ["satimnet:classes", "satimnet:split"]
+        rows = search_table(index, collections=[name], columns=columns)
+        content = collection.document
         console.print(f"\n[bold]{content['title']}[/] ({name}), licence {content['license']}")
         console.print(content["description"].strip(), highlight=False)
         classes = Counter(c for row in rows["satimnet:classes"].to_pylist() for c in row or ())
