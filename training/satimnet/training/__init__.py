@@ -1,0 +1,51 @@
+"""Training sets from a catalog: find samples, read them fast, train and judge a network.
+
+Everything public is imported on first use, so that `import satimnet.training` stays light.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .arrays import to_xarray
+    from .batches import Batch, to_batches
+    from .checkpoints import Checkpoint, load
+    from .evaluation import Evaluation, evaluate
+    from .learning import train
+    from .models import CnnClass, keras_parameter_count
+    from .samples import Catalog, Samples, open_samples
+
+__all__ = [
+    "Batch",
+    "Catalog",
+    "Checkpoint",
+    "CnnClass",
+    "Evaluation",
+    "Samples",
+    "evaluate",
+    "keras_parameter_count",
+    "load",
+    "open_samples",
+    "to_batches",
+    "to_xarray",
+    "train",
+]
+
+_HOMES = {
+    "arrays": ("to_xarray",),
+    "batches": ("Batch", "to_batches"),
+    "checkpoints": ("Checkpoint", "load"),
+    "evaluation": ("Evaluation", "evaluate"),
+    "learning": ("train",),
+    "models": ("CnnClass", "keras_parameter_count"),
+    "samples": ("Catalog", "Samples", "open_samples"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

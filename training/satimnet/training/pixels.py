@@ -1,0 +1,386 @@
+"""Where the pixels of samples lie in the shards, and reading them into arrays, fast.
+
+Pixels that lie uncompressed in a shard are read by `preadv` at known offsets into a scratch that
+fits a core's L2 cache and converted from there: to read a whole batch first and convert it then
+goes through main memory twice. Compressed members are read and decoded one by one.
+"""
+
+from __future__ import annotations
+
+import bisect
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urljoin
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from satimnet.builder.errors import SatimnetError
+
+if TYPE_CHECKING:
+    from .samples import Samples
+
+Array = NDArray[Any]
+Numbers = NDArray[np.int64]
+
+_SCRATCH = 256 * 1024
+"""Bytes read before they are converted; together with the float32 they become they fit in L2."""
+
+_GAP = 64 * 1024
+_BLOCK = 8 * 1024 * 1024
+"""Over the network, ranges nearer to each other than a gap are one request of at most a block."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """All that is needed to read one asset of some samples; small, and it pickles.
+
+    ids: one per sample. shards: absolute hrefs. shard, start, size: which shard the bytes of a
+    sample are in, from which byte, how many. dtype, shape, order: what the bytes hold, the same
+    for all samples; order names the axes of shape out of y, x, band. bands, columns: names of the
+    wanted bands, their positions on the band axis. encoded: the bytes are an image file, to be
+    decoded to that.
+    """
+
+    ids: tuple[str, ...]
+    shards: tuple[str, ...]
+    shard: Numbers
+    start: Numbers
+    size: Numbers
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    order: tuple[str, ...]
+    bands: tuple[str, ...]
+    columns: tuple[int, ...]
+    encoded: bool
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, rows: Numbers) -> Layout:
+        """Return the layout of some samples only, in the given order."""
+        used, shard = np.unique(self.shard[rows], return_inverse=True)
+        return replace(
+            self,
+            ids=tuple(self.ids[row] for row in rows.tolist()),
+            shards=tuple(self.shards[k] for k in used.tolist()),
+            shard=shard.astype(np.int64),
+            start=self.start[rows],
+            size=self.size[rows],
+        )
+
+    def buffer_shape(self, count: int) -> tuple[int, ...]:
+        """Return the shape of `count` samples as they are read: stored order, wanted bands."""
+        sizes = dict(zip(self.order, self.shape, strict=True)) | {"band": len(self.columns)}
+        return (count, *(sizes[axis] for axis in self.order))
+
+    @property
+    def public_axes(self) -> tuple[int, int, int, int]:
+        """Axes that transpose what has `buffer_shape` to (sample, band, y, x), without a copy."""
+        band, y, x = (self.order.index(axis) + 1 for axis in ("band", "y", "x"))
+        return (0, band, y, x)
+
+
+def locate(samples: Samples, bands: Sequence[str] | None) -> Layout:
+    """Return where the pixels of `samples` lie, in the asset that has all of `bands`.
+
+    Without `bands` it is the asset that all samples have; of several, the one with most bands.
+    Raises `SatimnetError` when no asset has the bands, samples lack it, or images differ in size.
+    """
+    if not len(samples):
+        raise SatimnetError("there are no samples to read: the search found none")
+    key, names = _choose(samples, bands)
+    wanted = names if bands is None else tuple(bands)
+    asset = pc.struct_field(samples.table["assets"].combine_chunks(), [key])
+    hrefs = pc.struct_field(asset, ["href"]).dictionary_encode()
+    files = samples.table["parquet"].combine_chunks().dictionary_encode()
+    pairs, shard = np.unique(
+        np.stack([_numbers(files.indices), _numbers(hrefs.indices)]), axis=1, return_inverse=True
+    )
+    span = pc.struct_field(pc.list_element(pc.struct_field(asset, ["archive"]), 0), ["range"])
+    first, last = _numbers(pc.list_element(span, 0)), _numbers(pc.list_element(span, 1))
+    layout = Layout(
+        ids=tuple(samples.ids),
+        shards=tuple(
+            _absolute(hrefs.dictionary[href].as_py(), files.dictionary[file].as_py())
+            for file, href in pairs.T.tolist()
+        ),
+        shard=shard.reshape(-1).astype(np.int64),
+        start=first,
+        size=last - first + 1,
+        dtype=np.dtype(np.uint8),
+        shape=(1, 1, len(names)),
+        order=("y", "x", "band"),
+        bands=wanted,
+        columns=tuple(names.index(band) for band in wanted),
+        encoded=True,
+    )
+    runs = _field(asset, "satimnet:pixels")
+    if runs is not None and not runs.null_count:
+        return _uncompressed(layout, runs, key)
+    head = layout.take(np.zeros(1, np.int64))
+    with Reader(head) as reader:
+        image = reader.image(0)
+    if image.shape[2] != len(names):
+        raise SatimnetError(
+            f"{head.shards[0]}: {key} of {head.ids[0]} has {image.shape[2]} bands, "
+            f"its collection says {len(names)}; build the catalog again"
+        )
+    return replace(layout, dtype=image.dtype, shape=image.shape)
+
+
+def have_bands(
+    table: pa.Table, known: dict[str, tuple[str, ...]], bands: Sequence[str]
+) -> NDArray[np.bool_]:
+    """Return for each of the item rows whether one of its assets has all of `bands`.
+
+    `known` gives the band names of each asset. Raises `SatimnetError` when no asset has them.
+    """
+    present = _presence(table, _assets_with(known, bands))
+    return np.asarray(present.any(axis=1))
+
+
+def _assets_with(known: dict[str, tuple[str, ...]], bands: Sequence[str]) -> list[str]:
+    keys = [key for key, names in known.items() if set(bands) <= set(names)]
+    if not keys:
+        listing = "; ".join(f"{key}: {', '.join(names)}" for key, names in known.items())
+        raise SatimnetError(f"no image has the bands {', '.join(bands)}; there are {listing}")
+    return keys
+
+
+def _presence(table: pa.Table, keys: Sequence[str]) -> NDArray[np.bool_]:
+    """Which samples (rows) have which of the assets (columns)."""
+    assets = table["assets"].combine_chunks()
+    present = np.zeros((len(table), len(keys)), np.bool_)
+    for k, key in enumerate(keys):
+        asset = _field(assets, key)
+        if asset is not None:
+            present[:, k] = asset.is_valid().to_numpy(zero_copy_only=False)
+    return present
+
+
+def _choose(samples: Samples, bands: Sequence[str] | None) -> tuple[str, tuple[str, ...]]:
+    known = samples.bands
+    keys = list(known) if bands is None else _assets_with(known, bands)
+    present = _presence(samples.table, keys)
+    complete = [key for key, column in zip(keys, present.T, strict=True) if column.all()]
+    if complete:
+        best = max(complete, key=lambda key: len(known[key]))
+        return best, known[best]
+    counts = ", ".join(
+        f"{count} have {key}" for key, count in zip(keys, present.sum(axis=0), strict=True)
+    )
+    example = ",".join(known[keys[int(present.sum(axis=0).argmax())]])
+    raise SatimnetError(
+        f"the {len(samples)} samples do not all have the same image ({counts}); "
+        f"search for those that have it, with bands={example}"
+    )
+
+
+def _uncompressed(layout: Layout, runs: pa.StructArray, key: str) -> Layout:
+    first = runs[0].as_py()
+    for name in ("dtype", "shape", "order"):
+        values = pc.struct_field(runs, [name])
+        if isinstance(first[name], list):
+            same = len(values.flatten()) == len(first[name]) * len(values) and all(
+                pc.all(pc.equal(pc.list_element(values, k), value)).as_py()
+                for k, value in enumerate(first[name])
+            )
+        else:
+            same = pc.all(pc.equal(values, first[name])).as_py()
+        if not same:
+            raise SatimnetError(
+                f"the {key} images of the {len(layout)} samples differ in {name}; "
+                "batches need images of one size and type"
+            )
+    dtype, shape, order = np.dtype(first["dtype"]), tuple(first["shape"]), tuple(first["order"])
+    if "band" not in order:
+        shape, order = (*shape, 1), (*order, "band")
+    size = dtype.itemsize * int(np.prod(shape))
+    return replace(
+        layout,
+        start=_numbers(pc.struct_field(runs, ["offset"])),
+        size=np.full(len(layout), size, np.int64),
+        dtype=dtype,
+        shape=shape,
+        order=order,
+        encoded=False,
+    )
+
+
+def _absolute(href: str, base: str) -> str:
+    if "://" in base or "://" in href:
+        return urljoin(base, href)
+    return os.path.normpath(os.path.join(os.path.dirname(base), href))
+
+
+def _field(column: pa.StructArray, name: str) -> pa.Array | None:
+    """A field of a struct column, null where the struct is null; None where there is no field."""
+    if column.type.get_field_index(name) < 0:
+        return None
+    return pc.struct_field(column, [name])
+
+
+def _numbers(values: pa.Array) -> Numbers:
+    return np.asarray(values.to_numpy(zero_copy_only=False), np.int64)
+
+
+class Reader:
+    """The open shards of a layout; a context manager that closes them. Threads may share it."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._remote = any("://" in href for href in layout.shards)
+        self._files: list[int] = []
+        self._scratches = threading.local()
+
+    def __enter__(self) -> Self:
+        for href in [] if self._remote else self._layout.shards:
+            try:
+                self._files.append(os.open(href, os.O_RDONLY))
+            except OSError as error:
+                self.__exit__()
+                raise SatimnetError(
+                    f"{href}: {error.strerror}; the catalog needs this shard"
+                ) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._files:
+            os.close(self._files.pop())
+
+    def read(self, rows: Numbers, out: Array, scale: float | None = None) -> None:
+        """Read the samples `rows` into `out`, converted to its dtype, times `scale` if given.
+
+        `out` has the shape `layout.buffer_shape(len(rows))`. Raises `SatimnetError`, naming the
+        shard, where a shard is cut short or an image cannot be decoded.
+        """
+        at = 0
+        for block in self._blocks(rows):
+            part = out[at : at + len(block)]
+            self._convert(block, part)
+            if scale is not None:
+                np.multiply(part, scale, out=part)
+            at += len(block)
+
+    def image(self, row: int) -> Array:
+        """Return one sample, decoded, (y, x, band), whatever size it has."""
+        return _decode(next(self._members(np.array([row]))), self._name(row))
+
+    def _convert(self, block: Array, out: Array) -> None:
+        columns, axis = self._layout.columns, self._layout.order.index("band") + 1
+        if columns == tuple(range(block.shape[axis])):
+            np.copyto(out, block, casting="unsafe")
+            return
+        source, target = np.moveaxis(block, axis, -1), np.moveaxis(out, axis, -1)
+        for k, column in enumerate(columns):
+            np.copyto(target[..., k], source[..., column], casting="unsafe")
+
+    def _blocks(self, rows: Numbers) -> Iterator[Array]:
+        """Yield the stored pixels, a few samples at a time; valid until the next is asked for."""
+        layout = self._layout
+        if not (layout.encoded or self._remote):
+            yield from self._runs(rows)
+            return
+        for row, data in zip(rows.tolist(), self._members(rows), strict=True):
+            if layout.encoded:
+                image = _decode(data, self._name(row))
+            else:
+                image = np.frombuffer(data, layout.dtype).reshape(layout.shape)
+            if image.shape != layout.shape or image.dtype != layout.dtype:
+                raise SatimnetError(
+                    f"{self._name(row)} is {image.dtype} {image.shape}, the first sample is "
+                    f"{layout.dtype} {layout.shape}; batches need images of one size and type"
+                )
+            yield image[None]
+
+    def _runs(self, rows: Numbers) -> Iterator[Array]:
+        scratch, slots = self._scratch()
+        files = [self._files[k] for k in self._layout.shard[rows].tolist()]
+        starts = self._layout.start[rows].tolist()
+        size = int(self._layout.size[0])
+        for at in range(0, len(files), len(slots)):
+            group = zip(slots, files[at : at + len(slots)], starts[at : at + len(slots)])
+            for slot, file, start in group:
+                if os.preadv(file, slot, start) != size:
+                    raise self._cut_short(self._files.index(file))
+            yield scratch[: len(files) - at]
+
+    def _scratch(self) -> tuple[Array, list[tuple[memoryview]]]:
+        """This thread's scratch and, per sample in it, what `preadv` takes."""
+        if not hasattr(self._scratches, "scratch"):
+            count = max(1, _SCRATCH // int(self._layout.size[0]))
+            scratch = np.empty((count, *self._layout.shape), self._layout.dtype)
+            slots = [(memoryview(sample.reshape(-1).view(np.uint8)),) for sample in scratch]
+            self._scratches.scratch = scratch, slots
+        found: tuple[Array, list[tuple[memoryview]]] = self._scratches.scratch
+        return found
+
+    def _members(self, rows: Numbers) -> Iterator[bytes]:
+        """Yield the bytes of the samples."""
+        layout = self._layout
+        shard, start, size = (a[rows].tolist() for a in (layout.shard, layout.start, layout.size))
+        if self._remote:
+            blobs = _fetch([layout.shards[k] for k in shard], start, size)
+        else:
+            blobs = (os.pread(self._files[k], n, at) for k, at, n in zip(shard, start, size))
+        for k, n, data in zip(shard, size, blobs, strict=True):
+            if len(data) != n:
+                raise self._cut_short(k)
+            yield data
+
+    def _cut_short(self, shard: int) -> SatimnetError:
+        return SatimnetError(
+            f"{self._layout.shards[shard]}: the file ends too early or is not what the catalog "
+            "describes; copy it or build it again"
+        )
+
+    def _name(self, row: int) -> str:
+        return f"{self._layout.shards[self._layout.shard[row]]}: sample {self._layout.ids[row]}"
+
+
+def _decode(data: bytes, name: str) -> Array:
+    """The image in a file's bytes, (y, x, band)."""
+    import simplejpeg
+    from rasterio.errors import RasterioError
+    from rasterio.io import MemoryFile
+
+    image: Array
+    try:
+        if data[:2] == b"\xff\xd8":
+            grey = simplejpeg.decode_jpeg_header(data)[2] == "Gray"
+            image = simplejpeg.decode_jpeg(data, colorspace="GRAY" if grey else "RGB")
+        else:
+            with MemoryFile(data) as file, file.open() as dataset:
+                image = np.moveaxis(dataset.read(), 0, -1)
+    except (ValueError, RasterioError) as error:
+        raise SatimnetError(f"{name} cannot be decoded ({error}); build it again") from error
+    return image
+
+
+def _fetch(hrefs: list[str], starts: list[int], sizes: list[int]) -> Iterator[bytes]:
+    """Yield ranges of remote files; neighbouring ranges come in one request, all at once."""
+    import fsspec
+    from fsspec.utils import merge_offset_ranges
+
+    file_system = fsspec.core.url_to_fs(hrefs[0])[0]
+    ends = [start + size for start, size in zip(starts, sizes)]
+    merged = merge_offset_ranges(hrefs, starts, ends, max_gap=_GAP, max_block=_BLOCK)
+    try:
+        blocks = file_system.cat_ranges(*merged, on_error="raise")
+    except Exception as error:  # every file system has errors of its own
+        raise SatimnetError(f"{hrefs[0]}: cannot be read ({error})") from error
+    for href, first, end, block in zip(*merged, blocks, strict=True):
+        if len(block) != end - first:
+            raise SatimnetError(
+                f"{href}: {end - first} bytes were asked for, {len(block)} came; "
+                "the server must answer range requests"
+            )
+    keys = sorted(zip(merged[0], merged[1], range(len(blocks)), strict=True))
+    for href, start, end in zip(hrefs, starts, ends):
+        _, first, k = keys[bisect.bisect_right(keys, (href, start, len(blocks))) - 1]
+        yield blocks[k][start - first : end - first]

@@ -1,0 +1,212 @@
+"""The samples of a catalog that a search found: what is read, divided and trained on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.search import Index, search_table
+
+from .pixels import Numbers, have_bands
+
+if TYPE_CHECKING:
+    import xarray
+
+    from .batches import Batch
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What a collection says about all of its samples.
+
+    classes: names of its classes, in the order of its class table, without the background (value
+    0). bands: names of the bands of each image asset, in file order.
+    """
+
+    classes: tuple[str, ...]
+    bands: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """A catalog that is open for searching."""
+
+    index: Index
+    collections: Mapping[str, Collection]
+
+    def search(
+        self,
+        *,
+        collections: Sequence[str] | None = None,
+        classes: Sequence[str] | None = None,
+        bands: Sequence[str] | None = None,
+        **query: Any,
+    ) -> Samples:
+        """Return the samples that meet all conditions given; all samples if none is given.
+
+        bands: only samples with an image that has all of these bands. Everything else is as in
+        `satimnet.builder.search.search`: collections, classes, split, ids, bbox, datetime,
+        filter (CQL2), sortby, limit and so on; limit counts before bands are looked at. Raises
+        `SatimnetError` for a collection, class or band that is not in the catalog.
+        """
+        chosen = {
+            name: collection
+            for name, collection in self.collections.items()
+            if collections is None or name in collections
+        }
+        names = dict.fromkeys(name for home in chosen.values() for name in home.classes)
+        unknown = [name for name in classes or () if name not in names]
+        if unknown:
+            raise SatimnetError(
+                f"{self.index.href}: no class {', '.join(unknown)}; there are {', '.join(names)}"
+            )
+        found = search_table(self.index, collections=collections, classes=classes, **query)
+        samples = Samples(found, chosen, tuple(names))
+        if bands is None:
+            return samples
+        return samples.subset(np.flatnonzero(have_bands(found, samples.bands, bands)))
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples: rows of the item table, in the order of the catalog unless asked otherwise.
+
+    table: columns as in ``items.parquet``, and ``parquet``, the file whose row it is. classes:
+    names that labels index; all classes of the collections, also those without a sample here, so
+    that labels mean the same in every part of a training set.
+    """
+
+    table: pa.Table
+    collections: Mapping[str, Collection]
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """Item ids, one per sample."""
+        ids: list[str] = self.table["id"].to_pylist()
+        return ids
+
+    @cached_property
+    def labels(self) -> Numbers:
+        """Class of each sample, int64 indices into `classes`.
+
+        Raises `SatimnetError` when a sample has no class or several.
+        """
+        tags = self.table["satimnet:classes"].combine_chunks()
+        counts = pc.fill_null(pc.list_value_length(tags), 0).to_numpy(zero_copy_only=False)
+        if (counts != 1).any():
+            raise SatimnetError(
+                f"{int((counts != 1).sum())} of {len(self)} samples have no class or several, "
+                f"{self.ids[int((counts != 1).argmax())]} first; labels need one class a sample"
+            )
+        codes = pc.index_in(tags.flatten(), value_set=pa.array(self.classes, pa.string()))
+        if codes.null_count:
+            unknown = tags.flatten().filter(codes.is_null()).unique().to_pylist()
+            raise SatimnetError(f"{', '.join(unknown)}: not in the class table of the collection")
+        return np.asarray(codes.to_numpy(zero_copy_only=False), np.int64)
+
+    @property
+    def splits(self) -> list[str | None]:
+        """Split of each sample ("train", "validation", "test"); None where there is none."""
+        if "satimnet:split" not in self.table.column_names:
+            return [None] * len(self)
+        splits: list[str | None] = self.table["satimnet:split"].to_pylist()
+        return splits
+
+    @property
+    def bands(self) -> dict[str, tuple[str, ...]]:
+        """Names of the bands of each image asset, in file order."""
+        bands: dict[str, tuple[str, ...]] = {}
+        for collection in self.collections.values():
+            for key, names in collection.bands.items():
+                if bands.setdefault(key, names) != names:
+                    raise SatimnetError(
+                        f"the {key} images of {', '.join(self.collections)} have different bands; "
+                        "search one collection"
+                    )
+        return bands
+
+    def subset(self, indices: Numbers) -> Samples:
+        """Return the samples at `indices`, in that order."""
+        return replace(self, table=self.table.take(pa.array(indices, pa.int64())))
+
+    def holdout(self, fraction: float, seed: int = 0) -> tuple[Samples, Samples]:
+        """Divide the samples into a part to learn from and `fraction` of them held out.
+
+        Each class is divided in the same proportion, by a permutation seeded with `seed`. Both
+        parts keep the order of the samples. Raises `SatimnetError` when a part would be empty.
+        """
+        generator = np.random.default_rng(seed)
+        held = np.zeros(len(self), np.bool_)
+        for label in range(len(self.classes)):
+            members = generator.permutation(np.flatnonzero(self.labels == label))
+            held[members[: round(len(members) * fraction)]] = True
+        if held.all() or not held.any():
+            raise SatimnetError(f"{len(self)} samples are too few to hold out {fraction:g} of them")
+        return self.subset(np.flatnonzero(~held)), self.subset(np.flatnonzero(held))
+
+    def to_batches(
+        self,
+        batch_size: int,
+        *,
+        bands: Sequence[str] | None = None,
+        shuffle: bool = False,
+        seed: int = 0,
+        drop_last: bool = False,
+        scale: float | None = None,
+        device: str = "cpu",
+        threads: int | None = None,
+    ) -> Iterator[Batch]:
+        """Yield the samples as torch batches: see `satimnet.training.batches.to_batches`."""
+        from .batches import to_batches
+
+        return to_batches(
+            self,
+            batch_size,
+            bands=bands,
+            shuffle=shuffle,
+            seed=seed,
+            drop_last=drop_last,
+            scale=scale,
+            device=device,
+            threads=threads,
+        )
+
+    def to_xarray(self, bands: Sequence[str] | None = None) -> xarray.DataArray:
+        """Return the samples as one lazy array: see `satimnet.training.arrays.to_xarray`."""
+        from .arrays import to_xarray
+
+        return to_xarray(self, bands)
+
+
+def open_samples(href: str | os.PathLike[str]) -> Catalog:
+    """Open a catalog (its ``catalog.json``, or the folder of it; path or URL) for searching.
+
+    Raises `SatimnetError` when there is none, or no collection in it.
+    """
+    index = Index(href)
+    return Catalog(
+        index, {name: _collection(found.document) for name, found in index.collections.items()}
+    )
+
+
+def _collection(document: Mapping[str, Any]) -> Collection:
+    table = document.get("summaries", {}).get("classification:classes", [])
+    return Collection(
+        tuple(entry["name"] for entry in table if entry["value"] != 0),
+        {
+            key: tuple(band["name"] for band in asset["bands"])
+            for key, asset in document.get("item_assets", {}).items()
+            if asset.get("bands")
+        },
+    )
