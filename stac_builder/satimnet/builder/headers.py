@@ -54,7 +54,7 @@ def read_header(data: bytes, label: str) -> Header:
             return _jpeg(data, label)
         if data[:4] in _TIFF_STARTS:
             return _tiff(data, label)
-    except (struct.error, IndexError, KeyError) as error:
+    except (struct.error, LookupError, ValueError, TypeError) as error:
         raise BadFileError(label, "truncated or damaged header") from error
     raise BadFileError(label, "empty file" if not data else "neither TIFF nor JPEG")
 

@@ -269,16 +269,14 @@ def _zip_entries(archive: Path) -> Iterator[Entry]:
 def _tar_entries(
     archive: Path, tar: tarfile.TarFile, kind: Literal["tar", "targz"]
 ) -> Iterator[Entry]:
-    size = archive.stat().st_size
+    end = 0
     for member in tar:
         _refuse_unsafe(archive, member.name)
+        end = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
         if not member.isreg() or member.issparse():
             continue  # links and devices are no data
-        if kind == "tar" and member.offset_data + member.size > size:
-            raise SatimnetError(f"{archive}: ends inside {member.name}; download it again")
-        name = member.name.removeprefix("./")
         yield Entry(
-            name,
+            member.name.removeprefix("./"),
             member.size,
             str(archive),
             kind,
@@ -286,6 +284,12 @@ def _tar_entries(
             member.size,
             int(member.mtime),
         )
+    # tarfile takes any end for the end; a whole archive has a block of zeros there (POSIX pax).
+    stream = tar.fileobj
+    if stream is not None and end:
+        stream.seek(end)
+        if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise SatimnetError(f"{archive}: not a whole archive (no end); download it again")
 
 
 def _refuse_unsafe(archive: Path, name: str) -> None:

@@ -1,0 +1,151 @@
+"""Sources are read in place, and archives are mistrusted."""
+
+import io
+import os
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from satimnet.builder.errors import BadFileError, SatimnetError
+from satimnet.builder.sources import Reader, Source
+
+FILES = {"a/one.bin": os.urandom(5000), "a/b/two.bin": b"x" * 70_000, "three.txt": b""}
+
+
+def as_folder(top: Path) -> Path:
+    for name, data in FILES.items():
+        path = top / "folder" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return top / "folder"
+
+
+def as_zip(top: Path) -> Path:
+    with zipfile.ZipFile(top / "files.zip", "w") as archive:
+        for at, (name, data) in enumerate(FILES.items()):
+            archive.writestr(name, data, [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED][at % 2])
+    return top / "files.zip"
+
+
+def as_tar(top: Path, mode: str = "w", name: str = "files.tar") -> Path:
+    with tarfile.open(top / name, mode) as archive:
+        for member, data in FILES.items():
+            info = tarfile.TarInfo("./" + member)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return top / name
+
+
+def as_targz(top: Path) -> Path:
+    return as_tar(top, "w:gz", "files.tar.gz")
+
+
+def as_nested(top: Path) -> Path:
+    folder = top / "nested"
+    folder.mkdir()
+    as_zip(folder)
+    return folder
+
+
+@pytest.mark.parametrize("make", [as_folder, as_zip, as_tar, as_targz, as_nested])
+def test_all_forms_give_the_same_files(make, tmp_path):
+    source = Source((make(tmp_path),), tmp_path / "indexes")
+    entries = list(source.entries())
+    with source.reader() as reader:
+        # backwards, so that nothing depends on reading in order
+        read = {entry.path: reader.read(entry) for entry in reversed(entries)}
+    assert read == FILES
+    assert [entry.size for entry in entries] == [len(FILES[entry.path]) for entry in entries]
+
+
+def test_targz_readers_use_the_index_of_the_scan(tmp_path):
+    source = Source((as_targz(tmp_path),), tmp_path / "indexes")
+    entries = list(source.entries())
+    assert len(list((tmp_path / "indexes").iterdir())) == 1
+    with Reader(tmp_path / "indexes") as reader:
+        assert reader.read(entries[1]) == FILES[entries[1].path]
+
+
+def test_entries_change_stamp_with_content(tmp_path):
+    before = {e.path: e.stamp for e in Source((as_zip(tmp_path),)).entries()}
+    with zipfile.ZipFile(tmp_path / "files.zip", "w") as archive:
+        archive.writestr("a/one.bin", FILES["a/one.bin"][::-1])
+    after = {e.path: e.stamp for e in Source((tmp_path / "files.zip",)).entries()}
+    assert before["a/one.bin"] != after["a/one.bin"]
+
+
+UNSAFE = ["../evil", "a/../../evil", "/etc/evil", "C:/evil", "a\\..\\evil"]
+
+
+@pytest.mark.parametrize("name", UNSAFE)
+def test_unsafe_zip_names_are_refused(name, tmp_path):
+    path = tmp_path / "bad.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("fine", b"1")
+        archive.writestr(zipfile.ZipInfo(name), b"2")
+    with pytest.raises(SatimnetError, match=r"bad\.zip: member .* would leave the archive"):
+        list(Source((path,)).entries())
+
+
+@pytest.mark.parametrize("name", UNSAFE)
+def test_unsafe_tar_names_are_refused(name, tmp_path):
+    path = tmp_path / "bad.tar"
+    with tarfile.open(path, "w") as archive:
+        archive.addfile(tarfile.TarInfo(name))
+    with pytest.raises(SatimnetError, match=r"bad\.tar: member .* would leave the archive"):
+        list(Source((path,)).entries())
+
+
+def test_links_lead_nowhere(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("s")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "out").symlink_to(secret)
+    (folder / "real").write_text("r")
+    (folder / "in").symlink_to(folder / "real")
+    with tarfile.open(folder / "links.tar", "w") as archive:
+        link = tarfile.TarInfo("link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    assert [e.path for e in Source((folder,)).entries()] == ["in", "real"]
+
+
+@pytest.mark.parametrize("make", [as_zip, as_tar, as_targz])
+def test_truncated_archives_are_one_line_errors(make, tmp_path):
+    path = make(tmp_path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
+    with pytest.raises(SatimnetError, match=f"{path.name}: .*download it again"):
+        list(Source((path,)).entries())
+
+
+def test_a_damaged_member_is_a_bad_file(tmp_path):
+    path = tmp_path / "files.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("a", b"0123456789" * 100)
+    data = bytearray(path.read_bytes())
+    data[100] ^= 1
+    path.write_bytes(data)
+    source = Source((path,))
+    with pytest.raises(BadFileError, match=r"files\.zip!a: damaged"):
+        source.read(next(source.entries()))
+
+
+def test_no_more_is_inflated_than_announced(tmp_path):
+    """A member that says 10 bytes and holds a gigabyte must not cost a gigabyte."""
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb", b"\0" * 2**22)
+    data = path.read_bytes().replace((2**22).to_bytes(4, "little"), (10).to_bytes(4, "little"))
+    path.write_bytes(data)
+    source = Source((path,))
+    entry = next(source.entries())
+    assert entry.size == 10
+    with pytest.raises(BadFileError):
+        source.read(entry)
+
+
+def test_a_missing_source_is_named(tmp_path):
+    with pytest.raises(SatimnetError, match="nowhere: no such file or folder"):
+        list(Source((tmp_path / "nowhere",)).entries())
