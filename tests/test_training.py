@@ -607,7 +607,21 @@ def test_training_refuses_what_it_cannot_train_on(tmp_path, source):
         train(samples, samples, tmp_path / "net.pt", quiet=True)
     with pytest.raises(SatimnetError, match="two samples"):
         train(samples, samples, tmp_path / "net.pt", epochs=0, quiet=True)
+    (tmp_path / "file").touch()
+    with pytest.raises(SatimnetError, match=r"net\.pt: the checkpoint cannot be written there"):
+        train(samples, samples, tmp_path / "file" / "net.pt", quiet=True)
     assert not (tmp_path / "net.pt").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_asking_for_one_is_a_user_error(trained, tmp_path):
+    path, _, learn, held, _ = trained
+    with pytest.raises(SatimnetError, match="device cuda: torch cannot"):
+        train(learn, held, tmp_path / "net.pt", device="cuda", quiet=True)
+    with pytest.raises(SatimnetError, match="device cuda: torch cannot"):
+        evaluate(path, held, device="cuda")
+    with pytest.raises(SatimnetError, match="device gpu: torch cannot"):
+        learn.to_batches(4, device="gpu")
 
 
 def test_evaluation_refuses_other_classes(trained, samples):

@@ -9,8 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .arrays import to_xarray
-    from .batches import Batch, to_batches
+    from .batches import Batch
     from .checkpoints import Checkpoint, load
     from .evaluation import Evaluation, evaluate
     from .learning import train
@@ -28,14 +27,11 @@ __all__ = [
     "keras_parameter_count",
     "load",
     "open_samples",
-    "to_batches",
-    "to_xarray",
     "train",
 ]
 
 _HOMES = {
-    "arrays": ("to_xarray",),
-    "batches": ("Batch", "to_batches"),
+    "batches": ("Batch",),
     "checkpoints": ("Checkpoint", "load"),
     "evaluation": ("Evaluation", "evaluate"),
     "learning": ("train",),

@@ -42,9 +42,8 @@ def to_xarray(samples: Samples, bands: Sequence[str] | None = None) -> xarray.Da
     }
     if any(samples.splits):
         coords["split"] = ("sample", [split or "" for split in samples.splits])
-    return xarray.DataArray(
-        da.concatenate(chunks), dims=("sample", "band", "y", "x"), coords=coords
-    )
+    dims = ("sample", "band", "y", "x")
+    return xarray.DataArray(da.concatenate(chunks), coords, dims, name="images")
 
 
 def _read(layout: Layout) -> Array:

@@ -14,6 +14,7 @@ import torch
 from satimnet.builder.errors import SatimnetError
 from torch import Tensor
 
+from .devices import pick_device
 from .pixels import Array, Layout, Numbers, Reader, locate
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def to_batches(
     """
     if batch_size < 1:
         raise SatimnetError(f"batch size {batch_size}: must be at least 1")
+    where = pick_device(device)
     layout, labels = locate(samples, bands), torch.from_numpy(samples.labels)
     order = np.arange(len(samples))
     if shuffle:
@@ -67,7 +69,7 @@ def to_batches(
     parts = [order[at : min(at + batch_size, end)] for at in range(0, end, batch_size)]
     if threads is None:
         threads = min(4, os.cpu_count() or 1)
-    return _batches(layout, labels, parts, scale, torch.device(device), threads)
+    return _batches(layout, labels, parts, scale, where, threads)
 
 
 def _batches(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import torch
 from satimnet.builder.errors import SatimnetError
 from torch import Tensor
 
+from .devices import pick_device, reduced_precision
 from .models import CnnClass
 
 _FORMAT = "satimnet cnn-class 1"
@@ -61,11 +62,10 @@ class Checkpoint:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file, under another name first, so that it is never there in part."""
         path = Path(path)
-        partial = path.with_name(f".{path.name}.partial")
+        partial = _partial(path)
         state = {k: v.cpu().contiguous() for k, v in self.model.state_dict().items()}
         content = {"format": _FORMAT, "recipe": asdict(self.recipe), "state": state}
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             torch.save(content, partial)
             partial.replace(path)
         except (OSError, RuntimeError) as error:  # torch raises the latter on a full disk
@@ -73,13 +73,14 @@ class Checkpoint:
             raise SatimnetError(f"{path}: the checkpoint cannot be written ({error})") from error
 
 
-def load(path: str | os.PathLike[str], device: str = "cpu") -> Checkpoint:
+def load(path: str | os.PathLike[str], device: str | None = "cpu") -> Checkpoint:
     """Read a checkpoint, its model on `device`; runs no code out of the file.
 
     Raises `SatimnetError` when it is no checkpoint of this project.
     """
+    where = pick_device(device)
     try:
-        content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        content: dict[str, Any] = torch.load(path, map_location=where, weights_only=True)
         if content["format"] != _FORMAT:
             raise ValueError(f"format {content['format']}, expected {_FORMAT}")
         recipe = Recipe(**{f.name: _frozen(content["recipe"][f.name]) for f in fields(Recipe)})
@@ -89,7 +90,23 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> Checkpoint:
         raise SatimnetError(f"{path}: cannot be read ({error.strerror})") from error
     except Exception as error:  # torch raises many kinds on foreign files
         raise SatimnetError(f"{path}: not a checkpoint of satimnet ({error})") from error
-    return Checkpoint(model.to(device), recipe)
+    return Checkpoint(model.to(where), recipe)
+
+
+def make_room(path: str | os.PathLike[str]) -> None:
+    """Make the folder of a checkpoint; `SatimnetError` if the file could not be written there.
+
+    Asked before a training, not after it.
+    """
+    partial = _partial(Path(path))
+    try:
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch()
+        partial.unlink()
+    except OSError as error:
+        raise SatimnetError(
+            f"{path}: the checkpoint cannot be written there ({error.strerror})"
+        ) from error
 
 
 def normalised(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
@@ -100,14 +117,8 @@ def normalised(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) 
     return ((images - centre) / spread).contiguous(memory_format=torch.channels_last)
 
 
-def reduced_precision(device: torch.device) -> torch.autocast:
-    """Return the context that computes in bfloat16 where the device is faster at it.
-
-    On a processor with AVX512-BF16 training takes half the time; without, bfloat16 is slower.
-    """
-    capabilities: Callable[[], dict[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
-    fast = device.type == "cuda" or bool(capabilities().get("avx512_bf16"))
-    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")
 
 
 def _frozen(value: Any) -> Any:

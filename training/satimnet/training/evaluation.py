@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from satimnet.builder.errors import SatimnetError
 
 from .checkpoints import load
+from .devices import pick_device
 from .samples import Samples
 
 
@@ -57,9 +58,7 @@ def evaluate(
     curves of the network). Raises `SatimnetError` when the samples lack the network's bands or
     have other classes than it.
     """
-    import torch
-
-    where = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    where = str(pick_device(device))
     trained = load(checkpoint, where)
     classes = trained.recipe.classes
     if samples.classes != classes:

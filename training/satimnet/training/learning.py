@@ -9,13 +9,15 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from satimnet.builder.errors import SatimnetError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .batches import to_batches
-from .checkpoints import Checkpoint, Recipe, normalised, reduced_precision
+from .checkpoints import Checkpoint, Recipe, make_room, normalised
+from .devices import pick_device, reduced_precision
 from .models import PATCH, CnnClass
 from .pixels import Layout, Reader, locate
 from .samples import Samples
@@ -54,9 +56,12 @@ def train(
     """
     if samples.classes != validation.classes:
         raise SatimnetError("training and validation samples have different classes")
-    if min(width, epochs, batch_size) < 1 or len(samples) < 2:
-        raise SatimnetError("training needs two samples, and width, epochs and batch size above 0")
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if min(width, epochs, batch_size) < 1 or learning_rate <= 0 or len(samples) < 2:
+        raise SatimnetError(
+            "training needs two samples, and width, epochs, batch size and learning rate above 0"
+        )
+    where = pick_device(device)
+    make_room(out)
     batch_size = min(batch_size, len(samples))
     feed, layout = _feed(samples, bands, batch_size, where)
     watch, _ = _feed(validation, layout.bands, 256, where)
@@ -211,6 +216,5 @@ def _accuracy(checkpoint: Checkpoint, feed: Feed) -> float:
 
 
 def _progress(quiet: bool) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), disable=quiet
-    )
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), disable=quiet)
