@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,18 +143,24 @@ def write_root(catalog: Path) -> None:
     write_json(root, catalog / "catalog.json")
 
 
-def write_parquet(tables: Iterable[pa.Table], collection: Json, path: Path) -> None:
-    """Writes all rows as stac-geoparquet 1.0.0 (GeoParquet 1.1), one row group a table."""
+def write_parquet(tables: Sequence[pa.Table], collection: Json, path: Path) -> None:
+    """Writes all rows as stac-geoparquet 1.0.0 (GeoParquet 1.1), one row group a table.
+
+    Columns without a single value are left out, but for those that an Item must have.
+    """
     import pyarrow.parquet as pq
 
-    writer = None
-    for table in tables:
-        if writer is None:
-            schema = table.schema.with_metadata(_parquet_metadata(collection))
-            writer = pq.ParquetWriter(path, schema, compression="zstd")
-        writer.write_table(table.replace_schema_metadata(None), row_group_size=len(table))
-    if writer is not None:
-        writer.close()
+    names = [
+        name
+        for name in tables[0].column_names
+        if name in ("geometry", "bbox", "datetime")
+        or any(table[name].null_count < len(table) for table in tables)
+    ]
+    schema = tables[0].select(names).schema.with_metadata(_parquet_metadata(collection))
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for table in tables:
+            rows = table.select(names).replace_schema_metadata(schema.metadata)
+            writer.write_table(rows, row_group_size=len(table))
 
 
 def write_json(content: Json, path: Path) -> None:
