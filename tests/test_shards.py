@@ -87,8 +87,8 @@ def test_plan_digests_follow_the_files():
 
 
 def test_a_sample_too_large_for_any_shard_is_named():
+    entry = Entry("huge", MAX_SHARD_SIZE, "huge", "file", 0, MAX_SHARD_SIZE, 0)
     with pytest.raises(SatimnetError, match="huge"):
-        entry = Entry("huge", MAX_SHARD_SIZE, "huge", "file", 0, MAX_SHARD_SIZE, 0)
         plan([Sample("x", (), (Member("rgb", "x", entry),))])
 
 

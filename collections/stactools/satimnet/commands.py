@@ -93,8 +93,8 @@ def demo(folder: Path, schemas: Path | None, quiet: bool) -> None:
         for line in (
             f"stac satimnet info {catalog}",
             f"stac satimnet search {catalog} --class Forest --limit 5",
-            f"stac satimnet train {catalog} --bands B04,B03,B02,B08 --width 16 --epochs 8 "
-            f"--out {folder / 'run'}",
+            f"stac satimnet train {catalog} --bands B04,B03,B02,B08 --width 16 --epochs 20 "
+            f"--batch-size 16 --out {folder / 'run'}",
         ):
             click.echo(f"  {line}")
     _fail_on(findings)

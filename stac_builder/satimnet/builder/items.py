@@ -63,6 +63,7 @@ def describe_files(
             **_file_info(member),
         }
     item = _item(sample, grid, _footprints([grid])[0], assets, record)
+    del item["collection"]  # STAC wants a link to it, and there is no file to link to
     return item | {"links": [], "stac_extensions": item["stac_extensions"][1:]}
 
 

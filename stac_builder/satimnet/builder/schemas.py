@@ -12,10 +12,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from satimnet.builder.errors import SatimnetError
 from satimnet.extension import SCHEMA_URI, schema
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
 
 _CORE = "https://schemas.stacspec.org/v1.1.0/{0}-spec/json-schema/{0}.json"
 _KINDS = {"Feature": "item", "Collection": "collection", "Catalog": "catalog"}
@@ -96,11 +99,29 @@ class Schemas:
         )
         found = self._known[uri]
         validator = jsonschema.validators.validator_for(found)(found, registry=registry)
-        error = jsonschema.exceptions.best_match(validator.iter_errors(content))
-        if error is None:
-            return "does not fit"
+        error = _deepest(list(validator.iter_errors(content)))
         where = "/".join(map(str, error.absolute_path)) or "the object"
         return f"{where}: {error.message[:300]}"
+
+
+def _deepest(errors: list[ValidationError]) -> ValidationError:
+    """The error that lies deepest in the object, alternatives for other types of object left out.
+
+    STAC's schemas are a ``oneOf`` of Item, Collection and Catalog; only the branch of the object's
+    own type tells what is wrong with it.
+    """
+    leaves = []
+    for error in errors:
+        branches: dict[Any, list[ValidationError]] = {}
+        for child in error.context or ():
+            branches.setdefault(child.schema_path[0], []).append(child)
+        own = [b for b in branches.values() if not any(_is_of_type(child) for child in b)]
+        leaves.append(_deepest(min(own or branches.values(), key=len)) if branches else error)
+    return max(leaves, key=lambda leaf: len(leaf.absolute_path))
+
+
+def _is_of_type(error: ValidationError) -> bool:
+    return list(error.absolute_path) == ["type"] or any(map(_is_of_type, error.context or ()))
 
 
 def _folder_schemas(folder: Path) -> dict[str, dict[str, Any]]:
