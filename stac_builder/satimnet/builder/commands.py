@@ -31,6 +31,10 @@ def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
                 raise
             if isinstance(error, SatimnetError):
                 raise click.ClickException(str(error)) from error
+            if isinstance(error, ModuleNotFoundError):
+                raise click.ClickException(
+                    f"{error.name} is not installed; pip install 'satimnet[training,distributed]'"
+                ) from error
             fault = f"{type(error).__name__}: {error}".splitlines()[0]
             raise click.ClickException(
                 f"{fault} (a fault of satimnet; --debug shows where, please report it)"
