@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from satimnet.builder.errors import SatimnetError
 from torch import Tensor
+
+from satimnet.builder.errors import SatimnetError
 
 from .devices import pick_device
 from .pixels import Array, Layout, Numbers, Reader, locate

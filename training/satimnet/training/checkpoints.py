@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from satimnet.builder.errors import SatimnetError
 from torch import Tensor
+
+from satimnet.builder.errors import SatimnetError
 
 from .devices import pick_device, reduced_precision
 from .models import CnnClass

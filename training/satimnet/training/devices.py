@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+
 from satimnet.builder.errors import SatimnetError
 
 

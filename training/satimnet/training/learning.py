@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from satimnet.builder.errors import SatimnetError
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from satimnet.builder.errors import SatimnetError
 
 from .batches import to_batches
 from .checkpoints import Checkpoint, Recipe, make_room, normalised

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+
 from satimnet.builder.errors import SatimnetError
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.search import Index, search_table
 
