@@ -99,18 +99,17 @@ def locate(samples: Samples, bands: Sequence[str] | None) -> Layout:
     asset = pc.struct_field(samples.table["assets"].combine_chunks(), [key])
     hrefs = pc.struct_field(asset, ["href"]).dictionary_encode()
     files = samples.table["parquet"].combine_chunks().dictionary_encode()
-    pairs, shard = np.unique(
-        np.stack([_numbers(files.indices), _numbers(hrefs.indices)]), axis=1, return_inverse=True
-    )
+    codes = _numbers(files.indices) * len(hrefs.dictionary) + _numbers(hrefs.indices)
+    pairs, shard = np.unique(codes, return_inverse=True)
     span = pc.struct_field(pc.list_element(pc.struct_field(asset, ["archive"]), 0), ["range"])
     first, last = _numbers(pc.list_element(span, 0)), _numbers(pc.list_element(span, 1))
     layout = Layout(
         ids=tuple(samples.ids),
         shards=tuple(
             _absolute(hrefs.dictionary[href].as_py(), files.dictionary[file].as_py())
-            for file, href in pairs.T.tolist()
+            for file, href in (divmod(pair, len(hrefs.dictionary)) for pair in pairs.tolist())
         ),
-        shard=shard.reshape(-1).astype(np.int64),
+        shard=shard.astype(np.int64),
         start=first,
         size=last - first + 1,
         dtype=np.dtype(np.uint8),
