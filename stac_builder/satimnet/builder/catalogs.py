@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from satimnet.builder.items import (
     ARCHIVE_URI,
     FILE_URI,
@@ -167,7 +169,7 @@ def write_json(content: Json, path: Path) -> None:
     """Writes indented JSON under a temporary name and renames it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    part.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     os.replace(part, path)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from math import prod
+from operator import add
 from typing import Any
 
 from satimnet.builder.errors import BadFileError
@@ -119,7 +120,9 @@ def _tiff(data: bytes, label: str) -> Header:
     dtype = f"{'|' if size == 1 else endian}{_KINDS[formats[0]]}{size}"
     offsets = tags.get(_STRIP_OFFSETS) or tags[_TILE_OFFSETS]
     sizes = tags.get(_STRIP_SIZES) or tags[_TILE_SIZES]
-    end = max(offset + size for offset, size in zip(offsets, sizes, strict=True))
+    end = max(map(add, offsets, sizes))
+    if len(offsets) != len(sizes):
+        raise BadFileError(label, "damaged TIFF (strips without sizes)")
     if end > len(data):
         raise BadFileError(label, f"truncated TIFF ({len(data)} bytes of at least {end})")
     crs, transform = _georeference(data, label, tags)
@@ -140,11 +143,12 @@ def _tags(data: bytes, endian: str, big: bool) -> dict[int, tuple[Any, ...]]:
     if start + count * entry.size > len(data):
         raise IndexError
     tags = {}
-    for position in range(start, start + count * entry.size, entry.size):
-        tag, kind, number, value = entry.unpack_from(data, position)
+    entries = entry.iter_unpack(data[start : start + count * entry.size])
+    for after, (tag, kind, number, value) in enumerate(entries, 1):
         if tag in _WANTED and kind in _TYPES:
-            at = value if number * _TYPE_SIZES[kind] > inline else position + entry.size - inline
-            if at + number * _TYPE_SIZES[kind] > len(data):
+            size = number * _TYPE_SIZES[kind]
+            at = value if size > inline else start + after * entry.size - inline
+            if at + size > len(data):
                 raise IndexError
             tags[tag] = struct.unpack_from(f"{endian}{number}{_TYPES[kind]}", data, at)
     return tags
@@ -164,7 +168,7 @@ def _pixels(
         return None
     if _TILE_WIDTH in tags and (tags[_TILE_WIDTH][0], tags[_TILE_LENGTH][0]) != (columns, rows):
         return None
-    if any(at + size != after for at, size, after in zip(offsets, sizes, offsets[1:])):
+    if tuple(map(add, offsets[:-1], sizes[:-1])) != offsets[1:]:
         return None
     interleaved = bands == 1 or tags.get(_PLANAR, (1,))[0] == 1
     shape = (rows, columns, bands) if interleaved else (bands, rows, columns)

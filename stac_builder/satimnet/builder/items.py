@@ -6,6 +6,8 @@ Items are plain dicts here. Their hrefs and links are relative to the collection
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
+
 from satimnet.builder.headers import Header
 from satimnet.builder.samples import Sample
 from satimnet.builder.shards import PackedMember, Shard
@@ -217,30 +220,25 @@ def _footprints(grids: list[Header | None]) -> list[list[list[float]] | None]:
 # --- files --------------------------------------------------------------------------------------
 
 
-def item_path(item: Item) -> str:
-    """Path of the Item's file, relative to the collection's folder."""
-    parent = next(link["href"] for link in item["links"] if link["rel"] == "parent")
-    return f"{parent.rsplit('/', 1)[0]}/{item['id']}.json".removeprefix("./")
-
-
 def write_items(items: list[Item], folder: Path) -> None:
-    """Writes each Item to its file below the collection's ``folder``."""
+    """Writes each Item to ``<level>/<id>.json`` below the collection's ``folder``."""
+    top = str(folder)
     for item in items:
-        path = item_path(item)
-        up = "../" * path.count("/")
-        localised = item | {
-            "links": [_localised(link, up, path) for link in item["links"]],
-            "assets": {
-                k: a | {"href": f"{up}{a['href'][2:]}" if up else a["href"]}
-                for k, a in item["assets"].items()
-            },
-        }
-        (folder / path).write_bytes(orjson.dumps(localised))
-
-
-def _localised(link: dict[str, str], up: str, path: str) -> dict[str, str]:
-    if not up:
-        return link
-    if link["rel"] == "parent":
-        return link | {"href": "./catalog.json"}
-    return link | {"href": up + link["href"].removeprefix("./")}
+        root, parent, collection = item["links"]
+        node = parent["href"][2:].rpartition("/")[0]
+        up = "../" * (node.count("/") + 1) if node else ""
+        links = [
+            root | {"href": up + root["href"]},
+            parent | {"href": "./catalog.json"} if node else parent,
+            collection | {"href": (up or "./") + "collection.json"},
+        ]
+        # the hrefs of assets begin with "./"
+        assets = {k: a | {"href": (up or "./") + a["href"][2:]} for k, a in item["assets"].items()}
+        data = orjson.dumps(item | {"links": links, "assets": assets})
+        path = f"{top}/{node}/{item['id']}.json"
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        try:
+            if os.write(file, data) != len(data):  # a full disk takes what it can
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        finally:
+            os.close(file)

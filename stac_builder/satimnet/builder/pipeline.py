@@ -7,6 +7,7 @@ killed build leaves that folder behind, and the next one goes on from its finish
 from __future__ import annotations
 
 import fcntl
+import gc
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -150,7 +152,8 @@ def _run(
     from dask.callbacks import Callback
     from dask.delayed import delayed
 
-    tasks = [delayed(_make_shard, pure=False)(*job) for job in jobs]
+    # As arguments of a delayed call, plans would be searched for dask collections, all of them.
+    tasks = [delayed(partial(_make_shard, *job), pure=False, traverse=False)() for job in jobs]
     done = 0
     progress(what, done, len(tasks))
     if "://" in scheduler:
@@ -184,6 +187,9 @@ def _make_shard(
     finished = _finished(path, rows)
     if finished is not None:
         return finished
+    # Thousands of live objects and no cycles: the collector would only go through them again.
+    collecting = gc.isenabled()
+    gc.disable()
     try:
         with Reader(indexes) as reader:
             shard = pack(plan, reader, record["assets"], path)
@@ -195,6 +201,9 @@ def _make_shard(
         )
     except OSError as error:
         return f"{path}: {error.strerror or error}; nothing was kept, mend it and build again"
+    finally:
+        if collecting:
+            gc.enable()
     return list(shard.problems)
 
 

@@ -27,7 +27,12 @@ class ShardPlan:
     @property
     def digest(self) -> str:
         """Changes when the samples, their files' sizes or stamps, or their order change."""
-        return hashlib.sha256(repr((self.name, self.samples)).encode()).hexdigest()[:16]
+        lines = [self.name]
+        for sample in self.samples:
+            lines.append(f"{sample.id} {sample.classes} {sample.split}")
+            for m in sample.members:
+                lines.append(f"{m.asset} {m.path} {m.entry.label} {m.entry.size} {m.entry.stamp}")
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 def plan(samples: Iterable[Sample], shard_size: int = DEFAULT_SHARD_SIZE) -> list[ShardPlan]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlparse
 
 import numpy as np
+
 from satimnet.builder.items import Item
 
 if TYPE_CHECKING:
@@ -112,18 +113,13 @@ def item_schema(record: Mapping[str, Any]) -> pa.Schema:
 def table_of(items: list[Item], record: Mapping[str, Any]) -> pa.Table:
     """The Items as rows of `item_schema`."""
     import pyarrow as pa
-    import shapely
 
     schema = item_schema(record)
     properties = {*_schema_parts()["properties"], *record["properties"]}
     columns: dict[str, Any] = {}
     for name in schema.names:
         if name == "geometry":
-            polygons = [
-                item["geometry"] and shapely.Polygon(item["geometry"]["coordinates"][0])
-                for item in items
-            ]
-            columns[name] = shapely.to_wkb(np.array(polygons, dtype=object)).tolist()
+            columns[name] = _outlines(items)
         elif name == "bbox":
             columns[name] = [
                 dict(zip(_BBOX, item["bbox"], strict=True)) if "bbox" in item else None
@@ -136,6 +132,19 @@ def table_of(items: list[Item], record: Mapping[str, Any]) -> pa.Table:
         if pa.types.is_timestamp(schema.field(name).type):
             columns[name] = [_time(value) for value in columns[name]]
     return pa.Table.from_pydict(columns, schema=schema)
+
+
+def _outlines(items: list[Item]) -> list[bytes | None]:
+    """WKB of the Items' geometries, which are polygons without holes."""
+    import shapely
+
+    outlines: list[bytes | None] = [None] * len(items)
+    placed = [at for at, item in enumerate(items) if item["geometry"] is not None]
+    if placed:
+        rings = np.array([items[at]["geometry"]["coordinates"][0] for at in placed])
+        for at, outline in zip(placed, shapely.to_wkb(shapely.polygons(rings)), strict=True):
+            outlines[at] = outline
+    return outlines
 
 
 @cache

@@ -16,6 +16,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, Self
 
@@ -81,7 +82,7 @@ class Source:
             elif _ARCHIVE.search(path.name):
                 yield from self._archive_entries(path)
             else:  # one file alone: the folders above it may say what it is
-                yield _file_entry(str(path), path.absolute().as_posix())
+                yield _file_entry(str(path), path.absolute().as_posix(), path.stat())
 
     def reader(self) -> Reader:
         """A `Reader` of this source's entries."""
@@ -93,25 +94,34 @@ class Source:
             return reader.read(entry)
 
     def _folder_entries(self, top: Path) -> Iterator[Entry]:
-        def refuse(error: OSError) -> None:
-            raise SatimnetError(f"{error.filename}: {error.strerror}; make it readable")
-
         root = top.resolve()
-        for folder, folders, names in os.walk(top, onerror=refuse):
-            folders.sort()
-            for name in sorted(names):
-                file = os.path.join(folder, name)
-                if os.path.islink(file) and not Path(file).resolve().is_relative_to(root):
-                    continue  # a link must not bring in what lies outside the source
-                if _ARCHIVE.search(name):
-                    yield from self._archive_entries(Path(file))
-                elif os.path.isfile(file):
-                    yield _file_entry(file, os.path.relpath(file, top).replace(os.sep, "/"))
+
+        def walk(folder: str, prefix: str) -> Iterator[Entry]:
+            try:
+                with os.scandir(folder) as listed:
+                    found = sorted(listed, key=lambda entry: entry.name)
+            except OSError as error:
+                raise SatimnetError(f"{folder}: {error.strerror}; make it readable") from error
+            for entry in found:
+                if entry.is_symlink():
+                    target = Path(entry.path).resolve()
+                    # a link must not bring in what lies outside the source, nor a folder twice
+                    if target.is_dir() or not target.is_relative_to(root):
+                        continue
+                if entry.is_dir():
+                    yield from walk(entry.path, f"{prefix}{entry.name}/")
+                elif _ARCHIVE.search(entry.name):
+                    yield from self._archive_entries(Path(entry.path))
+                elif entry.is_file():
+                    yield _file_entry(entry.path, prefix + entry.name, entry.stat())
+
+        yield from walk(str(top), "")
 
     def _archive_entries(self, archive: Path) -> Iterator[Entry]:
         try:
             if archive.suffix.lower() == ".zip":
-                yield from _zip_entries(archive)
+                stat = archive.stat()
+                yield from _zip_entries(archive, (stat.st_size, stat.st_mtime_ns))
             elif archive.suffix.lower() == ".tar":
                 with tarfile.open(archive, "r:") as tar:
                     yield from _tar_entries(archive, tar, "tar")
@@ -239,14 +249,19 @@ class Reader:
         return self._streams[container]
 
 
-def _file_entry(file: str, path: str) -> Entry:
-    stat = os.stat(file)
+def _file_entry(file: str, path: str, stat: os.stat_result) -> Entry:
     return Entry(path, stat.st_size, file, "file", 0, stat.st_size, stat.st_mtime_ns)
 
 
-def _zip_entries(archive: Path) -> Iterator[Entry]:
+@lru_cache(maxsize=2)
+def _zip_entries(archive: Path, state: tuple[int, int]) -> tuple[Entry, ...]:
+    """Members of the archive; kept, as it is first looked into and then scanned.
+
+    ``state`` is its size and modification time.
+    """
     with zipfile.ZipFile(archive) as opened:
         members = opened.infolist()
+    entries = []
     for member in members:
         _refuse_unsafe(archive, member.orig_filename)
         mode = member.external_attr >> 16
@@ -254,16 +269,19 @@ def _zip_entries(archive: Path) -> Iterator[Entry]:
             continue
         if member.flag_bits & 1:
             raise SatimnetError(f"{archive}: {member.filename} is encrypted; give it decrypted")
-        yield Entry(
-            member.filename,
-            member.file_size,
-            str(archive),
-            "zip",
-            member.header_offset,
-            member.compress_size,
-            member.CRC,
-            member.compress_type,
+        entries.append(
+            Entry(
+                member.filename,
+                member.file_size,
+                str(archive),
+                "zip",
+                member.header_offset,
+                member.compress_size,
+                member.CRC,
+                member.compress_type,
+            )
         )
+    return tuple(entries)
 
 
 def _tar_entries(
