@@ -70,9 +70,7 @@ def test_tiff_headers_are_what_gdal_says(options):
 def test_pixel_is_point_moves_the_grid_by_half_a_pixel():
     data = bytearray(tiff(**GEO))
     with MemoryFile() as memory:
-        with memory.open(
-            driver="GTiff", count=1, height=8, width=8, dtype="uint8", **GEO
-        ) as image:
+        with memory.open(driver="GTiff", count=1, height=8, width=8, dtype="uint8", **GEO) as image:
             image.write(np.zeros((1, 8, 8), "uint8"))
             image.update_tags(AREA_OR_POINT="Point")
         data = bytes(memory.getbuffer())

@@ -177,10 +177,10 @@ def items_of(table: pa.Table, base: str) -> list[Item]:
             "properties": {"datetime": None}
             | {n: _plain(row[n]) for n in properties if row[n] is not None},
             "links": [
-                link | {"href": _absolute(link["href"], base)} for link in _plain(row["links"])
+                link | {"href": absolute(link["href"], base)} for link in _plain(row["links"])
             ],
             "assets": {
-                key: asset | {"href": _absolute(asset["href"], base)}
+                key: asset | {"href": absolute(asset["href"], base)}
                 for key, asset in _plain(row["assets"]).items()
             },
             "collection": row["collection"],
@@ -202,7 +202,8 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _absolute(href: str, base: str) -> str:
+def absolute(href: str, base: str) -> str:
+    """The relative ``href`` of a row as a path or URL; ``base`` is that of the parquet file."""
     if urlparse(base).scheme in ("http", "https"):
         return urljoin(base, href)
     return os.path.normpath(os.path.join(os.path.dirname(base), href))

@@ -13,7 +13,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urljoin
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +20,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.rows import absolute
 
 if TYPE_CHECKING:
     from .samples import Samples
@@ -106,7 +106,7 @@ def locate(samples: Samples, bands: Sequence[str] | None) -> Layout:
     layout = Layout(
         ids=tuple(samples.ids),
         shards=tuple(
-            _absolute(hrefs.dictionary[href].as_py(), files.dictionary[file].as_py())
+            absolute(hrefs.dictionary[href].as_py(), files.dictionary[file].as_py())
             for file, href in (divmod(pair, len(hrefs.dictionary)) for pair in pairs.tolist())
         ),
         shard=shard.astype(np.int64),
@@ -210,12 +210,6 @@ def _uncompressed(layout: Layout, runs: pa.StructArray, key: str) -> Layout:
         order=order,
         encoded=False,
     )
-
-
-def _absolute(href: str, base: str) -> str:
-    if "://" in base or "://" in href:
-        return urljoin(base, href)
-    return os.path.normpath(os.path.join(os.path.dirname(base), href))
 
 
 def _field(column: pa.StructArray, name: str) -> pa.Array | None:
