@@ -1,17 +1,21 @@
 """Where the pixels of samples lie in the shards, and reading them into arrays, fast.
 
-Pixels that lie uncompressed in a shard are read by `preadv` at known offsets into a scratch that
-fits a core's L2 cache and converted from there: to read a whole batch first and convert it then
-goes through main memory twice. Compressed members are read and decoded one by one.
+Pixels that lie uncompressed in a shard on disk are converted straight out of a map of it, so no
+copy is made on the way to the batch. The kernel is told beforehand which ranges will be wanted and
+not to read ahead on its own: without that, a shuffled pass over a cold map reads page by page and
+is eight times slower than `pread`; with it, maps win both cold and warm (measured on ext4, one
+core, 64 x 64 x 13 uint16: 64 to 136 us a sample against 145 cold, 15 against 20 warm). Compressed
+members are read and decoded one by one.
 """
 
 from __future__ import annotations
 
 import bisect
+import mmap
 import os
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -27,9 +31,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 Numbers = NDArray[np.int64]
-
-_SCRATCH = 256 * 1024
-"""Bytes read before they are converted; together with the float32 they become they fit in L2."""
 
 _GAP = 64 * 1024
 _BLOCK = 8 * 1024 * 1024
@@ -230,7 +231,7 @@ class Reader:
         self._layout = layout
         self._remote = any("://" in href for href in layout.shards)
         self._files: list[int] = []
-        self._scratches = threading.local()
+        self._maps: list[mmap.mmap] = []
 
     def __enter__(self) -> Self:
         for href in [] if self._remote else self._layout.shards:
@@ -241,9 +242,16 @@ class Reader:
                 raise SatimnetError(
                     f"{href}: {error.strerror}; the catalog needs this shard"
                 ) from error
+        if not (self._remote or self._layout.encoded):
+            try:
+                self._map_shards()
+            except SatimnetError:
+                self.__exit__()
+                raise
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._maps.clear()
         while self._files:
             os.close(self._files.pop())
 
@@ -260,6 +268,15 @@ class Reader:
             if scale is not None:
                 np.multiply(part, scale, out=part)
             at += len(block)
+
+    def _map_shards(self) -> None:
+        layout = self._layout
+        for k, file in enumerate(self._files):
+            # Reading a map past the end of its file kills the process: refuse that beforehand.
+            ends = (layout.start + layout.size)[layout.shard == k]
+            if len(ends) and ends.max() > os.fstat(file).st_size:
+                raise self._cut_short(k)
+            self._maps.append(_mapped(layout.shards[k], *_identity(file)))
 
     def image(self, row: int) -> Array:
         """Return one sample, decoded, (y, x, band), whatever size it has."""
@@ -293,26 +310,16 @@ class Reader:
             yield image[None]
 
     def _runs(self, rows: Numbers) -> Iterator[Array]:
-        scratch, slots = self._scratch()
-        files = [self._files[k] for k in self._layout.shard[rows].tolist()]
-        starts = self._layout.start[rows].tolist()
-        size = int(self._layout.size[0])
-        for at in range(0, len(files), len(slots)):
-            group = zip(slots, files[at : at + len(slots)], starts[at : at + len(slots)])
-            for slot, file, start in group:
-                if os.preadv(file, slot, start) != size:
-                    raise self._cut_short(self._files.index(file))
-            yield scratch[: len(files) - at]
-
-    def _scratch(self) -> tuple[Array, list[tuple[memoryview]]]:
-        """This thread's scratch and, per sample in it, what `preadv` takes."""
-        if not hasattr(self._scratches, "scratch"):
-            count = max(1, _SCRATCH // int(self._layout.size[0]))
-            scratch = np.empty((count, *self._layout.shape), self._layout.dtype)
-            slots = [(memoryview(sample.reshape(-1).view(np.uint8)),) for sample in scratch]
-            self._scratches.scratch = scratch, slots
-        found: tuple[Array, list[tuple[memoryview]]] = self._scratches.scratch
-        return found
+        layout = self._layout
+        maps = [self._maps[k] for k in layout.shard[rows].tolist()]
+        starts = layout.start[rows].tolist()
+        size = int(layout.size[0])
+        for shard, start in zip(maps, starts):
+            page = start - start % mmap.PAGESIZE
+            shard.madvise(mmap.MADV_WILLNEED, page, start + size - page)
+        shape = (1, *layout.shape)
+        for shard, start in zip(maps, starts):
+            yield np.ndarray(shape, layout.dtype, shard, start)
 
     def _members(self, rows: Numbers) -> Iterator[bytes]:
         """Yield the bytes of the samples."""
@@ -335,6 +342,21 @@ class Reader:
 
     def _name(self, row: int) -> str:
         return f"{self._layout.shards[self._layout.shard[row]]}: sample {self._layout.ids[row]}"
+
+
+def _identity(file: int) -> tuple[int, int, int]:
+    """What changes when another file takes a shard's name."""
+    stat = os.fstat(file)
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+@lru_cache(maxsize=4096)
+def _mapped(path: str, inode: int, size: int, changed: int) -> mmap.mmap:
+    """A map of a shard; kept, for a page that was touched once costs nothing in the next pass."""
+    with open(path, "rb") as file:
+        shard = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    shard.madvise(mmap.MADV_RANDOM)
+    return shard
 
 
 def _decode(data: bytes, name: str) -> Array:
