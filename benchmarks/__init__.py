@@ -1,0 +1,1 @@
+"""Benchmarks: what satimnet does, side by side with how it is done without it."""

@@ -1,0 +1,47 @@
+"""``python -m benchmarks``: satimnet against its peers, in one table. See README.md."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from itertools import chain
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.building import building_rows
+from benchmarks.data import sources
+from benchmarks.reading import reading_rows
+from benchmarks.table import json_of, machine, table_of
+from benchmarks.validating import validating_rows
+
+_FULL = {"per_class": 270, "rounds": 5}
+_QUICK = {"per_class": 30, "rounds": 1}
+_WIDTH = 120  # columns, where the table goes to a file
+_GROUPS = (building_rows, reading_rows, validating_rows)
+
+
+def main() -> None:
+    """Runs everything and prints the table."""
+    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few patches, one round: a smoke test")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures of every round")
+    arguments = parser.parse_args()
+    size = _QUICK if arguments.quick else _FULL
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
+    with console.status("Preparing") as status, sources(size["per_class"]) as data:
+        groups = chain(*(rows(data, size["rounds"]) for rows in _GROUPS))
+        rows = []
+        for row in groups:
+            rows.append(row)
+            status.update(f"Measured {row.what} ({row.peer})")
+        content = {"data": data.origin, "files": len(data.tiffs), "rounds": size["rounds"]}
+    console.print(table_of(rows))
+    console.print(f"{machine()}. {len(data.tiffs):,} files of each edition: {data.origin}.")
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(json_of(rows, content), indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""Building a catalog: satimnet, a script by hand, and the floor under both."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import dask.config
+
+from benchmarks.by_hand import catalog_by_hand
+from benchmarks.data import Data
+from benchmarks.table import Row
+from benchmarks.timing import Contender, race
+from satimnet.builder.headers import read_header
+from satimnet.builder.pipeline import build
+from stactools.eurosat import dataset
+
+_CONTRACT = 15
+
+
+def building_rows(data: Data, rounds: int) -> Iterator[Row]:
+    """Rows for both editions."""
+    editions = (
+        ("13-band GeoTIFF", data.tiff_source, data.tiffs),
+        ("RGB JPEG", data.jpeg_source, data.jpegs),
+    )
+    for edition, source, files in editions:
+        yield from _edition_rows(edition, source, files, data.folder, rounds)
+
+
+def catalog_of(source: Path, out: Path) -> int:
+    """Builds the catalog ``out`` in one thread; returns how many image files are in it.
+
+    Worker processes, the default of the command line, first import everything: that is no steady
+    work and would be counted here.
+    """
+    with dask.config.set(num_workers=1):
+        return sum(report.members for report in build([source], out, scheduler="threads"))
+
+
+def _edition_rows(
+    edition: str, source: Path, files: list[Path], folder: Path, rounds: int
+) -> Iterator[Row]:
+    out, by_hand = folder / "built", folder / "by-hand"
+    clear = {path: partial(shutil.rmtree, path, ignore_errors=True) for path in (out, by_hand)}
+    contenders = {
+        "satimnet": Contender(lambda: catalog_of(source, out), clear[out]),
+        "script": Contender(
+            lambda: catalog_by_hand(files, dataset.record, by_hand), clear[by_hand]
+        ),
+        "floor": Contender(lambda: _hash_and_header(files)),
+    }
+    for contender in contenders.values():
+        contender.work()
+    _require_same(out, by_hand, len(files))
+    laps = race(contenders, rounds)
+    for remove in clear.values():
+        remove()
+    what = f"build {edition}: patches"
+    yield Row(what, "pystac, rasterio", laps["satimnet"], laps["script"], _CONTRACT)
+    yield Row(what, "read, sha256, header", laps["satimnet"], laps["floor"])
+
+
+def _hash_and_header(files: list[Path]) -> int:
+    for file in files:
+        data = file.read_bytes()
+        hashlib.sha256(data).digest()
+        read_header(data, str(file))
+    return len(files)
+
+
+def _require_same(built: Path, by_hand: Path, count: int) -> None:
+    """The Items of both must say the same of every file; numbers of degrees to 1e-6."""
+    ours, theirs = _items(built / dataset.id), _items(by_hand)
+    if not len(ours) == len(theirs) == count:
+        raise AssertionError(f"{len(ours)} and {len(theirs)} Items of {count} files")
+    for name, item in theirs.items():
+        if _comparable(item) != _comparable(_lying_open(ours[name])):
+            raise AssertionError(f"{name}: the Items differ\n{item}\n{ours[name]}")
+
+
+def _items(folder: Path) -> dict[str, dict[str, Any]]:
+    contents = (json.loads(path.read_bytes()) for path in folder.glob("**/*.json"))
+    return {c["id"]: c for c in contents if c.get("type") == "Feature"}
+
+
+def _lying_open(item: dict[str, Any]) -> dict[str, Any]:
+    """Our Item as it would be if its files were not members of a shard."""
+    assets = {}
+    for key, asset in item["assets"].items():
+        (member,) = asset["archive"]
+        assets[key] = {k: v for k, v in (asset | member).items() if k not in ("archive", "range")}
+        if "satimnet:pixels" in asset:
+            pixels = dict(asset["satimnet:pixels"])
+            pixels["offset"] -= member["range"][0]
+            assets[key]["satimnet:pixels"] = pixels
+    extensions = [uri for uri in item["stac_extensions"] if "/archive/" not in uri]
+    return item | {"assets": assets, "stac_extensions": extensions}
+
+
+def _comparable(item: dict[str, Any]) -> dict[str, Any]:
+    """What two Items must agree in: all but links and hrefs (of the file, only its name counts)."""
+    outline = item["geometry"] and list(chain(*item["geometry"]["coordinates"][0]))
+    assets = {
+        key: asset | {"href": os.path.basename(asset["href"])}
+        for key, asset in item["assets"].items()
+    }
+    places = {"geometry": outline, "bbox": item.get("bbox")}
+    return (
+        {k: v for k, v in item.items() if k != "links"}
+        | {"assets": assets, "stac_extensions": sorted(item["stac_extensions"])}
+        | {k: v and [round(number, 6) for number in v] for k, v in places.items()}
+    )

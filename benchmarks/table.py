@@ -1,0 +1,81 @@
+"""The table of results, on the screen and as JSON."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from rich.table import Table
+
+from benchmarks.timing import Laps, clock_ratio, rate, ratios
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison."""
+
+    what: str
+    """The work, and what of it is counted."""
+    peer: str
+    """Who or what satimnet is compared with."""
+    ours: Laps
+    theirs: Laps | None
+    """None if the peer cannot be had; `peer` then says why."""
+    contract: float | None = None
+    """The ratio per core-second that was promised."""
+
+
+def table_of(rows: Sequence[Row]) -> Table:
+    """The rows as a table for the screen."""
+    table = Table(caption="/s: per core-second; medians of the rounds, in brackets the extremes")
+    for name in ("what", "peer"):
+        table.add_column(name)
+    for name in ("peer /s", "satimnet /s", "ratio", "by clock", "contract"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(row.what, row.peer, *_figures(row))
+    return table
+
+
+def json_of(rows: Sequence[Row], settings: dict[str, Any]) -> dict[str, Any]:
+    """The rows with every lap, what was set, and where it ran."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+        **settings,
+        "rows": [
+            asdict(row) | {"ratios": row.theirs and ratios(row.ours, row.theirs)} for row in rows
+        ],
+    }
+
+
+def machine() -> str:
+    """The machine and the interpreter, in words."""
+    model = platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text().splitlines()
+        model = next((x.partition(":")[2].strip() for x in lines if "model name" in x), model)
+    return f"{os.cpu_count()} cores of {model}, Python {platform.python_version()}"
+
+
+def _figures(row: Row) -> list[str]:
+    ours = f"{rate(row.ours):,.0f}"
+    promised = "" if row.contract is None else f"≥ {row.contract:g}"
+    if row.theirs is None:
+        return ["", ours, "", "", promised and f"{promised} not measured"]
+    each = ratios(row.ours, row.theirs)
+    verdict = "met" if median(each) >= (row.contract or 0) else "MISSED"
+    return [
+        f"{rate(row.theirs):,.0f}",
+        ours,
+        f"{median(each):.3g} ({min(each):.3g} to {max(each):.3g})",
+        f"{clock_ratio(row.ours, row.theirs):.3g}",
+        promised and f"{promised} {verdict}",
+    ]
