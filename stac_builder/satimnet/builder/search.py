@@ -1,0 +1,635 @@
+"""Search over the ``items.parquet`` of a static catalog, on disk or behind any web server.
+
+A search has two steps. The first reads only the columns that the question needs and yields the
+matching rows' numbers, in order; the second reads those rows. So counting is cheap, and pages
+join to the whole. DuckDB does the reading, with no extension beyond those built in.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.filters import (
+    Function,
+    Node,
+    Statement,
+    compile_filter,
+    kind_of,
+    parse_filter,
+    period_of,
+    quoted,
+)
+from satimnet.builder.rows import absolute, items_of
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+Item = dict[str, Any]
+
+# What a search itself may ask for, with DuckDB's types, for files that lack the column because
+# all its values are null.
+_ALWAYS = {
+    "id": "VARCHAR",
+    "collection": "VARCHAR",
+    "geometry": "BLOB",
+    "bbox": "STRUCT(xmin DOUBLE, ymin DOUBLE, xmax DOUBLE, ymax DOUBLE)",
+    "datetime": "TIMESTAMP WITH TIME ZONE",
+    "start_datetime": "TIMESTAMP WITH TIME ZONE",
+    "end_datetime": "TIMESTAMP WITH TIME ZONE",
+    "satimnet:classes": "VARCHAR[]",
+    "satimnet:split": "VARCHAR",
+}
+
+_CHUNK = 2000  # Items made at once: enough to drown a query's fixed cost, few enough for memory
+
+
+def search(
+    catalog: str | os.PathLike[str] | Index,
+    *,
+    collections: Sequence[str] | str | None = None,
+    ids: Sequence[str] | str | None = None,
+    bbox: Sequence[float] | None = None,
+    intersects: Any = None,
+    datetime: str | None = None,
+    filter: str | Mapping[str, Any] | None = None,
+    classes: Sequence[str] | str | None = None,
+    split: Sequence[str] | str | None = None,
+    sortby: str | Sequence[str | Mapping[str, str]] | None = None,
+    fields: str | Sequence[str] | Mapping[str, Sequence[str] | None] | None = None,
+    limit: int | None = None,
+) -> Found:
+    """The Items that fulfil all conditions given; no Item is read before the result is used.
+
+    ``catalog`` is a path or an http(s) URL, of ``catalog.json`` or its folder, or an open `Index`.
+    Without ``sortby`` Items come in the order of the catalog's collections and of their rows.
+
+    - ``collections``, ``ids``, ``split``: one of these; an empty list finds nothing.
+    - ``classes``: at least one of these class names is among ``satimnet:classes``.
+    - ``bbox``: the geometry meets west, south, east, north (degrees; with heights, six numbers);
+      west > east crosses the antimeridian.
+    - ``intersects``: the geometry meets this GeoJSON geometry or ``__geo_interface__``.
+    - ``datetime``: an RFC 3339 timestamp, a date (the whole day), or two of them with a slash, one
+      of which may be ``..``. An Item whose ``datetime`` is null is found where the time from its
+      ``start_datetime`` to its ``end_datetime`` overlaps.
+    - ``filter``: CQL2 text or JSON, see `satimnet.builder.filters`.
+    - ``sortby``: fields, ``-`` before those to sort downwards, also as ``{"field", "direction"}``;
+      nulls come last, ties go by collection and id.
+    - ``fields``: as in the STAC API: what is included comes on top of what makes an Item valid,
+      then ``-`` takes away. Only exclusions leave the rest of the Item as it is.
+    - ``limit``: at most so many Items.
+
+    https://github.com/radiantearth/stac-api-spec/tree/v1.0.0/item-search. Raises `SatimnetError`
+    for what cannot be read or understood, an unknown collection or property among them.
+    """
+    index = catalog if isinstance(catalog, Index) else Index(catalog)
+    if limit is not None and limit < 0:
+        raise SatimnetError(f"limit {limit} is negative")
+    conditions = [
+        *_one_of("id", ids),
+        *_one_of("satimnet:split", split),
+        *([] if classes is None else [_op("a_overlaps", _CLASSES, _listed(classes))]),
+        *([] if bbox is None else [_op("s_intersects", _GEOMETRY, {"bbox": list(bbox)})]),
+        *([] if intersects is None else [_op("s_intersects", _GEOMETRY, _geojson(intersects))]),
+        *([] if datetime is None else [_overlaps(datetime)]),
+        *([] if filter is None else [parse_filter(filter)]),
+    ]
+    names = None if collections is None else _listed(collections)
+    return Found(index, names, _op("and", *conditions), _sort_keys(sortby), _fields(fields), limit)
+
+
+def search_table(
+    catalog: str | os.PathLike[str] | Index,
+    *,
+    columns: Sequence[str] | None = None,
+    **query: Any,
+) -> pa.Table:
+    """The rows that `search` finds with the same ``query``; see `Found.table`."""
+    return search(catalog, **query).table(columns)
+
+
+def count(catalog: str | os.PathLike[str] | Index, **query: Any) -> int:
+    """How many Items `search` finds with the same ``query``; reads only the columns asked for."""
+    return len(search(catalog, **query))
+
+
+# --- the index ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class IndexedCollection:
+    """A collection of a catalog: its JSON, the absolute href of it and of its Items' parquet."""
+
+    id: str
+    href: str
+    document: Mapping[str, Any]
+    parquet: str
+
+
+class Index:
+    """An open catalog, as it is at this moment; safe to share among threads.
+
+    ``href`` is the absolute path or URL of ``catalog.json``, ``document`` its content,
+    ``collections`` the collections by id in the catalog's order. Raises `SatimnetError` if the
+    catalog or a collection cannot be read.
+    """
+
+    def __init__(self, catalog: str | os.PathLike[str]) -> None:
+        href = os.fspath(catalog)
+        if not _is_url(href):
+            href = os.path.abspath(href)
+        if not href.endswith(".json"):
+            href = f"{href.rstrip('/')}/catalog.json"
+        self.href = href
+        self.document = _read_json(href)
+        if self.document.get("type") != "Catalog":
+            raise SatimnetError(
+                f"{href}: this is no STAC Catalog; name the catalog.json at the top"
+            )
+        self.collections = {c.id: c for c in _collections(href, self.document)}
+        if not self.collections:
+            raise SatimnetError(f"{href}: the catalog links no collection; build one into it first")
+        self._types: dict[str, dict[str, str]] = {}
+        self._lock = threading.Lock()
+
+    @cached_property
+    def _database(self) -> duckdb.DuckDBPyConnection:
+        import duckdb
+
+        database = duckdb.connect(
+            config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+        )
+        database.execute("SET TimeZone = 'UTC'")
+        database.execute("SET enable_geoparquet_conversion = false")  # geometries stay WKB
+        if _is_url(self.href):
+            database.register_filesystem(_http())
+        # Let go of it before the interpreter ends, or DuckDB 2.0 may print what it finds open.
+        weakref.finalize(self, self.__dict__.pop, "_database", None)
+        return database
+
+    def column_types(self, collection: str) -> dict[str, str]:
+        """DuckDB's type of each column of a collection's Items."""
+        if collection not in self._types:
+            source = f"DESCRIBE FROM {self._rows_of(collection)}"
+            table = self.run(source, Statement())
+            names, types = table["column_name"].to_pylist(), table["column_type"].to_pylist()
+            del names[-1], types[-1]  # file_row_number
+            self._types[collection] = dict(zip(names, types, strict=True))
+        return self._types[collection]
+
+    def run(self, sql: str, statement: Statement) -> pa.Table:
+        """The result of a query, with what ``statement`` says that it refers to."""
+        import duckdb
+        from duckdb.func import FunctionNullHandling, PythonUDFType
+
+        with self._lock:
+            database = self._database
+            registered = []
+            try:
+                for name, function in statement.functions.items():
+                    database.create_function(
+                        name,
+                        _unannotated(function),
+                        list(function.takes),
+                        function.gives,
+                        type=PythonUDFType.ARROW,
+                        null_handling=FunctionNullHandling.SPECIAL,
+                    )
+                    registered.append(name)
+                return database.sql(sql, params=statement.values or None).to_arrow_table()
+            except duckdb.Error as error:
+                reason = " ".join(str(error).split())
+                raise SatimnetError(f"{self.href}: the search failed: {reason:.500}") from error
+            finally:
+                for name in registered:
+                    database.remove_function(name)
+
+    def _rows_of(self, collection: str) -> str:
+        href = self.collections[collection].parquet.replace("'", "''")
+        return f"read_parquet('{href}', file_row_number = true)"
+
+    def kinds(self, collections: Sequence[str]) -> dict[str, str]:
+        """The properties that Items of these collections can be searched by, with their kinds."""
+        kinds = {name: kind_of(type_) for name, type_ in _ALWAYS.items()}
+        for collection in collections:
+            for name, type_ in self.column_types(collection).items():
+                kind = kind_of(type_)
+                if kinds.setdefault(name, kind) != kind:
+                    # Comparing it is an error that names both kinds.
+                    kinds[name] = f"{kinds[name]} or {kind}"
+        return {name: kind for name, kind in kinds.items() if not kind.endswith("other")}
+
+    def union(self, collections: Sequence[str], columns: Iterable[str]) -> str:
+        """SQL for these columns of all rows, null where a collection lacks one.
+
+        Two columns more, ``source_`` and ``row_``, have a row's position in ``collections`` and
+        its number in that collection's file.
+        """
+        types = dict(_ALWAYS)
+        for collection in collections:
+            types |= self.column_types(collection)
+        selects = []
+        for position, collection in enumerate(collections):
+            own = self.column_types(collection)
+            parts = [
+                f"{quoted(name) if name in own else f'NULL::{types[name]}'} AS {quoted(name)}"
+                for name in sorted(columns)
+            ]
+            parts += [f"{position}::BIGINT AS source_", "file_row_number AS row_"]
+            selects.append(f"SELECT {', '.join(parts)} FROM {self._rows_of(collection)}")
+        return " UNION ALL ".join(selects)
+
+    def rows(
+        self, collection: str, numbers: NDArray[np.int64], columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        """Rows of a collection's file by their numbers, in the order of ``numbers``."""
+        statement = Statement()
+        ordered = np.sort(numbers)
+        if len(numbers) == 0:
+            chosen = "FALSE"
+        elif ordered[-1] - ordered[0] == len(ordered) - 1:
+            chosen = f"file_row_number BETWEEN {ordered[0]} AND {ordered[-1]}"
+        else:
+            statement.values["rows"] = ordered.tolist()
+            chosen = "file_row_number IN (SELECT unnest($rows))"
+        names = columns or list(self.column_types(collection))
+        selected = ", ".join([*map(quoted, names), "file_row_number AS row_"])
+        table = self.run(
+            f"SELECT {selected} FROM {self._rows_of(collection)} WHERE {chosen}", statement
+        )
+        places = np.empty(len(numbers), np.int64)
+        places[np.argsort(numbers, kind="stable")] = np.argsort(table["row_"].to_numpy())
+        return table.drop_columns(["row_"]).take(places)
+
+
+def _unannotated(function: Function) -> Callable[..., pa.Array]:
+    """The call for DuckDB, which evaluates annotations (whose names only mypy knows) and counts."""
+    call = function.call
+    if len(function.takes) == 1:
+        return lambda a: call(a)
+    return lambda a, b: call(a, b)
+
+
+def _collections(root: str, document: Mapping[str, Any]) -> Iterator[IndexedCollection]:
+    for link in document.get("links", []):
+        if link.get("rel") != "child":
+            continue
+        href = absolute_href(link["href"], root)
+        child = _read_json(href)
+        if child.get("type") != "Collection":
+            continue
+        mirrors = [
+            asset["href"]
+            for asset in child.get("assets", {}).values()
+            if "collection-mirror" in asset.get("roles", [])
+        ]
+        if not mirrors:
+            raise SatimnetError(
+                f"{href}: no asset has the role collection-mirror, so its Items cannot be "
+                "searched; build the collection again"
+            )
+        parquet = absolute_href(mirrors[0], href)
+        yield IndexedCollection(child["id"], href, child, parquet)
+
+
+def absolute_href(href: str, base: str) -> str:
+    """``href`` as it stands in the file at ``base``, an absolute path or URL, made absolute."""
+    return href if _is_url(href) else absolute(href, base)
+
+
+def _is_url(href: str) -> bool:
+    return urlsplit(href).scheme in ("http", "https")
+
+
+def _http() -> Any:
+    """A file system for DuckDB, which would have to download an extension to read by HTTP.
+
+    fsspec's own asks a server four times for each file of each query, once for all of it. This one
+    asks once for a file's size, and then for the ranges that DuckDB wants.
+    """
+    from datetime import UTC, datetime, timedelta
+
+    from fsspec.implementations.http import HTTPFileSystem
+
+    long_ago = datetime.now(UTC) - timedelta(days=1)  # DuckDB does not cache what is fresh
+
+    class Http(HTTPFileSystem):  # type: ignore[misc]  # fsspec has no types
+        cachable = False
+
+        def __init__(self) -> None:
+            super().__init__(cache_type="none")
+            self._known: dict[str, dict[str, Any]] = {}
+
+        async def _info(self, url: str, **kwargs: Any) -> dict[str, Any]:
+            if url not in self._known:
+                self._known[url] = await super()._info(url, **kwargs)
+            return self._known[url]
+
+        async def _exists(self, path: str, **kwargs: Any) -> bool:
+            try:
+                await self._info(path, **kwargs)
+            except FileNotFoundError:
+                return False
+            return True
+
+        async def _glob(self, path: str, **kwargs: Any) -> list[str]:
+            return [path]
+
+        def modified(self, path: str) -> datetime:
+            return long_ago  # and not changed since: an index is a catalog at one moment
+
+    return Http()
+
+
+def _read_json(href: str) -> dict[str, Any]:
+    try:
+        document = json.loads(_read(href))
+    except FileNotFoundError:
+        raise SatimnetError(f"{href}: nothing is there; name a catalog or its folder") from None
+    except OSError as error:
+        raise SatimnetError(f"{href}: cannot be read: {error}") from None
+    except ValueError as error:
+        raise SatimnetError(f"{href}: this is not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise SatimnetError(f"{href}: this is not a STAC object")
+    return document
+
+
+def _read(href: str) -> bytes:
+    if not _is_url(href):
+        return Path(href).read_bytes()
+    import aiohttp
+    import fsspec
+
+    try:
+        content: bytes = fsspec.filesystem("http").cat_file(href)
+    except aiohttp.ClientError as error:
+        raise OSError(error) from error
+    return content
+
+
+# --- what was asked -----------------------------------------------------------------------------
+
+_GEOMETRY = {"property": "geometry"}
+_CLASSES = {"property": "satimnet:classes"}
+
+
+def _op(op: str, *args: Node) -> Node:
+    return {"op": op, "args": list(args)}
+
+
+def _listed(values: Sequence[str] | str) -> list[str]:
+    return [values] if isinstance(values, str) else list(values)
+
+
+def _one_of(name: str, values: Sequence[str] | str | None) -> list[Node]:
+    return [] if values is None else [_op("in", {"property": name}, _listed(values))]
+
+
+def _geojson(shape: Any) -> Node:
+    geojson = getattr(shape, "__geo_interface__", shape)
+    if not isinstance(geojson, Mapping):
+        raise SatimnetError(f"intersects wants GeoJSON, not {shape!r:.80}")
+    return geojson.get("geometry", geojson)
+
+
+def _overlaps(text: str) -> Node:
+    """The STAC API's ``datetime``: an Item has an instant, or where that is null a span."""
+    start, slash, end = text.partition("/")
+    ends = [start or "..", end or ".."] if slash else [start, start]
+    if ends == ["..", ".."]:
+        raise SatimnetError(f"datetime {text!r} is open at both ends; give one of them")
+    first, last = (None if end == ".." else period_of(end) for end in ends)
+    if first and last and first[0] > last[1]:
+        raise SatimnetError(f"datetime {text!r} ends before it starts")
+    asked = {"interval": ends}
+    instant = {"property": "datetime"}
+    span = {"interval": [{"property": "start_datetime"}, {"property": "end_datetime"}]}
+    return _op(
+        "or",
+        _op("t_intersects", instant, asked),
+        _op("and", _op("isNull", instant), _op("t_intersects", span, asked)),
+    )
+
+
+def _sort_keys(
+    sortby: str | Sequence[str | Mapping[str, str]] | None,
+) -> list[tuple[str, bool]]:
+    """Properties and whether to sort them downwards."""
+    if sortby is None:
+        return []
+    keys = []
+    for key in sortby.split(",") if isinstance(sortby, str) else sortby:
+        if isinstance(key, str):
+            field, downwards = key.lstrip("+-"), key.startswith("-")
+        elif "field" in key and key.get("direction", "asc") in ("asc", "desc"):
+            field, downwards = key["field"], key.get("direction") == "desc"
+        else:
+            raise SatimnetError(f"sortby {key!r} needs a field, and asc or desc as its direction")
+        keys.append((field.removeprefix("properties."), downwards))
+    return keys
+
+
+def _order(
+    sort: Sequence[tuple[str, bool]], kinds: Mapping[str, str], statement: Statement
+) -> Iterator[str]:
+    for name, downwards in sort:
+        kind = kinds.get(name, "unknown")
+        if kind not in ("text", "number", "time", "boolean"):
+            known = ", ".join(sorted(kinds))
+            raise SatimnetError(f"cannot sort by {name!r} ({kind}); there are: {known}")
+        yield f"{statement.column(name)} {'DESC' if downwards else 'ASC'} NULLS LAST"
+    if sort:
+        yield from map(statement.column, ("collection", "id"))
+
+
+@dataclass(frozen=True)
+class _Fields:
+    include: tuple[str, ...] | None  # None: everything
+    exclude: tuple[str, ...]
+
+
+# The STAC API's default set, and what else an Item needs to be valid.
+# https://github.com/stac-api-extensions/fields#includeexclude-semantics
+_DEFAULT_FIELDS = (
+    *("type", "stac_version", "id", "collection", "geometry", "bbox", "links", "assets"),
+    *("properties.datetime", "properties.start_datetime", "properties.end_datetime"),
+)
+_TOP_LEVEL = {path.partition(".")[0] for path in _DEFAULT_FIELDS} | {"stac_extensions"}
+
+
+def _fields(
+    fields: str | Sequence[str] | Mapping[str, Sequence[str] | None] | None,
+) -> _Fields:
+    if fields is None:
+        return _Fields(None, ())
+    if isinstance(fields, Mapping):
+        include, exclude = fields.get("include") or (), fields.get("exclude") or ()
+    else:
+        names = fields.split(",") if isinstance(fields, str) else fields
+        include = [name.lstrip("+") for name in names if name and not name.startswith("-")]
+        exclude = [name[1:] for name in names if name.startswith("-")]
+    included = None if exclude and not include else (*_DEFAULT_FIELDS, *map(_path, include))
+    return _Fields(included, tuple(map(_path, exclude)))
+
+
+def _path(name: str) -> str:
+    """The path of a field; a property may be named without ``properties.``."""
+    return name if name.partition(".")[0] in _TOP_LEVEL else f"properties.{name}"
+
+
+def _picked(item: Item, fields: _Fields) -> Item:
+    picked = item
+    if fields.include is not None:
+        picked = {}
+        for path in fields.include:
+            _copy(item, picked, path)
+    for path in fields.exclude:
+        _remove(picked, path)
+    return picked
+
+
+def _step(node: Mapping[str, Any], path: str) -> tuple[str, str]:
+    """The key that a path starts with and what follows; a key may itself have dots."""
+    if path in node:
+        return path, ""
+    key, _, rest = path.partition(".")
+    return key, rest
+
+
+def _copy(source: Mapping[str, Any], target: dict[str, Any], path: str) -> None:
+    key, rest = _step(source, path)
+    if key not in source:
+        return
+    if not rest:
+        target[key] = source[key]
+    elif isinstance(source[key], dict):
+        _copy(source[key], target.setdefault(key, {}), rest)
+
+
+def _remove(node: dict[str, Any], path: str) -> None:
+    key, rest = _step(node, path)
+    if not rest:
+        node.pop(key, None)
+    elif isinstance(node.get(key), dict):
+        _remove(node[key], rest)
+
+
+# --- what was found -----------------------------------------------------------------------------
+
+
+class Found:
+    """The result of a search: iterate over it for Items, or take its `table`.
+
+    Items are dicts with absolute hrefs. They are made as the iteration goes.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        collections: Sequence[str] | None,
+        condition: Node,
+        sort: Sequence[tuple[str, bool]],
+        fields: _Fields,
+        limit: int | None,
+    ) -> None:
+        known = list(index.collections)
+        if missing := set(collections or ()).difference(known):
+            raise SatimnetError(
+                f"{index.href}: no collection {', '.join(sorted(missing))}; "
+                f"there are: {', '.join(known)}"
+            )
+        chosen = [c for c in known if collections is None or c in collections]
+        if not chosen:
+            chosen, condition = known, False
+        self._index = index
+        self._collections = chosen
+        self._fields = fields
+        self._limit = limit
+        # Compiled here, so that a mistake in the question shows where it is asked.
+        self._statement = statement = Statement()
+        kinds = index.kinds(chosen)
+        self._where = compile_filter(condition, kinds, statement)
+        self._order = [*_order(sort, kinds, statement), "source_", "row_"]
+        self._source = index.union(chosen, statement.columns)
+
+    @cached_property
+    def _rows(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Each row's position among the collections and its number in that one's file."""
+        sql = (
+            f"SELECT source_, row_ FROM ({self._source}) WHERE {self._where} "
+            f"ORDER BY {', '.join(self._order)}"
+        )
+        if self._limit is not None:
+            sql += f" LIMIT {self._limit}"
+        table = self._index.run(sql, self._statement)
+        return table["source_"].to_numpy(), table["row_"].to_numpy()
+
+    def __len__(self) -> int:
+        if "_rows" in self.__dict__:
+            return len(self._rows[0])
+        sql = f"SELECT count(*) AS n FROM ({self._source}) WHERE {self._where}"
+        n = int(self._index.run(sql, self._statement)["n"][0].as_py())
+        return n if self._limit is None else min(n, self._limit)
+
+    def __iter__(self) -> Iterator[Item]:
+        for start in range(0, len(self._rows[0]), _CHUNK):
+            yield from self.items(start, start + _CHUNK)
+
+    def items(self, start: int = 0, stop: int | None = None) -> list[Item]:
+        """The Items from place ``start`` up to, without, place ``stop``."""
+        sources, numbers = (part[start:stop] for part in self._rows)
+        items: list[Item] = [{}] * len(sources)
+        for source in np.unique(sources):
+            places = np.flatnonzero(sources == source)
+            collection = self._collections[source]
+            rows = self._index.rows(collection, numbers[places])
+            base = self._index.collections[collection].parquet
+            for place, item in zip(places, items_of(rows, base), strict=True):
+                items[place] = _picked(item, self._fields)
+        return items
+
+    def table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """All rows as they stand in ``items.parquet``, in order, and where each stands.
+
+        ``columns`` chooses among the columns; null stands where a collection lacks one. The last
+        column, ``parquet``, is the absolute path or URL of the row's file, against which the hrefs
+        in ``assets`` and ``links`` resolve.
+        """
+        import pyarrow as pa
+
+        types = [self._index.column_types(collection) for collection in self._collections]
+        known = list(dict.fromkeys(name for own in types for name in own))
+        if unknown := set(columns or ()).difference(known, _ALWAYS):
+            raise SatimnetError(
+                f"{self._index.href}: no column {', '.join(sorted(unknown))}; "
+                f"there are: {', '.join(known)}"
+            )
+        sources, numbers = self._rows
+        parts, places = [], []
+        for source, (collection, own) in enumerate(zip(self._collections, types, strict=True)):
+            place = np.flatnonzero(sources == source)
+            names = [name for name in columns or known if name in own]
+            part = self._index.rows(collection, numbers[place], names or ["id"]).select(names)
+            base = self._index.collections[collection].parquet
+            parts.append(part.append_column("parquet", pa.repeat(base, len(place))))
+            places.append(place)
+        table = pa.concat_tables(parts, promote_options="permissive")
+        for name in set(columns or known).difference(table.column_names):
+            table = table.append_column(name, pa.nulls(len(table)))
+        return table.select([*(columns or known), "parquet"]).take(
+            np.argsort(np.concatenate(places))
+        )
