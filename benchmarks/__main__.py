@@ -18,6 +18,7 @@ from benchmarks.validating import validating_rows
 
 _FULL = {"per_class": 270, "rounds": 5}
 _QUICK = {"per_class": 30, "rounds": 1}
+_WHOLE = {"per_class": 2700, "rounds": 1}
 _WIDTH = 120  # columns, where the table goes to a file
 _GROUPS = (building_rows, reading_rows, validating_rows)
 
@@ -25,13 +26,17 @@ _GROUPS = (building_rows, reading_rows, validating_rows)
 def main() -> None:
     """Runs everything and prints the table."""
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few patches, one round: a smoke test")
+    sizes = parser.add_mutually_exclusive_group()
+    sizes.add_argument("--quick", action="store_true", help="few patches, one round: a smoke test")
+    sizes.add_argument("--whole", action="store_true", help="only building, all 27,000 patches")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures of every round")
     arguments = parser.parse_args()
-    size = _QUICK if arguments.quick else _FULL
+    size = _QUICK if arguments.quick else _WHOLE if arguments.whole else _FULL
     console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     with console.status("Preparing") as status, sources(size["per_class"]) as data:
-        groups = chain(*(rows(data, size["rounds"]) for rows in _GROUPS))
+        groups = chain(
+            *(rows(data, size["rounds"]) for rows in _GROUPS[: 1 if arguments.whole else None])
+        )
         rows = []
         for row in groups:
             rows.append(row)

@@ -23,7 +23,7 @@ REAL = Path(__file__).parents[2] / "shared" / "data" / "eurosat"
 _TIFF_FOLDER = "ds/images/remote_sensing/otherDatasets/sentinel_2/tif"
 _JPEG_FOLDER = "2750"
 _MEMORY = Path("/dev/shm")
-_NEEDED = 3 * 2**30  # bytes: sources, catalogs and peers' files of a full run, with room to spare
+_NEEDED = 600_000  # bytes a patch: sources, catalogs, peers' files, with room to spare
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Data:
 @contextmanager
 def sources(per_class: int) -> Iterator[Data]:
     """Both editions with so many patches of each class, in memory where there is room for it."""
-    in_memory = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _NEEDED
+    in_memory = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _NEEDED * 10 * per_class
     with tempfile.TemporaryDirectory(dir=_MEMORY if in_memory else None, prefix="bench-") as name:
         folder = Path(name)
         if REAL.is_dir():
