@@ -1,4 +1,4 @@
-"""What several tests need: a miniature source, its catalog, and a web server that answers ranges."""
+"""What several tests need: a miniature source, its catalog, a web server that answers ranges."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+
 from satimnet.builder.pipeline import build
 from stactools.eurosat.miniature import write_miniature
 

@@ -10,6 +10,7 @@ import pystac
 import pytest
 import rasterio
 from rasterio.io import MemoryFile
+
 from satimnet.builder.access import gdal_path, open_asset, read_bytes
 from satimnet.builder.errors import SatimnetError
 

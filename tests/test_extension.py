@@ -20,6 +20,7 @@ import numpy as np
 import pystac
 import pytest
 from pystac.validation.stac_validator import JsonSchemaSTACValidator
+
 from satimnet.extension import (
     HOOKS,
     PREFIX,

@@ -8,6 +8,7 @@ import rasterio
 from PIL import Image
 from rasterio import Affine
 from rasterio.io import MemoryFile
+
 from satimnet.builder.errors import BadFileError
 from satimnet.builder.headers import Pixels, read_header
 

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pystac
 import pytest
 import stac_geoparquet.arrow
+
 from satimnet.builder.access import read_bytes
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.pipeline import build
@@ -143,6 +144,7 @@ def test_links_are_relative_and_the_catalog_can_be_moved(catalog, tmp_path):
 def test_pixels_lie_where_the_catalog_says(catalog):
     import numpy as np
     import rasterio
+
     from satimnet.builder.access import gdal_path
 
     for item in item_files(catalog).values():
@@ -500,7 +502,7 @@ def test_real_catalog_is_the_same_when_built_again(real, real_catalog, tmp_path)
 
 @pytest.mark.real
 def test_real_tree_counts_what_the_index_counts(real_catalog):
-    from satimnet.builder.search import count
+    from satimnet.builder.queries import count
 
     tree = pystac.Catalog.from_file(str(real_catalog / "catalog.json"))
     assert sum(1 for _ in tree.get_items(recursive=True)) == count(real_catalog) == 22_950

@@ -34,7 +34,8 @@ from pystac_client.warnings import PystacClientWarning
 import satimnet.builder.client as client_module
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.filters import Statement
-from satimnet.builder.search import Index, count, search, search_table
+from satimnet.builder.index import Index
+from satimnet.builder.queries import count, search, search_table
 
 # --- a catalog of two unlike collections ---------------------------------------------------------
 

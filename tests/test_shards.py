@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.plans import MAX_SHARD_SIZE, plan
 from satimnet.builder.samples import Member, Sample

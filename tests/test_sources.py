@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from satimnet.builder.errors import BadFileError, SatimnetError
 from satimnet.builder.sources import Reader, Source
 

@@ -8,6 +8,7 @@ import pystac
 import pystac.validation
 import pytest
 from pystac.validation import JsonSchemaSTACValidator
+
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.validation import validate
 from satimnet.extension import SCHEMA_URI, schema

@@ -20,7 +20,7 @@ from satimnet.builder.errors import SatimnetError
 
 if TYPE_CHECKING:
     from satimnet.builder.pipeline import Report
-    from satimnet.builder.search import Found
+    from satimnet.builder.queries import Found
     from satimnet.builder.validation import Findings
     from satimnet.training import Evaluation, Samples
 
@@ -60,12 +60,11 @@ def demo(folder: Path, schemas: Path | None, quiet: bool) -> None:
     """Make a miniature source and build, check and search its catalog, all in FOLDER."""
     from dataclasses import replace
 
+    from satimnet.builder.pipeline import build as run_build
+    from satimnet.builder.queries import count
+    from satimnet.builder.validation import validate as run_validate
     from stactools.eurosat import dataset
     from stactools.eurosat.miniature import write_miniature
-
-    from satimnet.builder.pipeline import build as run_build
-    from satimnet.builder.search import count
-    from satimnet.builder.validation import validate as run_validate
 
     source, catalog = folder / "source", folder / "catalog"
     record = {
@@ -233,7 +232,8 @@ def info(catalog: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from satimnet.builder.search import Index, search_table
+    from satimnet.builder.index import Index
+    from satimnet.builder.queries import search_table
 
     index = Index(catalog)
     console = Console()
@@ -289,7 +289,7 @@ def search(
     form: str,
 ) -> None:
     """Find items of CATALOG (path or URL)."""
-    from satimnet.builder.search import search as run
+    from satimnet.builder.queries import search as run
 
     found = run(
         catalog,

@@ -11,6 +11,7 @@ from pystac.extensions.base import (
     SummariesExtension,
 )
 from pystac.extensions.hooks import ExtensionHooks
+
 from satimnet.extension._schema import PREFIX, SCHEMA_URI
 from satimnet.extension._types import (
     AnnotationMethod,

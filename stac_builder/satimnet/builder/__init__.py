@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from satimnet.builder.client import open
     from satimnet.builder.errors import BadFileError, SatimnetError
     from satimnet.builder.pipeline import build
-    from satimnet.builder.search import search
+    from satimnet.builder.queries import search
     from satimnet.builder.validation import validate
 
 __all__ = [
@@ -37,7 +37,7 @@ _HOMES = {
     "open": "client",
     "open_asset": "access",
     "read_bytes": "access",
-    "search": "search",
+    "search": "queries",
     "validate": "validation",
 }
 

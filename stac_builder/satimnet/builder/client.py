@@ -21,7 +21,8 @@ from pystac_client.stac_api_io import StacApiIO
 
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.filters import Node, parse_filter
-from satimnet.builder.search import Found, Index, IndexedCollection, absolute_href, search
+from satimnet.builder.index import Index, IndexedCollection, absolute_href
+from satimnet.builder.queries import Found, search
 
 _STAC_API = "https://api.stacspec.org/v1.0.0"
 _CQL2 = "http://www.opengis.net/spec/cql2/1.0/conf"

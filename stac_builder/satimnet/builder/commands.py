@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import click
+
 from satimnet.builder.datasets import Dataset
 from satimnet.builder.errors import SatimnetError
 

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 import orjson
+
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.schemas import Schemas
 

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from satimnet.builder.errors import SatimnetError
-from satimnet.builder.search import Index, search_table
+from satimnet.builder.index import Index
+from satimnet.builder.queries import search_table
 
 from .pixels import Numbers, have_bands
 
@@ -53,7 +54,7 @@ class Catalog:
         """Return the samples that meet all conditions given; all samples if none is given.
 
         bands: only samples with an image that has all of these bands. Everything else is as in
-        `satimnet.builder.search.search`: collections, classes, split, ids, bbox, datetime,
+        `satimnet.builder.search`: collections, classes, split, ids, bbox, datetime,
         filter (CQL2), sortby, limit and so on; limit counts before bands are looked at. Raises
         `SatimnetError` for a collection, class or band that is not in the catalog.
         """

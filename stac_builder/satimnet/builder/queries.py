@@ -7,52 +7,30 @@ join to the whole. DuckDB does the reading, with no extension beyond those built
 
 from __future__ import annotations
 
-import json
 import os
-import threading
-import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import numpy as np
 
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.filters import (
-    Function,
     Node,
     Statement,
     compile_filter,
-    kind_of,
     parse_filter,
     period_of,
-    quoted,
 )
-from satimnet.builder.rows import absolute, items_of
+from satimnet.builder.index import ALWAYS_THERE, Index
+from satimnet.builder.rows import items_of
 
 if TYPE_CHECKING:
-    import duckdb
     import pyarrow as pa
     from numpy.typing import NDArray
 
 Item = dict[str, Any]
-
-# What a search itself may ask for, with DuckDB's types, for files that lack the column because
-# all its values are null.
-_ALWAYS = {
-    "id": "VARCHAR",
-    "collection": "VARCHAR",
-    "geometry": "BLOB",
-    "bbox": "STRUCT(xmin DOUBLE, ymin DOUBLE, xmax DOUBLE, ymax DOUBLE)",
-    "datetime": "TIMESTAMP WITH TIME ZONE",
-    "start_datetime": "TIMESTAMP WITH TIME ZONE",
-    "end_datetime": "TIMESTAMP WITH TIME ZONE",
-    "satimnet:classes": "VARCHAR[]",
-    "satimnet:split": "VARCHAR",
-}
 
 _CHUNK = 2000  # Items made at once: enough to drown a query's fixed cost, few enough for memory
 
@@ -124,261 +102,6 @@ def search_table(
 def count(catalog: str | os.PathLike[str] | Index, **query: Any) -> int:
     """How many Items `search` finds with the same ``query``; reads only the columns asked for."""
     return len(search(catalog, **query))
-
-
-# --- the index ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class IndexedCollection:
-    """A collection of a catalog: its JSON, the absolute href of it and of its Items' parquet."""
-
-    id: str
-    href: str
-    document: Mapping[str, Any]
-    parquet: str
-
-
-class Index:
-    """An open catalog, as it is at this moment; safe to share among threads.
-
-    ``href`` is the absolute path or URL of ``catalog.json``, ``document`` its content,
-    ``collections`` the collections by id in the catalog's order. Raises `SatimnetError` if the
-    catalog or a collection cannot be read.
-    """
-
-    def __init__(self, catalog: str | os.PathLike[str]) -> None:
-        href = os.fspath(catalog)
-        if not _is_url(href):
-            href = os.path.abspath(href)
-        if not href.endswith(".json"):
-            href = f"{href.rstrip('/')}/catalog.json"
-        self.href = href
-        self.document = _read_json(href)
-        if self.document.get("type") != "Catalog":
-            raise SatimnetError(
-                f"{href}: this is no STAC Catalog; name the catalog.json at the top"
-            )
-        self.collections = {c.id: c for c in _collections(href, self.document)}
-        if not self.collections:
-            raise SatimnetError(f"{href}: the catalog links no collection; build one into it first")
-        self._types: dict[str, dict[str, str]] = {}
-        self._lock = threading.Lock()
-
-    @cached_property
-    def _database(self) -> duckdb.DuckDBPyConnection:
-        import duckdb
-
-        database = duckdb.connect(
-            config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
-        )
-        database.execute("SET TimeZone = 'UTC'")
-        database.execute("SET enable_geoparquet_conversion = false")  # geometries stay WKB
-        if _is_url(self.href):
-            database.register_filesystem(_http())
-        # Let go of it before the interpreter ends, or DuckDB 2.0 may print what it finds open.
-        weakref.finalize(self, self.__dict__.pop, "_database", None)
-        return database
-
-    def column_types(self, collection: str) -> dict[str, str]:
-        """DuckDB's type of each column of a collection's Items."""
-        if collection not in self._types:
-            source = f"DESCRIBE FROM {self._rows_of(collection)}"
-            table = self.run(source, Statement())
-            names, types = table["column_name"].to_pylist(), table["column_type"].to_pylist()
-            del names[-1], types[-1]  # file_row_number
-            self._types[collection] = dict(zip(names, types, strict=True))
-        return self._types[collection]
-
-    def run(self, sql: str, statement: Statement) -> pa.Table:
-        """The result of a query, with what ``statement`` says that it refers to."""
-        import duckdb
-        from duckdb.func import FunctionNullHandling, PythonUDFType
-
-        with self._lock:
-            database = self._database
-            registered = []
-            try:
-                for name, function in statement.functions.items():
-                    database.create_function(
-                        name,
-                        _unannotated(function),
-                        list(function.takes),
-                        function.gives,
-                        type=PythonUDFType.ARROW,
-                        null_handling=FunctionNullHandling.SPECIAL,
-                    )
-                    registered.append(name)
-                return database.sql(sql, params=statement.values or None).to_arrow_table()
-            except duckdb.Error as error:
-                reason = " ".join(str(error).split())
-                raise SatimnetError(f"{self.href}: the search failed: {reason:.500}") from error
-            finally:
-                for name in registered:
-                    database.remove_function(name)
-
-    def _rows_of(self, collection: str) -> str:
-        href = self.collections[collection].parquet.replace("'", "''")
-        return f"read_parquet('{href}', file_row_number = true)"
-
-    def kinds(self, collections: Sequence[str]) -> dict[str, str]:
-        """The properties that Items of these collections can be searched by, with their kinds."""
-        kinds = {name: kind_of(type_) for name, type_ in _ALWAYS.items()}
-        for collection in collections:
-            for name, type_ in self.column_types(collection).items():
-                kind = kind_of(type_)
-                if kinds.setdefault(name, kind) != kind:
-                    # Comparing it is an error that names both kinds.
-                    kinds[name] = f"{kinds[name]} or {kind}"
-        return {name: kind for name, kind in kinds.items() if not kind.endswith("other")}
-
-    def union(self, collections: Sequence[str], columns: Iterable[str]) -> str:
-        """SQL for these columns of all rows, null where a collection lacks one.
-
-        Two columns more, ``source_`` and ``row_``, have a row's position in ``collections`` and
-        its number in that collection's file.
-        """
-        types = dict(_ALWAYS)
-        for collection in collections:
-            types |= self.column_types(collection)
-        selects = []
-        for position, collection in enumerate(collections):
-            own = self.column_types(collection)
-            parts = [
-                f"{quoted(name) if name in own else f'NULL::{types[name]}'} AS {quoted(name)}"
-                for name in sorted(columns)
-            ]
-            parts += [f"{position}::BIGINT AS source_", "file_row_number AS row_"]
-            selects.append(f"SELECT {', '.join(parts)} FROM {self._rows_of(collection)}")
-        return " UNION ALL ".join(selects)
-
-    def rows(
-        self, collection: str, numbers: NDArray[np.int64], columns: Sequence[str] | None = None
-    ) -> pa.Table:
-        """Rows of a collection's file by their numbers, in the order of ``numbers``."""
-        statement = Statement()
-        ordered = np.sort(numbers)
-        if len(numbers) == 0:
-            chosen = "FALSE"
-        elif ordered[-1] - ordered[0] == len(ordered) - 1:
-            chosen = f"file_row_number BETWEEN {ordered[0]} AND {ordered[-1]}"
-        else:
-            statement.values["rows"] = ordered.tolist()
-            chosen = "file_row_number IN (SELECT unnest($rows))"
-        names = columns or list(self.column_types(collection))
-        selected = ", ".join([*map(quoted, names), "file_row_number AS row_"])
-        table = self.run(
-            f"SELECT {selected} FROM {self._rows_of(collection)} WHERE {chosen}", statement
-        )
-        places = np.empty(len(numbers), np.int64)
-        places[np.argsort(numbers, kind="stable")] = np.argsort(table["row_"].to_numpy())
-        return table.drop_columns(["row_"]).take(places)
-
-
-def _unannotated(function: Function) -> Callable[..., pa.Array]:
-    """The call for DuckDB, which evaluates annotations (whose names only mypy knows) and counts."""
-    call = function.call
-    if len(function.takes) == 1:
-        return lambda a: call(a)
-    return lambda a, b: call(a, b)
-
-
-def _collections(root: str, document: Mapping[str, Any]) -> Iterator[IndexedCollection]:
-    for link in document.get("links", []):
-        if link.get("rel") != "child":
-            continue
-        href = absolute_href(link["href"], root)
-        child = _read_json(href)
-        if child.get("type") != "Collection":
-            continue
-        mirrors = [
-            asset["href"]
-            for asset in child.get("assets", {}).values()
-            if "collection-mirror" in asset.get("roles", [])
-        ]
-        if not mirrors:
-            raise SatimnetError(
-                f"{href}: no asset has the role collection-mirror, so its Items cannot be "
-                "searched; build the collection again"
-            )
-        parquet = absolute_href(mirrors[0], href)
-        yield IndexedCollection(child["id"], href, child, parquet)
-
-
-def absolute_href(href: str, base: str) -> str:
-    """``href`` as it stands in the file at ``base``, an absolute path or URL, made absolute."""
-    return href if _is_url(href) else absolute(href, base)
-
-
-def _is_url(href: str) -> bool:
-    return urlsplit(href).scheme in ("http", "https")
-
-
-def _http() -> Any:
-    """A file system for DuckDB, which would have to download an extension to read by HTTP.
-
-    fsspec's own asks a server four times for each file of each query, once for all of it. This one
-    asks once for a file's size, and then for the ranges that DuckDB wants.
-    """
-    from datetime import UTC, datetime, timedelta
-
-    from fsspec.implementations.http import HTTPFileSystem
-
-    long_ago = datetime.now(UTC) - timedelta(days=1)  # DuckDB does not cache what is fresh
-
-    class Http(HTTPFileSystem):  # type: ignore[misc]  # fsspec has no types
-        cachable = False
-
-        def __init__(self) -> None:
-            super().__init__(cache_type="none")
-            self._known: dict[str, dict[str, Any]] = {}
-
-        async def _info(self, url: str, **kwargs: Any) -> dict[str, Any]:
-            if url not in self._known:
-                self._known[url] = await super()._info(url, **kwargs)
-            return self._known[url]
-
-        async def _exists(self, path: str, **kwargs: Any) -> bool:
-            try:
-                await self._info(path, **kwargs)
-            except FileNotFoundError:
-                return False
-            return True
-
-        async def _glob(self, path: str, **kwargs: Any) -> list[str]:
-            return [path]
-
-        def modified(self, path: str) -> datetime:
-            return long_ago  # and not changed since: an index is a catalog at one moment
-
-    return Http()
-
-
-def _read_json(href: str) -> dict[str, Any]:
-    try:
-        document = json.loads(_read(href))
-    except FileNotFoundError:
-        raise SatimnetError(f"{href}: nothing is there; name a catalog or its folder") from None
-    except OSError as error:
-        raise SatimnetError(f"{href}: cannot be read: {error}") from None
-    except ValueError as error:
-        raise SatimnetError(f"{href}: this is not JSON: {error}") from None
-    if not isinstance(document, dict):
-        raise SatimnetError(f"{href}: this is not a STAC object")
-    return document
-
-
-def _read(href: str) -> bytes:
-    if not _is_url(href):
-        return Path(href).read_bytes()
-    import aiohttp
-    import fsspec
-
-    try:
-        content: bytes = fsspec.filesystem("http").cat_file(href)
-    except aiohttp.ClientError as error:
-        raise OSError(error) from error
-    return content
 
 
 # --- what was asked -----------------------------------------------------------------------------
@@ -613,7 +336,7 @@ class Found:
 
         types = [self._index.column_types(collection) for collection in self._collections]
         known = list(dict.fromkeys(name for own in types for name in own))
-        if unknown := set(columns or ()).difference(known, _ALWAYS):
+        if unknown := set(columns or ()).difference(known, ALWAYS_THERE):
             raise SatimnetError(
                 f"{self._index.href}: no column {', '.join(sorted(unknown))}; "
                 f"there are: {', '.join(known)}"
