@@ -411,6 +411,10 @@ def test_a_folder_that_is_no_catalog_is_not_touched(miniature, out):
     assert [p.name for p in out.iterdir()] == ["thesis.tex"]
 
 
+def test_a_catalog_inside_its_source_is_refused(unpacked):
+    fails([unpacked], unpacked / "catalog", "catalog: lies inside the source")
+
+
 def test_a_failed_build_leaves_the_old_catalog(miniature, tmp_path, out):
     build([miniature], out)
     before = digest(out)

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -87,6 +88,7 @@ def build(
         raise SatimnetError(f"shard size {shard_size}: give 1 to {MAX_SHARD_SIZE} bytes")
     known = installed() if datasets is None else datasets
     _refuse_foreign(out)
+    _refuse_inside(out, [*sources, *chain.from_iterable((assigned or {}).values())])
     with _staging(out) as staging:
         indexes = staging / "indexes"
         groups = recognise(sources, known, indexes)
@@ -386,6 +388,13 @@ def _refuse_foreign(out: Path) -> None:
             raise SatimnetError(f"{out}: no permission to write; choose another --out")
     elif out.exists():
         raise SatimnetError(f"{out}: is there already and is no catalog; choose another --out")
+
+
+def _refuse_inside(out: Path, sources: Sequence[Path]) -> None:
+    """A catalog inside its own source would be read as a part of it by the next build."""
+    for source in sources:
+        if out.resolve().is_relative_to(source.resolve()):
+            raise SatimnetError(f"{out}: lies inside the source {source}; choose another --out")
 
 
 def _move_in_place(staging: Path, out: Path, names: Sequence[str]) -> None:
