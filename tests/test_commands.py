@@ -61,6 +61,30 @@ def test_demo(tmp_path):
     assert "synthetic" in collection["title"]
 
 
+def test_demo_writes_over_nothing_but_a_demo(tmp_path):
+    demo = tmp_path / "demo"
+    demo.mkdir()
+    (demo / "thesis.tex").write_text("x")
+    done = stac("satimnet", "demo", demo)
+    assert done.exit_code == 1
+    assert "is not empty and no earlier demo" in done.output
+    assert [path.name for path in demo.iterdir()] == ["thesis.tex"]
+
+
+def test_a_pipe_into_head_is_no_error(catalog):
+    stac = f"{sys.executable} -c 'from stactools.cli.cli import run_cli; run_cli()' satimnet"
+    command = f"{stac} search {catalog} --format ndjson | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
+    assert json.loads(done.stdout)["id"] == "AnnualCrop_1"
+    assert done.stderr == ""
+
+
+def test_an_unknown_class_is_named(catalog):
+    done = stac("satimnet", "search", catalog, "--class", "forest")
+    assert done.exit_code == 1
+    assert "no class 'forest'; there are AnnualCrop, Forest" in done.output
+
+
 def test_build_validate_info_search(miniature, schemas, tmp_path):
     out = tmp_path / "catalog"
     done = stac("satimnet", "build", miniature, "--out", out, "--shard-size", "1MB")
@@ -109,6 +133,7 @@ def test_named_dataset(miniature, tmp_path):
         (["build", "y", "--out", "x", "--strict", "--keep-going"], "exclude each other"),
         (["build", "y", "--out", "x", "--scheduler", "slurm"], "threads, processes"),
         (["validate", "nowhere"], "nowhere: no such file"),
+        (["validate", "https://host/catalog"], "only catalogs on disk"),
         (["info", "nowhere"], "nowhere"),
         (["search", "nowhere"], "nowhere"),
     ],

@@ -411,6 +411,22 @@ def test_a_folder_that_is_no_catalog_is_not_touched(miniature, out):
     assert [p.name for p in out.iterdir()] == ["thesis.tex"]
 
 
+def test_somebody_elses_catalog_is_not_touched(miniature, out):
+    out.mkdir()
+    (out / "catalog.json").write_text('{"type": "Catalog", "id": "mine"}')
+    before = digest(out)
+    fails([miniature], out, "is no catalog of satimnet")
+    assert digest(out) == before
+
+
+def test_a_folder_in_the_way_of_a_collection_is_not_touched(miniature, catalog, out):
+    shutil.copytree(catalog, out)
+    (out / "eurosat" / "collection.json").unlink()
+    before = digest(out)
+    fails([miniature], out, "eurosat: is there already and is no collection")
+    assert digest(out) == before
+
+
 def test_a_catalog_inside_its_source_is_refused(unpacked):
     fails([unpacked], unpacked / "catalog", "catalog: lies inside the source")
 

@@ -152,6 +152,13 @@ def test_faults_are_found_and_worded(change, message, copy, schemas):
     assert any(re.search(message, problem) for problem in findings.problems), findings.problems
 
 
+def test_an_index_that_says_otherwise_is_found(copy, schemas):
+    """Search and training read only the parquet: a valid but stale row must not pass."""
+    edit(copy / FOREST, lambda item: item["properties"].update({"satimnet:classes": ["River"]}))
+    (problem,) = validate(copy, schemas=schemas).problems
+    assert problem.endswith("items.parquet: Forest_1 is not what its own file says")
+
+
 def test_lost_and_broken_files_are_found(copy, schemas):
     (copy / FOREST).unlink()
     (copy / "eurosat/River/River_1.json").write_text("{")

@@ -19,6 +19,7 @@ from satimnet.builder.commands import one_line_errors
 from satimnet.builder.errors import SatimnetError
 
 if TYPE_CHECKING:
+    from satimnet.builder.index import Index
     from satimnet.builder.pipeline import Report
     from satimnet.builder.queries import Found
     from satimnet.builder.validation import Findings
@@ -67,6 +68,7 @@ def demo(folder: Path, schemas: Path | None, quiet: bool) -> None:
     from stactools.eurosat.miniature import write_miniature
 
     source, catalog = folder / "source", folder / "catalog"
+    _require_own_demo(folder, catalog / dataset.id / "collection.json")
     record = {
         **dataset.record,
         "title": "EuroSAT in miniature (synthetic)",
@@ -128,8 +130,10 @@ def build(
 ) -> None:
     """Build a catalog from SOURCES: folders, .zip or .tar(.gz) as their publishers give them out.
 
-    Broken files are left out, listed in the summary and in build-report.json; more than one in a
-    hundred stops the build.
+    Other collections of the catalog stay, one of the same dataset is replaced: give all editions
+    of a dataset at once. Broken files are left out, listed in the summary and in
+    build-report.json; more than one in a hundred stops the build. A build that was interrupted
+    goes on when the same command is given again.
     """
     from satimnet.builder.pipeline import build as run
 
@@ -160,6 +164,21 @@ def build(
         click.echo(f"{out / 'catalog.json'} is ready")
 
 
+def _require_own_demo(folder: Path, collection: Path) -> None:
+    """An earlier demo may be written over, nothing else."""
+    try:
+        if not any(folder.iterdir()):
+            return
+        if json.loads(collection.read_bytes())["satimnet:synthetic"]:
+            return
+    except FileNotFoundError:
+        if not folder.exists():
+            return
+    except (OSError, ValueError, LookupError):
+        pass
+    raise SatimnetError(f"{folder}: is not empty and no earlier demo; choose another folder")
+
+
 def _bytes(text: str) -> int:
     match = re.fullmatch(r"(\d+)\s*([KMG]i?)?B?", text, re.IGNORECASE)
     if match is None:
@@ -183,17 +202,20 @@ def _print_reports(reports: Sequence[Report]) -> None:
 
 
 @click.command()
-@click.argument("catalog", type=click.Path(path_type=Path))
+@click.argument("catalog")
 @click.option("--checksums", is_flag=True, help="Read every member and compare its checksum.")
 @_schemas
 @_quiet
 @one_line_errors
-def validate(catalog: Path, checksums: bool, schemas: Path | None, quiet: bool) -> None:
-    """Check CATALOG against the schemas it declares, its links, byte ranges and its index."""
+def validate(catalog: str, checksums: bool, schemas: Path | None, quiet: bool) -> None:
+    """Check CATALOG, on disk, against its schemas, links, byte ranges and index."""
     from satimnet.builder.validation import validate as run
 
+    if "://" in catalog:
+        raise SatimnetError(f"{catalog}: only catalogs on disk are checked; copy it here first")
+
     with _progress(quiet) as progress:
-        findings = run(catalog, schemas=schemas, checksums=checksums, progress=progress)
+        findings = run(Path(catalog), schemas=schemas, checksums=checksums, progress=progress)
     if not quiet:
         _print_findings(findings)
     _fail_on(findings)
@@ -289,10 +311,13 @@ def search(
     form: str,
 ) -> None:
     """Find items of CATALOG (path or URL)."""
+    from satimnet.builder.index import Index
     from satimnet.builder.queries import search as run
 
+    index = Index(catalog)
+    _require_known(index, classes)
     found = run(
-        catalog,
+        index,
         collections=collections or None,
         ids=ids or None,
         bbox=_numbers(bbox),
@@ -312,6 +337,17 @@ def search(
             click.echo(json.dumps(item))
     else:
         _print_items(found)
+
+
+def _require_known(index: Index, classes: tuple[str, ...]) -> None:
+    known = {
+        row["name"]
+        for collection in index.collections.values()
+        for row in collection.document.get("summaries", {}).get("classification:classes", ())
+    }
+    for name in classes:
+        if known and name not in known:
+            raise SatimnetError(f"no class {name!r}; there are {', '.join(sorted(known))}")
 
 
 def _numbers(text: str | None) -> list[float] | None:
@@ -345,7 +381,7 @@ def _print_items(items: Found) -> None:
 
 @click.command()
 @click.argument("catalog")
-@click.option("--collection", default="eurosat", show_default=True, help="Id of the collection.")
+@click.option("--collection", help="Id of a collection; all without it.")
 @click.option("--bands", default="B02,B03,B04,B08", show_default=True, help="Names, with commas.")
 @click.option("--width", default=256, show_default=True, help="Filters of a convolution.")
 @click.option("--epochs", default=40, show_default=True)
@@ -363,7 +399,7 @@ def _print_items(items: Found) -> None:
 @one_line_errors
 def train(
     catalog: str,
-    collection: str,
+    collection: str | None,
     bands: str,
     width: int,
     epochs: int,
@@ -385,9 +421,10 @@ def train(
     from satimnet.training import train as run_train
 
     names = bands.split(",")
-    samples = open_samples(catalog).search(collections=[collection], bands=names)
+    only = None if collection is None else [collection]
+    samples = open_samples(catalog).search(collections=only, bands=names)
     if len(samples) == 0:
-        raise SatimnetError(f"{catalog}: no item of {collection} has the bands {bands}")
+        raise SatimnetError(f"{catalog}: no item has the bands {bands}")
     training, testing = _parts(samples, holdout, seed)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -414,7 +451,7 @@ def train(
 @click.command()
 @click.argument("catalog")
 @click.option("--checkpoint", required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--collection", default="eurosat", show_default=True, help="Id of the collection.")
+@click.option("--collection", help="Id of a collection; all without it.")
 @click.option("--split", help="Only samples of this split.")
 @click.option("--device", help="cpu or cuda; the GPU if there is one.")
 @click.option("--out", required=True, type=_FOLDER, help="Folder of pictures and metrics.")
@@ -422,7 +459,7 @@ def train(
 def evaluate(
     catalog: str,
     checkpoint: Path,
-    collection: str,
+    collection: str | None,
     split: str | None,
     device: str | None,
     out: Path,
@@ -432,9 +469,11 @@ def evaluate(
     from satimnet.training import load, open_samples
 
     bands = load(checkpoint).recipe.bands
-    samples = open_samples(catalog).search(collections=[collection], split=split, bands=bands)
+    only = None if collection is None else [collection]
+    samples = open_samples(catalog).search(collections=only, split=split, bands=bands)
     if len(samples) == 0:
-        raise SatimnetError(f"{catalog}: no item of {collection} has the bands {', '.join(bands)}")
+        of_split = "" if split is None else f" of the split {split}"
+        raise SatimnetError(f"{catalog}: no item{of_split} has the bands {', '.join(bands)}")
     _print_result(run(checkpoint, samples, out, device=device), out)
 
 

@@ -58,6 +58,8 @@ def read_bytes(asset: pystac.Asset | dict[str, Any], member: int = 0) -> bytes:
     except OSError as error:
         raise SatimnetError(f"{href}: {error.strerror or error}") from error
     if first is not None and end is not None and len(data) != end - first:
+        if len(data) > end - first:
+            raise SatimnetError(f"{href}: the server sends all of it; it must answer byte ranges")
         raise SatimnetError(f"{href}: {len(data)} bytes where the catalog says {end - first}")
     return data
 

@@ -27,6 +27,8 @@ from satimnet.extension import SCHEMA_URI
 if TYPE_CHECKING:
     import pyarrow as pa
 
+ROOT_ID = "satimnet"
+"""Id of the catalogs that `write_root` writes; others are not ours to write over."""
 PARQUET_NAME = "items.parquet"
 PARQUET_TYPE = "application/vnd.apache.parquet"
 
@@ -132,7 +134,7 @@ def write_root(catalog: Path) -> None:
     root: Json = {
         "type": "Catalog",
         "stac_version": STAC_VERSION,
-        "id": "satimnet",
+        "id": ROOT_ID,
         "title": "SatImNet: harmonised training data for satellite-image classification",
         "description": "Open training sets under one attribute schema, packed into zip shards: "
         + ", ".join(c["title"] for c in collections)

@@ -25,13 +25,15 @@ def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
         debug = options.pop("debug")
         try:
             return command(*args, **options)
-        except click.ClickException:
+        except (click.ClickException, BrokenPipeError):  # a pipe into head is no error
             raise
         except Exception as error:
             if debug:
                 raise
             if isinstance(error, SatimnetError):
                 raise click.ClickException(str(error)) from error
+            if isinstance(error, OSError) and error.filename:
+                raise click.ClickException(f"{error.filename}: {error.strerror}") from error
             if isinstance(error, ModuleNotFoundError):
                 raise click.ClickException(
                     f"{error.name} is not installed; pip install 'satimnet[training,distributed]'"

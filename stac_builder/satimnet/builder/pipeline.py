@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from satimnet.builder.catalogs import (
     PARQUET_NAME,
+    ROOT_ID,
     collection_of,
     write_collection,
     write_json,
@@ -75,6 +76,8 @@ def build(
     progress: Progress = lambda what, done, total: None,
 ) -> list[Report]:
     """Builds the catalog ``out``, or adds to it, from the sources of one or more datasets.
+
+    A collection of the same dataset that is there already is replaced as a whole.
 
     ``assigned`` names the dataset of further sources, which are then not recognised by layout;
     ``datasets`` defaults to the installed ones; ``scheduler`` is ``threads``, ``processes`` or the
@@ -383,11 +386,20 @@ def _require_space(plans: Sequence[ShardPlan], rows: Path, staging: Path) -> Non
 
 def _refuse_foreign(out: Path) -> None:
     """An existing folder is added to if it is a catalog, replaced if it is empty, else left."""
-    if out.is_dir() and ((out / "catalog.json").exists() or not any(out.iterdir())):
+    if out.is_dir() and (_is_ours(out / "catalog.json") or not any(out.iterdir())):
         if not os.access(out, os.W_OK):
             raise SatimnetError(f"{out}: no permission to write; choose another --out")
     elif out.exists():
-        raise SatimnetError(f"{out}: is there already and is no catalog; choose another --out")
+        raise SatimnetError(
+            f"{out}: is there already and is no catalog of satimnet; choose another --out"
+        )
+
+
+def _is_ours(root: Path) -> bool:
+    try:
+        return bool(json.loads(root.read_bytes())["id"] == ROOT_ID)
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
 
 
 def _refuse_inside(out: Path, sources: Sequence[Path]) -> None:
@@ -409,6 +421,8 @@ def _move_in_place(staging: Path, out: Path, names: Sequence[str]) -> None:
     # its staging folder and comes here again.
     for name in names:
         if (out / name).exists():
+            if not (out / name / "collection.json").exists():
+                raise SatimnetError(f"{out / name}: is there already and is no collection; move it")
             shutil.rmtree(staging / "replaced", ignore_errors=True)
             os.rename(out / name, staging / "replaced")
         os.rename(made / name, out / name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,9 +14,13 @@ from urllib.parse import urlparse
 import orjson
 
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.rows import items_of
 from satimnet.builder.schemas import Schemas
 
 _SHOWN = 1000  # problems beyond these are counted, not kept
+
+Seen = dict[str, dict[str, bytes]]
+"""Collection to the ids of its Items and what each says, as a digest."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -64,7 +69,7 @@ def validate(
         raise SatimnetError(f"{start}: no such file; give a catalog's folder or its catalog.json")
     known = Schemas(schemas)
     findings = Findings()
-    ids: dict[str, set[str]] = {}
+    seen: Seen = {}
     shards: dict[Path, int] = {}
     for path, content in _walk(start, findings):
         problem = known.problem(content)
@@ -73,17 +78,16 @@ def validate(
         kind = str(content.get("type"))
         findings.objects[kind] += 1
         if kind == "Feature":
-            seen = ids.setdefault(str(content.get("collection")), set())
-            if content.get("id") in seen:
+            own = seen.setdefault(str(content.get("collection")), {})
+            if content.get("id") in own:
                 findings.add(path, f"id {content['id']} is there twice in its collection")
-            seen.add(str(content.get("id")))
+            own[str(content.get("id"))] = _fingerprint(content, path.parent)
             _check_members(path, content, shards, checksums, findings)
             progress("Validating items", findings.objects[kind], 0)
         elif kind == "Collection":
-            ids.setdefault(str(content.get("id")), set())
             _check_assets(path, content, findings)
     for file in sorted(start.parent.glob("*/items.parquet")):
-        _check_parquet(file, ids, findings)
+        _check_parquet(file, seen, findings)
     findings.checked = known.checked()
     findings.unavailable = sorted(known.unavailable)
     return findings
@@ -157,23 +161,38 @@ def _check_assets(path: Path, collection: dict[str, Any], findings: Findings) ->
             findings.add(path, f"asset {key}: no file {href}")
 
 
-def _check_parquet(file: Path, ids: dict[str, set[str]], findings: Findings) -> None:
-    """The parquet must list just the Items that the tree leads to."""
+def _check_parquet(file: Path, seen: Seen, findings: Findings) -> None:
+    """The parquet, which search reads, must say of each Item what the Item's own file says."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    listed: Seen = {}
     try:
-        table = pq.read_table(file, columns=["id", "collection"])
-    except (OSError, pa.ArrowException) as error:
-        findings.add(file, f"cannot be read as parquet ({error})")
+        with pq.ParquetFile(file) as opened:
+            for batch in opened.iter_batches():
+                for item in items_of(pa.Table.from_batches([batch]), str(file.absolute())):
+                    own = listed.setdefault(str(item["collection"]), {})
+                    if item["id"] in own:
+                        findings.add(file, f"id {item['id']} is there twice")
+                    own[item["id"]] = _fingerprint(item, file.parent)
+    except (OSError, KeyError, pa.ArrowException) as error:
+        findings.add(file, f"cannot be read as items ({error})")
         return
-    listed: dict[str, set[str]] = {}
-    for name, collection in zip(*(table[c].to_pylist() for c in ("id", "collection")), strict=True):
-        listed.setdefault(collection, set()).add(name)
-    if len(table) != sum(map(len, listed.values())):
-        findings.add(file, "an id is there twice")
-    for collection, names in listed.items():
-        in_tree = ids.get(collection, set())
-        for what, odd in (("parquet", names - in_tree), ("tree", in_tree - names)):
+    for collection, own in listed.items():
+        in_tree = seen.get(collection, {})
+        for what, odd in (("parquet", own.keys() - in_tree), ("tree", in_tree.keys() - own)):
             if odd:
                 findings.add(file, f"{len(odd)} items only in the {what}, as {min(odd)}")
+        for name in own.keys() & in_tree.keys():
+            if own[name] != in_tree[name]:
+                findings.add(file, f"{name} is not what its own file says")
+
+
+def _fingerprint(item: dict[str, Any], folder: Path) -> bytes:
+    """Digest of all that search and training use of an Item, wherever it was read."""
+    assets = {
+        key: asset | {"href": os.path.abspath(folder / str(asset.get("href")))}
+        for key, asset in item.get("assets", {}).items()
+    }
+    content = {k: v for k, v in item.items() if k != "links"} | {"assets": assets}
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).digest()
