@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ import click
 
 from satimnet.builder.commands import one_line_errors
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.progress import Progress, silent
 
 if TYPE_CHECKING:
     from satimnet.builder.index import Index
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from satimnet.builder.queries import Found
     from satimnet.builder.validation import Findings
     from satimnet.training import Evaluation, Samples
-
-Progress = Callable[[str, int, int], None]
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _quiet = click.option("--quiet", "-q", is_flag=True, help="No progress; errors only.")
@@ -499,7 +498,7 @@ def _print_result(result: Evaluation, out: Path) -> None:
 def _progress(quiet: bool) -> Iterator[Progress]:
     """A progress bar on the terminal's error stream, which leaves the output to results."""
     if quiet:
-        yield lambda what, done, total: None
+        yield silent
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn

@@ -27,7 +27,7 @@ def gdal_path(asset: pystac.Asset | dict[str, Any], member: int = 0) -> str:
         SatimnetError: the asset has no such member, or a relative href and no owner.
     """
     href, entry = _place(asset, member)
-    path = f"/vsicurl/{href}" if _is_url(href) else href
+    path = f"/vsicurl/{href}" if is_url(href) else href
     if entry is None:
         return path
     if "range" in entry:
@@ -84,5 +84,6 @@ def _place(asset: pystac.Asset | dict[str, Any], member: int) -> tuple[str, dict
     return href, archive[member]
 
 
-def _is_url(href: str) -> bool:
+def is_url(href: str) -> bool:
+    """Whether the href is that of a web server."""
     return urlparse(href).scheme in ("http", "https")

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import numpy as np
 
+from satimnet.builder.access import is_url
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.filters import Function, Statement, kind_of, quoted
 from satimnet.builder.rows import absolute
@@ -62,7 +62,7 @@ class Index:
 
     def __init__(self, catalog: str | os.PathLike[str]) -> None:
         href = os.fspath(catalog)
-        if not _is_url(href):
+        if not is_url(href):
             href = os.path.abspath(href)
         if not href.endswith(".json"):
             href = f"{href.rstrip('/')}/catalog.json"
@@ -87,7 +87,7 @@ class Index:
         )
         database.execute("SET TimeZone = 'UTC'")
         database.execute("SET enable_geoparquet_conversion = false")  # geometries stay WKB
-        if _is_url(self.href):
+        if is_url(self.href):
             database.register_filesystem(_http())
         # Let go of it before the interpreter ends, or DuckDB 2.0 may print what it finds open.
         weakref.finalize(self, self.__dict__.pop, "_database", None)
@@ -220,11 +220,7 @@ def _collections(root: str, document: Mapping[str, Any]) -> Iterator[IndexedColl
 
 def absolute_href(href: str, base: str) -> str:
     """``href`` as it stands in the file at ``base``, an absolute path or URL, made absolute."""
-    return href if _is_url(href) else absolute(href, base)
-
-
-def _is_url(href: str) -> bool:
-    return urlsplit(href).scheme in ("http", "https")
+    return href if is_url(href) else absolute(href, base)
 
 
 def _http() -> Any:
@@ -282,7 +278,7 @@ def _read_json(href: str) -> dict[str, Any]:
 
 
 def _read(href: str) -> bytes:
-    if not _is_url(href):
+    if not is_url(href):
         return Path(href).read_bytes()
     import aiohttp
     import fsspec

@@ -33,7 +33,7 @@ PROCESSING_URI = "https://stac-extensions.github.io/processing/v1.2.0/schema.jso
 PROJECTION_URI = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 
 ZIP_TYPE = "application/zip"
-_SHA256 = "1220"  # multihash prefix: the function sha2-256 and a digest of 0x20 bytes
+SHA256 = "1220"  # multihash prefix: the function sha2-256 and a digest of 0x20 bytes
 
 
 def describe(shard: Shard, record: Mapping[str, Any]) -> list[Item]:
@@ -169,7 +169,7 @@ def _asset(member: PackedMember, grid: Header | None, spec: Mapping[str, Any]) -
 
 
 def _file_info(member: PackedMember) -> dict[str, Any]:
-    return {"file:size": member.size, "file:checksum": _SHA256 + member.sha256}
+    return {"file:size": member.size, "file:checksum": SHA256 + member.sha256}
 
 
 def _grid(members: Sequence[PackedMember]) -> Header | None:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +34,7 @@ from satimnet.builder.datasets import Dataset, installed, recognise
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.items import describe, write_items
 from satimnet.builder.plans import DEFAULT_SHARD_SIZE, MAX_SHARD_SIZE, ShardPlan, plan
+from satimnet.builder.progress import Progress, silent
 from satimnet.builder.rows import table_of
 from satimnet.builder.samples import Problem, Sample
 from satimnet.builder.shards import pack
@@ -41,9 +42,6 @@ from satimnet.builder.sources import Reader, Source
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
 
 BadFiles = Literal["stop", "few", "any"]
 """How many broken files a build puts up with: none, up to one in a hundred, or any number."""
@@ -73,7 +71,7 @@ def build(
     scheduler: str = "threads",
     shard_size: int = DEFAULT_SHARD_SIZE,
     bad_files: BadFiles = "few",
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> list[Report]:
     """Builds the catalog ``out``, or adds to it, from the sources of one or more datasets.
 

@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlparse
+from urllib.parse import urljoin
 
 import numpy as np
 
+from satimnet.builder.access import is_url
 from satimnet.builder.items import Item
 
 if TYPE_CHECKING:
@@ -204,6 +205,6 @@ def _plain(value: Any) -> Any:
 
 def absolute(href: str, base: str) -> str:
     """The relative ``href`` of a row as a path or URL; ``base`` is that of the parquet file."""
-    if urlparse(base).scheme in ("http", "https"):
+    if is_url(base):
         return urljoin(base, href)
     return os.path.normpath(os.path.join(os.path.dirname(base), href))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,10 @@ from urllib.parse import urlparse
 
 import orjson
 
+from satimnet.builder.catalogs import PARQUET_NAME
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.items import SHA256
+from satimnet.builder.progress import Progress, silent
 from satimnet.builder.rows import items_of
 from satimnet.builder.schemas import Schemas
 
@@ -21,8 +24,6 @@ _SHOWN = 1000  # problems beyond these are counted, not kept
 
 Seen = dict[str, dict[str, bytes]]
 """Collection to the ids of its Items and what each says, as a digest."""
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass
@@ -54,7 +55,7 @@ def validate(
     *,
     schemas: Path | None = None,
     checksums: bool = False,
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = silent,
 ) -> Findings:
     """Checks every object that ``catalog.json`` leads to, and each collection's parquet.
 
@@ -86,7 +87,7 @@ def validate(
             progress("Validating items", findings.objects[kind], 0)
         elif kind == "Collection":
             _check_assets(path, content, findings)
-    for file in sorted(start.parent.glob("*/items.parquet")):
+    for file in sorted(start.parent.glob(f"*/{PARQUET_NAME}")):
         _check_parquet(file, seen, findings)
     findings.checked = known.checked()
     findings.unavailable = sorted(known.unavailable)
@@ -148,7 +149,7 @@ def _check_members(
             elif checksums and "file:checksum" in member:
                 with shard.open("rb") as file:
                     file.seek(first)
-                    found = "1220" + hashlib.sha256(file.read(last - first + 1)).hexdigest()
+                    found = SHA256 + hashlib.sha256(file.read(last - first + 1)).hexdigest()
                 findings.members += 1
                 if found != member["file:checksum"]:
                     findings.add(path, f"asset {key}: checksum of {member.get('href')} differs")
