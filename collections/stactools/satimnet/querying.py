@@ -1,0 +1,149 @@
+"""Catalogs are asked: ``stac satimnet info`` and ``search``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from satimnet.builder.commands import one_line_errors
+from satimnet.builder.errors import SatimnetError
+from stactools.satimnet.wording import counted
+
+if TYPE_CHECKING:
+    from satimnet.builder.index import Index
+    from satimnet.builder.queries import Found
+
+
+@click.command()
+@click.argument("catalog")
+@one_line_errors
+def info(catalog: str) -> None:
+    """Show what CATALOG (path or URL) holds: collections, items, classes, splits."""
+    from collections import Counter
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from satimnet.builder.index import Index
+    from satimnet.builder.queries import search_table
+
+    index = Index(catalog)
+    console = Console()
+    for name, collection in index.collections.items():
+        columns = ["satimnet:classes", "satimnet:split"]
+        rows = search_table(index, collections=[name], columns=columns)
+        content = collection.document
+        console.print(f"\n[bold]{content['title']}[/] ({name}), licence {content['license']}")
+        console.print(content["description"].strip(), highlight=False)
+        classes = Counter(c for row in rows["satimnet:classes"].to_pylist() for c in row or ())
+        table = Table("class", "items", "", box=None)
+        most = max(classes.values(), default=1)
+        for label, number in sorted(classes.items()):
+            table.add_row(label, f"{number:,}", "█" * max(1, round(30 * number / most)))
+        table.add_row("all", f"{len(rows):,}")
+        console.print(table)
+        splits = Counter(rows["satimnet:split"].to_pylist())
+        console.print("split: " + ", ".join(f"{k or 'none'} {v:,}" for k, v in splits.items()))
+
+
+@click.command()
+@click.argument("catalog")
+@click.option("--collection", "collections", multiple=True, help="Id of a collection.")
+@click.option("--id", "ids", multiple=True, help="Id of an item.")
+@click.option("--bbox", metavar="W,S,E,N", help="Degrees; W > E crosses the antimeridian.")
+@click.option("--datetime", help="RFC 3339 time or interval, as 2016-01-01/..")
+@click.option("--filter", "filter_", help="CQL2, text or JSON.")
+@click.option("--class", "classes", multiple=True, help="Name of a class that is present.")
+@click.option("--split", multiple=True, help="train, validation or test.")
+@click.option("--sortby", help="Fields, '-' before those to sort downwards: -datetime,id")
+@click.option("--limit", type=click.IntRange(min=0), help="At most so many items.")
+@click.option("--count", is_flag=True, help="Print only how many there are.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "ndjson"]),
+    default="table",
+    show_default=True,
+)
+@one_line_errors
+def search(
+    catalog: str,
+    collections: tuple[str, ...],
+    ids: tuple[str, ...],
+    bbox: str | None,
+    datetime: str | None,
+    filter_: str | None,
+    classes: tuple[str, ...],
+    split: tuple[str, ...],
+    sortby: str | None,
+    limit: int | None,
+    count: bool,
+    form: str,
+) -> None:
+    """Find items of CATALOG (path or URL)."""
+    from satimnet.builder.index import Index
+    from satimnet.builder.queries import search as run
+
+    index = Index(catalog)
+    _require_known(index, classes)
+    found = run(
+        index,
+        collections=collections or None,
+        ids=ids or None,
+        bbox=_numbers(bbox),
+        datetime=datetime,
+        filter=filter_,
+        classes=classes or None,
+        split=split or None,
+        sortby=sortby,
+        limit=limit,
+    )
+    if count:
+        click.echo(len(found))
+    elif form == "json":
+        click.echo(json.dumps({"type": "FeatureCollection", "features": list(found)}, indent=2))
+    elif form == "ndjson":
+        for item in found:
+            click.echo(json.dumps(item))
+    else:
+        _print_items(found)
+
+
+def _require_known(index: Index, classes: tuple[str, ...]) -> None:
+    known = {
+        row["name"]
+        for collection in index.collections.values()
+        for row in collection.document.get("summaries", {}).get("classification:classes", ())
+    }
+    for name in classes:
+        if known and name not in known:
+            raise SatimnetError(f"no class {name!r}; there are {', '.join(sorted(known))}")
+
+
+def _numbers(text: str | None) -> list[float] | None:
+    try:
+        return None if text is None else [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise click.UsageError(f"--bbox {text}: give numbers, as in 5,45,15,55") from error
+
+
+def _print_items(items: Found) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("collection", "id", "classes", "split", "assets", "bbox", box=None)
+    for item in items:
+        properties = item["properties"]
+        table.add_row(
+            item["collection"],
+            item["id"],
+            ", ".join(properties.get("satimnet:classes", ())),
+            properties.get("satimnet:split", ""),
+            ", ".join(item["assets"]),
+            " ".join(f"{v:.3f}" for v in item.get("bbox", ())),
+        )
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    click.echo(counted(len(items), "item"))
