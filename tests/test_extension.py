@@ -40,6 +40,12 @@ README = (ROOT / "extensions" / "README.md").read_text("utf-8")
 EUROSAT = tomllib.loads((ROOT / "collections/stactools/eurosat/dataset.toml").read_text("utf-8"))
 SCHEMAS = ROOT.parent / "shared" / "schemas"
 DEFINITIONS = schema()["definitions"]
+ORIGINAL = {
+    "path": "train/images/vienna1.tif",
+    "type": "image/tiff; application=geotiff",
+    "file:size": 75_072_364,
+    "file:checksum": "1220" + 32 * "0a",
+}
 PIXELS = {"offset": 3500, "dtype": "<u2", "shape": [64, 64, 13], "order": ["y", "x", "band"]}
 
 GOOD: dict[str, dict[str, Any]] = {
@@ -77,14 +83,21 @@ GOOD: dict[str, dict[str, Any]] = {
         "concepts": ["vessel"],
         "split": "validation",
         "fold": 0,
+        "country": "Lithuania",
+        "statistics": [
+            {"class": "ship", "count": 3, "pixels": 0},
+            {"class": "harbor", "count": 1},
+            {"class": "background", "pixels": 589_824},
+        ],
         "synthetic": False,
     },
-    "asset": {"pixels": PIXELS},
+    "asset": {"pixels": PIXELS, "original": ORIGINAL},
     "summaries": {
         "classes": ["ship", "harbor"],
         "concepts": ["vessel"],
         "split": ["train", "test"],
         "fold": [0, 1, 2],
+        "country": ["Austria", "Lithuania"],
         "synthetic": [False, True],
     },
 }
@@ -172,7 +185,8 @@ def example(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 def test_there_are_examples():
-    assert [path.name for path in EXAMPLES] == ["collection.json", "item-rgb.json", "item.json"]
+    names = [path.stem for path in EXAMPLES]
+    assert names == ["collection", "item-mask", "item-rgb", "item"]
 
 
 def test_example_is_valid_stac_and_satimnet(example):
@@ -237,6 +251,8 @@ def test_plausible_values_are_valid(level, name):
         ("collection", "naming_convention", {"informative": "no"}),
         ("collection", "temporal_resolution", "P1Y2M10DT2H30M1.5S"),
         ("item", "classes", []),
+        ("item", "statistics", []),
+        ("asset", "original", ORIGINAL | {"type": "image/jpeg"}),
         ("asset", "pixels", {"offset": 0, "dtype": "|u1", "shape": [9, 9], "order": ["x", "y"]}),
         ("summaries", "fold", {"minimum": 0, "maximum": 9}),
         *(
@@ -305,6 +321,15 @@ def wrong(level: str, name: str, **changes: Any) -> tuple[str, str, dict[str, An
         ("item", "split", "val"),
         ("item", "split", ["train"]),
         ("item", "fold", "0"),
+        ("item", "country", ["Lithuania"]),
+        ("item", "statistics", {"ship": 3}),
+        ("item", "statistics", [{"class": "ship"}]),
+        ("item", "statistics", [{"count": 3}]),
+        ("item", "statistics", [{"class": "", "count": 3}]),
+        ("item", "statistics", [{"class": "ship", "count": -1}]),
+        ("item", "statistics", [{"class": "ship", "pixels": 0.5}]),
+        ("item", "statistics", [{"class": "ship", "count": 3, "area": 3.0}]),
+        ("item", "statistics", 2 * [{"class": "ship", "count": 3}]),
         ("item", "synthetic", "true"),
         wrong("asset", "pixels", offset=-1),
         wrong("asset", "pixels", offset=None),
@@ -320,6 +345,15 @@ def wrong(level: str, name: str, **changes: Any) -> tuple[str, str, dict[str, An
         wrong("asset", "pixels", order=["y", "x", "time"]),
         wrong("asset", "pixels", shape=[64, 13], order=["y", "band"]),
         wrong("asset", "pixels", member="x.tif"),
+        wrong("asset", "original", path=None),
+        wrong("asset", "original", path=""),
+        wrong("asset", "original", type="geotiff"),
+        wrong("asset", "original", type=None),
+        wrong("asset", "original", **{"file:size": -1}),
+        wrong("asset", "original", **{"file:size": "75 MB"}),
+        wrong("asset", "original", **{"file:checksum": "sha256"}),
+        wrong("asset", "original", **{"file:checksum": "122"}),
+        wrong("asset", "original", href="./vienna1.tif"),
         ("summaries", "split", "train"),
         ("summaries", "split", ["val"]),
         ("summaries", "fold", {"minimum": 0}),
@@ -348,11 +382,15 @@ def test_pixels_are_refused_in_item_assets():
     )
 
 
-def test_pixels_in_an_archive_entry():
+@pytest.mark.parametrize("name", GOOD["asset"])
+def test_fields_of_an_asset_in_an_archive_entry(name):
     obj = stac("asset", {})
-    obj["assets"]["x"]["archive"] = [{"href": "a.tif", "satimnet:pixels": PIXELS}]
+    del obj["properties"]["satimnet:synthetic"]
+    entry = {"href": "a.tif", PREFIX + name: GOOD["asset"][name]}
+    obj["assets"]["x"]["archive"] = [entry]
     assert is_valid(obj)
-    obj["assets"]["x"]["archive"][0]["satimnet:pixels"] = PIXELS | {"offset": -1}
+    validate(obj, [SCHEMA_URI])
+    obj["assets"]["x"]["archive"] = [entry | {PREFIX + name: GOOD["asset"][name] | {"x": 1}}]
     assert not is_valid(obj)
 
 
@@ -360,8 +398,8 @@ def test_some_field_is_required():
     item = stac("item", {})
     del item["properties"]["satimnet:synthetic"]
     assert not is_valid(item)
-    item["assets"]["x"]["satimnet:pixels"] = PIXELS
-    assert is_valid(item)
+    for name, value in GOOD["asset"].items():
+        assert is_valid(item | {"assets": {"x": {"href": "./x.zip", PREFIX + name: value}}})
 
     collection = stac("collection", {})
     del collection["satimnet:impact"]
@@ -558,21 +596,24 @@ def test_readme_documents_exactly_the_fields_of_the_schema(level, heading):
     rows = table(heading)
     assert {row[0].removeprefix(PREFIX) for row in rows} == fields_of(level)
     assert all(len(row[2]) > 20 for row in rows)
-    assert fields_of("summaries") == fields_of("item")  # which is what the README says
+    # which is what the README says
+    assert fields_of("summaries") == fields_of("item") - {"statistics"}
 
 
 @pytest.mark.parametrize(
     ("heading", "path"),
     [
+        ("### Statistics Object", ("statistics", "items")),
         ("### Conversion Object", ("class_conversion", "oneOf", 1)),
         ("### Naming Object", ("naming_convention",)),
         ("### Usage Object", ("research_usage", "items")),
         ("### Citations Object", ("citation_count",)),
         ("### Pixels Object", ("pixels",)),
+        ("### Original Object", ("original",)),
     ],
 )
 def test_readme_documents_exactly_the_keys_of_objects(heading, path):
-    level = "asset" if path[0] == "pixels" else "collection"
+    level = next(level for level in LEVELS if path[0] in fields_of(level))
     found: Any = DEFINITIONS[LEVELS[level][0]]["properties"][PREFIX + path[0]]
     for key in path[1:]:
         found = found[key]
@@ -608,7 +649,8 @@ def test_every_field_is_in_the_table_of_attributes_or_beyond_the_paper():
     mapped = set(re.findall(r"`satimnet:(\w+)`", fields))
     everywhere = set().union(*map(fields_of, LEVELS))
     assert mapped <= everywhere
-    assert everywhere - mapped == {"attribute_sources", "synthetic", "concepts", "split", "fold"}
+    beyond = {"attribute_sources", "synthetic", "concepts", "split", "fold"}
+    assert everywhere - mapped == beyond | {"country", "statistics", "original"}
 
 
 def test_links_of_the_readme_lead_somewhere():

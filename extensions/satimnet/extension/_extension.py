@@ -18,8 +18,10 @@ from satimnet.extension._types import (
     CitationCount,
     ClassConversion,
     ClassificationProblem,
+    ClassStatistics,
     DocumentationQuality,
     NamingConvention,
+    Original,
     Pixels,
     ResearchUse,
     Split,
@@ -134,11 +136,15 @@ class ItemSatimnetExtension(PropertiesExtension):
     classes = _Field[list[str]]()
     """Names of the classes present; an empty list where annotators found none."""
     concepts = _Field[list[str]]()
-    """Concepts of the semantic metalayer that these classes stand for."""
+    """Ids of the concepts of the semantic metalayer that these classes stand for."""
     split = _Field[Split]()
     """The part of the dataset the sample belongs to."""
     fold = _Field[int]()
     """The fold of a cross-validation the sample belongs to, from 0."""
+    country = _Field[str]()
+    """English short name of the country the sample lies in, as the publisher says."""
+    statistics = _Field[list[ClassStatistics]]()
+    """Objects and mask pixels of each class."""
     synthetic = _Field[bool]()
     """True where the pixels are made up."""
 
@@ -151,6 +157,8 @@ class AssetSatimnetExtension(PropertiesExtension):
 
     pixels = _Field[Pixels]()
     """Where the pixels lie, uncompressed and in one run, in the file that ``href`` names."""
+    original = _Field[Original]()
+    """The publisher's file, where the asset is a lossless recoding of it."""
 
     def __init__(self, asset: Asset) -> None:
         self.properties = asset.extra_fields
@@ -167,6 +175,8 @@ class SummariesSatimnetExtension(SummariesExtension):
     """All splits that occur."""
     fold = _Summary[list[int] | RangeSummary[int]]()
     """All folds that occur, or the first and the last."""
+    country = _Summary[list[str]]()
+    """All countries that occur."""
     synthetic = _Summary[list[bool]]()
     """Whether made-up samples, real ones or both occur."""
 

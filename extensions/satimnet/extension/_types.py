@@ -62,3 +62,12 @@ class Pixels(TypedDict):
     dtype: str
     shape: list[int]
     order: list[Axis]
+
+
+ClassStatistics = TypedDict(
+    "ClassStatistics", {"class": str, "count": NotRequired[int], "pixels": NotRequired[int]}
+)
+"""How many annotated objects and how many pixels of the mask a class has: one of them or both."""
+
+Original = TypedDict("Original", {"path": str, "type": str, "file:size": int, "file:checksum": str})
+"""The publisher's file: path in the distribution, media type, size in bytes and multihash."""
