@@ -21,11 +21,14 @@ from satimnet.builder.access import is_url
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.filters import Function, Statement, kind_of, quoted
 from satimnet.builder.rows import absolute
+from satimnet.builder.skos import CONCEPTS_NAME, scheme_from_json
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
     from numpy.typing import NDArray
+
+    from satimnet.builder.concepts import Scheme
 
 ALWAYS_THERE = {
     "id": "VARCHAR",
@@ -36,6 +39,7 @@ ALWAYS_THERE = {
     "start_datetime": "TIMESTAMP WITH TIME ZONE",
     "end_datetime": "TIMESTAMP WITH TIME ZONE",
     "satimnet:classes": "VARCHAR[]",
+    "satimnet:concepts": "VARCHAR[]",
     "satimnet:split": "VARCHAR",
 }
 """What a search itself may ask for, with DuckDB's types, for files that lack the column because
@@ -77,6 +81,17 @@ class Index:
             raise SatimnetError(f"{href}: the catalog links no collection; build one into it first")
         self._types: dict[str, dict[str, str]] = {}
         self._lock = threading.Lock()
+
+    @cached_property
+    def scheme(self) -> Scheme:
+        """The catalog's metalayer.
+
+        Raises:
+            SatimnetError: the catalog has none, or one that cannot be understood.
+        """
+        href = absolute_href(f"./{CONCEPTS_NAME}", self.href)
+        remedy = "build a collection into the catalog again, or ask for classes"
+        return scheme_from_json(_read_json(href, remedy), href)
 
     @cached_property
     def _database(self) -> duckdb.DuckDBPyConnection:
@@ -263,14 +278,14 @@ def _http() -> Any:
     return Http()
 
 
-def _read_json(href: str) -> dict[str, Any]:
+def _read_json(href: str, remedy: str = "name a catalog or its folder") -> dict[str, Any]:
     try:
         document = json.loads(_read(href))
     except FileNotFoundError:
-        raise SatimnetError(f"{href}: nothing is there; name a catalog or its folder") from None
+        raise SatimnetError(f"{href}: nothing is there; {remedy}") from None
     except OSError as error:
         raise SatimnetError(f"{href}: cannot be read: {error}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SatimnetError(f"{href}: this is not JSON: {error}") from None
     if not isinstance(document, dict):
         raise SatimnetError(f"{href}: this is not a STAC object")

@@ -45,6 +45,7 @@ def search(
     datetime: str | None = None,
     filter: str | Mapping[str, Any] | None = None,
     classes: Sequence[str] | str | None = None,
+    concept: Sequence[str] | str | None = None,
     split: Sequence[str] | str | None = None,
     sortby: str | Sequence[str | Mapping[str, str]] | None = None,
     fields: str | Sequence[str] | Mapping[str, Sequence[str] | None] | None = None,
@@ -57,6 +58,8 @@ def search(
 
     - ``collections``, ``ids``, ``split``: one of these; an empty list finds nothing.
     - ``classes``: at least one of these class names is among ``satimnet:classes``.
+    - ``concept``: what at least one of these terms means, or something narrower, is among
+      ``satimnet:concepts``; see `satimnet.builder.concepts.Scheme.resolve`.
     - ``bbox``: the geometry meets west, south, east, north (degrees; with heights, six numbers);
       west > east crosses the antimeridian.
     - ``intersects``: the geometry meets this GeoJSON geometry or ``__geo_interface__``.
@@ -71,7 +74,7 @@ def search(
     - ``limit``: at most so many Items.
 
     https://github.com/radiantearth/stac-api-spec/tree/v1.0.0/item-search. Raises `SatimnetError`
-    for what cannot be read or understood, an unknown collection or property among them.
+    for what cannot be read or understood, an unknown collection, concept or property among them.
     """
     index = catalog if isinstance(catalog, Index) else Index(catalog)
     if limit is not None and limit < 0:
@@ -80,6 +83,7 @@ def search(
         *_one_of("id", ids),
         *_one_of("satimnet:split", split),
         *([] if classes is None else [_op("a_overlaps", _CLASSES, _listed(classes))]),
+        *([] if concept is None else [_op("a_overlaps", _CONCEPTS, _concepts(index, concept))]),
         *([] if bbox is None else [_op("s_intersects", _GEOMETRY, {"bbox": list(bbox)})]),
         *([] if intersects is None else [_op("s_intersects", _GEOMETRY, _geojson(intersects))]),
         *([] if datetime is None else [_overlaps(datetime)]),
@@ -108,6 +112,7 @@ def count(catalog: str | os.PathLike[str] | Index, **query: Any) -> int:
 
 _GEOMETRY = {"property": "geometry"}
 _CLASSES = {"property": "satimnet:classes"}
+_CONCEPTS = {"property": "satimnet:concepts"}
 
 
 def _op(op: str, *args: Node) -> Node:
@@ -120,6 +125,13 @@ def _listed(values: Sequence[str] | str) -> list[str]:
 
 def _one_of(name: str, values: Sequence[str] | str | None) -> list[Node]:
     return [] if values is None else [_op("in", {"property": name}, _listed(values))]
+
+
+def _concepts(index: Index, terms: Sequence[str] | str) -> list[str]:
+    """Ids of the concepts that one of the terms means, and of all that are narrower."""
+    scheme = index.scheme
+    meant = [concept.id for term in _listed(terms) for concept in scheme.resolve(term)]
+    return scheme.expand(meant)
 
 
 def _geojson(shape: Any) -> Node:
