@@ -39,7 +39,8 @@ class Entry:
     """One regular file of a source, on disk or inside an archive."""
 
     path: str
-    """Path inside the source, archives left out of it: what a dataset's layout is about."""
+    """Path inside the source, an archive being a folder of its name without the ending: what a
+    dataset's layout is about."""
     size: int
     """Bytes of the file itself (uncompressed)."""
     container: str
@@ -53,11 +54,13 @@ class Entry:
     """CRC-32 in zip, modification time elsewhere: changes when the file does."""
     method: int = 0
     """Compression method of a zip member (APPNOTE 4.4.5)."""
+    member: str = ""
+    """Path inside the archive."""
 
     @property
     def label(self) -> str:
         """How messages name the file: its path on disk, or ``archive.zip!member``."""
-        return self.container if self.kind == "file" else f"{self.container}!{self.path}"
+        return self.container if self.kind == "file" else f"{self.container}!{self.member}"
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Source:
             elif not path.exists():
                 raise SatimnetError(f"{path}: no such file or folder; give a dataset's source")
             elif _ARCHIVE.search(path.name):
-                yield from self._archive_entries(path)
+                yield from self._archive_entries(path, "")
             else:  # one file alone: the folders above it may say what it is
                 yield _file_entry(str(path), path.absolute().as_posix(), path.stat())
 
@@ -111,22 +114,23 @@ class Source:
                 if entry.is_dir():
                     yield from walk(entry.path, f"{prefix}{entry.name}/")
                 elif _ARCHIVE.search(entry.name):
-                    yield from self._archive_entries(Path(entry.path))
+                    yield from self._archive_entries(Path(entry.path), prefix)
                 elif entry.is_file():
                     yield _file_entry(entry.path, prefix + entry.name, entry.stat())
 
         yield from walk(str(top), "")
 
-    def _archive_entries(self, archive: Path) -> Iterator[Entry]:
+    def _archive_entries(self, archive: Path, prefix: str) -> Iterator[Entry]:
+        prefix += _ARCHIVE.sub("/", archive.name)
         try:
             if archive.suffix.lower() == ".zip":
                 stat = archive.stat()
-                yield from _zip_entries(archive, (stat.st_size, stat.st_mtime_ns))
+                yield from _zip_entries(archive, prefix, (stat.st_size, stat.st_mtime_ns))
             elif archive.suffix.lower() == ".tar":
                 with tarfile.open(archive, "r:") as tar:
-                    yield from _tar_entries(archive, tar, "tar")
+                    yield from _tar_entries(archive, prefix, tar, "tar")
             else:
-                yield from self._targz_entries(archive)
+                yield from self._targz_entries(archive, prefix)
         except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, ValueError) as error:
             raise SatimnetError(
                 f"{archive}: not a whole archive ({error}); download it again"
@@ -134,13 +138,13 @@ class Source:
         except OSError as error:
             raise SatimnetError(f"{archive}: {error.strerror or error}") from error
 
-    def _targz_entries(self, archive: Path) -> Iterator[Entry]:
+    def _targz_entries(self, archive: Path, prefix: str) -> Iterator[Entry]:
         from indexed_gzip import IndexedGzipFile, ZranError
 
         try:
             with IndexedGzipFile(str(archive), spacing=_SEEK_POINT_SPACING) as stream:
                 with tarfile.open(fileobj=stream, mode="r:") as tar:
-                    yield from _tar_entries(archive, tar, "targz")
+                    yield from _tar_entries(archive, prefix, tar, "targz")
                 if self.indexes is not None:
                     stream.build_full_index()
                     self.indexes.mkdir(parents=True, exist_ok=True)
@@ -254,7 +258,7 @@ def _file_entry(file: str, path: str, stat: os.stat_result) -> Entry:
 
 
 @lru_cache(maxsize=2)
-def _zip_entries(archive: Path, state: tuple[int, int]) -> tuple[Entry, ...]:
+def _zip_entries(archive: Path, prefix: str, state: tuple[int, int]) -> tuple[Entry, ...]:
     """Members of the archive; kept, as it is first looked into and then scanned.
 
     ``state`` is its size and modification time.
@@ -271,7 +275,7 @@ def _zip_entries(archive: Path, state: tuple[int, int]) -> tuple[Entry, ...]:
             raise SatimnetError(f"{archive}: {member.filename} is encrypted; give it decrypted")
         entries.append(
             Entry(
-                member.filename,
+                prefix + member.filename,
                 member.file_size,
                 str(archive),
                 "zip",
@@ -279,13 +283,14 @@ def _zip_entries(archive: Path, state: tuple[int, int]) -> tuple[Entry, ...]:
                 member.compress_size,
                 member.CRC,
                 member.compress_type,
+                member.filename,
             )
         )
     return tuple(entries)
 
 
 def _tar_entries(
-    archive: Path, tar: tarfile.TarFile, kind: Literal["tar", "targz"]
+    archive: Path, prefix: str, tar: tarfile.TarFile, kind: Literal["tar", "targz"]
 ) -> Iterator[Entry]:
     end = 0
     for member in tar:
@@ -293,14 +298,16 @@ def _tar_entries(
         end = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
         if not member.isreg() or member.issparse():
             continue  # links and devices are no data
+        name = member.name.removeprefix("./")
         yield Entry(
-            member.name.removeprefix("./"),
+            prefix + name,
             member.size,
             str(archive),
             kind,
             member.offset_data,
             member.size,
             int(member.mtime),
+            member=name,
         )
     # tarfile takes any end for the end; a whole archive has a block of zeros there (POSIX pax).
     stream = tar.fileobj
