@@ -133,8 +133,8 @@ def test_damage_is_never_anything_but_a_bad_file(make):
 
 
 def test_what_is_neither_is_named():
-    with pytest.raises(BadFileError, match=r"a\.png: neither TIFF nor JPEG"):
-        read_header(b"\x89PNG\r\n\x1a\n", "a.png")
+    with pytest.raises(BadFileError, match=r"a\.gif: neither TIFF, PNG nor JPEG"):
+        read_header(b"GIF89a", "a.gif")
 
 
 @pytest.mark.real

@@ -372,8 +372,9 @@ def test_a_broken_file_among_many_is_left_out_and_reported(spoil, reason, tmp_pa
     file = spoil(folder)
     fails([folder], out, f"{file.name}: {reason}", bad_files="stop")
     (report,) = build([folder], out)
-    assert (report.items, report.members, len(report.left_out)) == (120, 239, 1)
-    assert report.left_out[0].path == str(file)
+    (left_out,) = report.problems
+    assert (report.items, report.members, left_out.kind) == (120, 239, "broken")
+    assert left_out.path == str(file)
     written = json.loads((out / "eurosat" / "build-report.json").read_text())
     assert written["left_out"][0]["path"].endswith(file.name)
     assert str(tmp_path) not in (out / "eurosat" / "build-report.json").read_text()
@@ -398,10 +399,11 @@ def test_foreign_files_and_second_copies_are_ignored_and_reported(unpacked, out)
     shutil.copy(lake, lake.with_name("SeaLake_01.tif"))
     shutil.copytree(unpacked / "2750", unpacked / "copy")
     (report,) = build([unpacked], out, bad_files="stop")
-    assert (report.items, report.members, report.left_out) == (10 * PER_CLASS, 20 * PER_CLASS, ())
-    reasons = {Path(p.path).name: p.reason for p in report.ignored}
+    assert (report.items, report.members) == (10 * PER_CLASS, 20 * PER_CLASS)
+    assert {problem.kind for problem in report.problems} == {"foreign"}
+    reasons = {Path(p.path).name: p.reason for p in report.problems}
     assert reasons["Bombay_7.tif"] == reasons["SeaLake_01.tif"]
-    assert len(report.ignored) == 2 + 10 * PER_CLASS
+    assert len(report.problems) == 2 + 10 * PER_CLASS
 
 
 def test_a_folder_that_is_no_catalog_is_not_touched(miniature, out):

@@ -13,7 +13,7 @@ from satimnet.builder.shards import ALIGNMENT, pack
 from satimnet.builder.sources import Entry, Source
 from stactools.eurosat import dataset
 
-ASSETS = dataset.record["assets"]
+RECORD = dataset.record
 
 
 def samples_of(source: Source) -> list[Sample]:
@@ -25,7 +25,7 @@ def test_a_shard_is_a_zip_of_the_sources_bytes(miniature, tmp_path):
     shard_plan = plan(samples_of(source))[0]
     path = tmp_path / "a.zip"
     with source.reader() as reader:
-        shard = pack(shard_plan, reader, ASSETS, path)
+        shard = pack(shard_plan, reader, RECORD, path)
         wanted = {m.path: reader.read(m.entry) for s in shard_plan.samples for m in s.members}
     assert shard.size == path.stat().st_size
     with zipfile.ZipFile(path) as archive:
@@ -44,7 +44,7 @@ def test_a_shard_is_a_zip_of_the_sources_bytes(miniature, tmp_path):
 def test_the_members_of_a_sample_lie_side_by_side(miniature, tmp_path):
     source = Source((miniature,))
     with source.reader() as reader:
-        shard = pack(plan(samples_of(source))[0], reader, ASSETS, tmp_path / "a.zip")
+        shard = pack(plan(samples_of(source))[0], reader, RECORD, tmp_path / "a.zip")
     for packed in shard.samples:
         jpeg, tiff = packed.members
         assert (jpeg.asset, tiff.asset) == ("rgb", "multispectral")
@@ -56,7 +56,7 @@ def test_packing_twice_gives_the_same_bytes(miniature, tmp_path):
     shard_plan = plan(samples_of(source))[0]
     for name in ("a.zip", "b.zip"):
         with source.reader() as reader:
-            pack(shard_plan, reader, ASSETS, tmp_path / name)
+            pack(shard_plan, reader, RECORD, tmp_path / name)
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
 
 
@@ -102,6 +102,6 @@ def test_an_interrupted_shard_is_not_there(miniature, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pack(shard_plan, Broken(), ASSETS, tmp_path / "a.zip")  # type: ignore[arg-type]  # fails on purpose
+        pack(shard_plan, Broken(), RECORD, tmp_path / "a.zip")  # type: ignore[arg-type]  # fails on purpose
     assert not (tmp_path / "a.zip").exists()
     assert [p.name for p in Path(tmp_path).iterdir()] == ["a.zip.part"]

@@ -38,10 +38,10 @@ def scan(source: Source, record: Mapping[str, Any]) -> Iterator[Sample | Problem
             number = image["name"].removeprefix(f"{image['folder']}_")
             key = image["folder"], int(number) if number.isdecimal() else -1
             if key[1] < 0 or f"{key[0]}_{key[1]}" != image["name"]:
-                yield Problem(entry.label, "not named as EuroSAT names its files", bad=False)
+                yield Problem(entry.label, "not named as EuroSAT names its files", "foreign")
             elif image["kind"] in found.setdefault(key, {}):
                 first = found[key][image["kind"]].label
-                yield Problem(entry.label, f"a second copy; {first} was taken", bad=False)
+                yield Problem(entry.label, f"a second copy; {first} was taken", "foreign")
             else:
                 found[key][image["kind"]] = entry
     for (name, number), entries in sorted(found.items()):

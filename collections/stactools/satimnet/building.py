@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,10 @@ from stactools.satimnet.progress import progress_bar
 from stactools.satimnet.wording import counted
 
 if TYPE_CHECKING:
+    from satimnet.builder.datasets import Dataset
     from satimnet.builder.pipeline import Report
+
+_SHOWN = 10  # problems of a kind that are printed
 
 
 @click.command()
@@ -27,47 +31,59 @@ if TYPE_CHECKING:
 @quiet_option
 @one_line_errors
 def demo(folder: Path, schemas: Path | None, quiet: bool) -> None:
-    """Make a miniature source and build, check and search its catalog, all in FOLDER."""
-    from dataclasses import replace
+    """Make miniature sources of all datasets, and build, check and search their catalog.
 
+    Everything lies in FOLDER.
+    """
+    from satimnet.builder.datasets import installed, miniatures
     from satimnet.builder.pipeline import build as run_build
     from satimnet.builder.queries import count
     from satimnet.builder.validation import validate as run_validate
-    from stactools.eurosat import dataset
-    from stactools.eurosat.miniature import write_miniature
 
-    source, catalog = folder / "source", folder / "catalog"
-    _require_own_demo(folder, catalog / dataset.id / "collection.json")
-    record = {
-        **dataset.record,
-        "title": "EuroSAT in miniature (synthetic)",
-        "description": "Made-up pixels in the official layout of EuroSAT, to try things with. "
-        "Nothing in it was observed; the metadata are those of the real EuroSAT.",
-        "keywords": [*dataset.record["keywords"], "synthetic"],
-        "collection": {**dataset.record["collection"], "satimnet:synthetic": True},
-    }
+    sources, catalog = folder / "sources", folder / "catalog"
+    _require_own_demo(folder, catalog)
+    write = miniatures()
+    datasets = {name: _synthetic(d) for name, d in installed().items() if name in write}
     with progress_bar(quiet) as progress:
-        progress("Writing the source", 0, 0)
-        try:
-            archives = write_miniature(source)
-        except OSError as error:
-            raise SatimnetError(f"{source}: {error.strerror}; choose another folder") from error
-        datasets = {dataset.id: replace(dataset, record=record)}
-        reports = run_build(archives, catalog, datasets=datasets, progress=progress)
+        assigned = {}
+        for at, name in enumerate(datasets):
+            progress("Writing sources", at, len(datasets))
+            try:
+                assigned[name] = write[name](sources / name)
+            except OSError as error:
+                raise SatimnetError(
+                    f"{sources}: {error.strerror}; choose another folder"
+                ) from error
+        reports = run_build([], catalog, assigned=assigned, datasets=datasets, progress=progress)
         findings = run_validate(catalog, schemas=schemas, checksums=True, progress=progress)
     if not quiet:
         _print_reports(reports)
         print_findings(findings)
-        rivers = count(catalog, classes=["River"])
-        click.echo(f"Search for the class River finds {counted(rivers, 'item')}. Try next:\n")
+        found = counted(count(catalog, concept="building"), "item")
+        click.echo(f"A search for the concept building finds {found}. Try next:\n")
         for line in (
             f"stac satimnet info {catalog}",
-            f"stac satimnet search {catalog} --class Forest --limit 5",
-            f"stac satimnet train {catalog} --bands B04,B03,B02,B08 --width 16 --epochs 20 "
-            f"--batch-size 16 --out {folder / 'run'}",
+            f"stac satimnet search {catalog} --concept water",
+            f"stac satimnet concepts ship --catalog {catalog}",
+            f"stac satimnet train {catalog} --collection eurosat --bands B04,B03,B02,B08 "
+            f"--width 16 --epochs 20 --batch-size 16 --out {folder / 'run'}",
         ):
             click.echo(f"  {line}")
     fail_on(findings)
+
+
+def _synthetic(dataset: Dataset) -> Dataset:
+    """The dataset, saying of itself that its pixels are made up."""
+    title = dataset.record["title"]
+    record = {
+        **dataset.record,
+        "title": f"{title} in miniature (synthetic)",
+        "description": f"Made-up pixels in the official layout of {title}, to try things with. "
+        f"Nothing in it was observed; the metadata are those of the real {title}.",
+        "keywords": [*dataset.record["keywords"], "synthetic"],
+        "collection": {**dataset.record["collection"], "satimnet:synthetic": True},
+    }
+    return replace(dataset, record=record)
 
 
 @click.command()
@@ -133,17 +149,17 @@ def build(
         click.echo(f"{out / 'catalog.json'} is ready")
 
 
-def _require_own_demo(folder: Path, collection: Path) -> None:
+def _require_own_demo(folder: Path, catalog: Path) -> None:
     """An earlier demo may be written over, nothing else."""
     try:
         if not any(folder.iterdir()):
             return
-        if json.loads(collection.read_bytes())["satimnet:synthetic"]:
+        made = [json.loads(path.read_bytes()) for path in catalog.glob("*/collection.json")]
+        if made and all(collection["satimnet:synthetic"] for collection in made):
             return
     except FileNotFoundError:
-        if not folder.exists():
-            return
-    except (OSError, ValueError, LookupError):
+        return
+    except (OSError, ValueError, LookupError, TypeError):
         pass
     raise SatimnetError(f"{folder}: is not empty and no earlier demo; choose another folder")
 
@@ -157,12 +173,24 @@ def _bytes(text: str) -> int:
     return int(match[1]) * int(base ** " kmg".index(unit[:1] or " "))
 
 
+_KINDS = {
+    "broken": "left out",
+    "incomplete": "incomplete",
+    "foreign": "ignored",
+}
+
+
 def _print_reports(reports: Sequence[Report]) -> None:
     for report in reports:
-        items, files = counted(report.items, "item"), counted(report.members, "image file")
-        click.echo(f"{report.dataset}: {items} with {files}")
-        for what, problems in (("left out", report.left_out), ("ignored", report.ignored)):
-            for problem in problems[:10]:
+        if report.dataset is None:
+            click.echo("not recognised")
+        else:
+            items, members = counted(report.items, "item"), counted(report.members, "file")
+            click.echo(f"{report.dataset}: {items} with {members}")
+        for kind, what in _KINDS.items():
+            problems = report.of(kind)
+            for problem in problems[:_SHOWN]:
                 click.echo(f"  {what}: {problem.path}: {problem.reason}")
-            if len(problems) > 10:
-                click.echo(f"  {what}: {len(problems) - 10:,} more, see build-report.json")
+            if len(problems) > _SHOWN:
+                more = len(problems) - _SHOWN
+                click.echo(f"  {what}: {more:,} more, see build-report.json")

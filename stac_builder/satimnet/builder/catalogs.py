@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from satimnet.builder.concepts import THEMES_URI, concepts_by_class, scheme_of, themes_of
 from satimnet.builder.items import (
     ARCHIVE_URI,
     FILE_URI,
@@ -27,13 +28,16 @@ from satimnet.extension import SCHEMA_URI
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_CLASS_FIELDS = ("value", "name", "title", "description", "color_hint")
+_BUILDERS_KEYS = ("shape", "type", "store", "derive", "other_bands")
+_MANY = 100  # values of a summary: more say nothing at a glance
+
 ROOT_ID = "satimnet"
 """Id of the catalogs that `write_root` writes; others are not ours to write over."""
 PARQUET_NAME = "items.parquet"
 PARQUET_TYPE = "application/vnd.apache.parquet"
 
 _EXTENSIONS = {
-    "archive": ARCHIVE_URI,
     "classification": "https://stac-extensions.github.io/classification/v1.1.0/schema.json",
     "eo": "https://stac-extensions.github.io/eo/v2.0.0/schema.json",
     "file": FILE_URI,
@@ -65,7 +69,7 @@ def collection_of(record: Mapping[str, Any], tables: Sequence[pa.Table] = ()) ->
         "providers": record["providers"],
         "extent": {
             "spatial": {"bbox": [_bbox(record, tables)]},
-            "temporal": {"interval": [[record["start_datetime"], record["end_datetime"]]]},
+            "temporal": {"interval": [_interval(record, tables)]},
         },
         **record["collection"],
         "summaries": _summaries(record, tables),
@@ -73,6 +77,10 @@ def collection_of(record: Mapping[str, Any], tables: Sequence[pa.Table] = ()) ->
         "links": list(record["links"]),
     }
     collection["stac_extensions"] = _extensions_of(collection)
+    if any("concept" in row for row in record["classes"]):
+        concepts = set(concepts_by_class(record).values())
+        collection["themes"] = themes_of(concepts, scheme_of([record]))
+        collection["stac_extensions"].append(THEMES_URI)
     return collection
 
 
@@ -189,7 +197,7 @@ def _link(rel: str, href: str, title: str | None = None, media_type: str = _JSON
 
 
 def _item_asset(spec: Mapping[str, Any]) -> Json:
-    own = {k: v for k, v in spec.items() if k not in ("shape", "type")}
+    own = {k: v for k, v in spec.items() if k not in _BUILDERS_KEYS}
     shape = {"proj:shape": spec["shape"]} if "shape" in spec else {}
     return {"type": ZIP_TYPE, **own, **shape}
 
@@ -212,23 +220,64 @@ def _bbox(record: Mapping[str, Any], tables: Sequence[pa.Table]) -> list[float]:
     ]
 
 
-def _summaries(record: Mapping[str, Any], tables: Sequence[pa.Table]) -> Json:
+def _interval(record: Mapping[str, Any], tables: Sequence[pa.Table]) -> list[str]:
+    """From the first to the last time of the Items; the record's, if a time is not known of all."""
     import pyarrow.compute as pc
 
+    ends = [record["start_datetime"], record["end_datetime"]]
+    if not tables or any(table["datetime"].null_count for table in tables):
+        return ends
+    first = min(pc.min(table["datetime"]).as_py() for table in tables if len(table))
+    last = max(pc.max(table["datetime"]).as_py() for table in tables if len(table))
+    return [time.isoformat().replace("+00:00", "Z") for time in (first, last)]
+
+
+def _summaries(record: Mapping[str, Any], tables: Sequence[pa.Table]) -> Json:
     summaries: Json = {
         key: value if isinstance(value, list) else [value]
         for key, value in record["properties"].items()
     }
-    summaries["classification:classes"] = record["classes"]
-    for key in ("satimnet:classes", "satimnet:split", "proj:code"):
-        values = set()
-        for table in tables:
-            column = table[key].combine_chunks()
-            flat = pc.list_flatten(column) if key == "satimnet:classes" else column
-            values |= set(pc.unique(flat).drop_null().to_pylist())
-        if values:
-            summaries[key] = sorted(values)
+    summaries["classification:classes"] = [
+        {key: value for key, value in row.items() if key in _CLASS_FIELDS}
+        for row in record["classes"]
+    ]
+    for key in ("satimnet:classes", "satimnet:concepts", "satimnet:split", "proj:code"):
+        summaries |= _summary(key, tables)
+    for key in record.get("fields", ()):
+        summaries |= _summary(key, tables)
+    if any("bands" in spec and "shape" not in spec for spec in record["assets"].values()):
+        summaries |= _shapes(tables)
     return summaries
+
+
+def _summary(key: str, tables: Sequence[pa.Table]) -> Json:
+    """The values of a column that occur, of numbers the range; nothing if there are too many."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    values: set[Any] = set()
+    for table in tables:
+        column = table[key].combine_chunks()
+        flat = pc.list_flatten(column) if pa.types.is_list(column.type) else column
+        values |= set(pc.unique(flat).drop_null().to_pylist())
+    if len(values) > 1 and all(type(value) in (int, float) for value in values):
+        return {key: {"minimum": min(values), "maximum": max(values)}}
+    return {key: sorted(values)} if 0 < len(values) <= _MANY else {}
+
+
+def _shapes(tables: Sequence[pa.Table]) -> Json:
+    """The rows and columns of images that occur, or the smallest and the largest of too many."""
+    found = {
+        tuple(asset["proj:shape"])
+        for table in tables
+        for row in table.select(["assets", "proj:shape"]).to_pylist()
+        for asset in (row, *row["assets"].values())
+        if asset and asset["proj:shape"]
+    }
+    shapes = sorted(map(list, found))
+    if len(shapes) > _MANY:
+        shapes = [shapes[0], shapes[-1]]
+    return {"proj:shape": shapes} if shapes else {}
 
 
 def _extensions_of(collection: Json) -> list[str]:
@@ -244,4 +293,4 @@ def _extensions_of(collection: Json) -> list[str]:
                 visit(child)
 
     visit({k: v for k, v in collection.items() if k != "satimnet:attribute_sources"})
-    return [uri for prefix, uri in _EXTENSIONS.items() if prefix in prefixes]
+    return [ARCHIVE_URI, *(uri for prefix, uri in _EXTENSIONS.items() if prefix in prefixes)]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import pkgutil
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from satimnet.builder.errors import SatimnetError
 from satimnet.builder.samples import Problem, Sample, Scan
 from satimnet.builder.sources import Source
 
@@ -54,28 +54,42 @@ def installed() -> dict[str, Dataset]:
     A package of anybody's own counts as soon as it is installed; only those with a
     ``dataset.toml`` are imported.
     """
+    return {dataset.id: dataset for _, dataset in _packages()}
+
+
+def miniatures() -> dict[str, Callable[[Path], list[Path]]]:
+    """Of installed datasets, by id, the functions that write a synthetic source into a folder.
+
+    That is ``write_miniature`` of the package's module ``miniature``, where there is one; it
+    returns the paths to build from.
+    """
+    found = {}
+    for name, dataset in _packages():
+        if importlib.util.find_spec(f"{name}.miniature") is not None:
+            found[dataset.id] = importlib.import_module(f"{name}.miniature").write_miniature
+    return found
+
+
+def _packages() -> Iterator[tuple[str, Dataset]]:
     import stactools
 
-    found = {}
     for module in pkgutil.iter_modules(stactools.__path__):
         folder = Path(getattr(module.module_finder, "path", ""), module.name)
         if (folder / "dataset.toml").is_file():
-            dataset = importlib.import_module(f"stactools.{module.name}").dataset
-            found[dataset.id] = dataset
-    return found
+            name = f"stactools.{module.name}"
+            yield name, importlib.import_module(name).dataset
 
 
 def recognise(
     paths: Iterable[Path], datasets: Mapping[str, Dataset], indexes: Path | None = None
-) -> dict[str, Source]:
+) -> tuple[dict[str, Source], list[Problem]]:
     """Dataset ids to their sources, each path recognised by the first file that fits a layout.
 
-    Paths of one dataset (its editions, say) become one source.
-
-    Raises:
-        SatimnetError: a path is empty or fits no dataset.
+    Paths of one dataset (its editions, say) become one source. Paths that are empty or fit no
+    dataset are named among the problems.
     """
     groups: dict[str, list[Path]] = {}
+    problems = []
     for path in paths:
         empty = True
         for entry in Source((path,)).entries():
@@ -85,7 +99,6 @@ def recognise(
                 groups.setdefault(name, []).append(path)
                 break
         else:
-            layouts = "; ".join(f"{n}: {d.record['layout']}" for n, d in datasets.items())
             what = "an empty source" if empty else "not the layout of a known dataset"
-            raise SatimnetError(f"{path}: {what}; expected {layouts}")
-    return {name: Source(tuple(group), indexes) for name, group in groups.items()}
+            problems.append(Problem(str(path), what, "foreign"))
+    return {name: Source(tuple(group), indexes) for name, group in groups.items()}, problems

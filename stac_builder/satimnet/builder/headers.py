@@ -1,7 +1,7 @@
 """Headers of image files: shape, data type, georeference, and where the pixels lie.
 
 Only headers are read, never pixels. TIFF 6.0, BigTIFF and GeoTIFF 1.1 (OGC 19-008) as far as the
-training sets use them, baseline and progressive JPEG (ITU-T T.81).
+training sets use them, PNG (ISO/IEC 15948), baseline and progressive JPEG (ITU-T T.81).
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ from operator import add
 from typing import Any
 
 from satimnet.builder.errors import BadFileError
+
+MAX_IMAGE_SIZE = 2**30
+"""Bytes of pixels that an image may have: masks are drawn and scenes recoded in memory."""
+_MAX_RATIO = 4000  # of pixels to file; deflate ends at 1032, an all-white JPEG comes near 500
 
 Order = tuple[str, ...]
 
@@ -45,19 +49,45 @@ class Header:
 
 
 def read_header(data: bytes, label: str) -> Header:
-    """Header of a TIFF or JPEG file given whole; ``label`` names it in errors.
+    """Header of a TIFF, PNG or JPEG file given whole; ``label`` names it in errors.
 
     Raises:
         BadFileError: not an image of these formats, damaged or truncated.
     """
     try:
         if data[:2] == b"\xff\xd8":
-            return _jpeg(data, label)
-        if data[:4] in _TIFF_STARTS:
-            return _tiff(data, label)
-    except (struct.error, LookupError, ValueError, TypeError) as error:
+            header = _jpeg(data, label)
+        elif data[:8] == _PNG_START:
+            header = _png(data, label)
+        elif data[:4] in _TIFF_STARTS:
+            header = _tiff(data, label)
+        else:
+            raise BadFileError(label, "neither TIFF, PNG nor JPEG" if data else "empty file")
+        size = prod(header.shape) * header.bands * int(header.dtype[2:])
+    except (struct.error, LookupError, ValueError, TypeError, OverflowError) as error:
         raise BadFileError(label, "truncated or damaged header") from error
-    raise BadFileError(label, "empty file" if not data else "neither TIFF nor JPEG")
+    if not 0 < size <= min(MAX_IMAGE_SIZE, _MAX_RATIO * len(data)):
+        raise BadFileError(label, f"its header announces {size} bytes of pixels; damaged")
+    return header
+
+
+# --- PNG ----------------------------------------------------------------------------------------
+
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_PNG_BANDS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type; 3 is an index into a palette
+
+
+def _png(data: bytes, label: str) -> Header:
+    columns, rows, depth, colours = struct.unpack_from(">IIBB", data, 16)
+    if data[12:16] != b"IHDR" or depth not in (1, 2, 4, 8, 16):
+        raise BadFileError(label, "damaged PNG (no size)")
+    position = 8
+    while data[position + 4 : position + 8] != b"IEND":
+        length = int.from_bytes(data[position : position + 4], "big")
+        position += 12 + length
+        if position + 12 > len(data):
+            raise BadFileError(label, "truncated PNG (no end of image)")
+    return Header((rows, columns), _PNG_BANDS[colours], "<u2" if depth == 16 else "|u1")
 
 
 # --- JPEG ---------------------------------------------------------------------------------------

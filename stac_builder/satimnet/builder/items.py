@@ -9,20 +9,17 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import orjson
 
+from satimnet.builder.concepts import THEMES_URI, concepts_by_class, scheme_of, themes_of
+from satimnet.builder.grids import lonlat_of
 from satimnet.builder.headers import Header
-from satimnet.builder.samples import Sample
-from satimnet.builder.shards import PackedMember, Shard
+from satimnet.builder.shards import PackedMember, PackedSample, Shard
 from satimnet.extension import SCHEMA_URI
-
-if TYPE_CHECKING:
-    from pyproj import Transformer
 
 Item = dict[str, Any]
 
@@ -39,25 +36,25 @@ SHA256 = "1220"  # multihash prefix: the function sha2-256 and a digest of 0x20 
 def describe(shard: Shard, record: Mapping[str, Any]) -> list[Item]:
     """The Items of a shard's samples; ``record`` is the content of ``dataset.toml``."""
     grids = [_grid(packed.members) for packed in shard.samples]
+    meanings = _meanings(record, {packed.classes for packed in shard.samples})
     return [
         _item(
-            packed.sample,
+            packed,
             grid,
             footprint,
             {m.asset: _packed_asset(m, grid, shard, record) for m in packed.members},
+            meanings[packed.classes],
             record,
         )
         for packed, grid, footprint in zip(shard.samples, grids, _footprints(grids), strict=True)
     ]
 
 
-def describe_files(
-    sample: Sample, members: Sequence[PackedMember], record: Mapping[str, Any]
-) -> Item:
+def describe_files(packed: PackedSample, record: Mapping[str, Any]) -> Item:
     """The Item of a sample whose members lie open on disk: their paths are the assets' hrefs."""
-    grid = _grid(members)
+    grid = _grid(packed.members)
     assets = {}
-    for member in members:
+    for member in packed.members:
         spec = record["assets"][member.asset]
         assets[member.asset] = {
             "href": member.path,
@@ -65,33 +62,39 @@ def describe_files(
             **_asset(member, grid, spec),
             **_file_info(member),
         }
-    item = _item(sample, grid, _footprints([grid])[0], assets, record)
+    meaning = _meanings(record, {packed.classes})[packed.classes]
+    item = _item(packed, grid, _footprints([grid])[0], assets, meaning, record)
     del item["collection"]  # STAC wants a link to it, and there is no file to link to
     return item | {"links": [], "stac_extensions": item["stac_extensions"][1:]}
 
 
 def _item(
-    sample: Sample,
+    packed: PackedSample,
     grid: Header | None,
     footprint: list[list[float]] | None,
     assets: dict[str, Any],
+    meaning: Mapping[str, Any],
     record: Mapping[str, Any],
 ) -> Item:
-    # https://github.com/radiantearth/stac-spec/blob/v1.1.0/commons/common-metadata.md#date-and-time
-    # allows a null datetime where start and end are given.
-    properties: dict[str, Any] = {
-        "title": sample.id,
-        "datetime": None,
-        "start_datetime": record["start_datetime"],
-        "end_datetime": record["end_datetime"],
-        **record["properties"],
-    }
+    sample = packed.sample
+    properties: dict[str, Any] = {"title": sample.id, "datetime": sample.datetime}
+    if sample.datetime is None:
+        # https://github.com/radiantearth/stac-spec/blob/v1.1.0/commons/common-metadata.md
+        # (date and time) allows a null datetime where start and end are given.
+        properties["start_datetime"] = record["start_datetime"]
+        properties["end_datetime"] = record["end_datetime"]
+    properties |= record["properties"]
+    properties |= sample.properties
     if grid is not None:
         properties |= _projection(grid)
-    properties["satimnet:classes"] = list(sample.classes)
+    extensions = [ARCHIVE_URI, FILE_URI, PROJECTION_URI, SCHEMA_URI]
+    if meaning.get("themes"):
+        extensions.append(THEMES_URI)
+    properties |= meaning
+    if packed.statistics:
+        properties["satimnet:statistics"] = list(packed.statistics)
     if sample.split is not None:
         properties["satimnet:split"] = sample.split
-    extensions = [ARCHIVE_URI, FILE_URI, PROJECTION_URI, SCHEMA_URI]
     if any(key.startswith("processing:") for key in properties):
         extensions.insert(2, PROCESSING_URI)
     node = "catalog.json" if sample.level else "collection.json"
@@ -115,6 +118,26 @@ def _item(
         xs, ys = zip(*footprint, strict=True)
         item["bbox"] = [min(xs), min(ys), max(xs), max(ys)]
     return item
+
+
+def _meanings(
+    record: Mapping[str, Any], occurring: set[tuple[str, ...] | None]
+) -> dict[tuple[str, ...] | None, dict[str, Any]]:
+    """The properties that say what these combinations of classes mean.
+
+    Datasets of others may do without concepts.
+    """
+    meanings: dict[tuple[str, ...] | None, dict[str, Any]] = {None: {}}
+    mapped = any("concept" in row for row in record["classes"])
+    concepts = concepts_by_class(record) if mapped else {}
+    scheme = scheme_of([record] if mapped else [])
+    for classes in occurring - {None}:
+        meaning: dict[str, Any] = {"satimnet:classes": list(classes or ())}
+        if ids := sorted({concepts[name] for name in classes or () if mapped}):
+            meaning["satimnet:concepts"] = ids
+            meaning["themes"] = themes_of(ids, scheme)
+        meanings[classes] = meaning
+    return meanings
 
 
 def _link(rel: str, href: str) -> dict[str, str]:
@@ -148,12 +171,18 @@ def _packed_asset(
 
 def _asset(member: PackedMember, grid: Header | None, spec: Mapping[str, Any]) -> dict[str, Any]:
     header = member.header
-    asset: dict[str, Any] = {
-        "title": spec["title"],
-        "roles": spec["roles"],
-        "data_type": spec["data_type"],
-        "bands": [{"name": band["name"]} for band in spec["bands"]],
-    }
+    asset: dict[str, Any] = {"title": spec["title"], "roles": spec["roles"]}
+    if header is None:
+        return asset
+    bands = next(b for b in (spec["bands"], *spec.get("other_bands", ())) if len(b) == header.bands)
+    asset["data_type"] = spec["data_type"]
+    asset["bands"] = [{"name": band["name"]} for band in bands]
+    if member.original is not None:
+        asset["satimnet:original"] = {
+            "path": member.original.name,
+            "file:size": member.original.size,
+            "file:checksum": SHA256 + member.original.sha256,
+        }
     if grid is None:
         asset["proj:shape"] = list(header.shape)
     elif header.shape != grid.shape or header.transform not in (None, grid.transform):
@@ -174,7 +203,7 @@ def _file_info(member: PackedMember) -> dict[str, Any]:
 
 def _grid(members: Sequence[PackedMember]) -> Header | None:
     """The finest georeferenced grid among the members."""
-    headers = [member.header for member in members if member.header.crs is not None]
+    headers = [m.header for m in members if m.header is not None and m.header.crs is not None]
     return max(headers, key=lambda header: header.shape, default=None)
 
 
@@ -190,13 +219,6 @@ def _projection(header: Header) -> dict[str, Any]:
 _CORNERS = np.array([(0, 0), (0, 1), (1, 1), (1, 0), (0, 0)])  # (column, row): anticlockwise
 
 
-@cache
-def _to_lonlat(crs: str) -> Transformer:
-    from pyproj import Transformer
-
-    return Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
-
-
 def _footprints(grids: list[Header | None]) -> list[list[list[float]] | None]:
     """Closed outer rings in longitude and latitude, to 1e-7 degrees (a centimetre)."""
     rings: list[list[list[float]] | None] = [None] * len(grids)
@@ -210,7 +232,7 @@ def _footprints(grids: list[Header | None]) -> list[list[list[float]] | None]:
         rows, columns = np.array([grid.shape for grid in chosen]).T[:, :, None]
         column, row = _CORNERS[:, 0] * columns, _CORNERS[:, 1] * rows
         x, y = a * column + b * row + c, d * column + e * row + f
-        lon, lat = _to_lonlat(crs).transform(x, y)
+        lon, lat = lonlat_of(crs, x, y)
         corners = np.stack((lon, lat), axis=-1).round(7).tolist()
         for index, ring in zip(indices, corners, strict=True):
             rings[index] = ring

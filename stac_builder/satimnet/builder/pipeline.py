@@ -33,11 +33,13 @@ from satimnet.builder.catalogs import (
 from satimnet.builder.datasets import Dataset, installed, recognise
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.items import describe, write_items
+from satimnet.builder.overviews import OVERVIEW_ASSET, write_overview
 from satimnet.builder.plans import DEFAULT_SHARD_SIZE, MAX_SHARD_SIZE, ShardPlan, plan
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.rows import table_of
 from satimnet.builder.samples import Problem, Sample
-from satimnet.builder.shards import pack
+from satimnet.builder.shards import Shard, pack
+from satimnet.builder.skos import write_concepts
 from satimnet.builder.sources import Reader, Source
 
 if TYPE_CHECKING:
@@ -53,13 +55,16 @@ _FEW = 0.01
 class Report:
     """What a build made of one dataset."""
 
-    dataset: str
+    dataset: str | None
+    """Its id; None for the sources that no dataset knows."""
     items: int
     members: int
-    left_out: tuple[Problem, ...]
-    """Broken files."""
-    ignored: tuple[Problem, ...]
-    """Files among the samples that are no part of the dataset, and second copies."""
+    """Files in the shards, drawn ones included."""
+    problems: tuple[Problem, ...]
+
+    def of(self, kind: str) -> list[Problem]:
+        """The problems of one kind."""
+        return [problem for problem in self.problems if problem.kind == kind]
 
 
 def build(
@@ -92,7 +97,10 @@ def build(
     _refuse_inside(out, [*sources, *chain.from_iterable((assigned or {}).values())])
     with _staging(out) as staging:
         indexes = staging / "indexes"
-        groups = recognise(sources, known, indexes)
+        groups, unknown = recognise(sources, known, indexes)
+        if unknown and (bad_files == "stop" or not (groups or assigned)):
+            layouts = "; ".join(f"{name}: {d.record['layout']}" for name, d in known.items())
+            raise SatimnetError(f"{unknown[0].path}: {unknown[0].reason}; expected {layouts}")
         for name, paths in (assigned or {}).items():
             if name not in known:
                 raise SatimnetError(f"{name}: no such dataset; there are {', '.join(known)}")
@@ -101,8 +109,13 @@ def build(
             _build_dataset(known[name], source, staging, scheduler, shard_size, bad_files, progress)
             for name, source in groups.items()
         ]
-        _move_in_place(staging, out, [report.dataset for report in reports])
-    return reports
+        made = [report.dataset for report in reports if report.items and report.dataset]
+        if not made:
+            first = next(iter(groups))
+            where = ", ".join(map(str, groups[first].paths))
+            raise SatimnetError(f"{where}: no sample of {first}; {known[first].record['layout']}")
+        _move_in_place(staging, out, made, {name: known[name].record for name in made})
+    return [*reports, *([Report(None, 0, 0, tuple(unknown))] if unknown else [])]
 
 
 def _build_dataset(
@@ -115,6 +128,8 @@ def _build_dataset(
     progress: Progress,
 ) -> Report:
     samples, problems = _scan(dataset, source, progress)
+    if not samples:  # labels alone, say: other datasets of the same build need not suffer
+        return Report(dataset.id, 0, 0, tuple(problems))
     plans = plan(samples, shard_size)
     folder = staging / "catalog" / dataset.id
     rows = staging / "rows" / dataset.id
@@ -126,7 +141,7 @@ def _build_dataset(
             raise SatimnetError(outcome)
         problems.extend(outcome)
     problems.sort(key=lambda problem: problem.path)
-    report = _judge(dataset, source, samples, problems, rows, bad_files)
+    report = _judge(dataset, samples, problems, rows, bad_files)
     _publish(dataset, source, plans, folder, rows, report, progress)
     return report
 
@@ -141,9 +156,6 @@ def _scan(
             samples.append(found)
         else:
             problems.append(found)
-    if not samples:
-        paths = ", ".join(map(str, source.paths))
-        raise SatimnetError(f"{paths}: no sample of {dataset.id}; {dataset.record['layout']}")
     return samples, problems
 
 
@@ -195,27 +207,28 @@ def _make_shard(
     gc.disable()
     try:
         with Reader(indexes) as reader:
-            shard = pack(plan, reader, record["assets"], path)
+            shard = pack(plan, reader, record, path)
         items = describe(shard, record)
         folder.joinpath(*plan.level).mkdir(parents=True, exist_ok=True)
         write_items(items, folder)
-        _write_rows(
-            table_of(items, record), shard.problems, shard.size, rows / f"{plan.name}.arrow"
-        )
+        _write_rows(table_of(items, record), shard, rows / f"{plan.name}.arrow")
     except OSError as error:
         return f"{path}: {error.strerror or error}; nothing was kept, mend it and build again"
+    except SatimnetError as error:
+        return str(error)
     finally:
         if collecting:
             gc.enable()
     return list(shard.problems)
 
 
-def _write_rows(table: pa.Table, problems: Sequence[Problem], shard_size: int, path: Path) -> None:
+def _write_rows(table: pa.Table, shard: Shard, path: Path) -> None:
     import pyarrow as pa
 
     state = {
-        "shard_size": str(shard_size),
-        "problems": json.dumps([(p.path, p.reason) for p in problems]),
+        "shard_size": str(shard.size),
+        "members": str(sum(len(packed.members) for packed in shard.samples)),
+        "problems": json.dumps([(p.path, p.reason, p.kind) for p in shard.problems]),
     }
     part = path.with_name(path.name + ".part")
     with pa.OSFile(str(part), "wb") as file:
@@ -245,7 +258,6 @@ def _finished(shard: Path, rows: Path) -> list[Problem] | None:
 
 def _judge(
     dataset: Dataset,
-    source: Source,
     samples: Sequence[Sample],
     problems: Sequence[Problem],
     rows: Path,
@@ -254,9 +266,10 @@ def _judge(
     """The report, unless there is more wrong than the build should put up with."""
     tables = [_read_rows(path) for path in rows.glob("*.arrow")]
     items = sum(len(table) for table in tables)
+    members = sum(int(table.schema.metadata[b"members"]) for table in tables)
     wanted = sum(len(sample.members) for sample in samples)
-    bad = tuple(problem for problem in problems if problem.bad)
-    if bad:
+    report = Report(dataset.id, items, members, tuple(problems))
+    if bad := report.of("broken"):
         first = f"{bad[0].path}: {bad[0].reason}"
         others = f" (and {len(bad) - 1} more of {wanted})" if len(bad) > 1 else f" (1 of {wanted})"
         if items == 0:
@@ -268,8 +281,7 @@ def _judge(
                 f"{first}{others}; more than 1 in 100 files is broken, "
                 "get the source again or build with --keep-going"
             )
-    ignored = tuple(problem for problem in problems if not problem.bad)
-    return Report(dataset.id, items, wanted - len(bad), bad, ignored)
+    return report
 
 
 def _publish(
@@ -294,10 +306,12 @@ def _publish(
     content = {
         "items": report.items,
         "members": report.members,
-        "left_out": [_problem_row(problem, source) for problem in report.left_out],
-        "ignored": [_problem_row(problem, source) for problem in report.ignored],
+        "left_out": [_problem_row(problem, source) for problem in report.of("broken")],
+        "incomplete": [_problem_row(problem, source) for problem in report.of("incomplete")],
+        "ignored": [_problem_row(problem, source) for problem in report.of("foreign")],
     }
     write_json(content, folder / "build-report.json")
+    drawn = write_overview(collection, [t for t in tables if len(t)], folder)
     collection["assets"] = {
         "build-report": {
             "href": "./build-report.json",
@@ -306,6 +320,8 @@ def _publish(
             "roles": ["metadata"],
         }
     }
+    if drawn:
+        collection["assets"]["overview"] = OVERVIEW_ASSET
     write_collection(collection, nodes, folder)
 
 
@@ -368,7 +384,7 @@ def _prepare(folder: Path, rows: Path, dataset: Dataset, plans: Sequence[ShardPl
 
 def _require_space(plans: Sequence[ShardPlan], rows: Path, staging: Path) -> None:
     needed = sum(
-        member.entry.size
+        member.size
         for p in plans
         if not (rows / f"{p.name}.arrow").exists()
         for sample in p.samples
@@ -407,9 +423,13 @@ def _refuse_inside(out: Path, sources: Sequence[Path]) -> None:
             raise SatimnetError(f"{out}: lies inside the source {source}; choose another --out")
 
 
-def _move_in_place(staging: Path, out: Path, names: Sequence[str]) -> None:
+def _move_in_place(
+    staging: Path, out: Path, names: Sequence[str], records: Mapping[str, Mapping[str, Any]]
+) -> None:
     made = staging / "catalog"
+    records = {k: r for k, r in records.items() if any("concept" in row for row in r["classes"])}
     if not (out / "catalog.json").exists():
+        write_concepts(made, records)
         write_root(made)
         if out.exists():
             out.rmdir()
@@ -424,4 +444,5 @@ def _move_in_place(staging: Path, out: Path, names: Sequence[str]) -> None:
             shutil.rmtree(staging / "replaced", ignore_errors=True)
             os.rename(out / name, staging / "replaced")
         os.rename(made / name, out / name)
+    write_concepts(out, records)
     write_root(out)

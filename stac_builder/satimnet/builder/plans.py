@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from satimnet.builder.errors import SatimnetError
-from satimnet.builder.samples import Sample
+from satimnet.builder.samples import Member, Sample
 
 DEFAULT_SHARD_SIZE = 256 * 2**20
 MAX_SHARD_SIZE = 3 * 2**30
@@ -26,12 +27,16 @@ class ShardPlan:
 
     @property
     def digest(self) -> str:
-        """Changes when the samples, their files' sizes or stamps, or their order change."""
+        """Changes when the samples, their annotation, files' sizes or stamps, or order change."""
         lines = [self.name]
         for sample in self.samples:
-            lines.append(f"{sample.id} {sample.classes} {sample.split}")
-            for m in sample.members:
-                lines.append(f"{m.asset} {m.path} {m.entry.label} {m.entry.size} {m.entry.stamp}")
+            lines.append(
+                f"{sample.id} {sample.classes} {sample.split} {sample.datetime} "
+                f"{sample.objects} {sample.properties}"
+            )
+            lines.extend(
+                f"{m.asset} {m.path} {m.label} {m.size} {_stamp(m)}" for m in sample.members
+            )
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
@@ -54,14 +59,18 @@ def plan(samples: Iterable[Sample], shard_size: int = DEFAULT_SHARD_SIZE) -> lis
     return plans
 
 
+def _stamp(member: Member) -> int:
+    return zlib.crc32(member.entry) if isinstance(member.entry, bytes) else member.entry.stamp
+
+
 def _groups(samples: list[Sample], shard_size: int) -> list[list[Sample]]:
     groups: list[list[Sample]] = [[]]
     size = members = 0
     for sample in samples:
-        own = sum(member.entry.size + _MEMBER_OVERHEAD for member in sample.members)
+        own = sum(member.size + _MEMBER_OVERHEAD for member in sample.members)
         if own > MAX_SHARD_SIZE:
             raise SatimnetError(
-                f"{sample.members[0].entry.label}: sample of {own} bytes, "
+                f"{sample.members[0].label}: sample of {own} bytes, "
                 f"a shard holds {MAX_SHARD_SIZE}; leave it out of the source"
             )
         full = size + own > shard_size or members + len(sample.members) > _MAX_MEMBERS

@@ -46,6 +46,10 @@ def _schema_parts() -> dict[str, Any]:
     )
     projection = {"proj:code": pa.string(), "proj:shape": integers, "proj:transform": doubles}
     pixels = {"offset": pa.int64(), "dtype": pa.string(), "shape": integers, "order": strings}
+    original = {"path": pa.string(), "file:size": pa.int64(), "file:checksum": pa.string()}
+    statistic = {"class": pa.string(), "count": pa.int64(), "pixels": pa.int64()}
+    concept = pa.struct({"id": pa.string(), "title": pa.string()})
+    theme = {"scheme": pa.string(), "concepts": pa.list_(concept)}
     return {
         "head": {
             "type": pa.string(),
@@ -68,6 +72,7 @@ def _schema_parts() -> dict[str, Any]:
                 "archive": pa.list_(member),
                 **projection,
                 "satimnet:pixels": pa.struct(pixels),
+                "satimnet:original": pa.struct(original),
             }
         ),
         "properties": {
@@ -78,6 +83,8 @@ def _schema_parts() -> dict[str, Any]:
             **projection,
             "satimnet:classes": strings,
             "satimnet:concepts": strings,
+            "themes": pa.list_(pa.struct(theme)),
+            "satimnet:statistics": pa.list_(pa.struct(statistic)),
             "satimnet:split": pa.string(),
             "satimnet:fold": pa.int64(),
         },
@@ -97,6 +104,7 @@ def item_schema(record: Mapping[str, Any]) -> pa.Schema:
 
     parts = _schema_parts()
     own = {key: pa.array([value]).type for key, value in record["properties"].items()}
+    own |= {key: _type(name) for key, name in record.get("fields", {}).items()}
     return pa.schema(
         {
             **parts["head"],
@@ -111,12 +119,26 @@ def item_schema(record: Mapping[str, Any]) -> pa.Schema:
     )
 
 
+def _type(name: str | list[str]) -> pa.DataType:
+    """Arrow type of a name as ``[fields]`` has it: JSON's, in a list where it is a list."""
+    import pyarrow as pa
+
+    if isinstance(name, list):
+        return pa.list_(_type(name[0]))
+    types = {"string": pa.string(), "number": pa.float64(), "integer": pa.int64()}
+    return {**types, "boolean": pa.bool_()}[name]
+
+
 def table_of(items: list[Item], record: Mapping[str, Any]) -> pa.Table:
     """The Items as rows of `item_schema`."""
     import pyarrow as pa
 
     schema = item_schema(record)
-    properties = {*_schema_parts()["properties"], *record["properties"]}
+    properties = {
+        *_schema_parts()["properties"],
+        *record["properties"],
+        *record.get("fields", ()),
+    }
     columns: dict[str, Any] = {}
     for name in schema.names:
         if name == "geometry":

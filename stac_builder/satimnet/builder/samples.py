@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from satimnet.builder.sources import Entry, Source
 
@@ -17,7 +17,32 @@ class Member:
     """Key of the Item's asset that it belongs to."""
     path: str
     """Path inside the shard."""
-    entry: Entry
+    entry: Entry | bytes
+    """The file, or the sample's own part of a file that serves several (rows of a table)."""
+
+    @property
+    def label(self) -> str:
+        """How messages name the file."""
+        return self.path if isinstance(self.entry, bytes) else self.entry.label
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.entry) if isinstance(self.entry, bytes) else self.entry.size
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """One annotated object, in pixel coordinates of its image, as an outline or as runs."""
+
+    name: str
+    """Name of its class."""
+    outline: tuple[tuple[float, float], ...] = ()
+    """Ring of (x, y), not closed: x to the right, y down, (0, 0) the first pixel's outer corner."""
+    runs: tuple[int, ...] = ()
+    """Start, length, start, length …: pixels counted from 0 down the columns (column-major)."""
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    """What else the publisher says of it, as JSON has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +53,26 @@ class Sample:
     level: tuple[str, ...]
     """Nodes of the tree that lead to it, below its collection."""
     members: tuple[Member, ...]
-    classes: tuple[str, ...] = ()
+    classes: tuple[str, ...] | None = None
+    """Names of the classes present; None if only objects or mask tell, or if nobody knows."""
     split: str | None = None
+    objects: tuple[Object, ...] | None = None
+    """All annotated objects; None where nobody looked."""
+    datetime: str | None = None
+    """Time of acquisition (RFC 3339, UTC)."""
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    """Further properties of the Item; each has its type under ``[fields]`` in the record."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A file that does not make it into the catalog, and why."""
+    """A file that does not make it into the catalog as it should, and why."""
 
     path: str
     reason: str
-    bad: bool = True
-    """False for what is no part of the dataset (foreign files, second copies)."""
+    kind: Literal["broken", "foreign", "incomplete"] = "broken"
+    """``foreign`` is no part of the dataset, or a second copy; ``incomplete`` is an image without
+    its label, a label without its image, or a part of a label that says nothing usable."""
 
 
 Scan = Callable[[Source, Mapping[str, Any]], Iterator[Sample | Problem]]

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from satimnet.builder.errors import BadFileError
-from satimnet.builder.headers import Header, read_header
+from satimnet.builder.contents import Content, Original, contents
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.headers import Header
 from satimnet.builder.plans import ShardPlan
 from satimnet.builder.samples import Problem, Sample
 from satimnet.builder.sources import Reader
@@ -33,6 +34,7 @@ _END = struct.Struct("<4s4H2IH")
 _ALIGNMENT_EXTRA = struct.Struct("<3H")  # header id, length, alignment
 _ALIGNMENT_ID = 0xD935  # the extra field that Android's zipalign uses for the same purpose
 _FILE_MODE = 0o100644 << 16
+_MAX_OFFSET = 2**32 - 2**24  # offsets have 32 bits, and the directory must fit as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,8 @@ class PackedMember:
     """Offset of its first byte in the shard."""
     size: int
     sha256: str
-    header: Header
+    header: Header | None = None
+    original: Original | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ class PackedSample:
 
     sample: Sample
     members: tuple[PackedMember, ...]
+    classes: tuple[str, ...] | None
+    statistics: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,56 +71,42 @@ class Shard:
     problems: tuple[Problem, ...]
 
 
-def pack(plan: ShardPlan, reader: Reader, assets: Mapping[str, Any], path: Path) -> Shard:
-    """Copies the members of a plan byte for byte into the shard ``path``.
+def pack(plan: ShardPlan, reader: Reader, record: Mapping[str, Any], path: Path) -> Shard:
+    """Writes the files of a plan's samples into the shard ``path``.
 
-    ``assets`` is the dataset's asset table; members that are no image of the announced shape, data
-    type and bands are left out and named among the shard's problems. The shard appears under its
-    name only when it is whole.
+    ``record`` is the dataset's; what is broken is left out and named among the shard's problems,
+    as `contents` does. The shard appears under its name only when it is whole.
 
     Raises:
         OSError: the shard cannot be written.
     """
-    samples, problems = [], []
+    samples: list[PackedSample] = []
+    problems: list[Problem] = []
     part = path.with_name(path.name + ".part")
     with part.open("wb", buffering=2**20) as file:
         writer = _Writer(file)
         for sample in plan.samples:
-            members = []
-            for member in sample.members:
-                try:
-                    data = reader.read(member.entry)
-                    header = read_header(data, member.entry.label)
-                    _check(header, assets[member.asset], member.entry.label)
-                except BadFileError as error:
-                    problems.append(Problem(error.path, error.reason))
-                    continue
-                first = writer.add(member.path, data)
-                sha256 = hashlib.sha256(data).hexdigest()
-                members.append(
-                    PackedMember(member.asset, member.path, first, len(data), sha256, header)
-                )
-            if members:
-                samples.append(PackedSample(sample, tuple(members)))
+            made = contents(sample, reader, record)
+            problems.extend(made.problems)
+            if made.files:
+                members = tuple(packed(f, writer.add(f.path, f.data)) for f in made.files)
+                samples.append(PackedSample(sample, members, made.classes, made.statistics))
         writer.finish()
     os.replace(part, path)
     return Shard(plan.name, writer.size, tuple(samples), tuple(problems))
 
 
-def _check(header: Header, asset: Mapping[str, Any], label: str) -> None:
-    shape = asset.get("shape")
-    if shape is not None and header.shape != tuple(shape):
-        raise BadFileError(label, f"{header.shape[0]}x{header.shape[1]} pixels, not {shape}")
-    if header.bands != len(asset["bands"]):
-        raise BadFileError(label, f"{header.bands} bands, not {len(asset['bands'])}")
-    if _DATA_TYPES.get(header.dtype[1:]) != asset["data_type"]:
-        raise BadFileError(label, f"data type {header.dtype}, not {asset['data_type']}")
-
-
-# NumPy's codes to the names of STAC 1.1's `data_type`
-_DATA_TYPES = {"u1": "uint8", "u2": "uint16", "u4": "uint32", "u8": "uint64"}
-_DATA_TYPES |= {"i1": "int8", "i2": "int16", "i4": "int32", "i8": "int64"}
-_DATA_TYPES |= {"f4": "float32", "f8": "float64"}
+def packed(content: Content, first: int) -> PackedMember:
+    """The file as a member whose first byte lies at ``first``."""
+    return PackedMember(
+        content.asset,
+        content.path,
+        first,
+        len(content.data),
+        hashlib.sha256(content.data).hexdigest(),
+        content.header,
+        content.original,
+    )
 
 
 class _Writer:
@@ -144,6 +135,10 @@ class _Writer:
             + bytes(padding)
         )
         first = self.size
+        if first + size > _MAX_OFFSET:
+            raise SatimnetError(
+                f"{path}: a shard would exceed {_MAX_OFFSET} bytes; make them smaller"
+            )
         self._write(data)
         return first
 

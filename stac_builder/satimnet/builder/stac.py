@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from satimnet.builder.catalogs import collection_of
+from satimnet.builder.contents import contents
 from satimnet.builder.datasets import Dataset
-from satimnet.builder.errors import SatimnetError
-from satimnet.builder.headers import read_header
+from satimnet.builder.errors import BadFileError, SatimnetError
 from satimnet.builder.items import describe_files
 from satimnet.builder.samples import Sample
-from satimnet.builder.shards import PackedMember
+from satimnet.builder.shards import PackedSample, packed
 from satimnet.builder.sources import Source
 
 if TYPE_CHECKING:
@@ -36,16 +36,20 @@ def create_item(dataset: Dataset, *hrefs: str) -> pystac.Item:
     import pystac
 
     source = Source(tuple(Path(href).absolute() for href in hrefs))
-    found = list(dataset.scan(source))
-    if len(found) != 1 or not isinstance(found[0], Sample):
+    samples = [found for found in dataset.scan(source) if isinstance(found, Sample)]
+    if len(samples) != 1:
         raise SatimnetError(
             f"{', '.join(hrefs)}: not the files of one sample; {dataset.record['layout']}"
         )
-    members = []
-    for member in found[0].members:
-        data = source.read(member.entry)
-        header = read_header(data, member.entry.label)
-        sha256 = hashlib.sha256(data).hexdigest()
-        path = member.entry.container
-        members.append(PackedMember(member.asset, path, 0, len(data), sha256, header))
-    return pystac.Item.from_dict(describe_files(found[0], members, dataset.record))
+    (sample,) = samples
+    with source.reader() as reader:
+        made = contents(sample, reader, dataset.record, as_published=True)
+    if made.problems:
+        raise BadFileError(made.problems[0].path, made.problems[0].reason)
+    members = [
+        replace(packed(content, 0), path=member.entry.container)
+        for content, member in zip(made.files, sample.members, strict=True)
+        if not isinstance(member.entry, bytes)
+    ]
+    sampled = PackedSample(sample, tuple(members), made.classes, made.statistics)
+    return pystac.Item.from_dict(describe_files(sampled, dataset.record))
