@@ -1,0 +1,41 @@
+"""Catalogs are copied: ``stac satimnet copy``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from satimnet.builder.commands import one_line_errors
+from stactools.satimnet.options import FOLDER, quiet_option
+from stactools.satimnet.progress import progress_bar
+from stactools.satimnet.wording import counted
+
+
+@click.command()
+@click.argument("catalog")
+@click.argument("destination", type=FOLDER)
+@click.option(
+    "--collection", "collections", multiple=True, help="Id of a collection to copy; else all."
+)
+@quiet_option
+@one_line_errors
+def copy(catalog: str, destination: Path, collections: tuple[str, ...], quiet: bool) -> None:
+    """Copy CATALOG (path or URL), or some of its collections, to the new folder DESTINATION.
+
+    Each shard is copied once and all links stay as they are. A copy that was interrupted goes on
+    when the same command is given again.
+    """
+    from satimnet.builder.copies import copy as run
+
+    with progress_bar(quiet) as progress:
+        copied = run(catalog, destination, collections=collections or None, progress=progress)
+    if quiet:
+        return
+    for link in copied.left[:10]:
+        click.echo(f"not copied: {link}")
+    if len(copied.left) > 10:
+        click.echo(f"not copied: {len(copied.left) - 10:,} more links")
+    files, size = counted(copied.files, "file"), copied.size / 2**20
+    click.echo(f"{', '.join(copied.collections)}: {files}, {size:,.1f} MiB")
+    click.echo(f"{destination / 'catalog.json'} is ready")

@@ -1,0 +1,463 @@
+"""Copies: a catalog, or some of its collections, from a folder or the web, each file once.
+
+The copy follows the links: from the root to its collections, their nested catalogs and Items, and
+at each of them to the assets and other files. An asset of thousands of Items, which a shard is, is
+copied once; files are copied byte for byte, so links and byte ranges stay as they are.
+
+A catalog from the web is not to be trusted: nothing is written outside the destination, and what
+lies elsewhere (another host, an absolute path, a way out by ``..``) stays a link.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import posixpath
+import re
+import shutil
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import orjson
+
+from satimnet.builder.access import is_url
+from satimnet.builder.catalogs import write_root
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.progress import Progress, silent
+from satimnet.builder.skos import CONCEPTS_NAME
+
+if TYPE_CHECKING:
+    import requests
+
+_THREADS = 8
+_MAX_JSON = 2**26  # bytes of a STAC object: a node with thousands of links has a few hundred KiB
+_MAX_FILE = 2**34  # bytes of a file whose size no asset tells
+_ATTEMPTS = 3
+_SECONDS = (10, 60)  # to connect, and between two pieces of an answer
+_CHUNK = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """What a copy is made of."""
+
+    collections: tuple[str, ...]
+    """Ids, in the order of the root's links."""
+    files: int
+    size: int
+    """Bytes of all files."""
+    left: tuple[str, ...]
+    """Links to files that were not copied, as they are none of the catalog's: ``file: href``."""
+
+
+def copy(
+    catalog: str | os.PathLike[str],
+    destination: Path,
+    *,
+    collections: Sequence[str] | None = None,
+    progress: Progress = silent,
+) -> Copied:
+    """Copies the catalog at a path or URL, or the ``collections`` of it, to a new folder.
+
+    Everything is copied into a hidden folder beside the destination, which gets its name when it
+    is whole. After a kill or an error the same call goes on from there, if the catalog is still
+    the same.
+
+    Raises:
+        SatimnetError: there is no such catalog or collection, a file cannot be had or has not the
+            size that an asset says, or the destination is there already.
+    """
+    base, name = _split(os.fspath(catalog))
+    _refuse(destination, base)
+    fetch = partial(_download, _sessions(), base) if is_url(base) else partial(_copy_file, base)
+    with _staging(destination) as staging:
+        copying = _Copying(fetch, staging, progress)
+        heads = copying.heads(name, collections)
+        copying.run(heads)
+        if len(heads.chosen) < heads.children:
+            _rewrite_root(staging / "catalog", heads.chosen)
+        try:
+            if destination.exists():
+                destination.rmdir()
+            os.rename(staging / "catalog", destination)
+        except OSError as error:
+            raise SatimnetError(f"{destination}: {error.strerror}; choose another") from error
+    ids = tuple(_shown(str(document.get("id"))) for document in heads.chosen.values())
+    return Copied(ids, copying.files, copying.size, tuple(copying.left))
+
+
+def _split(href: str) -> tuple[str, str]:
+    """The folder of the catalog, absolute, and the name of its root in there."""
+    if not is_url(href):
+        href = os.path.abspath(href)
+    if not href.endswith(".json"):
+        href = f"{href.rstrip('/')}/catalog.json"
+    base, _, name = href.rpartition("/")
+    return base, name
+
+
+def _refuse(destination: Path, base: str) -> None:
+    if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
+        raise SatimnetError(f"{destination}: is there already; choose another destination")
+    if not is_url(base) and destination.resolve().is_relative_to(Path(base).resolve()):
+        raise SatimnetError(f"{destination}: lies inside the catalog; choose another destination")
+
+
+def _rewrite_root(made: Path, chosen: Mapping[str, Mapping[str, Any]]) -> None:
+    try:
+        odd = next((p for p, d in chosen.items() if p != f"{d['id']}/collection.json"), None)
+        if odd is None:
+            write_root(made)
+    except (LookupError, TypeError, ValueError):
+        odd = next(iter(chosen))
+    if odd is not None:
+        raise SatimnetError(f"{odd}: not as satimnet builds it; copy the catalog as a whole")
+
+
+# --- the walk -----------------------------------------------------------------------------------
+
+_Fetch = Callable[[str, Path, int, "int | None"], None]
+"""Fetches a file of the catalog: its path there, where to, the most bytes, and how many exactly."""
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: str
+    """In the catalog's folder, with ``/`` between names."""
+    scope: str
+    """The folder that whatever it leads to must lie in: of a collection ``id/``."""
+    follow: bool = False
+    """Whether it is a STAC object whose links are followed."""
+    size: int | None = None
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Heads:
+    """What a copy begins with."""
+
+    root: Mapping[str, Any]
+    children: int
+    """How many collections the root has."""
+    chosen: Mapping[str, Mapping[str, Any]]
+    """The Collections to copy, by the path of their file."""
+
+
+class _Copying:
+    """A copy on its way into a staging folder."""
+
+    def __init__(self, fetch: _Fetch, staging: Path, progress: Progress) -> None:
+        self.files = self.size = 0
+        self.left: list[str] = []
+        self._fetch = fetch
+        self._progress = progress
+        self._made = staging / "catalog"
+        self._mark = staging / "mark"
+        self._heads = staging / "heads"
+        self._parts = staging / "parts"
+        self._numbers = count()
+        for scratch in (self._heads, self._parts):
+            shutil.rmtree(scratch, ignore_errors=True)
+            scratch.mkdir()
+        self._made.mkdir(exist_ok=True)
+
+    def heads(self, name: str, wanted: Sequence[str] | None) -> _Heads:
+        """Copies root and Collections with their own assets, which tell two catalogs apart."""
+        root = self._head(_File("catalog.json", "", True), name)
+        children = {}
+        for file in self._of(root, "catalog.json", ""):
+            if file.follow:
+                document = self._head(file)
+                if document.get("type") == "Collection":
+                    children[file.path] = document
+                else:
+                    (self._heads / file.path).unlink()
+                    self.left.append(f"catalog.json: {file.path}")
+        ids = [str(document.get("id")) for document in children.values()]
+        for id_ in wanted or ():
+            if id_ not in ids:
+                raise SatimnetError(f"{name}: no collection {id_!r}; there are {_shown(', '.join(ids))}")
+        chosen = {p: d for p, d in children.items() if wanted is None or str(d.get("id")) in wanted}
+        if not chosen:
+            raise SatimnetError(f"{name}: no relative link leads to a collection; nothing to copy")
+        for path in children.keys() - chosen.keys():
+            (self._heads / path).unlink()
+        for path, document in chosen.items():
+            for file in self._of(document, path, _folder(path)):
+                if not file.follow:
+                    self._head(file)
+        self._begin()
+        return _Heads(root, len(children), chosen)
+
+    def _head(self, file: _File, name: str | None = None) -> dict[str, Any]:
+        target = self._heads / file.path
+        self._get(file, target, name)
+        return _document(target, file.path) if file.follow else {}
+
+    def _begin(self) -> None:
+        """Keeps what an earlier run copied if it was the same catalog, to the last byte of what
+        the heads say: the index has the checksum of every member.
+        """
+        digest = hashlib.sha256()
+        heads = sorted(path for path in self._heads.rglob("*") if path.is_file())
+        for path in heads:
+            digest.update(f"{path.relative_to(self._heads)}\n{path.stat().st_size}\n".encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        if not self._mark.exists() or self._mark.read_text() != digest.hexdigest():
+            shutil.rmtree(self._made)
+            self._mark.write_text(digest.hexdigest())
+        for path in heads:
+            target = self._made / path.relative_to(self._heads)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, target)
+
+    def run(self, heads: _Heads) -> None:
+        """Copies all that the heads lead to."""
+        first = [_File(path, _folder(path), True) for path in heads.chosen]
+        first += [file for file in self._of(heads.root, "catalog.json", "") if not file.follow]
+        first.append(_File(CONCEPTS_NAME, "", optional=True))
+        self.files, self.size = 1, (self._made / "catalog.json").stat().st_size
+        seen = {"catalog.json"}
+        todo: deque[_File] = deque()
+        running: dict[Future[list[_File]], _File] = {}
+
+        def add(files: Sequence[_File]) -> None:
+            for file in files:
+                if file.path not in seen:
+                    seen.add(file.path)
+                    todo.append(file)
+
+        add(first)
+        with ThreadPoolExecutor(_THREADS) as pool:
+            try:
+                while todo or running:
+                    while todo and len(running) < 4 * _THREADS:
+                        file = todo.popleft()
+                        running[pool.submit(self._file, file)] = file
+                    done, _ = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        del running[future]
+                        add(future.result())
+                    self._progress("Copying", len(seen) - len(todo) - len(running), len(seen))
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _file(self, file: _File) -> list[_File]:
+        """Copies one file, unless an earlier run did, and gives those that it leads to."""
+        target = self._made / file.path
+        if not os.path.isfile(target):
+            try:
+                self._get(file, target)
+            except _MissingError:
+                if not file.optional:
+                    raise
+                if file.path != CONCEPTS_NAME:
+                    self.left.append(file.path)
+                return []
+        size = target.stat().st_size
+        _require_size(file.path, size, file.size)
+        with _COUNTING:
+            self.files += 1
+            self.size += size
+        if not file.follow:
+            return []
+        return list(self._of(_document(target, file.path), file.path, file.scope))
+
+    def _get(self, file: _File, target: Path, name: str | None = None) -> None:
+        part = self._parts / str(next(self._numbers))
+        most = _MAX_JSON if file.follow else _MAX_FILE
+        try:
+            self._fetch(name or file.path, part, most, file.size)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(part, target)
+        except OSError as error:
+            raise SatimnetError(
+                f"{file.path}: cannot be copied ({error.strerror or error}); "
+                "mend it, and the same command goes on"
+            ) from error
+
+    def _of(self, document: Mapping[str, Any], path: str, scope: str) -> Iterator[_File]:
+        """The files that a STAC object leads to: first its assets, then its links."""
+        for asset in _values(document.get("assets")):
+            size = asset.get("file:size")
+            target = self._inside(asset.get("href"), path, scope)
+            if target is not None:
+                yield _File(target, scope, size=size if type(size) is int else None)
+        for link in _values(document.get("links")):
+            rel = link.get("rel")
+            if rel in ("root", "parent", "collection", "self"):
+                continue
+            target = self._inside(link.get("href"), path, scope)
+            if target is None:
+                continue
+            if rel in ("child", "item"):
+                yield _File(target, scope or _folder(target), True)
+            else:
+                yield _File(target, scope, optional=True)
+
+    def _inside(self, href: object, path: str, scope: str) -> str | None:
+        """The path of a file that the one at ``path`` leads to, None if it is not to be copied."""
+        if not isinstance(href, str) or _FOREIGN.match(href):
+            return None
+        if _PLAIN.fullmatch(href) and not href.startswith("/"):
+            target = posixpath.normpath(posixpath.join(posixpath.dirname(path), href))
+            if target.startswith(scope) and target.split("/")[0] not in ("..", "."):
+                return target
+        if len(self.left) < 1000:
+            self.left.append(f"{path}: {_shown(href)}")
+        return None
+
+
+_COUNTING = threading.Lock()
+_FOREIGN = re.compile(r"//|[A-Za-z][A-Za-z0-9+.-]*:")  # has a host or a scheme
+_PLAIN = re.compile(r'[^\x00-\x1f\x7f-\x9f\\?#%:*"<>|]{1,1000}')
+
+
+def _folder(path: str) -> str:
+    """The folder of a file with ``/`` behind; of a file at the top one that nothing lies in."""
+    return f"{posixpath.dirname(path) or path}/"
+
+
+def _values(content: object) -> Iterator[Mapping[str, Any]]:
+    """The objects in a list or a map; nothing of what is neither."""
+    if isinstance(content, dict):
+        content = list(content.values())
+    if isinstance(content, list):
+        yield from (value for value in content if isinstance(value, dict))
+
+
+def _shown(text: str) -> str:
+    """What a catalog says, without what a terminal would take for orders."""
+    return "".join(c if c.isprintable() else "?" for c in text[:200])
+
+
+def _document(file: Path, path: str) -> dict[str, Any]:
+    try:
+        content = orjson.loads(file.read_bytes())
+    except ValueError as error:
+        raise SatimnetError(f"{path}: no JSON ({error}); build the catalog again") from None
+    if not isinstance(content, dict):
+        raise SatimnetError(f"{path}: no STAC object; build the catalog again")
+    return content
+
+
+# --- one file -----------------------------------------------------------------------------------
+
+
+class _MissingError(SatimnetError):
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path}: nothing is there; name a catalog that is whole")
+
+
+def _require_size(path: str, found: int, expected: int | None) -> None:
+    if expected is not None and found != expected:
+        raise SatimnetError(
+            f"{path}: {found} bytes where its asset says {expected}; get the whole file there first"
+        )
+
+
+def _require_at_most(path: str, found: int, most: int) -> None:
+    if found > most:
+        raise SatimnetError(f"{path}: more than {most} bytes; no file of a catalog is so large")
+
+
+def _copy_file(base: str, path: str, target: Path, most: int, size: int | None) -> None:
+    source = Path(base, path)
+    if not source.is_file():  # a pipe would be read for ever
+        raise _MissingError(str(source))
+    found = source.stat().st_size
+    _require_size(str(source), found, size)
+    if size is None:
+        _require_at_most(str(source), found, most)
+    shutil.copyfile(source, target)
+
+
+def _download(
+    session: Callable[[], requests.Session],
+    base: str,
+    path: str,
+    target: Path,
+    most: int,
+    size: int | None,
+) -> None:
+    import requests
+
+    url = f"{base}/{quote(path)}"
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            # Compressed on the way, an answer would not have the size that is told.
+            with session().get(
+                url, stream=True, timeout=_SECONDS, headers={"Accept-Encoding": "identity"}
+            ) as answer:
+                if answer.status_code in (403, 404, 410):
+                    raise _MissingError(url)
+                answer.raise_for_status()
+                told = answer.headers.get("Content-Length", "")
+                with target.open("wb") as file:
+                    for piece in answer.iter_content(_CHUNK):
+                        file.write(piece)
+                        _require_at_most(url, file.tell(), most if size is None else size)
+                _require_size(url, target.stat().st_size, size)
+                if told.isdecimal() and "Content-Encoding" not in answer.headers:
+                    _require_size(url, target.stat().st_size, int(told))
+                return
+        except requests.RequestException as error:
+            if attempt < _ATTEMPTS:
+                time.sleep(0.5 * attempt)
+            else:
+                reason = " ".join(str(error).split())
+                raise SatimnetError(
+                    f"{url}: cannot be fetched ({reason:.200}); the same command goes on from here"
+                ) from error
+
+
+def _sessions() -> Callable[[], requests.Session]:
+    """A session for each thread: they share no state, and each keeps its connection."""
+    import requests
+
+    local = threading.local()
+
+    def session() -> requests.Session:
+        if not hasattr(local, "session"):
+            local.session = requests.Session()
+        found: requests.Session = local.session
+        return found
+
+    return session
+
+
+@contextmanager
+def _staging(destination: Path) -> Iterator[Path]:
+    """The hidden folder that a copy works in; it stays after a kill or an error."""
+    whole = destination.absolute()
+    staging = whole.parent / f".{whole.name}.copying"
+    try:
+        staging.mkdir(parents=True, exist_ok=True)
+        lock = os.open(staging / "lock", os.O_RDWR | os.O_CREAT)
+    except OSError as error:
+        raise SatimnetError(
+            f"{destination}: cannot be written there ({error.strerror}); choose another"
+        ) from error
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SatimnetError(
+                f"{destination}: another copy is writing it; wait for it"
+            ) from error
+        yield staging
+        shutil.rmtree(staging)
+    finally:
+        os.close(lock)
