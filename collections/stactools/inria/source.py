@@ -53,7 +53,8 @@ def scan(source: Source, record: Mapping[str, Any]) -> Iterator[Sample | Problem
             entries[asset] = entry
 
     taken: dict[str, Entry] = {}
-    for (split, city, number), entries in sorted(found.items()):
+    for split, city, number in sorted(found, key=lambda key: (key[0] != "train", *key)):
+        entries = found[split, city, number]
         id = f"{city}{number}"
         if "image" not in entries:
             yield Problem(entries["mask"].label, "mask without an image", "incomplete")
