@@ -80,7 +80,7 @@ def scan(source: Source, record: Mapping[str, Any]) -> Iterator[Sample | Problem
     for editions in files.labels.values():
         yield Problem(editions[min(editions)].label, "label without an image", "incomplete")
     for (folder, reason), count in sorted(files.unread.items()):
-        yield Problem(folder, f"{count} label files not read: {reason}", "foreign")
+        yield Problem(folder, f"label files not read, {reason}: {count}", "foreign")
 
 
 def _files(source: Source) -> _Files:
@@ -164,7 +164,7 @@ def _sample(
 
 def _worded(unknown: Counter[str]) -> str:
     names = ", ".join(f"{count} of {name[:40]!r}" for name, count in sorted(unknown.items())[:5])
-    return f"{unknown.total()} objects of classes that DOTA does not have left out: {names}"
+    return f"objects left out, of classes that DOTA does not have: {names}"
 
 
 def _read_label(data: bytes, path: str, version: str, classes: Set[str]) -> _Label:

@@ -1,0 +1,140 @@
+"""Features of a large GeoJSON file one by one, each with the place of its bytes in the file.
+
+https://www.rfc-editor.org/rfc/rfc7946#section-3.3
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+_WINDOW = 2**20  # bytes decoded at once; a feature of xView has about 600
+_SPACE = re.compile(rb"[ \t\n\r]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One member of ``features``, parsed, and where it stands: ``data[start:end]``."""
+
+    content: dict[str, Any]
+    start: int
+    end: int
+
+
+def read_features(data: bytes) -> Iterator[Feature]:
+    """The features of a FeatureCollection in their order; memory for one of them at a time.
+
+    Text outside of ASCII is not decoded: it comes as Latin-1.
+
+    Raises:
+        ValueError: not a whole FeatureCollection; what is wrong and where. Features before that
+            place have been given out by then.
+    """
+    try:
+        yield from _collection(_Text(data))
+    except RecursionError:
+        raise ValueError("not GeoJSON: nested too deeply") from None
+
+
+def _collection(text: _Text) -> Iterator[Feature]:
+    kind, found = None, False
+    at = text.mark(0, b"{")
+    while True:
+        key, at = text.value(at)
+        at = text.mark(at, b":")
+        if not isinstance(key, str):
+            raise ValueError(f"not GeoJSON: a name that is no text (before byte {at})")
+        if key == "features":
+            if found:
+                raise ValueError(f"not GeoJSON: features a second time (byte {at})")
+            found = True
+            at = yield from _features(text, at)
+        else:
+            value, at = text.value(at)
+            kind = value if key == "type" else kind
+        at = text.mark(at, b",}")
+        if text.data[at - 1 : at] == b"}":
+            break
+    if text.skip(at) != len(text.data):
+        raise ValueError(f"not GeoJSON: more after its end (byte {at})")
+    if kind != "FeatureCollection" or not found:
+        raise ValueError("not a FeatureCollection")
+
+
+def _features(text: _Text, at: int) -> Generator[Feature, None, int]:
+    """Returns where the array ends."""
+    at = text.mark(at, b"[")
+    start = text.skip(at)
+    if text.data[start : start + 1] == b"]":
+        return start + 1
+    while True:
+        start = text.skip(at)
+        content, end = text.value(start)
+        if not isinstance(content, dict):
+            raise ValueError(f"not GeoJSON: a feature that is no object (byte {start})")
+        yield Feature(content, start, end)
+        at = text.mark(end, b",]")
+        if text.data[at - 1 : at] == b"]":
+            return at
+
+
+class _Text:
+    """JSON as bytes, of which a window is decoded; all places are those of the bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        if not data.isascii():
+            decoder = codecs.getincrementaldecoder("utf-8")()
+            for start in range(0, len(data), _WINDOW):
+                decoder.decode(data[start : start + _WINDOW], start + _WINDOW >= len(data))
+        self.data = data
+        self._start = 0
+        self._window = ""
+        self._decode = json.JSONDecoder(parse_constant=_refuse).raw_decode
+
+    def skip(self, at: int) -> int:
+        """The next place that is no white space."""
+        space = _SPACE.match(self.data, at)
+        return space.end() if space else at
+
+    def mark(self, at: int, marks: bytes) -> int:
+        """The place behind one of these marks, which must come next."""
+        at = self.skip(at)
+        if at >= len(self.data):
+            raise ValueError(f"truncated after {at} bytes")
+        if self.data[at] not in marks:
+            expected = " or ".join(map(repr, marks.decode()))
+            raise ValueError(f"not GeoJSON: {expected} expected (byte {at})")
+        return at + 1
+
+    def value(self, at: int) -> tuple[Any, int]:
+        """The JSON value that comes next, and the place behind it."""
+        at = self.skip(at)
+        end = self._start + len(self._window)
+        if self._start <= at < end:
+            try:
+                found, stop = self._decode(self._window, at - self._start)
+            except ValueError:
+                pass  # it may only leave the window
+            else:
+                # a number that touches the window's end may go on behind it
+                if self._start + stop < end or end == len(self.data):
+                    return found, self._start + stop
+        self._start = at
+        self._window = self.data[at : at + _WINDOW].decode("latin-1")
+        try:
+            found, stop = self._decode(self._window)
+        except json.JSONDecodeError as error:
+            if at + len(self._window) == len(self.data) and error.pos >= len(self._window) - 1:
+                raise ValueError(f"truncated after {len(self.data)} bytes") from error
+            raise ValueError(f"not GeoJSON: {error.msg} (byte {at + error.pos})") from error
+        except ValueError as error:  # a constant, or an integer of thousands of digits
+            raise ValueError(f"not GeoJSON: {error!s:.100} (in the value at byte {at})") from error
+        return found, at + stop
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number")
