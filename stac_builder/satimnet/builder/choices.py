@@ -1,0 +1,85 @@
+"""Choices: the few rows of a collection that show the most of it, found without reading a file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_SPREAD = 300  # rows that are looked at for their own sake, and about so many for their classes
+
+
+def ranked(tables: Sequence[pa.Table], number: int) -> pa.Table:
+    """At most ``number`` rows; the first ones show the most of the collection.
+
+    Greedily, the next row is that with the most of what was seen least: classes first, then
+    splits, then shards, which stand for places or times.
+    """
+    import pyarrow as pa
+
+    shards = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
+    firsts = np.cumsum([0, *(len(table) for table in tables)])
+    columns = pa.concat_tables(
+        table.select(["satimnet:classes", "satimnet:split"]) for table in tables
+    ).combine_chunks()
+    rows = _candidates(columns)
+    candidates = {
+        row: _features(found["satimnet:classes"], found["satimnet:split"], int(shards[row]))
+        for row, found in zip(rows, columns.take(rows).to_pylist(), strict=True)
+    }
+    seen = Counter[tuple[str, Any]]()
+    chosen: list[pa.Table] = []
+    while candidates and len(chosen) < number:
+        best = max(candidates, key=lambda row: _worth(candidates[row], seen))
+        seen.update(candidates.pop(best).keys())
+        shard = shards[best]
+        # not take(): it would bring all shards together in memory
+        chosen.append(tables[shard].slice(best - firsts[shard], 1))
+    return pa.concat_tables(chosen) if chosen else tables[0].slice(0, 0)
+
+
+def _candidates(columns: pa.Table) -> list[int]:
+    """Rows evenly spread over all, over those of each class and over those of each split."""
+    import pyarrow.compute as pc
+
+    classes, splits = (columns[name].combine_chunks() for name in columns.column_names)
+    found = set(_spread(np.arange(len(columns))))
+    for owners, values in (
+        (pc.list_parent_indices(classes).to_numpy(), pc.list_flatten(classes)),
+        (np.arange(len(columns)), splits.fill_null("")),
+    ):
+        if len(values):
+            codes = values.dictionary_encode().indices.to_numpy()
+            owners = owners[np.argsort(codes, kind="stable")]
+            groups = np.split(owners, np.cumsum(np.bincount(codes))[:-1])
+            for group in groups:
+                found.update(_spread(group, max(4, _SPREAD // len(groups))))
+    return sorted(found)
+
+
+def _spread(rows: NDArray[np.int64], number: int = _SPREAD) -> list[int]:
+    at = np.linspace(0, len(rows), min(number, len(rows)), endpoint=False)
+    picked: list[int] = rows[at.astype(int)].tolist()
+    return picked
+
+
+def _features(
+    classes: Sequence[str] | None, split: str | None, shard: int
+) -> dict[tuple[str, Any], float]:
+    """What a row shows, each with its weight."""
+    features: dict[tuple[str, Any], float] = {("split", split): 0.6, ("shard", shard): 0.2}
+    if classes is not None:
+        # An image in which annotators found nothing is worth seeing once.
+        features |= {("class", name): 1.0 for name in classes or (None,)}
+    return features
+
+
+def _worth(features: Mapping[tuple[str, Any], float], seen: Counter[tuple[str, Any]]) -> float:
+    labelled = 0.5 * any(kind == "class" and name is not None for kind, name in features)
+    return labelled + sum(weight / (1 + seen[f]) ** 2 for f, weight in features.items())

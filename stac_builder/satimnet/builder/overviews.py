@@ -1,0 +1,201 @@
+"""Overviews: a picture of each collection that one would show to a colleague.
+
+A few samples, chosen so that as many classes, splits and shards as possible are seen, each with
+its mask in the colours of the class table.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satimnet.builder.catalogs import PARQUET_NAME
+from satimnet.builder.choices import ranked
+from satimnet.builder.rows import items_of
+from satimnet.builder.sheets import Picture, Tag, Tile, draw_sheet, grid_of
+from satimnet.builder.views import View, mask_of, read_views
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from satimnet.builder.items import Item
+
+OVERVIEW_NAME = "overview.png"
+OVERVIEW_ASSET = {
+    "href": f"./{OVERVIEW_NAME}",
+    "type": "image/png",
+    "title": "Contact sheet: some samples, their masks and classes",
+    "roles": ["overview"],
+}
+"""Asset of the Collection."""
+
+_MOST_PLAIN, _MOST_MASKED = 24, 12
+_RESERVE = 6  # candidates more than tiles, for those that turn out to be unreadable
+_FILL = 0.3
+"""Opacity of a mask over its image; outlines are opaque."""
+_GAMMA = 0.75
+"""Brightens the shadows of measured values, which are linear in light as pictures are not."""
+_GREY = (150, 150, 150)
+_SPLITS = ("train", "validation", "test")
+
+
+def write_overview(collection: Mapping[str, Any], tables: Sequence[pa.Table], folder: Path) -> bool:
+    """Writes ``overview.png`` into the collection's ``folder``; returns whether there is one.
+
+    ``tables`` are the collection's rows as `satimnet.builder.rows.item_schema` has them, one table
+    a shard; the shards must lie in ``folder`` already. Samples that cannot be read are passed over;
+    without a readable one there is no picture.
+    """
+    classes = {row["name"]: row for row in collection["summaries"]["classification:classes"]}
+    rows = ranked(tables, _MOST_PLAIN + _RESERVE)
+    candidates = items_of(rows, str(folder / PARQUET_NAME))
+    masked = any(mask_of(item) is not None for item in candidates)
+    most = _MOST_MASKED if masked else _MOST_PLAIN
+    grid = grid_of(min(most, len(candidates)), 2 if masked else 1)
+    shown = list(read_views(candidates, collection, grid.size, most))
+    if not shown:
+        return False
+    shown.sort(key=lambda one: _place(one.item, classes))
+    pictures = _stretched(shown)
+    page = draw_sheet(
+        collection["title"],
+        _subtitle(collection, tables),
+        [_tile(one, picture, classes, masked) for one, picture in zip(shown, pictures)],
+        grid,
+        _legend(shown, classes),
+    )
+    (folder / OVERVIEW_NAME).write_bytes(page)
+    return True
+
+
+def _stretched(shown: Sequence[View]) -> list[Picture]:
+    """Pictures of the values.
+
+    What is not a picture yet is stretched from the 2nd to the 98th percentile of each band, half
+    those of the sample, half the median over all: water stays darker than land, and yet neither a
+    dark forest nor a cloud is a blank square.
+    """
+    limits = [np.percentile(one.values, (2, 98), axis=(1, 2)) for one in shown]
+    pictures: list[Picture] = []
+    for one, own in zip(shown, limits, strict=True):
+        values = one.values
+        if one.raw:
+            common = np.median([other for other in limits if other.shape == own.shape], axis=0)
+            low, high = ((own + common) / 2)[:, :, None, None]
+            values = ((values - low) / np.maximum(high - low, 1e-6)).clip(0, 1) ** _GAMMA * 255
+        grey = values.clip(0, 255).astype(np.uint8)
+        pictures.append(np.moveaxis(np.broadcast_to(grey, (3, *grey.shape[1:])), 0, 2).copy())
+    return pictures
+
+
+def _tile(
+    one: View, picture: Picture, classes: Mapping[str, Mapping[str, Any]], masked: bool
+) -> Tile:
+    pictures: tuple[Picture | str, ...] = (picture,)
+    if masked:
+        second = (
+            "no mask" if one.mask is None else _overlaid(picture, one.mask, one.outlines, classes)
+        )
+        pictures = (picture, second)
+    split = one.item["properties"].get("satimnet:split")
+    note = ", ".join(word for word in (split, "detail" if one.detail else None) if word)
+    return Tile(pictures, one.item["id"], note, tuple(_tags(one, classes)))
+
+
+def _tags(one: View, classes: Mapping[str, Mapping[str, Any]]) -> Iterator[Tag]:
+    """The classes of the whole sample, with the number of objects or else their share of it."""
+    properties = one.item["properties"]
+    statistics = {row["class"]: row for row in properties.get("satimnet:statistics", ())}
+    for name in _names(one.item, classes):
+        row = statistics.get(name, {})
+        amount = ""
+        if "count" in row:
+            amount = f" {row['count']:,}"
+        elif "pixels" in row:
+            amount = f" {row['pixels'] / one.area:.0%}"
+        yield Tag(_title(classes[name]) + amount, _colour(classes[name]))
+    if properties.get("satimnet:classes") == []:
+        yield from (Tag(_title(row), _GREY) for row in classes.values() if row["value"] == 0)
+
+
+def _legend(shown: Sequence[View], classes: Mapping[str, Mapping[str, Any]]) -> list[Tag]:
+    seen = {name for one in shown for name in _names(one.item, classes)}
+    return [Tag(_title(row), _colour(row)) for name, row in classes.items() if name in seen]
+
+
+def _subtitle(collection: Mapping[str, Any], tables: Sequence[pa.Table]) -> str:
+    import pyarrow.compute as pc
+
+    splits = Counter[str]()
+    for table in tables:
+        for row in pc.value_counts(table["satimnet:split"]).to_pylist():
+            if row["values"] is not None:
+                splits[row["values"]] += row["counts"]
+    items, licence = sum(map(len, tables)), collection["license"]
+    rows = collection["summaries"]["classification:classes"]
+    classes = sum(row["value"] != 0 for row in rows)
+    return "  ·  ".join(
+        [
+            f"{items:,} item{'' if items == 1 else 's'}",
+            f"{classes} class{'' if classes == 1 else 'es'}",
+            *(f"{split} {splits[split]:,}" for split in _SPLITS if split in splits),
+            *([] if licence == "other" else [f"licence {licence}"]),
+        ]
+    )
+
+
+def _place(item: Item, classes: Mapping[str, Mapping[str, Any]]) -> tuple[int, list[int]]:
+    """Like lies beside like; what has no class comes last."""
+    values = [classes[name]["value"] for name in _names(item, classes)]
+    return 0 if values else 1 if "satimnet:classes" in item["properties"] else 2, values
+
+
+def _names(item: Item, classes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Names of the sample's classes in the order of the class table."""
+    present = set(item["properties"].get("satimnet:classes", ()))
+    return [name for name in classes if name in present]
+
+
+def _title(row: Mapping[str, Any]) -> str:
+    title: str = row.get("title") or row["name"]
+    return title
+
+
+def _colour(row: Mapping[str, Any]) -> tuple[int, int, int]:
+    red, green, blue = bytes.fromhex(row["color_hint"]) if "color_hint" in row else _GREY
+    return red, green, blue
+
+
+def _overlaid(
+    picture: Picture,
+    mask: NDArray[Any],
+    outlines: Sequence[tuple[str, NDArray[np.float64]]],
+    classes: Mapping[str, Mapping[str, Any]],
+) -> Picture:
+    """The picture under the mask in class colours: filled lightly, each object outlined.
+
+    Where objects are not known one by one, the outlines are those of the mask.
+    """
+    from PIL import Image, ImageDraw
+
+    colours = np.tile(np.array(_GREY, np.float32), (int(mask.max()) + 1, 1))
+    for row in classes.values():
+        if row["value"] < len(colours):
+            colours[row["value"]] = _colour(row)
+    opacity = np.where(mask != 0, _FILL, 0.0)
+    if not outlines:
+        around = np.pad(mask, 1, "edge")
+        neighbours = (around[:-2, 1:-1], around[2:, 1:-1], around[1:-1, :-2], around[1:-1, 2:])
+        edge = np.logical_or.reduce([mask != neighbour for neighbour in neighbours])
+        opacity[edge & (mask != 0)] = 1.0
+    mixed = (picture + opacity[..., None] * (colours[mask] - picture)).astype(np.uint8)
+    image = Image.fromarray(mixed)
+    draw = ImageDraw.Draw(image)
+    for name, ring in outlines:
+        draw.line([(x, y) for x, y in ring.tolist()], _colour(classes[name]))
+    return np.asarray(image)
