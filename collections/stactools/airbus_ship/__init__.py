@@ -25,7 +25,7 @@ def create_collection() -> pystac.Collection:
 
 
 def create_item(*hrefs: str) -> pystac.Item:
-    """The Item of one sample whose image lies open on disk."""
+    """The Item of one sample whose image lies open on disk; with the table, also its ships."""
     from satimnet.builder.stac import create_item
 
     return create_item(dataset, *hrefs)
