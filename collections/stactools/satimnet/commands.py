@@ -10,10 +10,22 @@ import click
 
 from stactools.satimnet.building import build, demo
 from stactools.satimnet.checking import validate
+from stactools.satimnet.concepts import concepts
+from stactools.satimnet.copying import copy
 from stactools.satimnet.learning import evaluate, train
 from stactools.satimnet.querying import info, search
 
-_COMMANDS: tuple[click.Command, ...] = (demo, build, validate, info, search, train, evaluate)
+_COMMANDS: tuple[click.Command, ...] = (
+    demo,
+    build,
+    validate,
+    info,
+    concepts,
+    search,
+    copy,
+    train,
+    evaluate,
+)
 
 
 def create_satimnet_command(cli: click.Group) -> click.Command:

@@ -19,8 +19,17 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("catalog")
+@click.option("--attributes", is_flag=True, help="The attributes of all collections, side by side.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "markdown", "json"]),
+    default="table",
+    show_default=True,
+    help="How attributes are printed.",
+)
 @one_line_errors
-def info(catalog: str) -> None:
+def info(catalog: str, attributes: bool, form: str) -> None:
     """Show what CATALOG (path or URL) holds: collections, items, classes, splits."""
     from collections import Counter
 
@@ -29,8 +38,12 @@ def info(catalog: str) -> None:
 
     from satimnet.builder.index import Index
     from satimnet.builder.queries import search_table
+    from stactools.satimnet.attributes import print_attributes
 
     index = Index(catalog)
+    if attributes:
+        print_attributes(index, form)
+        return
     console = Console()
     for name, collection in index.collections.items():
         columns = ["satimnet:classes", "satimnet:split"]
@@ -57,6 +70,12 @@ def info(catalog: str) -> None:
 @click.option("--datetime", help="RFC 3339 time or interval, as 2016-01-01/..")
 @click.option("--filter", "filter_", help="CQL2, text or JSON.")
 @click.option("--class", "classes", multiple=True, help="Name of a class that is present.")
+@click.option(
+    "--concept",
+    "concepts",
+    multiple=True,
+    help="A term such as building: all classes of all collections that it stands for.",
+)
 @click.option("--split", multiple=True, help="train, validation or test.")
 @click.option("--sortby", help="Fields, '-' before those to sort downwards: -datetime,id")
 @click.option("--limit", type=click.IntRange(min=0), help="At most so many items.")
@@ -77,6 +96,7 @@ def search(
     datetime: str | None,
     filter_: str | None,
     classes: tuple[str, ...],
+    concepts: tuple[str, ...],
     split: tuple[str, ...],
     sortby: str | None,
     limit: int | None,
@@ -97,6 +117,7 @@ def search(
         datetime=datetime,
         filter=filter_,
         classes=classes or None,
+        concept=concepts or None,
         split=split or None,
         sortby=sortby,
         limit=limit,

@@ -23,6 +23,7 @@ from satimnet.builder.items import (
     ZIP_TYPE,
 )
 from satimnet.builder.rows import bbox_type
+from satimnet.builder.skos import CONCEPTS_NAME
 from satimnet.extension import SCHEMA_URI
 
 if TYPE_CHECKING:
@@ -46,6 +47,13 @@ _EXTENSIONS = {
     "raster": "https://stac-extensions.github.io/raster/v2.0.0/schema.json",
     "satimnet": SCHEMA_URI,
     "sci": "https://stac-extensions.github.io/scientific/v1.0.0/schema.json",
+}
+
+_GLOSSARY = {
+    "rel": "glossary",
+    "href": f"./{CONCEPTS_NAME}",
+    "type": "application/ld+json",
+    "title": "Concepts that the classes of all collections are mapped to (SKOS)",
 }
 
 _JSON = "application/json"
@@ -150,6 +158,7 @@ def write_root(catalog: Path) -> None:
         "links": [
             _link("root", "./catalog.json"),
             *(_link("child", f"./{c['id']}/collection.json", c["title"]) for c in collections),
+            *([_GLOSSARY] if (catalog / CONCEPTS_NAME).exists() else []),
         ],
     }
     write_json(root, catalog / "catalog.json")

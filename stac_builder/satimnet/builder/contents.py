@@ -20,6 +20,7 @@ from satimnet.builder.masks import draw, harmonise, statistics
 from satimnet.builder.samples import Member, Problem, Sample
 from satimnet.builder.sources import Reader
 
+_TYPES = {b"\xff\xd8": "image/jpeg", b"\x89PNG": "image/png"}  # by their first bytes
 _ENDINGS = {"image/png": "png", COG_TYPE: "tif", "application/geo+json": "geojson"}
 
 
@@ -28,6 +29,8 @@ class Original:
     """The publisher's file, where the shard has another one of the same pixels."""
 
     name: str
+    type: str
+    """Media type."""
     size: int
     sha256: str
 
@@ -125,7 +128,7 @@ def _publishers_mask(
 ) -> tuple[Content, Any]:
     """The publisher's mask in values of the class table: his bytes if they say the same."""
     header = read_header(data, member.label)
-    _check(header, spec, member.label)
+    _check(header, {**spec, "data_type": _DATA_TYPES.get(header.dtype[1:])}, member.label)
     read = read_pixels(data, member.label)[0]
     mask = harmonise(read, record["classes"], member.label)
     if as_published or (mask is read and spec.get("store") != "cog"):
@@ -160,7 +163,8 @@ def _derived(
 
 def _original(member: Member, data: bytes) -> Original:
     path = member.path if isinstance(member.entry, bytes) else member.entry.path
-    return Original(PurePosixPath(path).name, len(data), hashlib.sha256(data).hexdigest())
+    kind = next((t for start, t in _TYPES.items() if data.startswith(start)), "image/tiff")
+    return Original(PurePosixPath(path).name, kind, len(data), hashlib.sha256(data).hexdigest())
 
 
 def _check(header: Header, asset: Mapping[str, Any], label: str) -> None:

@@ -180,6 +180,7 @@ def _asset(member: PackedMember, grid: Header | None, spec: Mapping[str, Any]) -
     if member.original is not None:
         asset["satimnet:original"] = {
             "path": member.original.name,
+            "type": member.original.type,
             "file:size": member.original.size,
             "file:checksum": SHA256 + member.original.sha256,
         }

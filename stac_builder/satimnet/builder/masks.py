@@ -101,18 +101,27 @@ def shape_of_runs(runs: Sequence[int], shape: tuple[int, int]) -> dict[str, Any]
 def harmonise(mask: NDArray[Any], classes: Sequence[Mapping[str, Any]], label: str) -> Mask:
     """The publisher's mask with the values of the class table (``source_value`` to ``value``).
 
+    A ``source_value`` may be a list of values; the mask itself comes back if nothing changes.
+
     Raises:
         BadFileError: it has a value that the table does not know.
     """
-    source = np.array([row.get("source_value", row["value"]) for row in classes])
+    if mask.dtype.kind not in "iu":
+        raise BadFileError(label, f"a mask of {mask.dtype}; class values are whole numbers")
+    lowest, highest = (int(mask.min()), int(mask.max())) if mask.size else (0, 0)
+    if lowest < 0 or highest > 255:
+        value = lowest if lowest < 0 else highest
+        raise BadFileError(label, f"mask value {value} is not in the class table")
+    read: Mask = mask.astype(np.uint8, copy=False)
     table = np.full(256, -1, np.int16)
-    table[source] = [row["value"] for row in classes]
-    present = np.flatnonzero(_histogram(mask))
-    if unknown := [int(v) for v in present if table[v] < 0]:
+    for row in classes:
+        table[row.get("source_value", row["value"])] = row["value"]
+    present = np.flatnonzero(_histogram(read))
+    if unknown := [int(value) for value in present if table[value] < 0]:
         raise BadFileError(label, f"mask value {unknown[0]} is not in the class table")
-    if bool((source == [row["value"] for row in classes]).all()):
-        return mask
-    harmonised: Mask = np.maximum(table, 0).astype(np.uint8)[mask]
+    if (table[present] == present).all():
+        return read
+    harmonised: Mask = np.maximum(table, 0).astype(np.uint8)[read]
     return harmonised
 
 

@@ -46,7 +46,12 @@ def _schema_parts() -> dict[str, Any]:
     )
     projection = {"proj:code": pa.string(), "proj:shape": integers, "proj:transform": doubles}
     pixels = {"offset": pa.int64(), "dtype": pa.string(), "shape": integers, "order": strings}
-    original = {"path": pa.string(), "file:size": pa.int64(), "file:checksum": pa.string()}
+    original = {
+        "path": pa.string(),
+        "type": pa.string(),
+        "file:size": pa.int64(),
+        "file:checksum": pa.string(),
+    }
     statistic = {"class": pa.string(), "count": pa.int64(), "pixels": pa.int64()}
     concept = pa.struct({"id": pa.string(), "title": pa.string()})
     theme = {"scheme": pa.string(), "concepts": pa.list_(concept)}
