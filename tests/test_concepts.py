@@ -594,6 +594,17 @@ def test_search_with_several_terms(small):
     assert count(small, concept="artificial surface", collections=["clouds-s2-taiwan"]) == 0
 
 
+def test_search_in_a_catalog_that_was_built(catalog):
+    water = {item["id"]: item["properties"] for item in search(catalog, concept="Waters")}
+    by_class = search(catalog, classes=["River", "SeaLake"])
+    assert water.keys() == {item["id"] for item in by_class} != set()
+    for properties in water.values():
+        names = properties["satimnet:classes"]
+        assert properties["satimnet:concepts"] == [concept_of(RECORDS["eurosat"], *names)]
+        assert properties["themes"] == themes_of(properties["satimnet:concepts"], SCHEME)
+    assert written(catalog).classes == scheme_of([RECORDS["eurosat"]]).classes
+
+
 def test_search_with_unknown_terms(small):
     with pytest.raises(SatimnetError, match="no concept is called 'bilding'; did you mean"):
         search(small, concept="bilding")
