@@ -80,12 +80,13 @@ def test_pixel_is_point_moves_the_grid_by_half_a_pixel():
         assert read_header(data, "a.tif").transform == pytest.approx(tuple(image.transform)[:6])
 
 
-def test_user_defined_crs_is_left_to_gdal():
-    with pytest.raises(BadFileError, match=r"a\.tif: CRS without an EPSG code"):
-        read_header(
-            tiff(crs="+proj=laea +lat_0=11 +lon_0=7 +ellps=bessel", transform=GEO["transform"]),
-            "a.tif",
-        )
+def test_a_user_defined_crs_is_wkt():
+    crs = "+proj=laea +lat_0=11 +lon_0=7 +ellps=bessel"
+    header = read_header(tiff(crs=crs, transform=GEO["transform"]), "a.tif")
+    assert header.crs is not None
+    assert header.crs.startswith("PROJCRS[")
+    assert rasterio.crs.CRS.from_wkt(header.crs) == rasterio.crs.CRS.from_string(crs)
+    assert header.transform == tuple(GEO["transform"])[:6]
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])

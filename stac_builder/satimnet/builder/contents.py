@@ -28,7 +28,8 @@ _ENDINGS = {"image/png": "png", COG_TYPE: "tif", "application/geo+json": "geojso
 class Original:
     """The publisher's file, where the shard has another one of the same pixels."""
 
-    name: str
+    path: str
+    """Path inside the source."""
     type: str
     """Media type."""
     size: int
@@ -163,8 +164,10 @@ def _derived(
 
 def _original(member: Member, data: bytes) -> Original:
     path = member.path if isinstance(member.entry, bytes) else member.entry.path
+    if path.startswith("/"):  # of a file given alone; where it lay is nobody's business
+        path = PurePosixPath(path).name
     kind = next((t for start, t in _TYPES.items() if data.startswith(start)), "image/tiff")
-    return Original(PurePosixPath(path).name, kind, len(data), hashlib.sha256(data).hexdigest())
+    return Original(path, kind, len(data), hashlib.sha256(data).hexdigest())
 
 
 def _check(header: Header, asset: Mapping[str, Any], label: str) -> None:

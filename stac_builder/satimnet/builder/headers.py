@@ -43,7 +43,7 @@ class Header:
     """NumPy's name of the data type with byte order, as in ``<u2``."""
     pixels: Pixels | None = None
     crs: str | None = None
-    """``EPSG:<code>``, None without georeference."""
+    """``EPSG:<code>``, WKT2 where there is no code, None without georeference."""
     transform: tuple[float, ...] | None = None
     """Affine coefficients a, b, c, d, e, f: x = a * column + b * row + c, y = d * column + …"""
 
@@ -241,8 +241,7 @@ def _georeference_by_gdal(data: bytes, label: str) -> tuple[str | None, tuple[fl
             if image.crs is None:
                 return None, None
             code = image.crs.to_epsg()
-            if code is None:
-                raise BadFileError(label, f"CRS without an EPSG code: {image.crs.to_string()[:60]}")
-            return f"EPSG:{code}", tuple(image.transform)[:6]
+            crs = image.crs.to_wkt(version="WKT2_2019") if code is None else f"EPSG:{code}"
+            return crs, tuple(image.transform)[:6]
     except RasterioError as error:
         raise BadFileError(label, f"GDAL cannot read it ({error})") from error

@@ -179,7 +179,7 @@ def _asset(member: PackedMember, grid: Header | None, spec: Mapping[str, Any]) -
     asset["bands"] = [{"name": band["name"]} for band in bands]
     if member.original is not None:
         asset["satimnet:original"] = {
-            "path": member.original.name,
+            "path": member.original.path,
             "type": member.original.type,
             "file:size": member.original.size,
             "file:checksum": SHA256 + member.original.sha256,
@@ -211,7 +211,8 @@ def _grid(members: Sequence[PackedMember]) -> Header | None:
 def _projection(header: Header) -> dict[str, Any]:
     fields: dict[str, Any] = {"proj:shape": list(header.shape)}
     if header.crs is not None and header.transform is not None:
-        fields |= {"proj:code": header.crs, "proj:transform": list(header.transform)}
+        key = "proj:code" if header.crs.startswith("EPSG:") else "proj:wkt2"
+        fields |= {key: header.crs, "proj:transform": list(header.transform)}
     return fields
 
 

@@ -44,7 +44,12 @@ def _schema_parts() -> dict[str, Any]:
             "file:checksum": pa.string(),
         }
     )
-    projection = {"proj:code": pa.string(), "proj:shape": integers, "proj:transform": doubles}
+    projection = {
+        "proj:code": pa.string(),
+        "proj:wkt2": pa.string(),
+        "proj:shape": integers,
+        "proj:transform": doubles,
+    }
     pixels = {"offset": pa.int64(), "dtype": pa.string(), "shape": integers, "order": strings}
     original = {
         "path": pa.string(),
