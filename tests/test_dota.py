@@ -1,15 +1,21 @@
 """DOTA: what its layout and its label files say, and how little can stop the reader."""
 
+import io
+import json
 import random
 import zipfile
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
+import shapely
+from PIL import Image
 
+from satimnet.builder import build
 from satimnet.builder.samples import Problem, Sample
 from satimnet.builder.sources import Source
-from stactools.dota import dataset
+from stactools.dota import create_collection, create_item, dataset
 from stactools.dota.miniature import write_miniature
 
 REAL = Path(__file__).parent.parent.parent / "shared" / "data" / "dota"
@@ -49,6 +55,48 @@ def scan_label(folder: Path, text: str | bytes) -> tuple[Sample, list[Problem]]:
     files = {"train/images/P0000.png": b"", "train/labelTxt/P0000.txt": text}
     samples, problems = scan(write(folder, files))
     return samples["P0000"], problems
+
+
+def items_of(catalog: Path) -> dict[str, tuple[dict, dict[str, bytes]]]:
+    """Ids to Items and the bytes of their assets."""
+    found = {}
+    for file in (catalog / "dota").glob("*/P*.json"):
+        item = json.loads(file.read_bytes())
+        files = {}
+        for key, asset in item["assets"].items():
+            first, last = asset["archive"][0]["range"]
+            files[key] = (file.parent / asset["href"]).read_bytes()[first : last + 1]
+        found[item["id"]] = item, files
+    return found
+
+
+def pixels_of(data: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(data)))
+
+
+def require_mask(mask: np.ndarray, label: str) -> None:
+    """The mask is what shapely draws from the label file: every pixel whose centre tells.
+
+    A centre that lies exactly on an outline may fall to either side; with corners in whole pixels
+    the middles of many edges do.
+    """
+    values = {row["name"]: row["value"] for row in dataset.record["classes"]}
+    words = [line.split() for line in label.splitlines() if len(line.split()) >= 9]
+    corners = np.array([line[:8] for line in words], dtype=float).reshape(-1, 4, 2)
+    boxes = shapely.polygons(corners)
+    drawn, tied = np.zeros(mask.shape, np.uint8), np.zeros(mask.shape, bool)
+    for at in np.argsort(-shapely.area(boxes), kind="stable"):
+        if words[at][8] not in values:
+            continue
+        left, top = np.maximum(np.floor(corners[at].min(0)).astype(int), 0)
+        right, bottom = np.maximum(np.ceil(corners[at].max(0)).astype(int), 0)
+        window = np.s_[top:bottom, left:right]
+        y, x = np.mgrid[window][:, : mask.shape[0] - top, : mask.shape[1] - left] + 0.5
+        inside = shapely.contains_xy(boxes[at], x, y)
+        drawn[window][inside] = values[words[at][8]]
+        tied[window] |= shapely.intersects_xy(boxes[at], x, y) & ~inside
+    assert np.array_equal(mask[~tied], drawn[~tied])
+    assert tied.mean() < 0.01
 
 
 def counts(sample: Sample) -> Counter[str]:
@@ -313,6 +361,77 @@ def test_spoilt_labels_never_raise(tmp_path):
         assert (sample.objects is None) == any(p.kind == "broken" for p in problems)
 
 
+# --- what is built ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def built(miniature, tmp_path_factory) -> dict[str, tuple[dict, dict[str, bytes]]]:
+    out = tmp_path_factory.mktemp("dota-built") / "catalog"
+    build(miniature, out)
+    return items_of(out)
+
+
+def test_scenes_and_labels_keep_the_publishers_bytes(miniature, built):
+    samples, _ = scan(*miniature)
+    source = Source(tuple(miniature))
+    assert sorted(built) == sorted(samples)
+    for name, (item, files) in built.items():
+        assert item["geometry"] is None
+        for member in samples[name].members:
+            assert files[member.asset] == source.read(member.entry)
+        drawn = {"mask", "annotation"} if samples[name].objects is not None else set()
+        assert set(files) == drawn | {member.asset for member in samples[name].members}
+
+
+def test_masks_are_what_the_labels_say(built):
+    shown = set()
+    for item, files in built.values():
+        if "mask" in files:
+            mask = pixels_of(files["mask"])
+            assert mask.shape == pixels_of(files["image"]).shape[:2]
+            require_mask(mask, files["labels"].decode())
+            shown |= set(np.unique(mask).tolist())
+            rows = item["properties"].get("satimnet:statistics", [])
+            pixels = {row["class"]: row["pixels"] for row in rows}
+            values = {row["name"]: row["value"] for row in dataset.record["classes"]}
+            assert pixels == {n: int((mask == values[n]).sum()) for n in pixels}
+    assert len(shown) == 12  # background and eleven classes
+
+
+def test_items_say_what_annotators_found(built):
+    def said(name: str) -> dict:
+        return built[name][0]["properties"]
+
+    assert said("P0000")["satimnet:classes"] == ["ship", "harbor"]
+    assert said("P0000")["gsd"] == 0.25
+    assert said("P0009")["satimnet:classes"] == []  # looked, and found none
+    assert "satimnet:classes" not in said("P0006")  # nobody knows
+    assert said("P0003")["dota:label_version"] == "1.5"
+    bands = [len(built[name][0]["assets"]["image"]["bands"]) for name in ("P0000", "P0005")]
+    assert bands == [3, 1]
+
+
+def test_the_annotation_has_every_object(miniature, built):
+    samples, _ = scan(*miniature)
+    for name, (_, files) in built.items():
+        if "annotation" not in files:
+            continue
+        features = json.loads(files["annotation"])["features"]
+        assert len(features) == len(samples[name].objects)
+        for feature, item in zip(features, samples[name].objects, strict=True):
+            assert feature["properties"] == {"class": item.name, **item.properties}
+            ring = feature["geometry"]["coordinates"][0]
+            assert {tuple(point) for point in ring} == set(item.outline)
+
+
+def test_the_functions_of_stactools(miniature):
+    assert create_collection().id == "dota"
+    val = miniature[0] / "val"
+    item = create_item(str(val / "images" / "P0008.png"), str(val / "labelTxt" / "P0008.txt"))
+    assert item.id == "P0008"
+    assert item.properties["satimnet:classes"] == ["ship", "bridge"]
+
+
 # --- the real samples ---------------------------------------------------------------------------
 
 
@@ -342,3 +461,18 @@ def test_a_real_label_without_header_lines(real_dota, tmp_path):
     assert len(sample.objects or ()) == 56
     assert sum(item.properties["difficult"] for item in sample.objects or ()) == 37
     assert sample.properties == {}
+
+
+@pytest.mark.real
+def test_real_masks_equal_an_independent_drawing(real_dota, tmp_path):
+    build([real_dota], tmp_path / "catalog")
+    built = items_of(tmp_path / "catalog")
+    assert len(built) == 6
+    for name, (item, files) in built.items():
+        (file,) = real_dota.glob(f"**/train/labelTxt-v1.0/labelTxt/{name}.txt")
+        assert files["labels"] == file.read_bytes()
+        mask = pixels_of(files["mask"])
+        assert mask.shape == pixels_of(files["image"]).shape[:2]
+        require_mask(mask, file.read_text())
+        said = {row["class"]: row["count"] for row in item["properties"]["satimnet:statistics"]}
+        assert said == Counter(line.split()[8] for line in file.read_text().splitlines()[2:])
