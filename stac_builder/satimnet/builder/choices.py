@@ -31,7 +31,9 @@ def ranked(tables: Sequence[pa.Table], number: int) -> pa.Table:
     rows = _candidates(columns)
     candidates = {
         row: _features(found["satimnet:classes"], found["satimnet:split"], int(shards[row]))
-        for row, found in zip(rows, columns.take(rows).to_pylist(), strict=True)
+        for row, found in zip(
+            rows, columns.take(pa.array(rows, pa.int64())).to_pylist(), strict=True
+        )
     }
     seen = Counter[tuple[str, Any]]()
     chosen: list[pa.Table] = []
@@ -45,21 +47,22 @@ def ranked(tables: Sequence[pa.Table], number: int) -> pa.Table:
 
 
 def _candidates(columns: pa.Table) -> list[int]:
-    """Rows evenly spread over all, over those of each class and over those of each split."""
+    """Rows evenly spread over all, over those of each class (none as well) and of each split."""
     import pyarrow.compute as pc
 
     classes, splits = (columns[name].combine_chunks() for name in columns.column_names)
-    found = set(_spread(np.arange(len(columns))))
+    every = np.arange(len(columns))
+    found = set(_spread(every))
     for owners, values in (
         (pc.list_parent_indices(classes).to_numpy(), pc.list_flatten(classes)),
-        (np.arange(len(columns)), splits.fill_null("")),
+        (every, pc.equal(pc.list_value_length(classes), 0)),
+        (every, splits),
     ):
-        if len(values):
-            codes = values.dictionary_encode().indices.to_numpy()
-            owners = owners[np.argsort(codes, kind="stable")]
-            groups = np.split(owners, np.cumsum(np.bincount(codes))[:-1])
-            for group in groups:
-                found.update(_spread(group, max(4, _SPREAD // len(groups))))
+        codes = values.dictionary_encode("encode").indices.to_numpy()
+        owners = owners[np.argsort(codes, kind="stable")]
+        groups = np.split(owners, np.cumsum(np.bincount(codes))[:-1])
+        for group in groups:
+            found.update(_spread(group, max(4, _SPREAD // len(groups))))
     return sorted(found)
 
 

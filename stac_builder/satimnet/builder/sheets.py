@@ -30,7 +30,7 @@ Picture = NDArray[np.uint8]
 _MARGIN, _GAP = 32, 12
 _INK, _GREY, _PANEL = (28, 28, 30), (110, 110, 115), (238, 238, 240)
 _MOST_LINES = 3
-_DOT = 11  # diameter of the coloured dot before a tag
+_DOT, _TO_TEXT, _TO_NEXT = 11, 6, 20  # diameter of a tag's dot, and the gaps that follow
 _LARGEST = 1_500_000  # bytes
 # PNG keeps noise as it is. Without its last two bits a photograph takes a third less and looks the
 # same; where that is not enough, a third bit goes.
@@ -156,24 +156,24 @@ def _flow(
     draw: ImageDraw, tags: Sequence[Tag], font: Font, width: float, most: int | None
 ) -> Iterator[list[tuple[float, Tag]]]:
     """Lines of tags with their distances from the left; tags beyond ``most`` lines are counted."""
+
+    def length(text: str) -> float:
+        return _DOT + _TO_TEXT + draw.textlength(text, font)
+
+    rest = length(f"+ {len(tags)} more") + _TO_NEXT
     line: list[tuple[float, Tag]] = []
     number, x = 1, 0.0
     for at, tag in enumerate(tags):
-        left = len(tags) - at
-        rest = Tag(f"+ {left} more", _PANEL)
-        text = Tag(_cut(draw, tag.text, font, width - _DOT - 6), tag.colour)
-        end = x + _DOT + 6 + draw.textlength(text.text, font)
-        last = number == most
-        spare = _DOT + 26 + draw.textlength(rest.text, font) if last and left > 1 else 0
-        if line and end + spare > width:
-            if last:
-                yield [*line, (x, rest)]
+        if line and x + length(tag.text) > (width - rest if number == most else width):
+            if number == most:
+                yield [*line, (x, Tag(f"+ {len(tags) - at} more", _PANEL))]
                 return
             yield line
             line, number, x = [], number + 1, 0.0
-            end = _DOT + 6 + draw.textlength(text.text, font)
-        line.append((x, text))
-        x = end + 20
+        room = width - rest if number == most and at + 1 < len(tags) else width
+        text = _cut(draw, tag.text, font, room - _DOT - _TO_TEXT)
+        line.append((x, Tag(text, tag.colour)))
+        x += length(text) + _TO_NEXT
     if line:
         yield line
 
@@ -191,7 +191,7 @@ def _draw_flow(
         for offset, tag in line:
             x = left + offset
             draw.ellipse((x, middle - _DOT // 2, x + _DOT - 1, middle + _DOT // 2), tag.colour)
-            draw.text((x + _DOT + 6, middle), tag.text, _INK, font, anchor="lm")
+            draw.text((x + _DOT + _TO_TEXT, middle), tag.text, _INK, font, anchor="lm")
 
 
 def _cut(draw: ImageDraw, text: str, font: Font, width: float) -> str:
