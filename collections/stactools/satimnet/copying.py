@@ -21,10 +21,11 @@ from stactools.satimnet.wording import counted
 @quiet_option
 @one_line_errors
 def copy(catalog: str, destination: Path, collections: tuple[str, ...], quiet: bool) -> None:
-    """Copy CATALOG (path or URL), or some of its collections, to the new folder DESTINATION.
+    """Copy CATALOG (path or URL), or some of its collections, to the folder DESTINATION.
 
-    Each shard is copied once and all links stay as they are. A copy that was interrupted goes on
-    when the same command is given again.
+    Each shard is copied once and all links stay as they are. A catalog that is DESTINATION already
+    gets the collections added. A copy that was interrupted goes on when the same command is given
+    again.
     """
     from satimnet.builder.copies import copy as run
 

@@ -19,7 +19,7 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,10 +32,11 @@ from urllib.parse import quote
 import orjson
 
 from satimnet.builder.access import is_url
-from satimnet.builder.catalogs import write_root
+from satimnet.builder.catalogs import ROOT_ID, write_root
+from satimnet.builder.datasets import installed
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.progress import Progress, silent
-from satimnet.builder.skos import CONCEPTS_NAME
+from satimnet.builder.skos import CONCEPTS_NAME, write_concepts
 
 if TYPE_CHECKING:
     import requests
@@ -70,13 +71,13 @@ def copy(
 ) -> Copied:
     """Copies the catalog at a path or URL, or the ``collections`` of it, to a new folder.
 
-    Everything is copied into a hidden folder beside the destination, which gets its name when it
-    is whole. After a kill or an error the same call goes on from there, if the catalog is still
-    the same.
+    If the destination is a catalog of satimnet, the collections are added to it. Everything is
+    copied into a hidden folder beside the destination, and moved in place when it is whole. After
+    a kill or an error the same call goes on from there, if the catalog is still the same.
 
     Raises:
         SatimnetError: there is no such catalog or collection, a file cannot be had or has not the
-            size that an asset says, or the destination is there already.
+            size that an asset says, or the destination has such a collection or is no catalog.
     """
     base, name = _split(os.fspath(catalog))
     _refuse(destination, base)
@@ -84,15 +85,14 @@ def copy(
     with _staging(destination) as staging:
         copying = _Copying(fetch, staging, progress)
         heads = copying.heads(name, collections)
+        part = len(heads.chosen) < heads.children
+        if part or not _is_new(destination):
+            _require_addable(heads.chosen, destination)
         copying.run(heads)
-        if len(heads.chosen) < heads.children:
-            _rewrite_root(staging / "catalog", heads.chosen)
-        try:
-            if destination.exists():
-                destination.rmdir()
-            os.rename(staging / "catalog", destination)
-        except OSError as error:
-            raise SatimnetError(f"{destination}: {error.strerror}; choose another") from error
+        made = staging / "catalog"
+        if part:
+            _rewrite(made, {})
+        _move_in_place(made, destination, heads.chosen.values())
     ids = tuple(_shown(str(document.get("id"))) for document in heads.chosen.values())
     return Copied(ids, copying.files, copying.size, tuple(copying.left))
 
@@ -108,21 +108,63 @@ def _split(href: str) -> tuple[str, str]:
 
 
 def _refuse(destination: Path, base: str) -> None:
-    if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
-        raise SatimnetError(f"{destination}: is there already; choose another destination")
+    if not _is_new(destination) and not _is_ours(destination / "catalog.json"):
+        raise SatimnetError(
+            f"{destination}: is there already and is no catalog of satimnet; choose another"
+        )
     if not is_url(base) and destination.resolve().is_relative_to(Path(base).resolve()):
         raise SatimnetError(f"{destination}: lies inside the catalog; choose another destination")
 
 
-def _rewrite_root(made: Path, chosen: Mapping[str, Mapping[str, Any]]) -> None:
+def _is_new(destination: Path) -> bool:
+    return not destination.exists() or (destination.is_dir() and not any(destination.iterdir()))
+
+
+def _is_ours(root: Path) -> bool:
     try:
-        odd = next((p for p, d in chosen.items() if p != f"{d['id']}/collection.json"), None)
-        if odd is None:
-            write_root(made)
-    except (LookupError, TypeError, ValueError):
-        odd = next(iter(chosen))
-    if odd is not None:
-        raise SatimnetError(f"{odd}: not as satimnet builds it; copy the catalog as a whole")
+        return bool(orjson.loads(root.read_bytes())["id"] == ROOT_ID)
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def _require_addable(chosen: Mapping[str, Mapping[str, Any]], destination: Path) -> None:
+    """Collections can be linked from another root if they lie where a build puts them."""
+    for path, document in chosen.items():
+        id_ = document.get("id")
+        named = isinstance(id_, str) and "/" not in id_ and isinstance(document.get("title"), str)
+        if not named or path != f"{id_}/collection.json":
+            raise SatimnetError(f"{path}: not as satimnet builds it; copy the catalog as a whole")
+        if (destination / path).parent.exists():
+            raise SatimnetError(
+                f"{destination}: has a collection {id_} already; choose another destination"
+            )
+
+
+def _rewrite(catalog: Path, records: Mapping[str, Mapping[str, Any]]) -> None:
+    """Writes root and concepts again, over the collections that lie in the folder now."""
+    try:
+        if (catalog / CONCEPTS_NAME).exists():
+            write_concepts(catalog, records)
+        write_root(catalog)
+    except (LookupError, TypeError, ValueError) as error:
+        raise SatimnetError(
+            f"{catalog}: its collections are not as satimnet builds them ({error}); "
+            "copy the catalog as a whole"
+        ) from error
+
+
+def _move_in_place(made: Path, destination: Path, chosen: Iterable[Mapping[str, Any]]) -> None:
+    try:
+        if _is_new(destination):
+            if destination.exists():
+                destination.rmdir()
+            os.rename(made, destination)
+            return
+        for document in chosen:
+            os.rename(made / document["id"], destination / document["id"])
+    except OSError as error:
+        raise SatimnetError(f"{destination}: {error.strerror}; choose another") from error
+    _rewrite(destination, {name: dataset.record for name, dataset in installed().items()})
 
 
 # --- the walk -----------------------------------------------------------------------------------
@@ -184,10 +226,10 @@ class _Copying:
                 else:
                     (self._heads / file.path).unlink()
                     self.left.append(f"catalog.json: {file.path}")
-        ids = [str(document.get("id")) for document in children.values()]
+        ids = [_shown(str(document.get("id"))) for document in children.values()]
         for id_ in wanted or ():
             if id_ not in ids:
-                raise SatimnetError(f"{name}: no collection {id_!r}; there are {_shown(', '.join(ids))}")
+                raise SatimnetError(f"{name}: no collection {id_!r}; there are {', '.join(ids)}")
         chosen = {p: d for p, d in children.items() if wanted is None or str(d.get("id")) in wanted}
         if not chosen:
             raise SatimnetError(f"{name}: no relative link leads to a collection; nothing to copy")
@@ -227,7 +269,6 @@ class _Copying:
         """Copies all that the heads lead to."""
         first = [_File(path, _folder(path), True) for path in heads.chosen]
         first += [file for file in self._of(heads.root, "catalog.json", "") if not file.follow]
-        first.append(_File(CONCEPTS_NAME, "", optional=True))
         self.files, self.size = 1, (self._made / "catalog.json").stat().st_size
         seen = {"catalog.json"}
         todo: deque[_File] = deque()
@@ -263,8 +304,7 @@ class _Copying:
             except _MissingError:
                 if not file.optional:
                     raise
-                if file.path != CONCEPTS_NAME:
-                    self.left.append(file.path)
+                self.left.append(file.path)
                 return []
         size = target.stat().st_size
         _require_size(file.path, size, file.size)
