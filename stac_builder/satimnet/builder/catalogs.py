@@ -85,8 +85,7 @@ def collection_of(record: Mapping[str, Any], tables: Sequence[pa.Table] = ()) ->
         "links": list(record["links"]),
     }
     collection["stac_extensions"] = _extensions_of(collection)
-    if any("concept" in row for row in record["classes"]):
-        concepts = set(concepts_by_class(record).values())
+    if concepts := set(concepts_by_class(record).values()):
         collection["themes"] = themes_of(concepts, scheme_of([record]))
         collection["stac_extensions"].append(THEMES_URI)
     return collection

@@ -128,12 +128,12 @@ def _meanings(
     Datasets of others may do without concepts.
     """
     meanings: dict[tuple[str, ...] | None, dict[str, Any]] = {None: {}}
-    mapped = any("concept" in row for row in record["classes"])
-    concepts = concepts_by_class(record) if mapped else {}
-    scheme = scheme_of([record] if mapped else [])
+    concepts = concepts_by_class(record)
+    scheme = scheme_of([record]) if concepts else None
     for classes in occurring - {None}:
         meaning: dict[str, Any] = {"satimnet:classes": list(classes or ())}
-        if ids := sorted({concepts[name] for name in classes or () if mapped}):
+        if scheme is not None and classes:
+            ids = sorted({concepts[name] for name in classes})
             meaning["satimnet:concepts"] = ids
             meaning["themes"] = themes_of(ids, scheme)
         meanings[classes] = meaning

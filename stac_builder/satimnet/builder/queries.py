@@ -24,7 +24,7 @@ from satimnet.builder.filters import (
     period_of,
 )
 from satimnet.builder.index import ALWAYS_THERE, Index
-from satimnet.builder.rows import items_of
+from satimnet.builder.rows import items_of, property_type
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -364,7 +364,7 @@ class Found:
             places.append(place)
         table = pa.concat_tables(parts, promote_options="permissive")
         for name in set(columns or known).difference(table.column_names):
-            table = table.append_column(name, pa.nulls(len(table)))
+            table = table.append_column(name, pa.nulls(len(table), property_type(name)))
         return table.select([*(columns or known), "parquet"]).take(
             np.argsort(np.concatenate(places))
         )

@@ -108,6 +108,13 @@ def bbox_type() -> pa.StructType:
     return pa.struct([(key, pa.float64()) for key in _BBOX])
 
 
+def property_type(name: str) -> pa.DataType:
+    """Arrow type of a property that any dataset may have; null type of others."""
+    import pyarrow as pa
+
+    return _schema_parts()["properties"].get(name, pa.null())
+
+
 def item_schema(record: Mapping[str, Any]) -> pa.Schema:
     """Arrow schema of a dataset's rows, the same for every shard."""
     import pyarrow as pa
