@@ -76,9 +76,9 @@ def write_overview(collection: Mapping[str, Any], tables: Sequence[pa.Table], fo
 def _stretched(shown: Sequence[View]) -> list[Picture]:
     """Pictures of the values.
 
-    What is not a picture yet is stretched from the 2nd to the 98th percentile of each band, half
-    those of the sample, half the median over all: water stays darker than land, and yet neither a
-    dark forest nor a cloud is a blank square.
+    What is not a picture yet is stretched, band by band: from the 2nd to the 98th percentile of the
+    sample, widened half the way to those of the others (their median). So nothing is clipped, and
+    water stays darker than land.
     """
     limits = [np.percentile(one.values, (2, 98), axis=(1, 2)) for one in shown]
     pictures: list[Picture] = []
@@ -86,7 +86,8 @@ def _stretched(shown: Sequence[View]) -> list[Picture]:
         values = one.values
         if one.raw:
             common = np.median([other for other in limits if other.shape == own.shape], axis=0)
-            low, high = ((own + common) / 2)[:, :, None, None]
+            low = np.minimum(own, (own + common) / 2)[0, :, None, None]
+            high = np.maximum(own, (own + common) / 2)[1, :, None, None]
             values = ((values - low) / np.maximum(high - low, 1e-6)).clip(0, 1) ** _GAMMA * 255
         grey = values.clip(0, 255).astype(np.uint8)
         pictures.append(np.moveaxis(np.broadcast_to(grey, (3, *grey.shape[1:])), 0, 2).copy())

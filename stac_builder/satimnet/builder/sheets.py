@@ -29,6 +29,7 @@ Picture = NDArray[np.uint8]
 
 _MARGIN, _GAP = 32, 12
 _INK, _GREY, _PANEL = (28, 28, 30), (110, 110, 115), (238, 238, 240)
+_EDGE = (170, 170, 175)  # around dots that are nearly as white as the page
 _MOST_LINES = 3
 _DOT, _TO_TEXT, _TO_NEXT = 11, 6, 20  # diameter of a tag's dot, and the gaps that follow
 _LARGEST = 1_500_000  # bytes
@@ -190,7 +191,8 @@ def _draw_flow(
         middle = top + at * step + 9
         for offset, tag in line:
             x = left + offset
-            draw.ellipse((x, middle - _DOT // 2, x + _DOT - 1, middle + _DOT // 2), tag.colour)
+            dot = (x, middle - _DOT // 2, x + _DOT - 1, middle + _DOT // 2)
+            draw.ellipse(dot, tag.colour, _EDGE if sum(tag.colour) > 600 else tag.colour)
             draw.text((x + _DOT + _TO_TEXT, middle), tag.text, _INK, font, anchor="lm")
 
 
