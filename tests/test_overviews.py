@@ -208,7 +208,8 @@ def test_bands_of_one_and_of_several_files(tmp_path):
     bands = [{"name": n, "eo:common_name": c} for n, c in names.items()]
     down, across = np.mgrid[0:40, 0:40].astype(np.uint16)
     values = np.stack([0 * down + 500, across * 20 + 300, down * 50 + 1000])  # blue, green, red
-    profile = {"driver": "GTiff", "width": 40, "height": 40, "dtype": "uint16"}
+    place = rasterio.Affine(10, 0, 0, 0, -10, 0)
+    profile = {"driver": "GTiff", "width": 40, "height": 40, "dtype": "uint16", "transform": place}
     with rasterio.open(tmp_path / "all.tif", "w", count=3, **profile) as file:
         file.write(values)
     together = {"href": "./all.tif", "roles": ["data"], "bands": [{"name": n} for n in names]}
