@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _CLASS_FIELDS = ("value", "name", "title", "description", "color_hint")
-_BUILDERS_KEYS = ("shape", "type", "store", "derive", "other_bands")
+_BUILDERS_KEYS = ("shape", "type", "store", "derive", "other_bands", "classes")
 _MANY = 100  # values of a summary: more say nothing at a glance
 
 ROOT_ID = "satimnet"
@@ -206,8 +206,10 @@ def _link(rel: str, href: str, title: str | None = None, media_type: str = _JSON
 
 def _item_asset(spec: Mapping[str, Any]) -> Json:
     own = {k: v for k, v in spec.items() if k not in _BUILDERS_KEYS}
-    shape = {"proj:shape": spec["shape"]} if "shape" in spec else {}
-    return {"type": ZIP_TYPE, **own, **shape}
+    fields: Json = {"proj:shape": spec["shape"]} if "shape" in spec else {}
+    if "classes" in spec:
+        fields["classification:classes"] = _class_table(spec["classes"])
+    return {"type": ZIP_TYPE, **own, **fields}
 
 
 def _bbox(record: Mapping[str, Any], tables: Sequence[pa.Table]) -> list[float]:
@@ -245,10 +247,7 @@ def _summaries(record: Mapping[str, Any], tables: Sequence[pa.Table]) -> Json:
         key: value if isinstance(value, list) else [value]
         for key, value in record["properties"].items()
     }
-    summaries["classification:classes"] = [
-        {key: value for key, value in row.items() if key in _CLASS_FIELDS}
-        for row in record["classes"]
-    ]
+    summaries["classification:classes"] = _class_table(record["classes"])
     for key in ("satimnet:classes", "satimnet:concepts", "satimnet:split", "proj:code"):
         summaries |= _summary(key, tables)
     for key in record.get("fields", ()):
@@ -256,6 +255,10 @@ def _summaries(record: Mapping[str, Any], tables: Sequence[pa.Table]) -> Json:
     if any("bands" in spec and "shape" not in spec for spec in record["assets"].values()):
         summaries |= _shapes(tables)
     return summaries
+
+
+def _class_table(classes: Sequence[Mapping[str, Any]]) -> list[Json]:
+    return [{key: row[key] for key in _CLASS_FIELDS if key in row} for row in classes]
 
 
 def _summary(key: str, tables: Sequence[pa.Table]) -> Json:

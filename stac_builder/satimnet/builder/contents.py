@@ -18,7 +18,7 @@ from satimnet.builder.errors import BadFileError
 from satimnet.builder.headers import Header, read_header
 from satimnet.builder.masks import draw, harmonise, statistics
 from satimnet.builder.samples import Member, Problem, Sample
-from satimnet.builder.sources import Reader
+from satimnet.builder.sources import Entry, Reader
 
 _TYPES = {b"\xff\xd8": "image/jpeg", b"\x89PNG": "image/png"}  # by their first bytes
 _ENDINGS = {"image/png": "png", COG_TYPE: "tif", "application/geo+json": "geojson"}
@@ -70,15 +70,16 @@ def contents(
     assets = record["assets"]
     files: list[Content] = []
     problems: list[Problem] = []
-    mask = None
+    mask, table = None, record["classes"]
     for member in sample.members:
         try:
-            data = member.entry if isinstance(member.entry, bytes) else reader.read(member.entry)
+            data = member.read(reader)
             spec = assets[member.asset]
             if "bands" not in spec:
                 files.append(Content(member.asset, member.path, data))
             elif "mask" in spec["roles"]:
-                content, mask = _publishers_mask(member, data, spec, record, as_published)
+                table = spec.get("classes", table)  # a mask of something else has its own
+                content, mask = _publishers_mask(member, data, spec, table, as_published)
                 files.append(content)
             else:
                 files.append(_image(member, data, spec, as_published))
@@ -105,7 +106,7 @@ def contents(
         except ValueError as error:
             problems.append(Problem(sample.members[0].label, f"its label: {error}"))
             return Contents(tuple(files), sample.classes, (), tuple(problems))
-    found = statistics(mask, sample.objects, record["classes"])
+    found = statistics(mask, sample.objects, table)
     classes = tuple(row["class"] for row in found) if sample.classes is None else sample.classes
     return Contents(tuple(files), classes, tuple(found), tuple(problems))
 
@@ -124,17 +125,17 @@ def _publishers_mask(
     member: Member,
     data: bytes,
     spec: Mapping[str, Any],
-    record: Mapping[str, Any],
+    classes: Sequence[Mapping[str, Any]],
     as_published: bool,
 ) -> tuple[Content, Any]:
     """The publisher's mask in values of the class table: his bytes if they say the same."""
     header = read_header(data, member.label)
     _check(header, {**spec, "data_type": _DATA_TYPES.get(header.dtype[1:])}, member.label)
     read = read_pixels(data, member.label)[0]
-    mask = harmonise(read, record["classes"], member.label)
+    mask = harmonise(read, classes, member.label)
     if as_published or (mask is read and spec.get("store") != "cog"):
         return Content(member.asset, member.path, data, header), mask
-    data_out = encode_mask(mask, header, record["classes"], spec["type"])
+    data_out = encode_mask(mask, header, classes, spec["type"])
     out = read_header(data_out, member.label)
     return Content(member.asset, member.path, data_out, out, _original(member, data)), mask
 
@@ -163,7 +164,7 @@ def _derived(
 
 
 def _original(member: Member, data: bytes) -> Original:
-    path = member.path if isinstance(member.entry, bytes) else member.entry.path
+    path = member.entry.path if isinstance(member.entry, Entry) else member.path
     if path.startswith("/"):  # of a file given alone; where it lay is nobody's business
         path = PurePosixPath(path).name
     kind = next((t for start, t in _TYPES.items() if data.startswith(start)), "image/tiff")

@@ -9,12 +9,14 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
 
+from satimnet.builder.access import is_url
 from satimnet.builder.concepts import THEMES_URI, concepts_by_class, scheme_of, themes_of
 from satimnet.builder.grids import lonlat_of
 from satimnet.builder.headers import Header
@@ -87,7 +89,7 @@ def _item(
     properties |= sample.properties
     if grid is not None:
         properties |= _projection(grid)
-    extensions = [ARCHIVE_URI, FILE_URI, PROJECTION_URI, SCHEMA_URI]
+    extensions = [ARCHIVE_URI, FILE_URI, PROJECTION_URI]
     if meaning.get("themes"):
         extensions.append(THEMES_URI)
     properties |= meaning
@@ -96,7 +98,10 @@ def _item(
     if sample.split is not None:
         properties["satimnet:split"] = sample.split
     if any(key.startswith("processing:") for key in properties):
-        extensions.insert(2, PROCESSING_URI)
+        extensions.append(PROCESSING_URI)
+    # the extension wants to be declared only where one of its fields is
+    if any(key.startswith("satimnet:") for key in chain(properties, *assets.values())):
+        extensions.append(SCHEMA_URI)
     node = "catalog.json" if sample.level else "collection.json"
     item: Item = {
         "type": "Feature",
@@ -109,6 +114,7 @@ def _item(
             _link("root", "../catalog.json"),
             _link("parent", "/".join((".", *sample.level, node))),
             _link("collection", "./collection.json"),
+            *map(dict, sample.links),
         ],
         "assets": assets,
         "collection": record["id"],
@@ -248,13 +254,14 @@ def write_items(items: list[Item], folder: Path) -> None:
     """Writes each Item to ``<level>/<id>.json`` below the collection's ``folder``."""
     top = str(folder)
     for item in items:
-        root, parent, collection = item["links"]
+        root, parent, collection, *others = item["links"]
         node = parent["href"][2:].rpartition("/")[0]
         up = "../" * (node.count("/") + 1) if node else ""
         links = [
             root | {"href": up + root["href"]},
             parent | {"href": "./catalog.json"} if node else parent,
             collection | {"href": (up or "./") + "collection.json"},
+            *(x if is_url(x["href"]) else x | {"href": up + x["href"]} for x in others),
         ]
         # the hrefs of assets begin with "./"
         assets = {k: a | {"href": (up or "./") + a["href"][2:]} for k, a in item["assets"].items()}

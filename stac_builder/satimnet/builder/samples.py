@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
-from satimnet.builder.sources import Entry, Source
+from satimnet.builder.sources import Entry, Reader, Source
+
+
+class Made(Protocol):
+    """A file that is made when its shard is packed; it must pickle."""
+
+    label: str
+    """How messages name it."""
+    size: int
+    """Bytes, about."""
+    stamp: int
+    """Changes when the file would."""
+
+    def read(self) -> bytes:
+        """The content, the same every time. Raises `BadFileError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +31,8 @@ class Member:
     """Key of the Item's asset that it belongs to."""
     path: str
     """Path inside the shard."""
-    entry: Entry | bytes
-    """The file, or the sample's own part of a file that serves several (rows of a table)."""
+    entry: Entry | Made | bytes
+    """The file, how to make it, or the sample's own part of a file that serves several."""
 
     @property
     def label(self) -> str:
@@ -27,8 +41,14 @@ class Member:
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Bytes; of what is yet to be made, a guess."""
         return len(self.entry) if isinstance(self.entry, bytes) else self.entry.size
+
+    def read(self, reader: Reader) -> bytes:
+        """The content. Raises `BadFileError` where there is none to be had."""
+        if isinstance(self.entry, bytes):
+            return self.entry
+        return reader.read(self.entry) if isinstance(self.entry, Entry) else self.entry.read()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +82,8 @@ class Sample:
     """Time of acquisition (RFC 3339, UTC)."""
     properties: Mapping[str, Any] = field(default_factory=dict)
     """Further properties of the Item; each has its type under ``[fields]`` in the record."""
+    links: tuple[Mapping[str, str], ...] = ()
+    """Further links of the Item; relative hrefs count from the collection's folder."""
 
 
 @dataclass(frozen=True, slots=True)

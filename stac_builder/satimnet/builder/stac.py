@@ -13,7 +13,7 @@ from satimnet.builder.errors import BadFileError, SatimnetError
 from satimnet.builder.items import describe_files
 from satimnet.builder.samples import Sample
 from satimnet.builder.shards import PackedSample, packed
-from satimnet.builder.sources import Source
+from satimnet.builder.sources import Entry, Source
 
 if TYPE_CHECKING:
     import pystac
@@ -49,7 +49,7 @@ def create_item(dataset: Dataset, *hrefs: str) -> pystac.Item:
     members = [
         replace(packed(content, 0), path=member.entry.container)
         for content, member in zip(made.files, sample.members, strict=True)
-        if not isinstance(member.entry, bytes)
+        if isinstance(member.entry, Entry)
     ]
     sampled = PackedSample(sample, tuple(members), made.classes, made.statistics)
     return pystac.Item.from_dict(describe_files(sampled, dataset.record))
