@@ -64,6 +64,7 @@ _SURFACES = {
     "Water bodies": "water",
     "Sea and ocean": "water",
 }
+_TEXTURE = {"spruce": 0.2, "beech": 0.12, "bog": 0.12, "water": 0.02}
 _UNKNOWN_LABEL = "Glaciers and perpetual snow"
 
 # Zone, and easting and northing of the upper left corner, of the tiles of Sentinel-2.
@@ -229,30 +230,47 @@ def _labels(patch: _Patch) -> bytes:
 
 def _pixels(patch: _Patch, rng: np.random.Generator) -> dict[str, NDArray[np.uint16]]:
     """Reflectance x 10,000 of each band, on the band's own grid."""
-    fields = np.stack([_smooth(rng, 5) for _ in patch.labels])
-    share = np.exp(6 * fields)
+    share = np.exp(25 * np.stack([_smooth(rng, 4) + 0.1 * _smooth(rng, 15) for _ in patch.labels]))
     share /= share.sum(axis=0)
-    surfaces = [_SURFACES.get(label, "snow") for label in patch.labels]
-    light = 1 + 0.12 * _smooth(rng, 40) + 0.05 * rng.standard_normal((_SIZE, _SIZE))
-    parcels = 1 + 0.25 * (np.kron(rng.random((8, 8)), np.ones((15, 15))) - 0.5)
+    names = [_SURFACES.get(label, "snow") for label in patch.labels]
+    field = np.zeros((len(_PIXELS), _SIZE, _SIZE))
+    for name, part in zip(names, share, strict=True):
+        field += part * _surface(name, rng)
+    if patch.name in _SNOW:  # least of it under spruces
+        wooded = sum(part for name, part in zip(names, share, strict=True) if name == "spruce")
+        cover = np.clip(0.45 + 0.2 * _smooth(rng, 20) - 0.4 * wooded, 0, 0.9)
+        field = field * (1 - cover) + _spectrum("snow") * cover
+    if patch.name in _CLOUD:
+        cover = np.clip(0.6 * _smooth(rng, 4), 0, 0.9)
+        field = field * (1 - cover) + 7000 * cover
     bands = {}
-    for at, (band, metres) in enumerate(_PIXELS.items()):
-        field = np.zeros((_SIZE, _SIZE))
-        for surface, part in zip(surfaces, share, strict=True):
-            farmed = surface in ("soil", "crop", "grass", "roofs")
-            field += part * _SPECTRA[surface][at] * (parcels if farmed else 1)
-        if patch.name in _SNOW:
-            dark = np.array([surface == "spruce" for surface in surfaces])[:, None, None]
-            cover = 0.8 - 0.5 * (share * dark).sum(axis=0)
-            field = (1 - cover) * field + cover * _SPECTRA["snow"][at]
-        if patch.name in _CLOUD:
-            cloud = np.clip(0.4 + 0.5 * _smooth(np.random.default_rng(7), 4), 0, 1)
-            field = (1 - cloud) * field + cloud * 7000
+    for band, metres, fine in zip(_PIXELS, _PIXELS.values(), field, strict=True):
         step = metres // 10
         cells = _SIZE // step
-        coarse = (field * light).reshape(cells, step, cells, step).mean(axis=(1, 3))
+        coarse = fine.reshape(cells, step, cells, step).mean(axis=(1, 3))
         bands[band] = np.clip(coarse, 1, 16_000).astype(np.uint16)
     return bands
+
+
+def _surface(name: str, rng: np.random.Generator) -> Field:
+    """Reflectance x 10,000 (12, 120, 120) of a surface, with what is usually in it."""
+    other, share = "grass", np.zeros((_SIZE, _SIZE))
+    light = 1 + _TEXTURE.get(name, 0.04) * _smooth(rng, 60)
+    y, x = np.mgrid[:_SIZE, :_SIZE]
+    if name in ("soil", "crop", "grass"):  # parcels, some of them of another kind
+        centres = rng.uniform(0, _SIZE, (30, 2, 1, 1))
+        parcel = np.hypot(y - centres[:, 0], 1.6 * (x - centres[:, 1])).argmin(axis=0)
+        other = {"soil": "crop", "crop": "soil", "grass": "crop"}[name]
+        share = (rng.random(30) < 0.3)[parcel].astype(float)
+        light = light * rng.uniform(0.75, 1.2, 30)[parcel]
+    elif name == "roofs":  # houses and gardens
+        built = np.kron(rng.random((30, 30)) < 0.8, np.ones((4, 4), bool))
+        share = 1.0 - ((y % 8 < 6) & (x % 7 < 5) & built)
+    return (_spectrum(name) * (1 - share) + _spectrum(other) * share) * light
+
+
+def _spectrum(name: str) -> Field:
+    return np.array(_SPECTRA[name], dtype=float)[:, None, None]
 
 
 def _geotiff(patch: _Patch, band: str, pixels: NDArray[np.uint16]) -> bytes:

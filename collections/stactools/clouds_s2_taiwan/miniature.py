@@ -83,7 +83,7 @@ def _pixels(
     puffs = _smooth(rng, 5) + 0.5 * _smooth(rng, 14) + 0.2 * _smooth(rng, 40)
     height = puffs / puffs.std() - 1 + image.cover
     thickness = np.clip(0.5 + 2 * height, 0, 1)
-    shadow = np.roll(thickness, (9, 6), axis=(0, 1))  # the sun stands in the north-west
+    shadow = np.pad(thickness, ((9, 0), (6, 0)))[:_SIZE, :_SIZE]  # the sun is in the north-west
     white = np.array(_SPECTRA["cloud"])[:, None, None] * (0.85 + 0.15 * np.tanh(height))
     field = ground * (1 - 0.55 * shadow) * (1 - thickness) + white * thickness
     field *= 1 + 0.01 * rng.standard_normal(field.shape)
