@@ -22,13 +22,10 @@ import rasterio
 import simplejpeg
 import torch
 from PIL import Image
-from torch.nn import functional as F
 
 from satimnet.builder.errors import SatimnetError
 from satimnet.training import (
-    CnnClass,
     evaluate,
-    keras_parameter_count,
     load,
     open_samples,
     train,
@@ -484,39 +481,6 @@ def test_xarray_groups_by_shard_and_pickles(samples, pixels):
     assert sorted(where) == list(range(30))
     np.testing.assert_array_equal(array.values, pixels[where])
     assert array["class"].values.tolist() == [samples.classes[samples.labels[k]] for k in where]
-
-
-# models
-
-
-@pytest.mark.parametrize(("bands", "count"), [(4, 2_507_018), (3, 2_505_994), (13, 2_516_234)])
-def test_cnn_class_has_the_published_count(bands, count):
-    assert keras_parameter_count(CnnClass(bands)) == count
-
-
-@pytest.mark.parametrize("training", [False, True])  # in training, normalising hides the biases
-def test_cnn_class_is_the_layers_one_by_one(training):
-    """The composed first pair and the pooling before ReLU change nothing: values, gradients."""
-    torch.manual_seed(0)
-    model = CnnClass(4, classes=5, width=8, dropout=0).double().train(training)
-    for name, value in model.named_parameters():
-        if name.endswith("bias"):
-            torch.nn.init.normal_(value)
-    images = torch.randn(6, 4, 64, 64, dtype=torch.float64)
-
-    def plain(x):
-        for pair in model.pairs:
-            x = pair.norm(pair.second(pair.first(x)))
-            x = F.max_pool2d(F.relu(x), 2)
-        return model.dense(x)
-
-    weights = list(model.parameters())
-    results = []
-    for function in (model, plain):
-        logits = function(images)
-        results.append((logits, *torch.autograd.grad(logits.square().sum(), weights)))
-    for ours, reference in zip(*results, strict=True):
-        torch.testing.assert_close(ours, reference, rtol=1e-9, atol=1e-10)
 
 
 # training

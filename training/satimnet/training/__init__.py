@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .checkpoints import Checkpoint, load
     from .evaluation import Evaluation, evaluate
     from .learning import train
-    from .models import CnnClass, keras_parameter_count
+    from .models import CnnClass, CnnDual, CnnSegm, keras_parameter_count
     from .samples import Catalog, Samples, open_samples
 
 __all__ = [
@@ -21,6 +21,8 @@ __all__ = [
     "Catalog",
     "Checkpoint",
     "CnnClass",
+    "CnnDual",
+    "CnnSegm",
     "Evaluation",
     "Samples",
     "evaluate",
@@ -35,7 +37,7 @@ _HOMES = {
     "checkpoints": ("Checkpoint", "load"),
     "evaluation": ("Evaluation", "evaluate"),
     "learning": ("train",),
-    "models": ("CnnClass", "keras_parameter_count"),
+    "models": ("CnnClass", "CnnDual", "CnnSegm", "keras_parameter_count"),
     "samples": ("Catalog", "Samples", "open_samples"),
 }
 
