@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import io
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from satimnet.builder.errors import BadFileError
+from satimnet.builder.rasters import opened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +33,7 @@ def read_pixels(data: bytes, label: str) -> NDArray[Any]:
     Raises:
         BadFileError: GDAL cannot read it.
     """
-    with _opened(data, label) as image:
+    with opened(data, label) as image:
         pixels: NDArray[Any] = image.read()
     return pixels
 
@@ -45,7 +43,7 @@ def recode(data: bytes, label: str) -> bytes:
 
     https://docs.ogc.org/is/21-026/21-026.html. Raises `BadFileError` if GDAL cannot read it.
     """
-    with _opened(data, label) as image:
+    with opened(data, label) as image:
         return _cog(image, "AVERAGE")
 
 
@@ -105,20 +103,3 @@ def _cog(image: DatasetReader, overviews: str) -> bytes:
     with MemoryFile() as memory:
         copy(image, memory.name, overview_resampling=overviews, **_COG)
         return bytes(memory.getbuffer())
-
-
-@contextmanager
-def _opened(data: bytes, label: str) -> Iterator[DatasetReader]:
-    """An image file in memory, opened by GDAL, whose errors become `BadFileError`."""
-    from rasterio._err import CPLE_BaseError
-    from rasterio.errors import NotGeoreferencedWarning, RasterioError
-    from rasterio.io import MemoryFile
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # patches often have no place
-            with MemoryFile(data) as memory, memory.open() as image:
-                yield image
-    except (RasterioError, CPLE_BaseError) as error:
-        reason = " ".join(str(error).split())
-        raise BadFileError(label, f"GDAL cannot read it ({reason:.200})") from error

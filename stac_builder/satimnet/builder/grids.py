@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Sequence
+from functools import lru_cache
+from math import isfinite
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,16 +14,47 @@ if TYPE_CHECKING:
     from pyproj import Transformer
 
 
-@cache
-def _to_lonlat(crs: str) -> Transformer:
-    from pyproj import Transformer
+_CORNERS = np.array([(0, 0, 1, 1), (0, 1, 1, 0)])  # columns, rows
+_KEPT = 256  # transformers; a source may name any number of systems
+_ROUNDING = 1e-6  # degrees by which the edge of the world may be missed
 
-    return Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+
+@lru_cache(_KEPT)
+def _to_lonlat(crs: str) -> Transformer:
+    from pyproj import CRS, Transformer
+    from pyproj.exceptions import ProjError
+
+    try:
+        known = CRS.from_user_input(crs)
+        if known.is_geographic or known.is_projected:  # not heights, nor metres from the centre
+            return Transformer.from_crs(known, "EPSG:4326", always_xy=True)
+    except ProjError:
+        pass
+    raise ValueError(f"no usable coordinate reference system: {crs:.40}")
 
 
 def lonlat_of(
     crs: str, x: NDArray[np.float64], y: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Longitudes and latitudes (degrees, WGS 84) of coordinates in ``crs``; infinite where none."""
+    """Longitudes and latitudes (degrees, WGS 84) of coordinates in ``crs``; infinite where none.
+
+    Raises:
+        ValueError: nobody knows the coordinate reference system.
+    """
     lon, lat = _to_lonlat(crs).transform(x, y)
     return lon, lat
+
+
+def on_earth(crs: str, transform: Sequence[float] | None, shape: tuple[int, int]) -> bool:
+    """Whether a grid of that many rows and columns has pixels, and its corners a place."""
+    if transform is None:
+        return False
+    a, b, c, d, e, f = transform
+    if not all(map(isfinite, transform)) or a * e == b * d:
+        return False
+    columns, rows = _CORNERS * [[shape[1]], [shape[0]]]
+    try:
+        lon, lat = lonlat_of(crs, a * columns + b * rows + c, d * columns + e * rows + f)
+    except ValueError:
+        return False
+    return bool((abs(lon) <= 180 + _ROUNDING).all() and (abs(lat) <= 90 + _ROUNDING).all())

@@ -6,13 +6,16 @@ training sets use them, PNG (ISO/IEC 15948), baseline and progressive JPEG (ITU-
 
 from __future__ import annotations
 
+import re
 import struct
+import zlib
 from dataclasses import dataclass
 from math import prod
 from operator import add
 from typing import Any
 
 from satimnet.builder.errors import BadFileError
+from satimnet.builder.grids import on_earth
 
 MAX_IMAGE_SIZE = 2**30
 """Bytes of pixels that an image may have: masks are drawn and scenes recoded in memory."""
@@ -52,7 +55,7 @@ def read_header(data: bytes, label: str) -> Header:
     """Header of a TIFF, PNG or JPEG file given whole; ``label`` names it in errors.
 
     Raises:
-        BadFileError: not an image of these formats, damaged or truncated.
+        BadFileError: not an image of these formats, damaged or truncated, or at no place on Earth.
     """
     try:
         if data[:2] == b"\xff\xd8":
@@ -64,54 +67,75 @@ def read_header(data: bytes, label: str) -> Header:
         else:
             raise BadFileError(label, "neither TIFF, PNG nor JPEG" if data else "empty file")
         size = prod(header.shape) * header.bands * int(header.dtype[2:])
-    except (struct.error, LookupError, ValueError, TypeError, OverflowError) as error:
+    except (struct.error, LookupError, ValueError, TypeError, ArithmeticError) as error:
         raise BadFileError(label, "truncated or damaged header") from error
     if not 0 < size <= min(MAX_IMAGE_SIZE, _MAX_RATIO * len(data)):
         raise BadFileError(label, f"its header announces {size} bytes of pixels; damaged")
+    if header.crs is not None and not on_earth(header.crs, header.transform, header.shape):
+        raise BadFileError(label, f"its georeference ({header.crs:.40}) leads to no place on Earth")
     return header
 
 
 # --- PNG ----------------------------------------------------------------------------------------
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
-_PNG_BANDS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type; 3 is an index into a palette
+# By colour type: bands and bits that it may have (ISO/IEC 15948, 11.2); 3 points into a palette
+_PNG_COLOURS = {
+    0: (1, (1, 2, 4, 8, 16)),
+    2: (3, (8, 16)),
+    3: (1, (1, 2, 4, 8)),
+    4: (2, (8, 16)),
+    6: (4, (8, 16)),
+}
+_MAX_PARTS = 2**20  # chunks or segments; a PNG of 1 GiB has some 100,000
 
 
 def _png(data: bytes, label: str) -> Header:
-    columns, rows, depth, colours = struct.unpack_from(">IIBB", data, 16)
-    if data[12:16] != b"IHDR" or depth not in (1, 2, 4, 8, 16):
+    columns, rows, bits, colours, *methods = struct.unpack_from(">II5B", data, 16)
+    (checksum,) = struct.unpack_from(">I", data, 29)
+    if data[8:16] != b"\0\0\0\x0dIHDR" or zlib.crc32(data[12:29]) != checksum:
         raise BadFileError(label, "damaged PNG (no size)")
+    bands, allowed = _PNG_COLOURS[colours]
+    if bits not in allowed or methods[:2] != [0, 0] or methods[2] > 1:
+        raise BadFileError(label, f"damaged PNG (colours of type {colours} with {bits} bits)")
     position = 8
-    while data[position + 4 : position + 8] != b"IEND":
-        length = int.from_bytes(data[position : position + 4], "big")
-        position += 12 + length
+    has_pixels = False
+    for _ in range(_MAX_PARTS):
+        kind = data[position + 4 : position + 8]
+        if kind == b"IEND":
+            break
+        has_pixels = has_pixels or kind == b"IDAT"
+        position += 12 + int.from_bytes(data[position : position + 4], "big")
         if position + 12 > len(data):
             raise BadFileError(label, "truncated PNG (no end of image)")
-    return Header((rows, columns), _PNG_BANDS[colours], "<u2" if depth == 16 else "|u1")
+    else:
+        raise BadFileError(label, f"damaged PNG (over {_MAX_PARTS} chunks)")
+    if not has_pixels:
+        raise BadFileError(label, "damaged PNG (no pixels)")
+    return Header((rows, columns), bands, "<u2" if bits == 16 else "|u1")
 
 
 # --- JPEG ---------------------------------------------------------------------------------------
 
 _SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOFn; the three are other tables
+_MARKER = re.compile(rb"\xff+([^\xff])", re.DOTALL)  # any number of fill bytes before it
 
 
 def _jpeg(data: bytes, label: str) -> Header:
     position = 2
     header = None
-    while True:
-        if data[position] != 0xFF:
+    for _ in range(_MAX_PARTS):
+        found = _MARKER.match(data, position)
+        if found is None:
             raise BadFileError(label, "damaged JPEG (no marker where one must be)")
-        marker = data[position + 1]
-        if marker == 0xFF:  # fill byte
-            position += 1
-            continue
+        marker, position = found[1][0], found.end()
         if marker == 0xDA:  # start of scan: from here on entropy-coded data
             break
-        length = int.from_bytes(data[position + 2 : position + 4], "big")
+        length = int.from_bytes(data[position : position + 2], "big")
         if marker in _SIZES:
-            precision, rows, columns, bands = struct.unpack_from(">BHHB", data, position + 4)
-            header = Header((rows, columns), bands, "|u1" if precision == 8 else "<u2")
-        position += 2 + max(length, 2)
+            bits, rows, columns, bands = struct.unpack_from(">BHHB", data, position + 2)
+            header = Header((rows, columns), bands, "|u1" if bits == 8 else "<u2")
+        position += max(length, 2)
     if header is None:
         raise BadFileError(label, "damaged JPEG (no size)")
     if data.rfind(b"\xff\xd9") < position:
@@ -123,17 +147,22 @@ def _jpeg(data: bytes, label: str) -> Header:
 
 _TIFF_STARTS = {b"II*\0": ("<", False), b"MM\0*": (">", False)}
 _TIFF_STARTS |= {b"II+\0": ("<", True), b"MM\0+": (">", True)}
-_TYPES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 11: "f", 12: "d", 16: "Q", 17: "q"}
+_TYPES = {1: "B", 3: "H", 4: "I", 11: "f", 12: "d", 16: "Q"}
 _TYPE_SIZES = {code: struct.calcsize(letter) for code, letter in _TYPES.items()}
+_REALS = frozenset({11, 12})
 _KINDS = {1: "u", 2: "i", 3: "f"}
 
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PREDICTOR, _PLANAR = 256, 257, 258, 259, 317, 284
 _SAMPLES, _SAMPLE_FORMAT, _STRIP_OFFSETS, _STRIP_SIZES = 277, 339, 273, 279
 _TILE_WIDTH, _TILE_LENGTH, _TILE_OFFSETS, _TILE_SIZES = 322, 323, 324, 325
 _PIXEL_SCALE, _TIE_POINT, _TRANSFORMATION, _GEO_KEYS = 33550, 33922, 34264, 34735
-_WANTED = frozenset(
-    [*range(256, 260), 273, 277, 279, 284, 317, *range(322, 326), 339, 33550, 33922, 34264, 34735]
-)
+# Tags to how many values they may have: nobody has more, and more would only fill the memory.
+_WANTED = dict.fromkeys((_WIDTH, _LENGTH, _BITS, _COMPRESSION, _PLANAR, _SAMPLES), 2**16)
+_WANTED |= dict.fromkeys((_PREDICTOR, _TILE_WIDTH, _TILE_LENGTH, _SAMPLE_FORMAT), 2**16)
+_WANTED |= dict.fromkeys((_STRIP_OFFSETS, _STRIP_SIZES, _TILE_OFFSETS, _TILE_SIZES), 2**20)
+_WANTED |= dict.fromkeys((_PIXEL_SCALE, _TIE_POINT, _TRANSFORMATION, _GEO_KEYS), 2**16)
+_PLACES = frozenset({_PIXEL_SCALE, _TIE_POINT, _TRANSFORMATION})
+_MAX_ENTRIES = 4096  # of a directory; libtiff knows some 300 tags
 
 
 def _tiff(data: bytes, label: str) -> Header:
@@ -147,6 +176,10 @@ def _tiff(data: bytes, label: str) -> Header:
     if bits[0] not in (8, 16, 32, 64) or formats[0] not in _KINDS:
         raise BadFileError(label, f"TIFF samples of {bits[0]} bits, format {formats[0]}; not read")
     size = bits[0] // 8
+    if _TILE_WIDTH in tags:  # GDAL makes room for whole tiles
+        sides = zip((rows, columns), (tags[_TILE_LENGTH][0], tags[_TILE_WIDTH][0]), strict=True)
+        if prod(-(-side // tile) * tile for side, tile in sides) * bands * size > MAX_IMAGE_SIZE:
+            raise BadFileError(label, "damaged TIFF (enormous tiles)")
     dtype = f"{'|' if size == 1 else endian}{_KINDS[formats[0]]}{size}"
     offsets = tags.get(_STRIP_OFFSETS) or tags[_TILE_OFFSETS]
     sizes = tags.get(_STRIP_SIZES) or tags[_TILE_SIZES]
@@ -170,17 +203,20 @@ def _tags(data: bytes, endian: str, big: bool) -> dict[int, tuple[Any, ...]]:
         (start,) = struct.unpack_from(endian + "I", data, 4)
         (count,) = struct.unpack_from(endian + "H", data, start)
         entry, start, inline = struct.Struct(endian + "HHII"), start + 2, 4
-    if start + count * entry.size > len(data):
+    if count > _MAX_ENTRIES or start + count * entry.size > len(data):
         raise IndexError
-    tags = {}
+    tags: dict[int, tuple[Any, ...]] = {}
     entries = entry.iter_unpack(data[start : start + count * entry.size])
     for after, (tag, kind, number, value) in enumerate(entries, 1):
-        if tag in _WANTED and kind in _TYPES:
-            size = number * _TYPE_SIZES[kind]
-            at = value if size > inline else start + after * entry.size - inline
-            if at + size > len(data):
-                raise IndexError
-            tags[tag] = struct.unpack_from(f"{endian}{number}{_TYPES[kind]}", data, at)
+        if tag not in _WANTED or tag in tags or kind not in _TYPES:
+            continue  # of repeated tags libtiff takes the first, too
+        if number > _WANTED[tag] or (kind in _REALS) != (tag in _PLACES):
+            raise IndexError
+        size = number * _TYPE_SIZES[kind]
+        at = value if size > inline else start + after * entry.size - inline
+        if at + size > len(data):
+            raise IndexError
+        tags[tag] = struct.unpack_from(f"{endian}{number}{_TYPES[kind]}", data, at)
     return tags
 
 
@@ -233,15 +269,11 @@ def _georeference(
 
 
 def _georeference_by_gdal(data: bytes, label: str) -> tuple[str | None, tuple[float, ...] | None]:
-    from rasterio.errors import RasterioError
-    from rasterio.io import MemoryFile
+    from satimnet.builder.rasters import opened
 
-    try:
-        with MemoryFile(data) as memory, memory.open() as image:
-            if image.crs is None:
-                return None, None
-            code = image.crs.to_epsg()
-            crs = image.crs.to_wkt(version="WKT2_2019") if code is None else f"EPSG:{code}"
-            return crs, tuple(image.transform)[:6]
-    except RasterioError as error:
-        raise BadFileError(label, f"GDAL cannot read it ({error})") from error
+    with opened(data, label) as image:
+        if image.crs is None or image.transform.is_identity:  # no place without both
+            return None, None
+        code = image.crs.to_epsg()
+        crs = image.crs.to_wkt(version="WKT2_2019") if code is None else f"EPSG:{code}"
+        return crs, tuple(image.transform)[:6]

@@ -1,0 +1,36 @@
+"""Rasters: image files in memory, opened by GDAL."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from satimnet.builder.errors import BadFileError
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
+_DRIVERS = ["GTiff", "PNG", "JPEG"]  # no others: GDAL's would follow what a file points at
+
+
+@contextmanager
+def opened(data: bytes, label: str) -> Iterator[DatasetReader]:
+    """An image file in memory, opened by GDAL; ``label`` names it in errors.
+
+    Raises:
+        BadFileError: GDAL cannot read it, also of what is done with the image inside the block.
+    """
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
+    from rasterio.io import MemoryFile
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # patches often have no place
+            with MemoryFile(data) as memory, memory.open(driver=_DRIVERS) as image:
+                yield image
+    except (RasterioError, CRSError, CPLE_BaseError) as error:
+        reason = " ".join(str(error).split())
+        raise BadFileError(label, f"GDAL cannot read it ({reason:.200})") from error
