@@ -27,6 +27,7 @@ from satimnet.extension import (
     SCHEMA_URI,
     AssetSatimnetExtension,
     CollectionSatimnetExtension,
+    ItemAssetSatimnetExtension,
     ItemSatimnetExtension,
     SatimnetExtension,
     SummariesSatimnetExtension,
@@ -92,6 +93,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "synthetic": False,
     },
     "asset": {"pixels": PIXELS, "original": ORIGINAL},
+    "item_asset": {"member_type": "image/tiff; application=geotiff"},
     "summaries": {
         "classes": ["ship", "harbor"],
         "concepts": ["vessel"],
@@ -105,6 +107,7 @@ LEVELS = {  # level: (its part of the schema, the class of its fields)
     "collection": ("collection_fields", CollectionSatimnetExtension),
     "item": ("item_fields", ItemSatimnetExtension),
     "asset": ("asset_fields", AssetSatimnetExtension),
+    "item_asset": ("item_asset_fields", ItemAssetSatimnetExtension),
     "summaries": ("summaries", SummariesSatimnetExtension),
 }
 FIELDS = [(level, name) for level, values in GOOD.items() for name in values]
@@ -123,7 +126,7 @@ def stac(level: str, fields: dict[str, Any]) -> dict[str, Any]:
     having none.
     """
     full = {PREFIX + name: value for name, value in fields.items()}
-    if level in ("collection", "summaries"):
+    if level in ("collection", "summaries", "item_asset"):
         return {
             "type": "Collection",
             "stac_version": "1.1.0",
@@ -138,6 +141,9 @@ def stac(level: str, fields: dict[str, Any]) -> dict[str, Any]:
             "satimnet:impact": "none",
             **(full if level == "collection" else {}),
             "summaries": full if level == "summaries" else {"gsd": [10]},
+            "item_assets": {
+                "x": {"title": "x", "roles": ["data"], **(full if level == "item_asset" else {})}
+            },
             "assets": {},
             "links": [],
         }
@@ -354,6 +360,8 @@ def wrong(level: str, name: str, **changes: Any) -> tuple[str, str, dict[str, An
         wrong("asset", "original", **{"file:checksum": "sha256"}),
         wrong("asset", "original", **{"file:checksum": "122"}),
         wrong("asset", "original", href="./vienna1.tif"),
+        ("item_asset", "member_type", "png"),
+        ("item_asset", "member_type", ["image/png"]),
         ("summaries", "split", "train"),
         ("summaries", "split", ["val"]),
         ("summaries", "fold", {"minimum": 0}),
@@ -404,8 +412,8 @@ def test_some_field_is_required():
     collection = stac("collection", {})
     del collection["satimnet:impact"]
     assert not is_valid(collection)
-    collection["summaries"] = {"satimnet:split": ["train"]}
-    assert is_valid(collection)
+    assert is_valid(collection | {"summaries": {"satimnet:split": ["train"]}})
+    assert is_valid(collection | {"item_assets": {"x": {"satimnet:member_type": "image/png"}}})
 
 
 def test_the_extension_has_to_be_declared():
@@ -459,6 +467,9 @@ def extended(level: str, obj: Any) -> tuple[Any, Any]:
         return SatimnetExtension.summaries(obj), lambda: obj.to_dict().get("summaries", {})
     if level == "asset":
         return SatimnetExtension.ext(obj.assets["x"]), lambda: obj.to_dict()["assets"]["x"]
+    if level == "item_asset":
+        definition = obj.item_assets["x"]
+        return SatimnetExtension.ext(definition), lambda: obj.to_dict()["item_assets"]["x"]
     if level == "item":
         return SatimnetExtension.ext(obj), lambda: obj.to_dict()["properties"]
     return SatimnetExtension.ext(obj), obj.to_dict
@@ -590,7 +601,12 @@ def table(heading: str) -> list[list[str]]:
 
 @pytest.mark.parametrize(
     ("level", "heading"),
-    [("collection", "### Collections"), ("item", "### Items"), ("asset", "### Assets")],
+    [
+        ("collection", "### Collections"),
+        ("item", "### Items"),
+        ("asset", "### Assets"),
+        ("item_asset", "### Item Asset Definitions"),
+    ],
 )
 def test_readme_documents_exactly_the_fields_of_the_schema(level, heading):
     rows = table(heading)
@@ -689,10 +705,12 @@ def test_example_collection_is_the_record():
     assert fields_of("collection") >= {
         key.removeprefix(PREFIX) for key in EUROSAT["collection"] if key.startswith(PREFIX)
     }
-    assert example["summaries"]["classification:classes"] == EUROSAT["classes"]
+    classes = [{k: v for k, v in row.items() if k != "concept"} for row in EUROSAT["classes"]]
+    assert example["summaries"]["classification:classes"] == classes
     assert example["links"][: len(EUROSAT["links"])] == EUROSAT["links"]
     for key, asset in EUROSAT["assets"].items():
         assert example["item_assets"][key]["bands"] == asset["bands"]
+        assert example["item_assets"][key]["satimnet:member_type"] == asset["type"]
 
 
 def test_record_has_every_attribute_the_paper_gives_for_eurosat():

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeVar, cast, overload
 
-from pystac import Asset, Collection, ExtensionTypeError, Item, RangeSummary, STACObjectType
+from pystac import (
+    Asset,
+    Collection,
+    ExtensionTypeError,
+    Item,
+    ItemAssetDefinition,
+    RangeSummary,
+    STACObjectType,
+)
 from pystac.extensions.base import (
     ExtensionManagementMixin,
     PropertiesExtension,
@@ -164,6 +172,16 @@ class AssetSatimnetExtension(PropertiesExtension):
         self.properties = asset.extra_fields
 
 
+class ItemAssetSatimnetExtension(PropertiesExtension):
+    """What the assets of a key have in common, in ``item_assets`` of their Collection."""
+
+    member_type = _Field[str]()
+    """Media type of the members of the shards, where the assets are such."""
+
+    def __init__(self, definition: ItemAssetDefinition) -> None:
+        self.properties = definition.properties
+
+
 class SummariesSatimnetExtension(SummariesExtension):
     """What the fields of the Items hold, in the summaries of their Collection."""
 
@@ -203,13 +221,23 @@ class SatimnetExtension(ExtensionManagementMixin[Item | Collection]):
     @overload
     @classmethod
     def ext(cls, obj: Asset, add_if_missing: bool = ...) -> AssetSatimnetExtension: ...
+    @overload
     @classmethod
     def ext(
-        cls, obj: Item | Collection | Asset, add_if_missing: bool = False
-    ) -> ItemSatimnetExtension | CollectionSatimnetExtension | AssetSatimnetExtension:
-        """Return the fields of an Item, a Collection or an Asset.
+        cls, obj: ItemAssetDefinition, add_if_missing: bool = ...
+    ) -> ItemAssetSatimnetExtension: ...
+    @classmethod
+    def ext(
+        cls, obj: Item | Collection | Asset | ItemAssetDefinition, add_if_missing: bool = False
+    ) -> (
+        ItemSatimnetExtension
+        | CollectionSatimnetExtension
+        | AssetSatimnetExtension
+        | ItemAssetSatimnetExtension
+    ):
+        """Return the fields of an Item, a Collection, an Asset or an Item Asset Definition.
 
-        With ``add_if_missing`` the object (of an Asset: its owner) declares the extension; else it
+        With ``add_if_missing`` the object (of an asset: its owner) declares the extension; else it
         must do so already, or pystac raises ``ExtensionNotImplemented``. Any other kind of object
         raises ``ExtensionTypeError``.
         """
@@ -223,6 +251,9 @@ class SatimnetExtension(ExtensionManagementMixin[Item | Collection]):
             case Asset():
                 cls.ensure_owner_has_extension(obj, add_if_missing)
                 return AssetSatimnetExtension(obj)
+            case ItemAssetDefinition():
+                cls.ensure_owner_has_extension(obj, add_if_missing)
+                return ItemAssetSatimnetExtension(obj)
             case _:
                 raise ExtensionTypeError(cls._ext_error_message(obj))
 

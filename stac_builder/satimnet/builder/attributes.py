@@ -210,12 +210,13 @@ def _verification(collection: Json) -> str:
     return "; ".join(collection.get("satimnet:verification_method", []))
 
 
-def _licence(collection: Json) -> str:
-    """The SPDX identifier, or what the terms are called where there is none."""
+def _licence(collection: Json) -> tuple[str, str]:
+    """The SPDX identifier, or what the terms are called where there is none; further terms."""
     licence = str(collection.get("license", ""))
     if licence not in ("other", "various", "proprietary"):
-        return licence
-    return "; ".join(link["title"] for link in _links(collection, "license") if link.get("title"))
+        return licence, ""
+    titles = [str(link["title"]) for link in _links(collection, "license") if link.get("title")]
+    return "".join(titles[:1]), "; ".join(titles[1:])
 
 
 def _url(collection: Json) -> str:
@@ -231,10 +232,7 @@ def _links(collection: Json, rel: str) -> list[Json]:
 
 def _coverage(collection: Json) -> tuple[str, str]:
     """The list of places, which follows a colon, is a note."""
-    words = str(collection.get("satimnet:geographic_coverage", ""))
-    if len(words) <= _WIDE:
-        return words, ""
-    text, _, places = words.partition(": ")
+    text, _, places = str(collection.get("satimnet:geographic_coverage", "")).partition(": ")
     return text, places
 
 
@@ -411,8 +409,7 @@ def _format(edition: _Edition) -> str:
 
 
 def _format_of(asset: Json) -> str:
-    types = [entry.get("type", "") for entry in asset.get("archive", [])]
-    media_type = next(filter(None, types), asset.get("type", ""))
+    media_type = asset.get("satimnet:member_type", asset.get("type", ""))
     if media_type == "application/zip":
         return ""
     if "application=geotiff" in media_type:

@@ -206,7 +206,9 @@ def _link(rel: str, href: str, title: str | None = None, media_type: str = _JSON
 
 def _item_asset(spec: Mapping[str, Any]) -> Json:
     own = {k: v for k, v in spec.items() if k not in _BUILDERS_KEYS}
-    fields: Json = {"proj:shape": spec["shape"]} if "shape" in spec else {}
+    fields: Json = {"satimnet:member_type": spec["type"]}
+    if "shape" in spec:
+        fields["proj:shape"] = spec["shape"]
     if "classes" in spec:
         fields["classification:classes"] = _class_table(spec["classes"])
     return {"type": ZIP_TYPE, **own, **fields}
