@@ -1,6 +1,7 @@
 """The commands as a user meets them."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,10 @@ import pytest
 from click.testing import CliRunner, Result
 from stactools.cli.cli import cli
 
+from satimnet.builder.queries import count
+
 PER_CLASS = 4  # of the miniature in conftest.py
+PAPER = {"dota", "xview", "airbus-ship", "clouds-s2-taiwan", "inria", "bigearthnet", "eurosat"}
 
 
 def stac(*arguments: object) -> Result:
@@ -53,12 +57,20 @@ def test_no_source_root_is_a_package():
 def test_demo(tmp_path):
     done = stac("satimnet", "demo", tmp_path / "demo")
     assert done.exit_code == 0, done.output
-    assert "eurosat: 300 items with 600 image files" in done.output
+    assert "eurosat: 300 items with 600 files" in done.output
     assert "no problems" in done.output
-    assert "River finds 30 items" in done.output
-    collection = json.loads((tmp_path / "demo/catalog/eurosat/collection.json").read_text())
-    assert collection["satimnet:synthetic"] is True
-    assert "synthetic" in collection["title"]
+    found = re.search(r"the concept building finds (\d+) items", done.output)
+    assert found
+    assert int(found[1]) == count(tmp_path / "demo/catalog", concept="building") > 60
+    collections = [
+        json.loads(path.read_text())
+        for path in (tmp_path / "demo/catalog").glob("*/collection.json")
+    ]
+    assert {collection["id"] for collection in collections} >= PAPER
+    for collection in collections:
+        assert collection["satimnet:synthetic"] is True
+        assert "synthetic" in collection["title"]
+        assert count(tmp_path / "demo/catalog", collections=[collection["id"]]) > 0
 
 
 def test_demo_writes_over_nothing_but_a_demo(tmp_path):
@@ -89,7 +101,7 @@ def test_build_validate_info_search(miniature, schemas, tmp_path):
     out = tmp_path / "catalog"
     done = stac("satimnet", "build", miniature, "--out", out, "--shard-size", "1MB")
     assert done.exit_code == 0, done.output
-    assert "eurosat: 40 items with 80 image files" in done.output
+    assert "eurosat: 40 items with 80 files" in done.output
     done = stac("satimnet", "validate", out, "--schemas", schemas, "--checksums")
     assert (done.exit_code, "80 members" in done.output) == (0, True), done.output
     done = stac("satimnet", "info", out)
@@ -127,7 +139,7 @@ def test_named_dataset(miniature, tmp_path):
         (["build", "nowhere", "--out", "x"], "nowhere: no such file or folder"),
         (["build", "--out", "x"], "give a source"),
         (["build", "--dataset", "eurosat", "--out", "x"], "give NAME=PATH"),
-        (["build", "--dataset", "x=y", "--out", "x"], "x: no such dataset; there are eurosat"),
+        (["build", "--dataset", "x=y", "--out", "x"], "x: no such dataset; there are airbus-ship"),
         (["build", "y", "--out", "x", "--shard-size", "9 GiB"], "shard size 9663676416"),
         (["build", "y", "--out", "x", "--shard-size", "big"], "size 'big'"),
         (["build", "y", "--out", "x", "--strict", "--keep-going"], "exclude each other"),
@@ -200,8 +212,8 @@ def test_dataset_commands(miniature, schemas, tmp_path):
 def test_train_and_evaluate(tmp_path):
     assert stac("satimnet", "demo", tmp_path / "demo", "--quiet").exit_code == 0
     catalog, run = tmp_path / "demo/catalog", tmp_path / "run"
-    options = ("--bands", "B04,B03,B02,B08", "--width", 16, "--epochs", 20)
-    options += ("--batch-size", 16, "--quiet")
+    options = ("--collection", "eurosat", "--bands", "B04,B03,B02,B08", "--width", 16)
+    options += ("--epochs", 20, "--batch-size", 16, "--quiet")
     done = stac("satimnet", "train", catalog, *options, "--out", run)
     assert done.exit_code == 0, done.output
     assert "trained on 270, held out 30 samples" in done.output
@@ -211,7 +223,7 @@ def test_train_and_evaluate(tmp_path):
     assert (run / "curves.png").read_bytes()[:4] == b"\x89PNG"
     done = stac(
         *("satimnet", "evaluate", catalog, "--checkpoint", run / "checkpoint.pt"),
-        *("--out", tmp_path / "again"),
+        *("--collection", "eurosat", "--out", tmp_path / "again"),
     )
     assert done.exit_code == 0, done.output
     assert "on 300 samples" in done.output

@@ -13,6 +13,7 @@ from stactools.satimnet.checking import validate
 from stactools.satimnet.concepts import concepts
 from stactools.satimnet.copying import copy
 from stactools.satimnet.learning import evaluate, train
+from stactools.satimnet.new_dataset import new_dataset
 from stactools.satimnet.querying import info, search
 
 _COMMANDS: tuple[click.Command, ...] = (
@@ -23,6 +24,7 @@ _COMMANDS: tuple[click.Command, ...] = (
     concepts,
     search,
     copy,
+    new_dataset,
     train,
     evaluate,
 )
