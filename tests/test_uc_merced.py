@@ -1,0 +1,156 @@
+"""UC Merced: images by class and number, the split lists of its users, images of other sizes."""
+
+import io
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from PIL import Image
+
+from satimnet.builder import build, gdal_path, open, search, validate
+from satimnet.builder.datasets import installed, recognise
+from satimnet.builder.samples import Problem, Sample
+from satimnet.builder.sources import Source
+from stactools.uc_merced import create_item, dataset
+from stactools.uc_merced.miniature import ARCHIVE, ODD_SIZES, write_miniature
+
+PER_CLASS = 2
+
+
+@pytest.fixture(scope="module")
+def miniature(tmp_path_factory) -> Path:
+    (folder,) = write_miniature(tmp_path_factory.mktemp("uc-merced"), PER_CLASS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def catalog(miniature, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("built") / "catalog"
+    (report,) = build([miniature], out, datasets={dataset.id: dataset})
+    assert report.items == PER_CLASS * len(dataset.classes)
+    assert not report.problems
+    return out
+
+
+def scan(*paths: Path) -> tuple[list[Sample], list[Problem]]:
+    found = list(dataset.scan(Source(paths)))
+    samples = [item for item in found if isinstance(item, Sample)]
+    return samples, [item for item in found if isinstance(item, Problem)]
+
+
+def write(folder: Path, *names: str) -> Path:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    return folder
+
+
+def test_samples_of_every_class_are_read(miniature):
+    samples, problems = scan(miniature)
+    assert not problems
+    assert Counter(sample.classes for sample in samples) == {
+        (name,): PER_CLASS for name in dataset.classes
+    }
+    assert {sample.id: sample.split for sample in samples if sample.classes == ("beach",)} == {
+        "beach00": "train",
+        "beach01": None,
+    }
+
+
+def test_folders_and_archives_at_any_depth_are_recognised(miniature, tmp_path):
+    with zipfile.ZipFile(miniature / ARCHIVE) as archive:
+        archive.extractall(tmp_path / "unpacked")
+    for path in (
+        miniature,
+        miniature / ARCHIVE,
+        tmp_path / "unpacked",
+        tmp_path / "unpacked/UCMerced_LandUse",
+    ):
+        groups, unknown = recognise([path], installed())
+        assert (list(groups), unknown) == (["uc-merced"], [])
+
+
+def test_strays_and_copies_are_named(tmp_path):
+    write(tmp_path / "a", "forest/forest00.tif", "forest/oak00.tif", "forest/forest100.tif")
+    write(tmp_path / "b", "Images/forest/forest00.tif", "moon/moon00.tif")
+    samples, problems = scan(tmp_path / "a", tmp_path / "b")
+    assert [sample.id for sample in samples] == ["forest00"]
+    assert {Path(problem.path).name: problem.reason.partition(";")[0] for problem in problems} == {
+        "forest00.tif": "a second copy",
+        "forest100.tif": "not named as UC Merced names its files",
+        "oak00.tif": "not named as UC Merced names its files",
+    }
+
+
+def test_all_three_split_lists_are_read(tmp_path):
+    write(tmp_path, *(f"river/river0{n}.tif" for n in range(4)))
+    for n, split in enumerate(("train", "val", "test")):
+        (tmp_path / f"uc_merced-{split}.txt").write_text(f"river0{n}.tif\r\nriver99.tif\r\n")
+    samples, _ = scan(tmp_path)
+    assert [sample.split for sample in samples] == ["train", "validation", "test", None]
+
+
+def test_a_list_that_is_none_is_named(tmp_path):
+    write(tmp_path, "river/river00.tif")
+    (tmp_path / "uc_merced-train.txt").write_bytes(bytes(2**20 + 1))
+    samples, (problem,) = scan(tmp_path)
+    assert [sample.split for sample in samples] == [None]
+    assert "far more than a list" in problem.reason
+
+
+def test_the_catalog_is_valid_and_has_no_place(catalog):
+    assert validate(catalog, checksums=True).problems == []
+    for item in search(catalog, collections=["uc-merced"]):
+        assert item["geometry"] is None
+        assert item["properties"]["datetime"] is None
+
+
+def test_pixels_are_the_publisher_s_whatever_their_size(miniature, catalog):
+    shapes = {}
+    with zipfile.ZipFile(miniature / ARCHIVE) as archive:
+        for item in open(catalog).search(collections=["uc-merced"]).items():
+            name = f"UCMerced_LandUse/Images/{item.id[:-2]}/{item.id}.tif"
+            expected = np.asarray(Image.open(io.BytesIO(archive.read(name))))
+            with rasterio.open(gdal_path(item.assets["image"])) as image:
+                np.testing.assert_array_equal(image.read().transpose(1, 2, 0), expected)
+            shapes[item.id] = expected.shape[:2]
+    assert {id: shape for id, shape in shapes.items() if shape != (256, 256)} == ODD_SIZES
+
+
+@pytest.mark.parametrize(
+    ("term", "classes"),
+    [
+        ("golf courses", {"golfcourse"}),
+        ("Road", {"freeway", "intersection"}),
+        ("suburb", {"denseresidential", "mediumresidential"}),
+        ("building", {"buildings", "denseresidential", "mobilehomepark", "sparseresidential"}),
+    ],
+)
+def test_concepts_of_its_own_and_of_all(term, classes, catalog):
+    found = {item["properties"]["satimnet:classes"][0] for item in search(catalog, concept=term)}
+    assert classes <= found
+    assert "beach" not in found
+
+
+def test_create_item(miniature, tmp_path):
+    with zipfile.ZipFile(miniature / ARCHIVE) as archive:
+        archive.extract("UCMerced_LandUse/Images/runway/runway01.tif", tmp_path)
+    item = create_item(str(tmp_path / "UCMerced_LandUse/Images/runway/runway01.tif"))
+    assert item.properties["satimnet:classes"] == ["runway"]
+    assert item.assets["image"].extra_fields["proj:shape"] == list(ODD_SIZES["runway01"])
+
+
+def test_the_package_is_all_there_is():
+    """An eighth dataset needs its folder, and nothing about it anywhere else in the code."""
+    root = Path(__file__).parent.parent
+    mentions = {
+        path.relative_to(root).parts[2]
+        for top in ("stac_builder", "collections", "extensions", "training")
+        for path in (root / top).rglob("*")
+        if path.suffix in (".py", ".toml", ".json") and "merced" in path.read_text().lower()
+    }
+    assert mentions == {"uc_merced"}
