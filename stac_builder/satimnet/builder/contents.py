@@ -84,7 +84,7 @@ def contents(
             else:
                 files.append(_image(member, data, spec, as_published))
         except BadFileError as error:
-            problems.append(Problem(error.path, error.reason))
+            problems.append(Problem(error.path, error.reason, error.kind))
     image = next(
         (f.header for f in files if f.header and "mask" not in assets[f.asset]["roles"]), None
     )

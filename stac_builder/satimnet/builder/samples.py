@@ -12,12 +12,17 @@ from satimnet.builder.sources import Entry, Reader, Source
 class Made(Protocol):
     """A file that is made when its shard is packed; it must pickle."""
 
-    label: str
-    """How messages name it."""
-    size: int
-    """Bytes, about."""
-    stamp: int
-    """Changes when the file would."""
+    @property
+    def label(self) -> str:
+        """How messages name it."""
+
+    @property
+    def size(self) -> int:
+        """Bytes, about."""
+
+    @property
+    def stamp(self) -> int:
+        """Changes when the file would."""
 
     def read(self) -> bytes:
         """The content, the same every time. Raises `BadFileError`."""
