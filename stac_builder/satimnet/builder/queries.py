@@ -324,6 +324,11 @@ class Found:
         for start in range(0, len(self._rows[0]), _CHUNK):
             yield from self.items(start, start + _CHUNK)
 
+    def numbers(self) -> dict[str, NDArray[np.int64]]:
+        """Of each collection the numbers of its rows, in its file, in the order of the search."""
+        sources, numbers = self._rows
+        return {name: numbers[sources == at] for at, name in enumerate(self._collections)}
+
     def items(self, start: int = 0, stop: int | None = None) -> list[Item]:
         """The Items from place ``start`` up to, without, place ``stop``."""
         sources, numbers = (part[start:stop] for part in self._rows)
