@@ -77,6 +77,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "impact": "a yearly challenge",
         "release_date": "2018-01-26",
         "synthetic": True,
+        "recipe": {"text": "seed = 1\n", "sha256": 32 * "0a", "layers": ["gsw"]},
         "attribute_sources": {"license": "https://example.com/licence"},
     },
     "item": {
@@ -85,6 +86,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "split": "validation",
         "fold": 0,
         "country": "Lithuania",
+        "source": "bigearthnet",
         "statistics": [
             {"class": "ship", "count": 3, "pixels": 0},
             {"class": "harbor", "count": 1},
@@ -100,6 +102,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "split": ["train", "test"],
         "fold": [0, 1, 2],
         "country": ["Austria", "Lithuania"],
+        "source": ["bigearthnet", "eurosat"],
         "synthetic": [False, True],
     },
 }
@@ -317,6 +320,10 @@ def wrong(level: str, name: str, **changes: Any) -> tuple[str, str, dict[str, An
         wrong("collection", "naming_convention", informative="maybe"),
         wrong("collection", "naming_convention", informative=None),
         wrong("collection", "naming_convention", pattern=""),
+        wrong("collection", "recipe", text=""),
+        wrong("collection", "recipe", sha256="0A" * 32),
+        wrong("collection", "recipe", layers=None),
+        wrong("collection", "recipe", layers=["gsw", "gsw"]),
         wrong("collection", "citation_count", count=-1),
         wrong("collection", "citation_count", count="12"),
         wrong("collection", "citation_count", source=None),
@@ -626,6 +633,7 @@ def test_readme_documents_exactly_the_fields_of_the_schema(level, heading):
         ("### Citations Object", ("citation_count",)),
         ("### Pixels Object", ("pixels",)),
         ("### Original Object", ("original",)),
+        ("### Recipe Object", ("recipe",)),
     ],
 )
 def test_readme_documents_exactly_the_keys_of_objects(heading, path):
@@ -666,7 +674,7 @@ def test_every_field_is_in_the_table_of_attributes_or_beyond_the_paper():
     everywhere = set().union(*map(fields_of, LEVELS))
     assert mapped <= everywhere
     beyond = {"attribute_sources", "synthetic", "concepts", "split", "fold"}
-    assert everywhere - mapped == beyond | {"country", "statistics", "original"}
+    assert everywhere - mapped == beyond | {"country", "statistics", "original", "recipe", "source"}
 
 
 def test_links_of_the_readme_lead_somewhere():

@@ -31,6 +31,7 @@ from satimnet.extension._types import (
     NamingConvention,
     Original,
     Pixels,
+    RecipeText,
     ResearchUse,
     Split,
     VerificationMethod,
@@ -131,6 +132,8 @@ class CollectionSatimnetExtension(PropertiesExtension):
     """The day the dataset was released (YYYY-MM-DD); not a sensing time."""
     synthetic = _Field[bool]()
     """True where the pixels are made up."""
+    recipe = _Field[RecipeText]()
+    """How the dataset was fused from others."""
     attribute_sources = _Field[dict[str, str]]()
     """By name of a field, where its value comes from."""
 
@@ -151,6 +154,8 @@ class ItemSatimnetExtension(PropertiesExtension):
     """The fold of a cross-validation the sample belongs to, from 0."""
     country = _Field[str]()
     """English short name of the country the sample lies in, as the publisher says."""
+    source = _Field[str]()
+    """Id of the Collection that a fused sample was taken from."""
     statistics = _Field[list[ClassStatistics]]()
     """Objects and mask pixels of each class."""
     synthetic = _Field[bool]()
@@ -195,6 +200,8 @@ class SummariesSatimnetExtension(SummariesExtension):
     """All folds that occur, or the first and the last."""
     country = _Summary[list[str]]()
     """All countries that occur."""
+    source = _Summary[list[str]]()
+    """All Collections that samples were taken from."""
     synthetic = _Summary[list[bool]]()
     """Whether made-up samples, real ones or both occur."""
 

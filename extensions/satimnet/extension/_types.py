@@ -50,6 +50,17 @@ class CitationCount(TypedDict):
     date: str
 
 
+class RecipeText(TypedDict):
+    """The recipe that a dataset was fused by, and the names of the layers its masks are cut from.
+
+    ``sha256`` is that of ``text`` in UTF-8, hexadecimal.
+    """
+
+    text: str
+    sha256: str
+    layers: list[str]
+
+
 class Pixels(TypedDict):
     """Where uncompressed pixels lie, such that ``numpy.frombuffer`` needs nothing else.
 
