@@ -57,7 +57,7 @@ def demo(folder: Path, schemas: Path | None, quiet: bool) -> None:
         reports = run_build([], catalog, assigned=assigned, datasets=datasets, progress=progress)
         findings = run_validate(catalog, schemas=schemas, checksums=True, progress=progress)
     if not quiet:
-        _print_reports(reports)
+        print_reports(reports)
         print_findings(findings)
         found = counted(count(catalog, concept="building"), "item")
         click.echo(f"A search for the concept building finds {found}. Try next:\n")
@@ -145,7 +145,7 @@ def build(
             progress=progress,
         )
     if not quiet:
-        _print_reports(reports)
+        print_reports(reports)
         click.echo(f"{out / 'catalog.json'} is ready")
 
 
@@ -180,7 +180,8 @@ _KINDS = {
 }
 
 
-def _print_reports(reports: Sequence[Report]) -> None:
+def print_reports(reports: Sequence[Report]) -> None:
+    """Prints what a build made of each dataset, and the first of its problems."""
     for report in reports:
         if report.dataset is None:
             click.echo("not recognised")

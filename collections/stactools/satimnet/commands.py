@@ -12,6 +12,7 @@ from stactools.satimnet.building import build, demo
 from stactools.satimnet.checking import validate
 from stactools.satimnet.concepts import concepts
 from stactools.satimnet.copying import copy
+from stactools.satimnet.fusing import fuse
 from stactools.satimnet.learning import evaluate, train
 from stactools.satimnet.new_dataset import new_dataset
 from stactools.satimnet.querying import info, search
@@ -25,6 +26,7 @@ _COMMANDS: tuple[click.Command, ...] = (
     search,
     copy,
     new_dataset,
+    fuse,
     train,
     evaluate,
 )

@@ -1,0 +1,304 @@
+"""Fusion: samples of several collections become one derived collection, as a recipe says.
+
+The derived collection is built as any other: its samples' files are made when a shard is packed,
+and a killed fusion goes on from its finished shards. Each Item has a link ``derived_from`` to the
+Item that it was made of.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from satimnet.builder.access import is_url
+from satimnet.builder.datasets import Dataset
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.index import Index
+from satimnet.builder.pipeline import BadFiles, Report, build
+from satimnet.builder.plans import DEFAULT_SHARD_SIZE
+from satimnet.builder.progress import Progress, silent
+from satimnet.builder.rows import absolute
+from satimnet.builder.samples import Member, Problem, Sample
+
+from .derived import record_of, relative_href
+from .layers import Grid, Layer, open_layer
+from .patches import Image, Mask, Part
+from .recipes import Recipe
+from .selection import Drawn, band_files, folds_of, select
+
+if TYPE_CHECKING:
+    from .selection import BandFile
+
+_SAFE = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+
+
+@dataclass(frozen=True)
+class Fused:
+    """What a fusion made."""
+
+    report: Report
+    drawn: tuple[Drawn, ...]
+    """What each draw took, in the recipe's order."""
+    catalog: Path
+    """The folder of the catalog that the collection is in."""
+
+
+def fuse(
+    recipe: Recipe,
+    catalog: str | os.PathLike[str],
+    out: Path | None = None,
+    *,
+    layers: Mapping[str, Path] | None = None,
+    available: bool = False,
+    scheduler: str = "threads",
+    shard_size: int = DEFAULT_SHARD_SIZE,
+    bad_files: BadFiles = "few",
+    progress: Progress = silent,
+) -> Fused:
+    """Makes the collection of a recipe out of those of ``catalog``, a path or URL.
+
+    It joins the catalog ``out``, by default the same one, and replaces what the same recipe made
+    there before. ``layers`` has the raster or folder of each of the recipe's mask layers; with
+    None there are no masks. ``available`` takes the samples that are there where the recipe wants
+    more. The rest is as for `satimnet.builder.build`.
+
+    Raises:
+        SatimnetError: the recipe asks for what the catalog does not have, a layer is missing or
+            unusable, or the collection cannot be written. Nothing is changed then.
+    """
+    index = Index(catalog)
+    if out is None:
+        if is_url(index.href):
+            raise SatimnetError(f"{index.href}: a catalog on the web is not written; give --out")
+        out = Path(index.href).parent
+    _refuse_others(recipe, index, out)
+    folder = out / recipe.id
+    opened = None if layers is None else _open_layers(recipe, layers)
+    progress("Selecting samples", 0, 0)
+    drawn = select(recipe, index, available=available)
+    record = record_of(recipe, index, drawn, folder, masks=opened is not None)
+    samples = _samples(recipe, index, drawn, opened, folder)
+    dataset = Dataset(record, lambda *_: chain(samples, _left_out(recipe, drawn)))
+    (report,) = build(
+        [],
+        out,
+        assigned={recipe.id: ()},
+        datasets={recipe.id: dataset},
+        scheduler=scheduler,
+        shard_size=shard_size,
+        bad_files=bad_files,
+        progress=progress,
+    )
+    return Fused(report, tuple(drawn), out)
+
+
+def _refuse_others(recipe: Recipe, index: Index, out: Path) -> None:
+    """A collection that no recipe made is never written over, nor one that is drawn from."""
+    if any(draw.collection == recipe.id for draw in recipe.draws):
+        raise SatimnetError(f"{recipe.source}: draws from {recipe.id}, the id of what it makes")
+    folder = out / recipe.id
+    if not folder.exists():
+        return
+    there = Index(out).collections.get(recipe.id) if (out / "catalog.json").exists() else None
+    if there is None or "satimnet:recipe" not in there.document:
+        raise SatimnetError(f"{folder}: is there already, and no recipe made it; change the id")
+
+
+def _open_layers(recipe: Recipe, paths: Mapping[str, Path]) -> list[Layer]:
+    names = [spec.name for spec in recipe.layers]
+    for name in paths:
+        if name not in names:
+            known = ", ".join(names) or "none"
+            raise SatimnetError(f"{recipe.source}: no layer {name!r}; there are: {known}")
+    for spec in recipe.layers:
+        if spec.name not in paths:
+            raise SatimnetError(
+                f"{recipe.source}: where is the layer {spec.name} ({spec.title})? "
+                f"give --layer {spec.name}=PATH, or go --without-masks"
+            )
+    return [open_layer(spec, paths[spec.name]) for spec in recipe.layers]
+
+
+# --- samples ------------------------------------------------------------------------------------
+
+
+def _samples(
+    recipe: Recipe,
+    index: Index,
+    drawn: Sequence[Drawn],
+    layers: Sequence[Layer] | None,
+    folder: Path,
+) -> list[Sample]:
+    """The samples in the order of their classes, collections and ids."""
+    homes = {name: at for at, name in enumerate(index.collections)}
+    keys = pa.table(
+        {
+            "label": np.concatenate([one.labels for one in drawn]),
+            "home": np.repeat(
+                [homes[one.draw.collection] for one in drawn], [len(one.labels) for one in drawn]
+            ),
+            "id": pa.chunked_array([c for one in drawn for c in one.table["id"].chunks]),
+        }
+    )
+    order = pc.sort_indices(keys, sort_keys=[(key, "ascending") for key in keys.column_names])
+    strata = keys["label"].to_numpy() * len(homes) + keys["home"].to_numpy()
+    folds = np.empty(len(strata), np.int64)
+    folds[order] = folds_of(strata[order], recipe.folds, recipe.seed)
+    samples: list[Sample] = []
+    start = 0
+    for one in drawn:
+        stop = start + len(one.labels)
+        samples += _of_draw(recipe, index, one, folds[start:stop], layers, folder)
+        start = stop
+    return [samples[at] for at in order.to_pylist()]
+
+
+def _of_draw(
+    recipe: Recipe,
+    index: Index,
+    drawn: Drawn,
+    folds: Any,
+    layers: Sequence[Layer] | None,
+    folder: Path,
+) -> Iterator[Sample]:
+    home = index.collections[drawn.draw.collection]
+    _require_safe(home.id, drawn.table)
+    files = band_files(home.document, recipe.bands)
+    gsd = _gsd(home.document, files, recipe)
+    make_mask = _mask_maker(recipe, layers)
+    names = recipe.class_names
+    columns = [c for c in drawn.table.column_names if c in _CARRIED or c in _ROW]
+    dtype = home.document["item_assets"][files[0].asset]["data_type"]
+    rows = drawn.table.select(columns).to_pylist()
+    for row, label, fold in zip(rows, drawn.labels.tolist(), folds.tolist(), strict=True):
+        name, id_ = names[label], f"{home.id}-{row['id']}"
+        source = f"{home.id}/{row['id']}"
+        grid = _grid(row, files[0].asset, source).resized(recipe.size)
+        parts = tuple(_part(row["assets"][f.asset], f, home.parquet) for f in files)
+        image = Image(source, parts, grid, dtype, recipe.resampling)
+        members = [Member("image", f"{name}/{id_}.tif", image)]
+        mask = make_mask(name, source, grid)
+        if mask is not None:
+            members.append(Member("mask", f"{name}/{id_}_mask.tif", mask))
+        properties = {key: row[key] for key in _CARRIED if row.get(key) is not None}
+        properties |= {"satimnet:source": home.id, "satimnet:fold": fold}
+        if gsd is not None:
+            properties["gsd"] = gsd
+        time = _text(row["datetime"])
+        if time is None:
+            ends = ("start_datetime", "end_datetime")
+            properties |= {key: _text(row[key]) for key in ends if row.get(key) is not None}
+        link = {
+            "rel": "derived_from",
+            "href": relative_href(_item_href(row, home.parquet), folder),
+            "type": "application/geo+json",
+        }
+        yield Sample(
+            id_,
+            (name, home.id),
+            tuple(members),
+            (name,),
+            datetime=time,
+            properties=properties,
+            links=(link,),
+        )
+
+
+_CARRIED = ("platform", "constellation", "instruments", "processing:level", "satimnet:country")
+"""Properties that the fused Items have from their sources."""
+_ROW = (
+    *("id", "datetime", "start_datetime", "end_datetime", "assets", "links"),
+    *("proj:code", "proj:wkt2", "proj:shape", "proj:transform"),
+)
+
+
+def _mask_maker(
+    recipe: Recipe, layers: Sequence[Layer] | None
+) -> Callable[[str, str, Grid], Mask | None]:
+    """A function from class, label and grid of a sample to its mask, None where it has none."""
+    if layers is None:
+        return lambda name, label, grid: None
+    by_class = {
+        name: tuple(layer for layer in layers if name in layer.spec.classes)
+        for name in recipe.class_names
+    }
+
+    def mask(name: str, label: str, grid: Grid) -> Mask | None:
+        if name in recipe.fill:
+            return Mask(label, grid, (), recipe.fill[name])
+        return Mask(label, grid, by_class[name]) if by_class[name] else None
+
+    return mask
+
+
+def _require_safe(collection: str, table: pa.Table) -> None:
+    """Ids become names of files and folders; those of a catalog from the web may be anything."""
+    ids = pa.concat_arrays([pa.array([collection]), table["id"].combine_chunks()])
+    unsafe = ids.filter(pc.invert(pc.match_substring_regex(ids, _SAFE)))
+    if len(unsafe):
+        raise SatimnetError(f"{collection}: the id {unsafe[0].as_py()!r:.80} cannot name a file")
+
+
+def _part(asset: Mapping[str, Any], file: BandFile, parquet: str) -> Part:
+    where: dict[str, Any] = {"href": absolute(asset["href"], parquet)}
+    checksum = ""
+    if asset.get("archive"):
+        entry = asset["archive"][0]
+        where["archive"] = [{"href": entry["href"], "range": entry["range"]}]
+        checksum = entry.get("file:checksum") or ""
+    return Part(where, file.positions, file.wanted, checksum)
+
+
+def _grid(row: Mapping[str, Any], asset: str, label: str) -> Grid:
+    """The grid of an asset: its own, or else that of its Item."""
+    found = row["assets"][asset]
+    home = found if found.get("proj:transform") or found.get("proj:shape") else row
+    transform = home.get("proj:transform")
+    shape = home.get("proj:shape")
+    if shape is None:
+        raise SatimnetError(f"{label}: its Item has no proj:shape; build the catalog again")
+    crs = home.get("proj:code") or home.get("proj:wkt2")
+    rows, columns = shape
+    if crs is None or transform is None:
+        return Grid((rows, columns), None, None)
+    return Grid((rows, columns), crs, tuple(transform[:6]))
+
+
+def _gsd(document: Mapping[str, Any], files: Sequence[BandFile], recipe: Recipe) -> float | None:
+    """Metres of a pixel once resized; None where the collection does not tell."""
+    found = []
+    for file in files:
+        asset = document["item_assets"][file.asset]
+        shape = asset.get("proj:shape")
+        for position in file.positions:
+            metres = asset["bands"][position].get("gsd", asset.get("gsd"))
+            if metres is None or not shape:
+                return None
+            found.append(metres * shape[0] / recipe.size[0])
+    return float(min(found))
+
+
+def _item_href(row: Mapping[str, Any], parquet: str) -> str:
+    """Absolute href of the Item's own file: it lies beside the node that is its parent."""
+    parent = next(link["href"] for link in row["links"] if link["rel"] == "parent")
+    return f"{absolute(parent, parquet).rpartition('/')[0]}/{row['id']}.json"
+
+
+def _text(time: datetime | None) -> str | None:
+    return None if time is None else time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _left_out(recipe: Recipe, drawn: Sequence[Drawn]) -> Iterator[Problem]:
+    for one in drawn:
+        if one.lacking:
+            reason = f"{one.lacking:,} samples without an image of {', '.join(recipe.bands)}"
+            yield Problem(one.draw.label, reason, "incomplete")
