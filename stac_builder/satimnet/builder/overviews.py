@@ -7,7 +7,7 @@ its mask in the colours of the class table.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,7 @@ def write_overview(collection: Mapping[str, Any], tables: Sequence[pa.Table], fo
     without a readable one there is no picture.
     """
     classes = {row["name"]: row for row in collection["summaries"]["classification:classes"]}
+    labels = _labels_of(collection)
     rows = ranked(tables, _MOST_PLAIN + _RESERVE)
     candidates = items_of(rows, str(folder / PARQUET_NAME))
     masked = any(mask_of(item) is not None for item in candidates)
@@ -65,9 +66,9 @@ def write_overview(collection: Mapping[str, Any], tables: Sequence[pa.Table], fo
     page = draw_sheet(
         collection["title"],
         _subtitle(collection, tables),
-        [_tile(one, picture, classes, masked) for one, picture in zip(shown, pictures)],
+        [_tile(one, picture, classes, labels, masked) for one, picture in zip(shown, pictures)],
         grid,
-        _legend(shown, classes),
+        _legend(shown, classes, labels),
     )
     (folder / OVERVIEW_NAME).write_bytes(page)
     return True
@@ -94,13 +95,27 @@ def _stretched(shown: Sequence[View]) -> list[Picture]:
     return pictures
 
 
+def _labels_of(collection: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The class table of masks that show something else than the collection's classes."""
+    for asset in collection["item_assets"].values():
+        if "mask" in asset["roles"] and "classification:classes" in asset:
+            return list(asset["classification:classes"])
+    return []
+
+
 def _tile(
-    one: View, picture: Picture, classes: Mapping[str, Mapping[str, Any]], masked: bool
+    one: View,
+    picture: Picture,
+    classes: Mapping[str, Mapping[str, Any]],
+    labels: Sequence[Mapping[str, Any]],
+    masked: bool,
 ) -> Tile:
     pictures: tuple[Picture | str, ...] = (picture,)
     if masked:
         second = (
-            "no mask" if one.mask is None else _overlaid(picture, one.mask, one.outlines, classes)
+            "no mask"
+            if one.mask is None
+            else _overlaid(picture, one.mask, one.outlines, classes, labels or classes.values())
         )
         pictures = (picture, second)
     split = one.item["properties"].get("satimnet:split")
@@ -124,9 +139,14 @@ def _tags(one: View, classes: Mapping[str, Mapping[str, Any]]) -> Iterator[Tag]:
         yield from (Tag(_title(row), _GREY) for row in classes.values() if row["value"] == 0)
 
 
-def _legend(shown: Sequence[View], classes: Mapping[str, Mapping[str, Any]]) -> list[Tag]:
+def _legend(
+    shown: Sequence[View],
+    classes: Mapping[str, Mapping[str, Any]],
+    labels: Sequence[Mapping[str, Any]],
+) -> list[Tag]:
     seen = {name for one in shown for name in _names(one.item, classes)}
-    return [Tag(_title(row), _colour(row)) for name, row in classes.items() if name in seen]
+    tags = [Tag(_title(row), _colour(row)) for name, row in classes.items() if name in seen]
+    return tags + [Tag(f"mask: {_title(row)}", _colour(row)) for row in labels if row["value"]]
 
 
 def _subtitle(collection: Mapping[str, Any], tables: Sequence[pa.Table]) -> str:
@@ -177,15 +197,16 @@ def _overlaid(
     mask: NDArray[Any],
     outlines: Sequence[tuple[str, NDArray[np.float64]]],
     classes: Mapping[str, Mapping[str, Any]],
+    labels: Iterable[Mapping[str, Any]],
 ) -> Picture:
-    """The picture under the mask in class colours: filled lightly, each object outlined.
+    """The picture under the mask in the colours of ``labels``: filled lightly, objects outlined.
 
     Where objects are not known one by one, the outlines are those of the mask.
     """
     from PIL import Image, ImageDraw
 
     colours = np.tile(np.array(_GREY, np.float32), (int(mask.max()) + 1, 1))
-    for row in classes.values():
+    for row in labels:
         if row["value"] < len(colours):
             colours[row["value"]] = _colour(row)
     opacity = np.where(mask != 0, _FILL, 0.0)
