@@ -111,8 +111,8 @@ def _walk(start: Path, findings: Findings) -> Iterator[tuple[Path, dict[str, Any
         following = []
         for link in content.get("links", ()):
             href = str(link.get("href"))
-            if urlparse(href).scheme:
-                continue
+            if urlparse(href).scheme or link.get("rel") == "derived_from":
+                continue  # what a sample was made of may well be kept elsewhere
             target = (path.parent / href).absolute()
             if link.get("rel") in ("child", "item"):
                 following.append(target)
