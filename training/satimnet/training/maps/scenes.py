@@ -1,0 +1,264 @@
+"""Scenes: whole images to be mapped, read row by row in the units that networks were trained on."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satimnet.builder.access import is_url
+from satimnet.builder.errors import BadFileError, SatimnetError
+from satimnet.builder.grids import on_earth
+
+from .safes import is_product, open_product
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
+QUANTIFICATION = 10_000
+"""Stored values of a reflectance of 1, in Sentinel-2's images and in the training sets."""
+_CACHE = 256 * 1024**2
+"""Bytes of decoded blocks that GDAL keeps: more than a row of a tile's JPEG 2000 blocks."""
+_BAND = re.compile(r"(?:^|[^A-Za-z0-9])B0?(\d{1,2}A?)(?![A-Za-z0-9])", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One band of a scene: where it is stored, and how its values become reflectances.
+
+    Reflectance times 10,000 is `scale * stored + offset`. nodata: the stored value of pixels
+    without an observation; None if the file names none.
+    """
+
+    path: str
+    index: int
+    nodata: float | None
+    scale: float = 1
+    offset: float = 0
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Bands on one grid.
+
+    href: the raster, or the metadata of the product, if it is a file or on the web. shape: rows
+    and columns. crs: as EPSG:<code>, else as WKT. transform: of GDAL's six numbers
+    in the order of affine. sensed: RFC 3339, None if unknown. level: L1C or L2A, None if unknown.
+    """
+
+    id: str
+    href: str | None
+    layers: tuple[Layer, ...]
+    shape: tuple[int, int]
+    crs: str
+    transform: tuple[float, ...]
+    sensed: str | None = None
+    level: str | None = None
+
+    @property
+    def stamp(self) -> str:
+        """What tells this scene from another of the same name, or from itself before a change."""
+        stats = [os.stat(layer.path) for layer in self.layers if Path(layer.path).exists()]
+        return repr((self.layers, [(stat.st_size, stat.st_mtime_ns) for stat in stats]))
+
+
+def open_scene(
+    path: str,
+    bands: Sequence[str],
+    *,
+    order: Sequence[str] | None = None,
+    offset: float = 0,
+) -> Scene:
+    """Find these bands in a scene: a SAFE folder of Sentinel-2, or any raster that GDAL reads.
+
+    A raster's bands are named by their descriptions (`B4` and `B04_10m` are B04) or by `order`.
+    Its own scale and offset, if it has them, make reflectances of its values; otherwise these are
+    reflectances times 10,000 as they are, after `offset` is added. Of SAFE folders the metadata
+    says all this.
+
+    Raises `SatimnetError` when it has not all the bands, or they have no place or not the same.
+    """
+    if not is_url(path) and is_product(Path(path)):
+        if order is not None or offset:
+            raise SatimnetError(f"{path}: the metadata names bands and offsets; give neither")
+        return _of_product(Path(path), bands)
+    with _opened(path) as image:
+        names = _names(path, image, order)
+        layers = []
+        for index in _indices(path, names, bands):
+            scale, shift = image.scales[index], image.offsets[index]
+            nodata = image.nodatavals[index]
+            if (scale, shift) == (1, 0):
+                layers.append(Layer(path, index + 1, nodata, 1, offset))
+            else:
+                factor = QUANTIFICATION
+                layers.append(Layer(path, index + 1, nodata, scale * factor, shift * factor))
+        shape, crs, transform = _grid(path, image)
+    href = path if is_url(path) or Path(path).is_file() else None
+    return Scene(Path(path).stem, href, tuple(layers), shape, crs, transform)
+
+
+@contextmanager
+def reading(scene: Scene) -> Iterator[Rows]:
+    """The open scene, for reading rows."""
+    import rasterio
+
+    with ExitStack() as stack:
+        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=_CACHE, GDAL_NUM_THREADS="ALL_CPUS"))
+        images = {layer.path: stack.enter_context(_opened(layer.path)) for layer in scene.layers}
+        yield Rows(scene, [images[layer.path] for layer in scene.layers])
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of an open scene; not for several threads at once."""
+
+    scene: Scene
+    images: list[DatasetReader]
+
+    def read(self, first: int, last: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return values float32 (band, y, x) of rows `first` to before `last`, and where they are.
+
+        Values are reflectances times 10,000, none below 0 (as Sentinel-2 had it before offsets
+        came up); where any band has no observation the second array, bool (y, x), is False.
+        """
+        from rasterio.windows import Window
+
+        window = Window(0, first, self.scene.shape[1], last - first)
+        return self._read(window, (last - first, self.scene.shape[1]))
+
+    def overview(self, longest: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return the same of the whole scene, made at most `longest` pixels wide or high."""
+        from rasterio.windows import Window
+
+        rows, columns = self.scene.shape
+        step = max(1, max(rows, columns) / longest)
+        shape = (max(1, round(rows / step)), max(1, round(columns / step)))
+        return self._read(Window(0, 0, columns, rows), shape)
+
+    def _read(
+        self, window: object, shape: tuple[int, int]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        from rasterio.errors import RasterioError
+
+        values = np.empty((len(self.images), *shape), np.float32)
+        valid = np.ones(shape, np.bool_)
+        nothing = np.ones(shape, np.bool_)
+        for out, layer, image in zip(values, self.scene.layers, self.images, strict=True):
+            try:
+                stored = image.read(layer.index, window=window, out_shape=shape)
+            except RasterioError as error:
+                reason = " ".join(str(error).split())
+                raise BadFileError(layer.path, f"its pixels cannot be read ({reason})") from error
+            if layer.nodata is None:
+                nothing &= stored == 0
+            elif not np.isnan(layer.nodata):
+                valid &= stored != layer.nodata
+            if stored.dtype.kind == "f":
+                valid &= np.isfinite(stored)
+            np.multiply(stored, np.float32(layer.scale), out=out)
+            out += np.float32(layer.offset)
+        if all(layer.nodata is None for layer in self.scene.layers):
+            valid &= ~nothing
+        np.maximum(values, 0, out=values)
+        return values, valid
+
+
+def _of_product(path: Path, bands: Sequence[str]) -> Scene:
+    product = open_product(path)
+    missing = [band for band in bands if band not in product.images]
+    if missing:
+        raise _lacking(str(path), missing, sorted(product.images))
+    factor = QUANTIFICATION / product.quantification
+    layers, grids = [], []
+    for band in bands:
+        file = str(product.images[band])
+        layers.append(Layer(file, 1, 0, factor, factor * product.offsets.get(band, 0)))
+        with _opened(file) as image:
+            grids.append(_grid(file, image))
+    for band, grid in zip(bands, grids, strict=True):
+        if grid != grids[0]:
+            raise SatimnetError(
+                f"{product.images[band]}: not on the grid of {bands[0]}; "
+                "bring the bands onto one grid, by gdalbuildvrt -resolution highest -separate"
+            )
+    name = product.metadata.parent.name.removesuffix(".SAFE")
+    return Scene(
+        id=name,
+        href=str(product.metadata),
+        layers=tuple(layers),
+        shape=grids[0][0],
+        crs=grids[0][1],
+        transform=grids[0][2],
+        sensed=product.sensed,
+        level=product.level,
+    )
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[DatasetReader]:
+    import rasterio
+    from rasterio.errors import RasterioError
+
+    try:
+        image = rasterio.open(path)
+    except (RasterioError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise SatimnetError(f"{path}: no image that GDAL can read ({reason})") from error
+    with image:
+        yield image
+
+
+def _names(path: str, image: DatasetReader, order: Sequence[str] | None) -> list[str]:
+    if order is not None:
+        if len(order) != image.count:
+            raise SatimnetError(f"{path}: {image.count} bands, but --bands names {len(order)}")
+        return list(order)
+    if not any(image.descriptions):
+        raise SatimnetError(
+            f"{path}: its {image.count} bands have no names; give them by --bands, such as "
+            "B02,B03,B04,B08"
+        )
+    return [_name(description or "") for description in image.descriptions]
+
+
+def _name(description: str) -> str:
+    """`B04` of `B4`, `B04_10m` or `B4, central wavelength 665 nm`; other descriptions as is."""
+    match = _BAND.search(description)
+    return f"B{match[1].upper():0>2}" if match is not None else description
+
+
+def _indices(path: str, names: Sequence[str], bands: Sequence[str]) -> list[int]:
+    missing = [band for band in bands if band not in names]
+    if missing:
+        raise _lacking(path, missing, names)
+    twice = [band for band in bands if names.count(band) > 1]
+    if twice:
+        raise SatimnetError(f"{path}: several bands are called {twice[0]}; name them by --bands")
+    return [names.index(band) for band in bands]
+
+
+def _lacking(path: str, missing: Sequence[str], names: Sequence[str]) -> SatimnetError:
+    return SatimnetError(
+        f"{path}: has not the bands {', '.join(missing)} that the network takes; "
+        f"it has {', '.join(name or 'one without a name' for name in names) or 'none'}"
+    )
+
+
+def _grid(path: str, image: DatasetReader) -> tuple[tuple[int, int], str, tuple[float, ...]]:
+    """Shape, coordinate reference system and transform of an image that has a place."""
+    if image.crs is None:
+        raise SatimnetError(f"{path}: no coordinate reference system, so a map has no place")
+    code = image.crs.to_epsg()
+    crs = image.crs.to_wkt() if code is None else f"EPSG:{code}"
+    transform = tuple(image.transform)[:6]
+    if not on_earth(crs, transform, image.shape):
+        raise SatimnetError(f"{path}: its coordinates ({crs:.40}) lie nowhere on Earth")
+    return image.shape, crs, transform
