@@ -180,10 +180,24 @@ class Index:
             selects.append(f"SELECT {', '.join(parts)} FROM {self._rows_of(collection)}")
         return " UNION ALL ".join(selects)
 
+    def with_assets(self, collection: str, assets: Sequence[str]) -> NDArray[np.int64]:
+        """Numbers of the rows of a collection's file whose Items have all of these assets."""
+        present = " AND ".join(f"assets.{quoted(key)}.href IS NOT NULL" for key in assets)
+        sql = f"SELECT file_row_number AS row_ FROM {self._rows_of(collection)} WHERE {present}"
+        numbers: NDArray[np.int64] = self.run(sql, Statement())["row_"].to_numpy()
+        return numbers
+
     def rows(
-        self, collection: str, numbers: NDArray[np.int64], columns: Sequence[str] | None = None
+        self,
+        collection: str,
+        numbers: NDArray[np.int64],
+        columns: Sequence[str] | None = None,
+        assets: Sequence[str] | None = None,
     ) -> pa.Table:
-        """Rows of a collection's file by their numbers, in the order of ``numbers``."""
+        """Rows of a collection's file by their numbers, in the order of ``numbers``.
+
+        ``columns`` and ``assets`` choose what is read of them, which may be far less than all.
+        """
         statement = Statement()
         ordered = np.sort(numbers)
         if len(numbers) == 0:
@@ -194,7 +208,11 @@ class Index:
             statement.values["rows"] = ordered.tolist()
             chosen = "file_row_number IN (SELECT unnest($rows))"
         names = columns or list(self.column_types(collection))
-        selected = ", ".join([*map(quoted, names), "file_row_number AS row_"])
+        parts = {name: quoted(name) for name in names}
+        if assets is not None and "assets" in parts:
+            chosen_assets = (f"{quoted(key)} := assets.{quoted(key)}" for key in assets)
+            parts["assets"] = f"struct_pack({', '.join(chosen_assets)}) AS assets"
+        selected = ", ".join([*parts.values(), "file_row_number AS row_"])
         table = self.run(
             f"SELECT {selected} FROM {self._rows_of(collection)} WHERE {chosen}", statement
         )

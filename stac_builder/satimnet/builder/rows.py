@@ -243,7 +243,9 @@ def _plain(value: Any) -> Any:
 
 
 def absolute(href: str, base: str) -> str:
-    """The relative ``href`` of a row as a path or URL; ``base`` is that of the parquet file."""
+    """The ``href`` of a row as a path or URL; ``base`` is that of the parquet file."""
+    if is_url(href):
+        return href
     if is_url(base):
         return urljoin(base, href)
     return os.path.normpath(os.path.join(os.path.dirname(base), href))
