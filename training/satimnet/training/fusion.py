@@ -33,7 +33,7 @@ from .derived import record_of, relative_href
 from .layers import Grid, Layer, open_layer
 from .patches import Image, Mask, Part
 from .recipes import Recipe
-from .selection import Drawn, band_files, folds_of, select
+from .selection import CARRIED, Drawn, band_files, folds_of, select
 
 if TYPE_CHECKING:
     from .selection import BandFile
@@ -139,7 +139,8 @@ def _samples(
     folder: Path,
 ) -> list[Sample]:
     """The samples in the order of their classes, collections and ids."""
-    homes = {name: at for at, name in enumerate(index.collections)}
+    # by the recipe alone: which other collections the catalog has must not matter
+    homes = {name: at for at, name in enumerate(sorted({d.collection for d in recipe.draws}))}
     keys = pa.table(
         {
             "label": np.concatenate([one.labels for one in drawn]),
@@ -176,9 +177,8 @@ def _of_draw(
     gsd = _gsd(home.document, files, recipe)
     make_mask = _mask_maker(recipe, layers)
     names = recipe.class_names
-    columns = [c for c in drawn.table.column_names if c in _CARRIED or c in _ROW]
     dtype = home.document["item_assets"][files[0].asset]["data_type"]
-    rows = drawn.table.select(columns).to_pylist()
+    rows = drawn.table.to_pylist()
     for row, label, fold in zip(rows, drawn.labels.tolist(), folds.tolist(), strict=True):
         name, id_ = names[label], f"{home.id}-{row['id']}"
         source = f"{home.id}/{row['id']}"
@@ -189,11 +189,11 @@ def _of_draw(
         mask = make_mask(name, source, grid)
         if mask is not None:
             members.append(Member("mask", f"{name}/{id_}_mask.tif", mask))
-        properties = {key: row[key] for key in _CARRIED if row.get(key) is not None}
+        properties = {key: row[key] for key in CARRIED if row.get(key) is not None}
         properties |= {"satimnet:source": home.id, "satimnet:fold": fold}
         if gsd is not None:
             properties["gsd"] = gsd
-        time = _text(row["datetime"])
+        time = _text(row.get("datetime"))
         if time is None:
             ends = ("start_datetime", "end_datetime")
             properties |= {key: _text(row[key]) for key in ends if row.get(key) is not None}
@@ -211,14 +211,6 @@ def _of_draw(
             properties=properties,
             links=(link,),
         )
-
-
-_CARRIED = ("platform", "constellation", "instruments", "processing:level", "satimnet:country")
-"""Properties that the fused Items have from their sources."""
-_ROW = (
-    *("id", "datetime", "start_datetime", "end_datetime", "assets", "links"),
-    *("proj:code", "proj:wkt2", "proj:shape", "proj:transform"),
-)
 
 
 def _mask_maker(
@@ -300,5 +292,6 @@ def _text(time: datetime | None) -> str | None:
 def _left_out(recipe: Recipe, drawn: Sequence[Drawn]) -> Iterator[Problem]:
     for one in drawn:
         if one.lacking:
-            reason = f"{one.lacking:,} samples without an image of {', '.join(recipe.bands)}"
+            bands = ", ".join(recipe.bands)
+            reason = f"{one.lacking:,} of {one.found:,} samples without an image of {bands}"
             yield Problem(one.draw.label, reason, "incomplete")

@@ -6,9 +6,10 @@ drawing a few thousand out of 590,326 takes seconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +24,23 @@ if TYPE_CHECKING:
     from satimnet.builder.index import Index
 
     from .recipes import Draw, Recipe
+
+CARRIED = (
+    "platform",
+    "constellation",
+    "instruments",
+    "processing:level",
+    "satimnet:country",
+)
+"""Properties that the Items of a fused collection have from their sources."""
+
+_COLUMNS = frozenset(
+    (
+        *("id", "datetime", "start_datetime", "end_datetime", "links", "assets"),
+        *("proj:code", "proj:wkt2", "proj:shape", "proj:transform", "satimnet:classes"),
+        *CARRIED,
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -42,13 +60,13 @@ class Drawn:
 
     draw: Draw
     table: pa.Table
-    """Rows of ``items.parquet``, in the order of the ids."""
+    """Rows of ``items.parquet`` in the order of the ids, with the columns that a fusion needs."""
     labels: NDArray[np.int64]
     """Of each row the class in the fused set: index into the recipe's class table."""
     found: int
     """How many samples there were to draw from."""
     lacking: int
-    """How many of those that were looked at have no image with all bands."""
+    """How many of them have no image with all bands."""
 
 
 def band_files(document: Mapping[str, Any], bands: Sequence[str]) -> tuple[BandFile, ...]:
@@ -89,16 +107,23 @@ def select(recipe: Recipe, index: Index, *, available: bool = False) -> list[Dra
         SatimnetError: a collection, class, concept, property or band is unknown, a draw finds too
             few samples, or a sample's class is not in the recipe.
     """
-    taken: dict[str, NDArray[np.int64]] = {}
-    drawn = []
+    homes: dict[str, _Home] = {}
+    chosen = []
     for number, draw in enumerate(recipe.draws):
-        try:
-            one = _draw(recipe, draw, number, index, taken, available)
-        except SatimnetError as error:
-            raise SatimnetError(f"{recipe.source}: [[draws]] {number + 1}: {error}") from error
-        drawn.append(one)
-    if not any(len(one.table) for one in drawn):
+        with _named(recipe, number):
+            if draw.collection not in homes:
+                homes[draw.collection] = _Home.of(draw.collection, index, recipe.bands)
+            chosen.append(_draw(recipe, number, homes[draw.collection], index, available))
+    if not any(len(one.numbers) for one in chosen):
         raise SatimnetError(f"{recipe.source}: the catalog {index.href} has no sample for it")
+    tables = {name: _read(home, index) for name, home in homes.items()}
+    drawn = []
+    for number, (draw, one) in enumerate(zip(recipe.draws, chosen, strict=True)):
+        rows = np.searchsorted(homes[draw.collection].taken, one.numbers)
+        table = tables[draw.collection].take(rows).sort_by("id")
+        with _named(recipe, number):
+            labels = _labels(recipe, draw, table)
+        drawn.append(Drawn(draw, table, labels, one.found, one.lacking))
     return drawn
 
 
@@ -122,57 +147,75 @@ def folds_of(strata: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int
 _DRAWS, _FOLDS = 1, 2  # what the seed is used for: streams that have nothing to do with each other
 
 
-def _draw(
-    recipe: Recipe,
-    draw: Draw,
-    number: int,
-    index: Index,
-    taken: dict[str, NDArray[np.int64]],
-    available: bool,
-) -> Drawn:
-    if draw.collection not in index.collections:
-        known = ", ".join(index.collections)
-        raise SatimnetError(f"no collection {draw.collection!r} in {index.href}; there are {known}")
-    document = index.collections[draw.collection].document
-    _require_classes(draw, document)
-    assets = [file.asset for file in band_files(document, recipe.bands)]
+@dataclass
+class _Home:
+    """A collection that is drawn from."""
+
+    name: str
+    assets: list[str]
+    """Those that have the recipe's bands."""
+    usable: NDArray[np.int64]
+    """Numbers of the rows that have these assets, ascending."""
+    taken: NDArray[np.int64]
+    """Numbers of the rows that were drawn, ascending."""
+
+    @classmethod
+    def of(cls, name: str, index: Index, bands: Sequence[str]) -> _Home:
+        if name not in index.collections:
+            known = ", ".join(index.collections)
+            raise SatimnetError(f"no collection {name!r} in {index.href}; there are {known}")
+        assets = [file.asset for file in band_files(index.collections[name].document, bands)]
+        usable = np.sort(index.with_assets(name, assets))
+        return cls(name, assets, usable, np.empty(0, np.int64))
+
+
+class _Chosen(NamedTuple):
+    """What a draw chose: numbers of rows."""
+
+    numbers: NDArray[np.int64]
+    found: int
+    lacking: int
+
+
+@contextmanager
+def _named(recipe: Recipe, number: int) -> Iterator[None]:
+    """Errors inside begin with the draw."""
+    try:
+        yield
+    except SatimnetError as error:
+        raise SatimnetError(f"{recipe.source}: [[draws]] {number + 1}: {error}") from error
+
+
+def _draw(recipe: Recipe, number: int, home: _Home, index: Index, available: bool) -> _Chosen:
+    draw = recipe.draws[number]
+    _require_classes(draw, index.collections[home.name].document)
     found = search(
         index,
-        collections=[draw.collection],
+        collections=[home.name],
         classes=draw.classes or None,
         concept=draw.concept,
         filter=draw.filter,
         sortby="id",
-    ).numbers()[draw.collection]
-    found = found[~np.isin(found, taken.get(draw.collection, _NONE))]
-    order = found[_shuffled(len(found), recipe.seed, _DRAWS, number)]
-    wanted = len(order) if draw.number is None else draw.number
-    kept: list[pa.Table] = []
-    numbers, looked_at, have = [_NONE], 0, 0
-    while have < wanted and looked_at < len(order):  # in place of those without the bands, others
-        some = order[looked_at : looked_at + min(wanted - have, _ROWS)]
-        rows = index.rows(draw.collection, some)
-        usable = _have(rows, assets)
-        if usable.any():
-            kept.append(_slim(rows.filter(pa.array(usable)), assets))
-        numbers.append(some[usable])
-        looked_at += len(some)
-        have += int(usable.sum())
-    if draw.number is not None and draw.exact and have < draw.number and not available:
-        lacking = f", {looked_at - have:,} more lack bands" if looked_at > have else ""
+    ).numbers()[home.name]
+    found = found[~np.isin(found, home.taken)]
+    candidates = found[np.isin(found, home.usable)]
+    lacking = len(found) - len(candidates)
+    wanted = len(candidates) if draw.number is None else draw.number
+    if draw.exact and len(candidates) < wanted and not available:
+        more = f", {lacking:,} more lack bands" if lacking else ""
         raise SatimnetError(
-            f"{draw.label}: {draw.number:,} samples wanted, {have:,} found{lacking}; "
+            f"{draw.label}: {wanted:,} samples wanted, {len(candidates):,} found{more}; "
             "write at_most, or take what is there with --available"
         )
-    taken[draw.collection] = np.concatenate([taken.get(draw.collection, _NONE), *numbers])
-    table = pa.concat_tables(kept) if kept else index.rows(draw.collection, _NONE)
-    table = table.sort_by("id")
-    labels = _labels(recipe, draw, table)
-    return Drawn(draw, table, labels, len(found), looked_at - have)
+    numbers = candidates[_shuffled(len(candidates), recipe.seed, _DRAWS, number)[:wanted]]
+    home.taken = np.union1d(home.taken, numbers)
+    return _Chosen(numbers, len(found), lacking)
 
 
-_NONE: NDArray[np.int64] = np.empty(0, np.int64)
-_ROWS = 20_000  # read at once: a row of twelve assets takes some KiB
+def _read(home: _Home, index: Index) -> pa.Table:
+    """The rows that were drawn of a collection, as far as anybody needs them."""
+    columns = [name for name in index.column_types(home.name) if name in _COLUMNS]
+    return index.rows(home.name, home.taken, columns, home.assets)
 
 
 def _require_classes(draw: Draw, document: Mapping[str, Any]) -> None:
@@ -186,32 +229,12 @@ def _require_classes(draw: Draw, document: Mapping[str, Any]) -> None:
             )
 
 
-def _have(rows: pa.Table, assets: Sequence[str]) -> NDArray[np.bool_]:
-    """Which rows have all of these assets."""
-    column = rows["assets"].combine_chunks()
-    fields = {field.name for field in column.type}
-    usable = np.ones(len(rows), np.bool_)
-    for asset in assets:
-        if asset not in fields:  # none of the collection's Items has it
-            return np.zeros(len(rows), np.bool_)
-        usable &= pc.struct_field(column, [asset]).is_valid().to_numpy(zero_copy_only=False)
-    return usable
-
-
-def _slim(rows: pa.Table, assets: Sequence[str]) -> pa.Table:
-    """The rows without what nobody needs of their assets."""
-    column = rows["assets"].combine_chunks()
-    parts = [pc.struct_field(column, [asset]) for asset in assets]
-    place = rows.column_names.index("assets")
-    return rows.set_column(place, "assets", pa.StructArray.from_arrays(parts, names=list(assets)))
-
-
 def _labels(recipe: Recipe, draw: Draw, table: pa.Table) -> NDArray[np.int64]:
     names = recipe.class_names
     if draw.to is not None:
         return np.full(len(table), names.index(draw.to), np.int64)
     if not len(table):
-        return _NONE
+        return np.empty(0, np.int64)
     tags = table["satimnet:classes"].combine_chunks()
     counts = pc.fill_null(pc.list_value_length(tags), 0).to_numpy(zero_copy_only=False)
     if (counts != 1).any():
