@@ -1,0 +1,80 @@
+"""Legends of maps: which values stand for which classes, and in which colours they are drawn."""
+
+from __future__ import annotations
+
+import colorsys
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satimnet.builder.errors import SatimnetError
+
+from ..outputs import Output
+
+_MOST = 255
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A class in a map. colour: red, green and blue, 0 to 255."""
+
+    value: int
+    title: str
+    colour: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Legend:
+    """The classes of a map in the order of the network's logits; what unobserved pixels are."""
+
+    entries: tuple[Entry, ...]
+    nodata: int
+
+    @property
+    def values(self) -> NDArray[np.uint8]:
+        """Values by index of the logits."""
+        return np.array([entry.value for entry in self.entries], np.uint8)
+
+    @property
+    def classes(self) -> list[dict[str, Any]]:
+        """Rows of `classification:classes`, the last one for pixels without an observation.
+
+        https://github.com/stac-extensions/classification (v1.1.0)
+        """
+        rows = [
+            {
+                "value": entry.value,
+                "name": re.sub(r"[^0-9A-Za-z_-]+", "-", entry.title).strip("-") or "unnamed",
+                "title": entry.title,
+                "color_hint": bytes(entry.colour).hex().upper(),
+            }
+            for entry in self.entries
+        ]
+        return [*rows, {"value": self.nodata, "name": "nodata", "title": "No data", "nodata": True}]
+
+
+def legend_of(output: Output) -> Legend:
+    """Return how a map of a network's output is read.
+
+    Values are those of the class table that the network was trained by, or count from 1 where
+    classes of several tables share one. Pixels without an observation are 0, or 255 where a
+    class is 0. Colours are the table's; where it has none, hues at equal distances.
+
+    Raises `SatimnetError` when there are more classes than a byte has values.
+    """
+    count = len(output.classes)
+    if count > _MOST:
+        raise SatimnetError(f"{count} classes; a map has room for {_MOST}")
+    values = [row.value for row in output.classes]
+    if len(set(values)) < count or not all(0 <= value < _MOST for value in values):
+        values = list(range(1, count + 1))
+    entries = []
+    for k, (value, row) in enumerate(zip(values, output.classes, strict=True)):
+        hue = colorsys.hsv_to_rgb(k / count, 0.65, 0.85)
+        colour = bytes.fromhex(row.color_hint) if row.color_hint else [round(255 * c) for c in hue]
+        red, green, blue = colour
+        entries.append(Entry(value, row.name, (red, green, blue)))
+    return Legend(tuple(entries), nodata=_MOST if 0 in values else 0)
