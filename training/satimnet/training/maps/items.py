@@ -1,0 +1,129 @@
+"""Maps described as STAC Items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from satimnet.builder.access import is_url
+from satimnet.builder.grids import lonlat_of
+from satimnet.builder.items import (
+    FILE_URI,
+    PROCESSING_URI,
+    PROJECTION_URI,
+    SHA256,
+    STAC_VERSION,
+)
+
+from ..checkpoints import Checkpoint
+from .cogs import MEDIA_TYPE
+from .legends import Legend
+from .modelcards import Origin, model_name, relative
+from .scenes import Scene
+
+CLASSIFICATION_URI = "https://stac-extensions.github.io/classification/v1.1.0/schema.json"
+_CORNERS = np.array([(0, 0), (0, 1), (1, 1), (1, 0), (0, 0)])  # column, row: anticlockwise
+
+
+def map_item(
+    file: Path,
+    scene: Scene,
+    maps: Mapping[str, tuple[Path, Legend]],
+    networks: Sequence[tuple[Checkpoint, Origin]],
+    picture: Path | None,
+) -> dict[str, Any]:
+    """Return the Item, to be written into `file`, of the maps of a scene whose time is known.
+
+    maps: by the name of the output. networks: the one that made them, then the one within whose
+    patches it did. The Items of these are `<name>.json` in the same folder.
+    """
+    names = [model_name(trained, origin) for trained, origin in networks]
+    geometry, bbox = _footprint(scene)
+    how = " within patches chosen by ".join(names)
+    source = "the scene" if scene.level is None else f"the Sentinel-2 {scene.level} scene"
+    properties = {
+        "datetime": scene.sensed,
+        "title": f"{scene.id} mapped by {names[0]}",
+        "proj:shape": list(scene.shape),
+        "proj:transform": list(scene.transform),
+        "proj:code" if scene.crs.startswith("EPSG:") else "proj:wkt2": scene.crs,
+        "processing:level": "L4",
+        "processing:lineage": f"{how} applied to {source} {scene.id}",
+        "processing:expression": {"format": "stac-mlm", "expression": f"./{names[0]}.json"},
+        "processing:software": {"satimnet": version("satimnet")},
+    }
+    links = [
+        {
+            "rel": "derived_from",
+            "href": f"./{name}.json",
+            "type": "application/geo+json",
+            "mlm:name": name,
+        }
+        for name in names
+    ]
+    if scene.href is not None:
+        href = scene.href if is_url(scene.href) else relative(Path(scene.href), file.parent)
+        links.append({"rel": "derived_from", "href": href})
+    assets = {
+        name: {
+            "href": relative(path, file.parent),
+            "type": MEDIA_TYPE,
+            "title": f"Classes of the output {name}",
+            "roles": ["data"],
+            "data_type": "uint8",
+            "nodata": legend.nodata,
+            "classification:classes": legend.classes,
+            **_file_info(path),
+        }
+        for name, (path, legend) in maps.items()
+    }
+    if picture is not None:
+        assets["overview"] = {
+            "href": relative(picture, file.parent),
+            "type": "image/png",
+            "title": "Scene and map with legend",
+            "roles": ["overview"],
+            **_file_info(picture),
+        }
+    return {
+        "type": "Feature",
+        "stac_version": STAC_VERSION,
+        "stac_extensions": [CLASSIFICATION_URI, FILE_URI, PROCESSING_URI, PROJECTION_URI],
+        "id": file.stem,
+        "geometry": geometry,
+        "bbox": bbox,
+        "properties": properties,
+        "links": links,
+        "assets": assets,
+    }
+
+
+def _file_info(path: Path) -> dict[str, Any]:
+    origin = Origin.of(path)
+    return {"file:size": origin.size, "file:checksum": SHA256 + origin.sha256}
+
+
+def _footprint(scene: Scene) -> tuple[dict[str, Any], list[float]]:
+    """The scene's corners as GeoJSON geometry, cut where it crosses 180 degrees, and its bbox.
+
+    https://www.rfc-editor.org/rfc/rfc7946 (sections 3.1.9 and 5.2: west may be the larger number)
+    """
+    from shapely import box, force_2d, transform, union_all
+    from shapely.geometry import Polygon, mapping
+
+    a, b, c, d, e, f = scene.transform
+    column, row = _CORNERS[:, 0] * scene.shape[1], _CORNERS[:, 1] * scene.shape[0]
+    lon, lat = lonlat_of(scene.crs, a * column + b * row + c, d * column + e * row + f)
+    if np.ptp(lon) <= 180:
+        area = Polygon(np.stack((lon, lat), 1).round(7))
+        return dict(mapping(area)), list(area.bounds)
+    whole = Polygon(np.stack((lon % 360, lat), 1).round(7))
+    east = whole.intersection(box(0, -90, 180, 90))
+    west = transform(whole.intersection(box(180, -90, 360, 90)), lambda xy: xy - (360, 0))
+    _, south, edge, north = west.bounds
+    area = force_2d(union_all([east, west]))
+    return dict(mapping(area)), [east.bounds[0], south, edge, north]

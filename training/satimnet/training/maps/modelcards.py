@@ -1,0 +1,143 @@
+"""Trained networks described as STAC Items, by the Machine Learning Model extension.
+
+https://github.com/stac-extensions/mlm (v1.5.2)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.items import FILE_URI, SHA256, STAC_VERSION
+
+from ..checkpoints import Checkpoint
+from ..models import PATCH, keras_parameter_count
+from .legends import legend_of
+
+MLM_URI = "https://stac-extensions.github.io/mlm/v1.5.2/schema.json"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The file that a network was read from. sha256: hexadecimal. written: RFC 3339."""
+
+    path: Path
+    size: int
+    sha256: str
+    written: str
+
+    @classmethod
+    def of(cls, path: str | os.PathLike[str]) -> Origin:
+        """Return what a file is; `SatimnetError` if it cannot be read."""
+        try:
+            with open(path, "rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+                stat = os.fstat(file.fileno())
+        except OSError as error:
+            raise SatimnetError(f"{path}: cannot be read ({error.strerror})") from error
+        written = datetime.fromtimestamp(int(stat.st_mtime), UTC).isoformat().replace("+00:00", "Z")
+        return cls(Path(path), stat.st_size, digest, written)
+
+
+def model_name(trained: Checkpoint, origin: Origin) -> str:
+    """Return what a network is called: its kind, and the beginning of its file's digest."""
+    return f"{trained.kind}-{origin.sha256[:12]}"
+
+
+def model_item(trained: Checkpoint, origin: Origin, folder: Path) -> dict[str, Any]:
+    """Return the Item of a network, to be written into `folder`.
+
+    It has no place, as a network keeps none of its training set; its time is when its file was
+    written.
+    """
+    name = model_name(trained, origin)
+    task = "semantic-segmentation" if trained.dense else "scene-classification"
+    side = -1 if trained.dense else PATCH
+    place = ["height", "width"] if trained.dense else []
+    takes = "pad images by 2 pixels on each side; " if trained.dense else ""
+    bands = [{"name": band} for band in trained.bands]
+    properties: dict[str, Any] = {
+        "datetime": origin.written,
+        "title": f"{trained.kind.replace('cnn', 'CNN')} of {trained.width} filters",
+        "bands": bands,
+        "mlm:name": name,
+        "mlm:architecture": trained.kind.replace("cnn", "CNN"),
+        "mlm:tasks": [task],
+        "mlm:framework": "PyTorch",
+        "mlm:framework_version": torch.__version__,
+        "mlm:total_parameters": keras_parameter_count(trained.model),
+        "mlm:pretrained": False,
+        "mlm:pretrained_source": None,
+        "mlm:accelerator": None,
+        "mlm:input": [
+            {
+                "name": "image",
+                "description": f"{takes}of Sentinel-2, reflectances times 10,000",
+                "bands": list(trained.bands),
+                "input": {
+                    "shape": [-1, len(trained.bands), side, side],
+                    "dim_order": ["batch", "bands", "height", "width"],
+                    "data_type": "float32",
+                },
+                "value_scaling": [
+                    {"type": "z-score", "mean": mean, "stddev": std}
+                    for mean, std in zip(trained.mean, trained.std, strict=True)
+                ],
+                "resize_type": None,
+                "pre_processing_function": None,
+            }
+        ],
+        "mlm:output": [
+            {
+                "name": output.name,
+                "description": "logits, in the order of the classes",
+                "tasks": [task],
+                "result": {
+                    "shape": [-1, len(output.classes), *(-1 for _ in place)],
+                    "dim_order": [
+                        "batch",
+                        "class",
+                        *place,
+                    ],
+                    "data_type": "float32",
+                },
+                "classification:classes": legend_of(output).classes[:-1],
+            }
+            for output in trained.outputs
+        ],
+        "mlm:hyperparameters": {"width": trained.width, **trained.settings},
+    }
+    return {
+        "type": "Feature",
+        "stac_version": STAC_VERSION,
+        "stac_extensions": [MLM_URI, FILE_URI],
+        "id": name,
+        "geometry": None,
+        "properties": properties,
+        "links": [],
+        "assets": {
+            "model": {
+                "href": relative(origin.path, folder),
+                "type": "application/octet-stream; framework=pytorch",
+                "title": "Checkpoint",
+                "roles": ["mlm:model", "mlm:checkpoint"],
+                "bands": bands,  # STAC wants them here if they are among the properties
+                "mlm:artifact_type": "torch.save",
+                "file:size": origin.size,
+                "file:checksum": SHA256 + origin.sha256,
+            }
+        },
+    }
+
+
+def relative(path: Path, folder: Path) -> str:
+    """Return the href of a file in a JSON file of that folder."""
+    href = Path(os.path.relpath(path, folder)).as_posix()
+    return href if href.startswith("..") else f"./{href}"
