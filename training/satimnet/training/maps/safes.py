@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -84,11 +85,14 @@ def _parsed(file: Path, images: dict[str, Path]) -> Product:
     baseline = _text(root, "PROCESSING_BASELINE")
     if float(baseline) >= _OFFSETS_SINCE and not offsets:
         raise ValueError(f"processing baseline {baseline} without offsets")
+    sensed = _text(root, "PRODUCT_START_TIME")
+    if datetime.fromisoformat(sensed).tzinfo is None:
+        raise ValueError(f"time without zone: {sensed}")
     return Product(
         metadata=file,
         level=_text(root, "PROCESSING_LEVEL").replace("Level-", "L"),
         baseline=baseline,
-        sensed=_text(root, "PRODUCT_START_TIME"),
+        sensed=sensed,
         images=images,
         quantification=float(_text(root, f"{prefix}QUANTIFICATION_VALUE")),
         offsets=offsets,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -49,8 +50,8 @@ class Scene:
     """Bands on one grid.
 
     href: the raster, or the metadata of the product, if it is a file or on the web. shape: rows
-    and columns. crs: as EPSG:<code>, else as WKT. transform: of GDAL's six numbers
-    in the order of affine. sensed: RFC 3339, None if unknown. level: L1C or L2A, None if unknown.
+    and columns. crs: as EPSG:<code>, else as WKT. transform: six numbers in the order of affine.
+    sensed: RFC 3339, None if unknown. level: L1C or L2A, None if unknown.
     """
 
     id: str
@@ -97,6 +98,8 @@ def open_scene(
             nodata = image.nodatavals[index]
             if (scale, shift) == (1, 0):
                 layers.append(Layer(path, index + 1, nodata, 1, offset))
+            elif offset:
+                raise SatimnetError(f"{path}: has a scale and offset of its own; give no --offset")
             else:
                 factor = QUANTIFICATION
                 layers.append(Layer(path, index + 1, nodata, scale * factor, shift * factor))
@@ -205,10 +208,12 @@ def _of_product(path: Path, bands: Sequence[str]) -> Scene:
 @contextmanager
 def _opened(path: str) -> Iterator[DatasetReader]:
     import rasterio
-    from rasterio.errors import RasterioError
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
     try:
-        image = rasterio.open(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # `_grid` tells it
+            image = rasterio.open(path)
     except (RasterioError, OSError) as error:
         reason = " ".join(str(error).split())
         raise SatimnetError(f"{path}: no image that GDAL can read ({reason})") from error

@@ -1,0 +1,168 @@
+"""Maps of whole scenes: a trained network gives every pixel, or every patch, its class.
+
+The scene goes through the network in strips of rows, so memory does not grow with its height.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from satimnet.builder.catalogs import write_json
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.progress import Progress, silent
+
+from ..checkpoints import KINDS, Checkpoint, load
+from ..devices import pick_device
+from ..models import PATCH, WINDOW
+from .cogs import GrowingMap
+from .items import map_item
+from .labelling import check_refinement, of_patches, of_pixels, refined
+from .legends import Legend, legend_of
+from .modelcards import Origin, model_item
+from .quicklooks import draw
+from .scenes import Scene, open_scene
+from .strips import STRIP, strips
+
+
+@dataclass(frozen=True)
+class Maps:
+    """The files that a mapping wrote.
+
+    images: a COG for each output of the network. picture: None if none was wanted. item: the STAC
+    Item of the map, None if the scene's time is not known. models: those of the networks.
+    """
+
+    images: tuple[Path, ...]
+    picture: Path | None
+    item: Path | None
+    models: tuple[Path, ...]
+
+
+def map_scene(
+    path: str,
+    checkpoint: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    within: str | os.PathLike[str] | None = None,
+    bands: Sequence[str] | None = None,
+    offset: float = 0,
+    sensed: str | None = None,
+    device: str | None = None,
+    picture: bool = True,
+    progress: Progress = silent,
+) -> Maps:
+    """Map a scene with the network in the file `checkpoint`; write all files into `out`.
+
+    For each output of the network that is a COG of class values (see `legend_of`), on the grid of
+    the scene; then a picture, a STAC Item of the map and one of each network. Pixels without an
+    observation have no class in the map; to the network they look like the mean of its training
+    set.
+
+    CNN-class gives a class to patches of 64 x 64 pixels side by side, from the upper left corner.
+    Where the last ones would reach beyond the scene, they are moved back into it, and only their
+    pixels that have no class yet get one. With `within`, a checkpoint of CNN-class, CNN-segm is
+    applied solely to patches that are of a class of water or built-up area (Section 3.1 of the
+    paper); all other pixels are of the class other.
+
+    bands: names of the bands of a raster that does not name them. offset: added to the values of
+    a raster (see `open_scene`). sensed: when the scene was taken (RFC 3339), if it does not say;
+    unless either does, the map has no Item. device: None is the GPU if there is one. A killed run
+    of the same call is gone on with, not begun again.
+
+    Raises `SatimnetError` when the scene cannot be read or lacks bands, when a file is no
+    checkpoint of the right kind, and when nothing can be written.
+    """
+    where = str(pick_device(device))
+    trained = load(checkpoint, where, kinds=KINDS if within is None else ("cnn-segm",))
+    networks = [(trained, Origin.of(checkpoint))]
+    finder = None
+    if within is not None:
+        finder = load(within, where, kinds=("cnn-class",), bands=trained.bands)
+        networks.append((finder, Origin.of(within)))
+        check_refinement(trained, finder)
+    scene = open_scene(path, trained.bands, order=bands, offset=offset)
+    scene = replace(scene, sensed=_moment(sensed) or scene.sensed)
+    least = PATCH if finder is not None or not trained.dense else WINDOW
+    if min(scene.shape) < least:
+        rows, columns = scene.shape
+        raise SatimnetError(f"{path}: {rows} x {columns} pixels; {least} x {least} are the least")
+    stem = f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', scene.id)}_{trained.kind}"
+    target = Path(out, stem if finder is None else f"{stem}-within")
+    maps = {
+        output.name: (target.with_name(f"{target.name}_{output.name}.tif"), legend_of(output))
+        for output in trained.outputs
+    }
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        digest = hashlib.sha256(repr((scene.stamp, [origin for _, origin in networks])).encode())
+        growing = [GrowingMap(file, scene, digest.hexdigest()[:12]) for file, _ in maps.values()]
+        legends = [legend for _, legend in maps.values()]
+        try:
+            _fill(growing, legends, scene, trained, finder, progress)
+        except Exception:
+            for unfinished in growing:
+                unfinished.discard()
+            raise
+        progress("Writing COGs", 0, len(maps))
+        for done, (unfinished, legend) in enumerate(zip(growing, legends, strict=True), 1):
+            unfinished.finish(legend)
+            progress("Writing COGs", done, len(maps))
+        drawn = target.with_name(f"{target.name}.png") if picture else None
+        if drawn is not None:
+            draw(scene, trained.bands, maps, drawn)
+        models = []
+        for network, origin in networks:
+            described = model_item(network, origin, target.parent)
+            models.append(target.with_name(f"{described['id']}.json"))
+            write_json(described, models[-1])
+        item = target.with_name(f"{target.name}.json") if scene.sensed is not None else None
+        if item is not None:
+            write_json(map_item(item, scene, maps, networks, drawn), item)
+    except OSError as error:
+        raise SatimnetError(f"{out}: cannot be written ({error.strerror})") from error
+    return Maps(tuple(file for file, _ in maps.values()), drawn, item, tuple(models))
+
+
+def _moment(text: str | None) -> str | None:
+    if text is None:
+        return None
+    try:
+        if datetime.fromisoformat(text).tzinfo is not None:
+            return text
+    except ValueError:
+        pass
+    raise SatimnetError(f"{text}: no date and time with zone, such as 2020-07-17T22:19:41Z")
+
+
+def _fill(
+    maps: Sequence[GrowingMap],
+    legends: Sequence[Legend],
+    scene: Scene,
+    trained: Checkpoint,
+    finder: Checkpoint | None,
+    progress: Progress,
+) -> None:
+    """Compute the rows that are not there yet."""
+    height = scene.shape[0]
+    done = min(growing.done for growing in maps)
+    if done < height:
+        done -= done % STRIP
+    for growing in maps:
+        growing.keep(done)
+    progress("Mapping rows", done, height)
+    for strip in strips(scene, trained.mean, done):
+        if finder is not None:
+            found = refined(trained, finder, strip)
+        else:
+            found = of_pixels(trained, strip) if trained.dense else of_patches(trained, strip)
+        for growing, legend, indices in zip(maps, legends, found, strict=True):
+            labels = legend.values[indices]
+            labels[~strip.valid] = legend.nodata
+            growing.append(labels)
+        progress("Mapping rows", strip.bottom, height)
