@@ -14,6 +14,7 @@ from stactools.satimnet.concepts import concepts
 from stactools.satimnet.copying import copy
 from stactools.satimnet.fusing import fuse
 from stactools.satimnet.learning import evaluate, train
+from stactools.satimnet.mapping import map_command
 from stactools.satimnet.new_dataset import new_dataset
 from stactools.satimnet.querying import info, search
 
@@ -29,6 +30,7 @@ _COMMANDS: tuple[click.Command, ...] = (
     fuse,
     train,
     evaluate,
+    map_command,
 )
 
 

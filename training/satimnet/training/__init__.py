@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .checkpoints import Checkpoint, load
     from .evaluation import Evaluation, evaluate
     from .learning import train
+    from .maps.mapping import Maps, map_scene
     from .models import CnnClass, CnnDual, CnnSegm, keras_parameter_count
     from .samples import Catalog, Samples, open_samples
 
@@ -24,10 +25,12 @@ __all__ = [
     "CnnDual",
     "CnnSegm",
     "Evaluation",
+    "Maps",
     "Samples",
     "evaluate",
     "keras_parameter_count",
     "load",
+    "map_scene",
     "open_samples",
     "train",
 ]
@@ -37,6 +40,7 @@ _HOMES = {
     "checkpoints": ("Checkpoint", "load"),
     "evaluation": ("Evaluation", "evaluate"),
     "learning": ("train",),
+    "maps.mapping": ("Maps", "map_scene"),
     "models": ("CnnClass", "CnnDual", "CnnSegm", "keras_parameter_count"),
     "samples": ("Catalog", "Samples", "open_samples"),
 }
