@@ -225,6 +225,19 @@ def test_items_lead_to_what_they_were_made_of(catalog, tmp_path):
         assert all((root / "fused" / home).is_file() for home in homes)
 
 
+def test_items_without_files_are_led_to_by_their_nodes(catalog, tmp_path):
+    """As in collections that are too large for a file each."""
+    for path in catalog.glob("*/*/**/*.json"):
+        if path.name != "catalog.json":
+            path.unlink()
+    fuse(recipe_of(tmp_path, HEAD + DRAWS), catalog)
+    files = [p for p in (catalog / "fused").rglob("*.json") if p.name.startswith(("eu", "big"))]
+    for file in files:
+        (link,) = [x for x in json.loads(file.read_bytes())["links"] if x["rel"] == "derived_from"]
+        assert json.loads((file.parent / link["href"]).read_bytes())["type"] == "Catalog"
+    assert len(files) == 24
+
+
 def test_samples_of_the_wanted_size_have_the_publishers_pixels(catalog, tmp_path):
     fuse(recipe_of(tmp_path, HEAD + DRAWS), catalog)
     sources = items_of(catalog, "eurosat")

@@ -179,6 +179,7 @@ def _of_draw(
     names = recipe.class_names
     dtype = home.document["item_assets"][files[0].asset]["data_type"]
     rows = drawn.table.to_pylist()
+    own_files = _have_files(rows, home.parquet)
     for row, label, fold in zip(rows, drawn.labels.tolist(), folds.tolist(), strict=True):
         name, id_ = names[label], f"{home.id}-{row['id']}"
         source = f"{home.id}/{row['id']}"
@@ -197,11 +198,8 @@ def _of_draw(
         if time is None:
             ends = ("start_datetime", "end_datetime")
             properties |= {key: _text(row[key]) for key in ends if row.get(key) is not None}
-        link = {
-            "rel": "derived_from",
-            "href": relative_href(_item_href(row, home.parquet), folder),
-            "type": "application/geo+json",
-        }
+        href, kind = _derived_from(row, home.parquet, own_files=own_files)
+        link = {"rel": "derived_from", "href": relative_href(href, folder), "type": kind}
         yield Sample(
             id_,
             (name, home.id),
@@ -279,10 +277,24 @@ def _gsd(document: Mapping[str, Any], files: Sequence[BandFile], recipe: Recipe)
     return float(min(found))
 
 
-def _item_href(row: Mapping[str, Any], parquet: str) -> str:
-    """Absolute href of the Item's own file: it lies beside the node that is its parent."""
+def _derived_from(row: Mapping[str, Any], parquet: str, *, own_files: bool) -> tuple[str, str]:
+    """Absolute href and media type of an Item, or of its node where Items have no files."""
     parent = next(link["href"] for link in row["links"] if link["rel"] == "parent")
-    return f"{absolute(parent, parquet).rpartition('/')[0]}/{row['id']}.json"
+    node = absolute(parent, parquet)
+    if own_files:
+        return f"{node.rpartition('/')[0]}/{row['id']}.json", "application/geo+json"
+    return node, "application/json"
+
+
+def _have_files(rows: Sequence[Mapping[str, Any]], parquet: str) -> bool:
+    """Whether the Items of a collection have files of their own: all of them, or none."""
+    import fsspec
+
+    if not rows:
+        return False
+    href, _ = _derived_from(rows[0], parquet, own_files=True)
+    filesystem, path = fsspec.core.url_to_fs(href)
+    return bool(filesystem.exists(path))
 
 
 def _text(time: datetime | None) -> str | None:
