@@ -1,172 +1,38 @@
-"""Samples, batches, arrays, and training, on a miniature catalog written here from the spec."""
+"""Training the three networks on patches whose classes are known to be learnable."""
 
-import http.server
-import io
 import json
 import os
-import pickle
-import re
+import signal
 import subprocess
 import sys
-import threading
-import zipfile
-from collections import Counter
-from functools import partial
+import time
 
-import dask
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-import rasterio
-import simplejpeg
 import torch
+from mini_masks import CLASSES, make_patches, write_masked_catalog
 from PIL import Image
 
 from satimnet.builder.errors import SatimnetError
 from satimnet.training import (
     evaluate,
+    held_out,
     load,
     open_samples,
     train,
+    write_report,
 )
+from satimnet.training.feeds import window_feed
+from satimnet.training.outputs import find_mask
 
-CLASSES = ["Field", "Lake", "Town"]
-BANDS = [*(f"B{k:02d}" for k in range(1, 13)), "B8A"]
-SIDE = 64
-
-
-def tiff(pixels, **options):
-    """A GeoTIFF of (y, x, band), uncompressed and in one run unless options say otherwise."""
-    height, width, count = pixels.shape
-    profile = {"height": height, "width": width, "count": count, "dtype": pixels.dtype}
-    profile["transform"] = rasterio.Affine(10, 0, 500_000, 0, -10, 5_000_000)
-    with rasterio.MemoryFile() as file:
-        layout = {"interleave": "pixel", "blockysize": height} | options
-        with file.open(driver="GTiff", **profile, **layout) as dataset:
-            dataset.write(np.moveaxis(pixels, -1, 0))
-        return file.read()
-
-
-def jpeg(pixels):
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=95)
-    return file.getvalue()
-
-
-def write_catalog(folder, samples, per_shard=4):
-    """Write a catalog. samples: dicts id, class, split or None, rgb and multispectral: arrays.
-
-    Samples of a class lie in shards of `per_shard`. A multispectral array may be file bytes.
-    """
-    home = folder / "mini"
-    (home / "shards").mkdir(parents=True)
-    rows = []
-    for name in CLASSES:
-        members = [s for s in samples if s["class"] == name]
-        for k in range(0, len(members), per_shard):
-            shard = f"{name}-{k // per_shard:05d}.zip"
-            rows += write_shard(home / "shards" / shard, members[k : k + per_shard])
-    kinds = {
-        "id": pa.string(),
-        "collection": pa.string(),
-        "assets": pa.struct({"rgb": ASSET, "multispectral": ASSET}),
-        "satimnet:classes": pa.list_(pa.string()),
-        "satimnet:split": pa.string(),
-    }
-    pq.write_table(pa.Table.from_pylist(rows, pa.schema(kinds)), home / "items.parquet")
-    table = [{"value": 0, "name": "Nothing"}]
-    table += [{"value": k + 1, "name": name} for k, name in enumerate(CLASSES)]
-    collection = {
-        "type": "Collection",
-        "id": "mini",
-        "item_assets": {
-            "rgb": {"bands": [{"name": n} for n in ("red", "green", "blue")]},
-            "multispectral": {"bands": [{"name": n} for n in BANDS]},
-        },
-        "summaries": {"classification:classes": table},
-        "assets": {"items": {"href": "./items.parquet", "roles": ["collection-mirror"]}},
-    }
-    (home / "collection.json").write_text(json.dumps(collection))
-    root = {"type": "Catalog", "links": [{"rel": "child", "href": "./mini/collection.json"}]}
-    (folder / "catalog.json").write_text(json.dumps(root))
-    return folder / "catalog.json"
-
-
-ASSET = pa.struct(
-    {
-        "href": pa.string(),
-        "archive": pa.list_(
-            pa.struct({"href": pa.string(), "type": pa.string(), "range": pa.list_(pa.int64())})
-        ),
-        "satimnet:pixels": pa.struct(
-            {
-                "offset": pa.int64(),
-                "dtype": pa.string(),
-                "shape": pa.list_(pa.int64()),
-                "order": pa.list_(pa.string()),
-            }
-        ),
-    }
-)
-
-
-def write_shard(path, samples):
-    rows = []
-    with zipfile.ZipFile(path, "w") as archive:
-        for s in samples:
-            assets = {}
-            if s["rgb"] is not None:
-                data = jpeg(s["rgb"])
-                assets["rgb"] = asset(archive, path, f"{s['id']}.jpg", "image/jpeg", data)
-            pixels = s["multispectral"]
-            if pixels is not None:
-                data = pixels if isinstance(pixels, bytes) else tiff(pixels)
-                place = asset(archive, path, f"{s['id']}.tif", "image/tiff", data)
-                if not isinstance(pixels, bytes):
-                    place["satimnet:pixels"] = {
-                        "offset": place["archive"][0]["range"][0] + data.index(pixels.tobytes()),
-                        "dtype": "<u2",
-                        "shape": list(pixels.shape),
-                        "order": ["y", "x", "band"],
-                    }
-                assets["multispectral"] = place
-            classes = s["class"] if isinstance(s["class"], list) else [s["class"]]
-            rows.append(
-                {"id": s["id"], "collection": "mini", "assets": assets}
-                | {"satimnet:classes": classes, "satimnet:split": s["split"]}
-            )
-    return rows
-
-
-def asset(archive, path, name, kind, data):
-    archive.writestr(name, data)
-    first = archive.getinfo(name).header_offset + 30 + len(name)
-    return {
-        "href": f"./shards/{path.name}",
-        "archive": [{"href": name, "type": kind, "range": [first, first + len(data) - 1]}],
-    }
-
-
-def make_samples(count, seed=0, multispectral=True):
-    """`count` samples a class: a class-coloured plane under noise, so that they can be told."""
-    generator = np.random.default_rng(seed)
-    samples = []
-    for label, name in enumerate(CLASSES):
-        for k in range(count):
-            rgb = generator.integers(0, 100, (SIDE, SIDE, 3), np.uint8)
-            rgb[..., label] += 100
-            many = generator.integers(0, 2**16, (SIDE, SIDE, 13), np.uint16)
-            samples.append(
-                {
-                    "id": f"{name}_{k}",
-                    "class": name,
-                    "split": "test" if k % 3 == 0 else "train",
-                    "rgb": rgb,
-                    "multispectral": many if multispectral else None,
-                }
-            )
-    return samples
+MODELS = ["class", "segm", "dual"]
+OPTIONS = {
+    "class": {"width": 8, "epochs": 20, "batch_size": 8},
+    "segm": {"width": 8, "epochs": 2, "batch_size": 512, "windows_per_epoch": 40_000},
+    "dual": {"width": 16, "epochs": 2, "batch_size": 64, "windows_per_epoch": 20_000},
+}
+COMMON = {"device": "cpu", "quiet": True}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -179,432 +45,421 @@ def one_thread():
 
 
 @pytest.fixture(scope="module")
-def source():
-    return make_samples(10)
+def catalog(tmp_path_factory):
+    return write_masked_catalog(tmp_path_factory.mktemp("catalog"), make_patches(32))
 
 
 @pytest.fixture(scope="module")
-def catalog(tmp_path_factory, source):
-    return write_catalog(tmp_path_factory.mktemp("catalog"), source)
+def parts(catalog):
+    """Samples to learn from and held out."""
+    return open_samples(catalog).search().holdout(0.25)
 
 
 @pytest.fixture(scope="module")
-def samples(catalog):
-    return open_samples(catalog).search()
-
-
-@pytest.fixture(scope="module")
-def pixels(source):
-    return np.stack([s["multispectral"] for s in source]).transpose(0, 3, 1, 2)
-
-
-def gathered(batches):
-    """Images and labels of all batches in the order of the samples."""
-    batches = list(batches)
-    order = torch.cat([b.indices for b in batches]).argsort()
-    images = torch.cat([b.images for b in batches])[order]
-    return images.numpy(), torch.cat([b.labels for b in batches])[order].numpy()
-
-
-# samples
-
-
-def test_labels_are_indices_into_the_class_table_without_background(samples, source):
-    assert samples.classes == tuple(CLASSES)
-    assert samples.ids == [s["id"] for s in source]
-    assert [samples.classes[k] for k in samples.labels] == [s["class"] for s in source]
-
-
-def test_search_by_class_and_split(catalog, source):
-    found = open_samples(catalog.parent).search(classes=["Lake", "Town"], split="train")
-    expected = [s["id"] for s in source if s["class"] != "Field" and s["split"] == "train"]
-    assert found.ids == expected
-    assert set(found.labels) == {1, 2}
-    assert set(found.splits) == {"train"}
-
-
-@pytest.mark.parametrize(
-    ("query", "message"),
-    [
-        ({"classes": ["Sea"]}, "Sea.*Field, Lake, Town"),
-        ({"collections": ["other"]}, "other.*mini"),
-        ({"bands": ["B99"]}, "B99.*red, green, blue.*B8A"),
-    ],
-)
-def test_search_for_the_unknown_says_what_there_is(catalog, query, message):
-    with pytest.raises(SatimnetError, match=message):
-        open_samples(catalog).search(**query)
-
-
-def test_no_catalog_is_a_user_error(tmp_path):
-    with pytest.raises(SatimnetError, match=re.escape(str(tmp_path / "catalog.json"))):
-        open_samples(tmp_path)
-    (tmp_path / "catalog.json").write_text("{}")
-    with pytest.raises(SatimnetError, match=re.escape(str(tmp_path / "catalog.json"))):
-        open_samples(tmp_path)
-
-
-def test_holdout_divides_every_class_alike_by_seed(samples):
-    learn, held = samples.holdout(0.2, seed=1)
-    assert np.bincount(learn.labels).tolist() == [8, 8, 8]
-    assert np.bincount(held.labels).tolist() == [2, 2, 2]
-    assert sorted(learn.ids + held.ids) == sorted(samples.ids)
-    assert samples.holdout(0.2, seed=1)[1].ids == held.ids
-    assert samples.holdout(0.2, seed=2)[1].ids != held.ids
-    with pytest.raises(SatimnetError, match="too few"):
-        samples.holdout(0.01)
-
-
-def test_labels_need_one_class_a_sample(tmp_path, source):
-    table = pa.Table.from_pylist([{"id": "a", "satimnet:classes": ["Field", "Lake"]}])
-    samples = open_samples(write_catalog(tmp_path, source[:2])).search()
-    with pytest.raises(SatimnetError, match="1 of 1 samples have no class or several, a first"):
-        _ = type(samples)(table, samples.collections, samples.classes).labels
-
-
-# batches
-
-
-@pytest.mark.parametrize("threads", [0, 1, 3])
-@pytest.mark.parametrize("shuffle", [False, True])
-@pytest.mark.parametrize("size", [1, 7, 30, 100])
-def test_batches_are_the_source_pixels(samples, pixels, threads, shuffle, size):
-    batches = samples.to_batches(size, bands=BANDS, shuffle=shuffle, threads=threads)
-    images, labels = gathered(batches)
-    assert images.dtype == np.float32
-    np.testing.assert_array_equal(images, pixels)
-    np.testing.assert_array_equal(labels, samples.labels)
-
-
-def test_without_bands_it_is_the_asset_with_most_bands(samples):
-    batch = next(samples.to_batches(4))
-    assert batch.images.shape == (4, 13, SIDE, SIDE)
-    assert batch.images.is_contiguous(memory_format=torch.channels_last)
-    assert batch.labels.dtype == torch.int64
-
-
-def test_some_bands_in_the_order_asked_for_and_scaled(samples, pixels):
-    images, _ = gathered(samples.to_batches(8, bands=["B8A", "B04", "B02"], scale=0.0001))
-    expected = pixels[:, [12, 3, 1]].astype(np.float32) * np.float32(0.0001)
-    np.testing.assert_array_equal(images, expected)
-
-
-def test_jpegs_are_decoded(samples, source):
-    images, _ = gathered(samples.to_batches(8, bands=["red", "green", "blue"], shuffle=True))
-    for image, sample in zip(images, source, strict=True):
-        expected = simplejpeg.decode_jpeg(jpeg(sample["rgb"]))
-        np.testing.assert_array_equal(image.transpose(1, 2, 0), expected)
-    red = next(samples.to_batches(30, bands=["red"])).images[:, 0].numpy()
-    np.testing.assert_array_equal(red, images[:, 0])
-
-
-def test_compressed_tiffs_are_decoded(tmp_path, source, pixels):
-    packed = [s | {"multispectral": tiff(s["multispectral"], compress="deflate")} for s in source]
-    samples = open_samples(write_catalog(tmp_path, packed)).search()
-    images, _ = gathered(samples.to_batches(8, bands=BANDS))
-    np.testing.assert_array_equal(images, pixels)
-    np.testing.assert_array_equal(samples.to_xarray(["B05"]).values[:, 0], pixels[:, 4])
-
-
-def test_same_seed_same_batches_and_every_sample_once(samples):
-    orders = {
-        seed: torch.cat([b.indices for b in samples.to_batches(4, shuffle=True, seed=seed)])
-        for seed in (0, 1)
-    }
-    again = torch.cat([b.indices for b in samples.to_batches(4, shuffle=True, seed=0)])
-    assert again.equal(orders[0])
-    assert not orders[1].equal(orders[0])
-    assert sorted(orders[0].tolist()) == sorted(orders[1].tolist()) == list(range(30))
-
-
-def test_shuffling_is_uniform_over_all_orders(samples):
-    few = samples.subset(np.array([0, 9, 18, 27]))  # of several shards and classes
-    orders = Counter(
-        tuple(next(few.to_batches(4, shuffle=True, seed=seed, threads=0)).indices.tolist())
-        for seed in range(1200)
-    )
-    expected = 1200 / 24
-    # chi-squared with 23 degrees of freedom is above 49.7 once in 1000
-    assert len(orders) == 24
-    assert sum((n - expected) ** 2 / expected for n in orders.values()) < 49.7
-
-
-def test_drop_last(samples):
-    assert [len(b.labels) for b in samples.to_batches(8, drop_last=True)] == [8, 8, 8]
-    assert [len(b.labels) for b in samples.to_batches(8)] == [8, 8, 8, 6]
-
-
-def test_a_batch_that_is_kept_keeps_its_values(samples, pixels):
-    kept = [b.images[1:3] for b in samples.to_batches(3, bands=BANDS)]  # only views are kept
-    for k, images in enumerate(kept):
-        np.testing.assert_array_equal(images.numpy(), pixels[3 * k + 1 : 3 * k + 3])
-
-
-def test_memory_is_used_again_once_a_batch_is_gone(samples):
-    places = set()
-    for batch in samples.to_batches(3, bands=BANDS):
-        places.add(batch.images.data_ptr())
-    assert len(places) <= 3  # with the caller, ready, being filled
-
-
-def test_samples_without_the_image_are_not_dropped_silently(tmp_path, source):
-    mixed = [s | {"multispectral": None} if k % 2 else s for k, s in enumerate(source)]
-    catalog = open_samples(write_catalog(tmp_path, mixed))
-    with pytest.raises(SatimnetError, match=r"30 samples .*15 have multispectral.*bands=B01,B02"):
-        catalog.search().to_batches(4, bands=["B01"])
-    assert next(catalog.search().to_batches(4)).images.shape[1] == 3  # all have rgb
-    found = catalog.search(bands=["B01"])
-    assert found.ids == [s["id"] for s in source[::2]]
-    images, _ = gathered(found.to_batches(4, bands=["B01"]))
-    np.testing.assert_array_equal(images[3, 0], source[6]["multispectral"][..., 0])
-
-
-def test_unknown_bands_and_empty_searches_are_user_errors(samples, catalog):
-    with pytest.raises(SatimnetError, match=r"B99.*rgb: red, green, blue; multispectral: B01"):
-        samples.to_batches(4, bands=["B99"])
-    with pytest.raises(SatimnetError, match="red, B01"):
-        samples.to_batches(4, bands=["red", "B01"])
-    with pytest.raises(SatimnetError, match="no samples"):
-        open_samples(catalog).search(split="validation").to_batches(4)
-    with pytest.raises(SatimnetError, match="batch size 0"):
-        samples.to_batches(0)
-
-
-@pytest.mark.parametrize("bands", [["red"], ["B01"]])
-@pytest.mark.parametrize("threads", [0, 2])
-def test_damaged_shards_are_named(tmp_path, source, bands, threads):
-    samples = open_samples(write_catalog(tmp_path, source[:8])).search()
-    shard = tmp_path / "mini" / "shards" / "Field-00001.zip"
-    os.truncate(shard, 1000)
-    with pytest.raises(SatimnetError, match=r"Field-00001\.zip: the file ends too early"):
-        list(samples.to_batches(3, bands=bands, threads=threads))
-    shard.write_bytes(b"\xff\xd8" + bytes(2**21))
-    with pytest.raises(SatimnetError, match=r"Field-00001\.zip: sample Field_4 cannot be decoded"):
-        list(samples.to_batches(3, bands=["red"], threads=threads))
-    shard.unlink()
-    with pytest.raises(SatimnetError, match=r"Field-00001\.zip: No such file"):
-        list(samples.to_batches(3, bands=bands, threads=threads))
-
-
-def test_images_of_other_sizes_are_named(tmp_path, source):
-    small = source[5] | {"rgb": source[5]["rgb"][:32], "multispectral": None}
-    samples = open_samples(write_catalog(tmp_path, [*source[:5], small])).search()
-    with pytest.raises(SatimnetError, match=r"Field_5 is uint8 \(32, 64, 3\)"):
-        list(samples.to_batches(3))
-
-
-class RangeHandler(http.server.SimpleHTTPRequestHandler):
-    """Static files, ranges answered; counts the requests."""
-
-    requests = 0
-
-    def log_message(self, *_):
-        pass
-
-    def do_GET(self):
-        wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
-        if wanted is None or not self.server.ranges:
-            super().do_GET()
-            return
-        type(self).requests += 1
-        first, last = map(int, wanted.groups())
-        with open(self.translate_path(self.path), "rb") as file:
-            file.seek(first)
-            data = file.read(last - first + 1)
-        self.send_response(206)
-        self.send_header("Content-Length", str(len(data)))
-        self.send_header("Content-Range", f"bytes {first}-{first + len(data) - 1}/*")
-        self.end_headers()
-        self.wfile.write(data)
-
-
-@pytest.fixture
-def server(catalog):
-    handler = partial(RangeHandler, directory=str(catalog.parent))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.ranges = True
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-@pytest.mark.parametrize("bands", [["blue", "red"], ["B03", "B8A"]])
-@pytest.mark.parametrize("shuffle", [False, True])
-def test_over_http_as_from_disk(samples, server, bands, shuffle):
-    remote = open_samples(f"http://127.0.0.1:{server.server_port}/catalog.json").search()
-    local = samples.to_batches(8, bands=bands, shuffle=shuffle)
-    for here, there in zip(local, remote.to_batches(8, bands=bands, shuffle=shuffle), strict=True):
-        assert all(a.equal(b) for a, b in zip(here, there, strict=True))
-
-
-def test_neighbours_are_one_request_over_http(server):
-    remote = open_samples(f"http://127.0.0.1:{server.server_port}").search()
-    RangeHandler.requests = 0
-    batches = list(remote.to_batches(4, bands=["B01"], threads=1))
-    shards = 9  # 10 samples a class, 4 a shard
-    assert len(batches) == 8
-    assert RangeHandler.requests <= len(batches) + shards
-
-
-def test_a_server_without_ranges_is_a_user_error(server):
-    remote = open_samples(f"http://127.0.0.1:{server.server_port}").search()
-    server.ranges = False
-    with pytest.raises(SatimnetError, match="range requests"):
-        list(remote.to_batches(4, bands=["B01"]))
-
-
-# arrays
-
-
-@pytest.mark.parametrize("scheduler", ["synchronous", "threads", "processes"])
-def test_xarray_is_lazy_and_equals_the_batches(samples, pixels, scheduler):
-    array = samples.to_xarray(["B04", "B01"])
-    assert array.dims == ("sample", "band", "y", "x")
-    assert array.dtype == np.uint16
-    assert array.chunks[0] == (4, 4, 2) * 3  # one per shard
-    assert array["band"].values.tolist() == ["B04", "B01"]
-    assert array["id"].values.tolist() == samples.ids
-    assert array["split"].values.tolist() == samples.splits
-    with dask.config.set(scheduler=scheduler):
-        np.testing.assert_array_equal(array.values, pixels[:, [3, 0]])
-    lakes = array.isel(sample=array["class"] == "Lake")
-    assert lakes.shape == (10, 2, SIDE, SIDE)
-
-
-def test_xarray_groups_by_shard_and_pickles(samples, pixels):
-    order = np.random.default_rng(0).permutation(30)
-    array = pickle.loads(pickle.dumps(samples.subset(order).to_xarray()))
-    assert len(array.chunks[0]) == 9
-    where = [samples.ids.index(name) for name in array["id"].values]
-    assert sorted(where) == list(range(30))
-    np.testing.assert_array_equal(array.values, pixels[where])
-    assert array["class"].values.tolist() == [samples.classes[samples.labels[k]] for k in where]
-
-
-# training
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A narrow network trained on colours, as file and object; and the samples held out."""
+def trained(parts, tmp_path_factory):
+    """File and checkpoint of each network."""
     folder = tmp_path_factory.mktemp("trained")
-    catalog = write_catalog(folder, make_samples(40, multispectral=False), per_shard=20)
-    learn, held = open_samples(catalog).search().holdout(0.25)
-    path = folder / "runs" / "net.pt"
-    options = {"width": 8, "epochs": 16, "batch_size": 15, "device": "cpu", "quiet": True}
-    return path, train(learn, held, path, **options), learn, held, options
+    paths = {model: folder / model / "net.pt" for model in MODELS}
+    return {
+        model: (paths[model], train(*parts, paths[model], model=model, **OPTIONS[model], **COMMON))
+        for model in MODELS
+    }
 
 
-def test_training_learns_what_can_be_learned(trained, tmp_path):
-    path, checkpoint, _, held, _ = trained
-    assert checkpoint.recipe.history[-1]["accuracy"] > 0.95
-    result = evaluate(path, held, tmp_path / "out", device="cpu")
-    assert result.accuracy > 0.95
-    assert result.accuracy == checkpoint.recipe.history[-1]["accuracy"]
-    assert result.confusion.sum(axis=1).tolist() == [10, 10, 10]
-    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert metrics["accuracy"] == result.accuracy
-    assert metrics["confusion"] == result.confusion.tolist()
-    for picture in ("confusion.png", "curves.png"):
-        with Image.open(tmp_path / "out" / picture) as image:
-            assert min(image.size) > 300
-            assert image.convert("L").getextrema()[0] < 100  # something dark is drawn on it
+def same_weights(one, other):
+    pairs = zip(one.model.state_dict().values(), other.model.state_dict().values(), strict=True)
+    return all(a.equal(b) for a, b in pairs)
 
 
-def test_nothing_is_learned_from_shuffled_labels(trained, tmp_path):
-    _, _, learn, held, options = trained
-    learn, held = (shuffle_labels(part, seed) for seed, part in enumerate((learn, held)))
-    checkpoint = train(learn, held, tmp_path / "net.pt", **options)
-    # chance is 1/3, with a standard deviation of 0.09 for 30 samples
-    assert 0.05 < checkpoint.recipe.history[-1]["accuracy"] < 0.6
-    assert checkpoint.recipe.history[-1]["loss"] > 0.9  # chance is log(3) = 1.1
-
-
-def shuffle_labels(samples, seed):
-    names = np.array(samples.classes)[np.random.default_rng(seed).permutation(samples.labels)]
-    place = samples.table.column_names.index("satimnet:classes")
-    column = pa.array([[name] for name in names])
-    table = samples.table.set_column(place, "satimnet:classes", column)
+def with_column(samples, name, values):
+    place = samples.table.column_names.index(name)
+    table = samples.table.set_column(place, name, pa.array(values))
     return type(samples)(table, samples.collections, samples.classes)
 
 
-def test_same_seed_same_network_and_the_global_seed_is_left_alone(trained, tmp_path):
-    _, checkpoint, learn, held, options = trained
+@pytest.mark.parametrize("model", MODELS)
+def test_a_planted_signal_is_learned(trained, parts, model):
+    path, checkpoint = trained[model]
+    results = evaluate(path, parts[1], device="cpu")
+    assert list(results) == {"class": ["class"], "segm": ["mask"], "dual": ["class", "mask"]}[model]
+    for name, result in results.items():
+        assert result.accuracy > 0.95
+        assert result.accuracy == held_out(checkpoint)[name].accuracy
+        assert result.accuracy == checkpoint.history[-1][f"accuracy_{name}"]
+    if model == "class":
+        assert results["class"].confusion.sum(axis=1).tolist() == [8, 8, 8]
+    else:  # all of the 60 x 60 windows of 24 patches but those that were not observed
+        assert results["mask"].confusion.sum() == 24 * 60 * (60 - 6)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_nothing_is_learned_from_shuffled_labels(tmp_path, model):
+    """The control: the same images, and labels that have nothing to do with them."""
+    generator = np.random.default_rng(1)
+    patches = make_patches(32)
+    for patch, k in zip(patches, generator.permutation(len(patches))):
+        patch["classes"] = [CLASSES[k % 3]]
+        patch["mask"] = generator.integers(1, 4, patch["mask"].shape, np.uint8)
+    parts = open_samples(write_masked_catalog(tmp_path, patches)).search().holdout(0.25)
+    checkpoint = train(*parts, tmp_path / "net.pt", model=model, **OPTIONS[model], **COMMON)
+    for name, result in held_out(checkpoint).items():
+        if name == "mask":  # many pixels: a third, and no more than noise above
+            assert 0.32 < result.accuracy < 0.35
+        else:  # 24 patches: a third with a deviation of 0.1, and dual gives all pixels of one alike
+            assert 0.02 < result.accuracy < 0.7
+
+
+def test_the_checkpoint_says_what_the_network_is(trained, parts):
+    for model in MODELS:
+        path, checkpoint = trained[model]
+        assert [p.name for p in path.parent.iterdir()] == ["net.pt"]  # nothing unfinished beside it
+        loaded = load(path)
+        assert loaded.kind == f"cnn-{model}"
+        assert loaded.bands == ("B02", "B03", "B04")
+        assert same_weights(loaded, checkpoint)
+        assert loaded.__dict__ | {"model": 0} == checkpoint.__dict__ | {"model": 0}
+        images = [b.images for b in parts[0].to_batches(10)]
+        pixels = torch.cat(images).double().transpose(0, 1).flatten(1)
+        np.testing.assert_allclose(loaded.mean, pixels.mean(1), rtol=1e-6)
+        np.testing.assert_allclose(loaded.std, pixels.std(1, correction=0), rtol=1e-5)
+        logits = loaded.logits(images[0])
+        shape = (10, 3) if model == "class" else (10, 3, 60, 60)
+        assert [tuple(part.shape) for part in logits] == [shape] * len(loaded.outputs)
+    left, right = loaded.outputs
+    assert left.names == tuple(CLASSES)
+    assert [(row.value, row.name, row.color_hint) for row in right.classes] == [
+        (1, "water", "0000FF"),
+        (2, "built-up", "FF0000"),
+        (3, "other", "C8C8C8"),
+    ]
+
+
+def test_same_seed_same_network_and_the_global_seed_is_left_alone(trained, parts, tmp_path):
     torch.manual_seed(5)
     state = torch.get_rng_state()
-    again = train(learn, held, tmp_path / "net.pt", **options)
+    again = train(*parts, tmp_path / "net.pt", model="segm", **OPTIONS["segm"], **COMMON)
     assert torch.get_rng_state().equal(state)
-    for a, b in zip(
-        checkpoint.model.state_dict().values(), again.model.state_dict().values(), strict=True
-    ):
-        assert a.equal(b)
-    other = train(learn, held, tmp_path / "net.pt", **options | {"seed": 1, "epochs": 1})
-    assert not other.model.dense[1].weight.equal(checkpoint.model.dense[1].weight)
+    assert same_weights(again, trained["segm"][1])
+    options = OPTIONS["segm"] | {"seed": 1}
+    other = train(*parts, tmp_path / "other.pt", model="segm", **options, **COMMON)
+    assert not same_weights(other, again)
 
 
-def test_streaming_from_the_shards_trains_the_same_network(trained, tmp_path, monkeypatch):
-    _, checkpoint, learn, held, options = trained
-    monkeypatch.setattr("satimnet.training.learning._RESIDENT", 0)
-    streamed = train(learn, held, tmp_path / "net.pt", **options)
-    assert streamed.recipe.history[-1]["loss"] == checkpoint.recipe.history[-1]["loss"]
+def test_streaming_from_the_shards_trains_the_same_network(trained, parts, tmp_path, monkeypatch):
+    monkeypatch.setattr("satimnet.training.feeds._RESIDENT", 0)
+    streamed = train(*parts, tmp_path / "net.pt", **OPTIONS["class"], **COMMON)
+    assert same_weights(streamed, trained["class"][1])
 
 
-def test_a_checkpoint_holds_all_that_is_needed(trained):
-    path, checkpoint, learn, _, _ = trained
-    assert [p.name for p in path.parent.iterdir()] == ["net.pt"]  # no partial file beside it
-    content = torch.load(path, weights_only=True)
-    assert content["recipe"]["bands"] == ("red", "green", "blue")
-    loaded = load(path)
-    assert loaded.recipe == checkpoint.recipe
-    images, _ = gathered(learn.to_batches(30))
-    images = torch.from_numpy(images)
-    assert loaded.logits(images).equal(checkpoint.logits(images))
-    pixels = images.double().transpose(0, 1).flatten(1)
-    np.testing.assert_allclose(loaded.recipe.mean, pixels.mean(1), rtol=1e-6)
-    np.testing.assert_allclose(loaded.recipe.std, pixels.std(1, correction=0), rtol=1e-5)
+def test_reports_are_files_and_pictures(trained, parts, tmp_path):
+    expected = {
+        "class": ["confusion.png", "curves.png", "metrics.json"],
+        "segm": ["confusion.png", "curves.png", "metrics.json", "predictions.png"],
+        "dual": [
+            *("confusion-class.png", "confusion-mask.png", "curves.png"),
+            *("metrics.json", "predictions.png"),
+        ],
+    }
+    for model in MODELS:
+        _, checkpoint = trained[model]
+        out = tmp_path / model
+        write_report(held_out(checkpoint), checkpoint, out, parts[1])
+        assert sorted(path.name for path in out.iterdir()) == expected[model]
+        for path in out.glob("*.png"):
+            with Image.open(path) as image:
+                assert min(image.size) > 300
+                assert image.convert("L").getextrema()[0] < 100  # something dark is drawn on it
+        metrics = json.loads((out / "metrics.json").read_text())
+        for name, result in held_out(checkpoint).items():
+            assert metrics[name]["accuracy"] == result.accuracy
+            assert metrics[name]["confusion"] == result.confusion.tolist()
+    (tmp_path / "file").touch()
+    with pytest.raises(SatimnetError, match="file: cannot be written"):
+        write_report(held_out(checkpoint), checkpoint, tmp_path / "file")
 
 
-def test_what_is_no_checkpoint_is_a_user_error(tmp_path, samples):
+# going on after a kill
+
+SCRIPT = """
+import sys, torch
+from satimnet.training import open_samples, train
+torch.set_num_threads(1)
+catalog, out, model, options = sys.argv[1], sys.argv[2], sys.argv[3], eval(sys.argv[4])
+samples = open_samples(catalog).search()
+train(*samples.holdout(0.25), out, model=model, device="cpu", save_seconds=0, quiet=True, **options)
+"""
+SHORT = {
+    "class": {"width": 4, "epochs": 3, "batch_size": 8},
+    "dual": {"width": 4, "epochs": 3, "batch_size": 256, "windows_per_epoch": 6000},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", SHORT)
+def test_killed_at_any_moment_training_goes_on_to_the_same_network(catalog, tmp_path, model):
+    samples = open_samples(catalog).search().holdout(0.25)
+    undisturbed = tmp_path / "undisturbed.pt"
+    expected = train(*samples, undisturbed, model=model, **SHORT[model], **COMMON)
+    out = tmp_path / "killed.pt"
+    command = [sys.executable, "-c", SCRIPT, *map(str, (catalog, out, model, SHORT[model]))]
+    generator = np.random.default_rng(0)
+    state = tmp_path / "killed.unfinished.pt"
+    kills, seen = 0, set()
+    while not out.exists():
+        process = subprocess.Popen(command)
+        step = torch.load(state, weights_only=True)["step"] if state.exists() else 0
+        if kills < 4:  # wait until it is on its way, then a moment more
+            while process.poll() is None and not out.exists():
+                if state.exists() and state.stat().st_mtime_ns not in seen:
+                    break
+                time.sleep(0.002)
+            time.sleep(generator.uniform(0, 0.15))
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        assert process.wait() in (0, -signal.SIGKILL)
+        if state.exists():
+            seen.add(state.stat().st_mtime_ns)
+            assert torch.load(state, weights_only=True)["step"] > step
+    assert kills >= 2
+    assert not state.exists()
+    found = load(out)
+    assert same_weights(found, expected)
+    assert [e["loss"] for e in found.history] == [e["loss"] for e in expected.history]
+    assert found.confusions == expected.confusions
+
+
+class Stop(Exception):
+    """A kill, in the same process."""
+
+
+@pytest.mark.parametrize("step", [1, 8, 9, 10, 26, 27])  # 9 steps an epoch
+def test_every_step_can_be_the_last(parts, tmp_path, monkeypatch, step):
+    """Stopped in, before and after the end of an epoch, a training goes on to the same network."""
+    options = {"width": 4, "epochs": 3, "batch_size": 8, "save_seconds": 0, **COMMON}
+    expected = train(*parts, tmp_path / "undisturbed.pt", **options)
+    from satimnet.training.learning import _Run
+
+    save = _Run.save
+
+    def save_and_stop(run, seconds):
+        save(run, seconds)
+        if run.step == step:
+            raise Stop
+
+    monkeypatch.setattr(_Run, "save", save_and_stop)
+    with pytest.raises(Stop):
+        train(*parts, tmp_path / "net.pt", **options)
+    monkeypatch.undo()
+    assert not (tmp_path / "net.pt").exists()
+    assert (tmp_path / "net.unfinished.pt").exists()
+    found = train(*parts, tmp_path / "net.pt", **options)
+    assert same_weights(found, expected)
+    assert [e["loss"] for e in found.history] == [e["loss"] for e in expected.history]
+    assert not (tmp_path / "net.unfinished.pt").exists()
+
+
+def test_a_finished_training_is_not_done_again(trained, parts):
+    path, checkpoint = trained["segm"]
+    before = path.read_bytes()
+    again = train(*parts, path, model="segm", **OPTIONS["segm"], **COMMON)
+    assert same_weights(again, checkpoint)
+    assert path.read_bytes() == before
+    with pytest.raises(SatimnetError, match=r"net\.pt: holds another training \(epochs 2, not 3\)"):
+        train(*parts, path, model="segm", **OPTIONS["segm"] | {"epochs": 3}, **COMMON)
+    with pytest.raises(SatimnetError, match="other samples"):
+        train(*parts[::-1], path, model="segm", **OPTIONS["segm"], **COMMON)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["class", "dual"])
+def test_two_processes_learn_together(parts, tmp_path, model):
+    options = OPTIONS[model] | {"devices": 2}
+    together = train(*parts, tmp_path / "two.pt", model=model, **options, **COMMON)
+    for name, result in held_out(together).items():
+        assert result.accuracy > 0.95, name
+    total = {"class": 24, "dual": 24 * 60 * 54}[model]  # shares are disjoint and miss nothing
+    assert {result.confusion.sum() for result in held_out(together).values()} == {total}
+    for name, result in evaluate(tmp_path / "two.pt", parts[1], device="cpu").items():
+        assert result.accuracy == pytest.approx(held_out(together)[name].accuracy, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_what_one_of_several_processes_meets_is_told_in_one_line(parts, tmp_path):
+    (tmp_path / "net.unfinished.pt").write_text("nonsense")
+    with pytest.raises(SatimnetError, match=r"net\.unfinished\.pt: not a training of satimnet"):
+        train(*parts, tmp_path / "net.pt", **OPTIONS["class"] | {"devices": 2}, **COMMON)
+
+
+# windows of a split by window
+
+
+def test_the_split_of_the_paper_by_window(parts, tmp_path):
+    options = {"width": 4, "epochs": 1, "batch_size": 512, **COMMON}
+    found = train(parts[0], 0.2, tmp_path / "net.pt", model="segm", windows=10_000, **options)
+    assert found.settings["held_out"] == 0.2
+    assert sum(map(sum, found.confusions[0])) == 2000
+    with pytest.raises(SatimnetError, match="only segm and dual learn windows"):
+        train(parts[0], 0.2, tmp_path / "class.pt", **options)
+
+
+def test_windows_drawn_beforehand_are_those_of_both_parts(parts, tmp_path):
+    options = {"width": 4, "epochs": 1, "batch_size": 512, **COMMON}
+    found = train(*parts, tmp_path / "net.pt", model="segm", windows=10_000, **options)
+    held = sum(map(sum, found.confusions[0]))
+    assert held == pytest.approx(2500, abs=200)  # a quarter, with a deviation of 43
+
+
+# what cannot be
+
+
+def test_training_refuses_what_it_cannot_train_on(tmp_path, parts):
+    learn, held = parts
+    with pytest.raises(SatimnetError, match="two samples"):
+        train(learn, held, tmp_path / "net.pt", epochs=0, quiet=True)
+    with pytest.raises(SatimnetError, match="model tree: there are class, segm, dual"):
+        train(learn, held, tmp_path / "net.pt", model="tree", quiet=True)
+    with pytest.raises(SatimnetError, match=r"B99.*B02, B03, B04"):
+        train(learn, held, tmp_path / "net.pt", bands=["B99"], **COMMON)
+    with pytest.raises(SatimnetError, match="64 cannot be divided among 3"):
+        train(learn, held, tmp_path / "net.pt", devices=3, **COMMON)
+    options = OPTIONS["dual"] | {"learning_rate": 1e30, "schedule": "constant"}
+    with pytest.raises(SatimnetError, match="loss of epoch 1 is nan"):
+        train(learn, held, tmp_path / "net.pt", model="dual", **options, **COMMON)
+    (tmp_path / "file").touch()
+    with pytest.raises(SatimnetError, match=r"net\.pt: cannot be written there"):
+        train(learn, held, tmp_path / "file" / "net.pt", quiet=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_images_that_are_no_patches(tmp_path):
+    samples = open_samples(write_masked_catalog(tmp_path, make_patches(4, side=32))).search()
+    with pytest.raises(SatimnetError, match="32 x 32"):
+        train(samples, samples, tmp_path / "net.pt", **COMMON)
+    options = {"width": 4, "epochs": 1, **COMMON}  # windows need no certain size
+    assert train(samples, samples, tmp_path / "net.pt", model="segm", **options).kind == "cnn-segm"
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("resident", [True, False])
+def test_pixels_that_are_no_numbers_are_named(tmp_path, monkeypatch, model, resident):
+    if not resident:
+        monkeypatch.setattr("satimnet.training.feeds._RESIDENT", 0)
+    patches = make_patches(4, dtype=np.float32)
+    patches[5]["image"][3, 4, 1] = np.nan
+    samples = open_samples(write_masked_catalog(tmp_path, patches)).search()
+    with pytest.raises(SatimnetError, match=r"Lake_1 has pixels that are NaN"):
+        train(samples, samples, tmp_path / "net.pt", model=model, **COMMON)
+    assert not (tmp_path / "net.pt").exists()
+
+
+def test_masks_are_needed(tmp_path):
+    patches = make_patches(4)
+    patches[2]["mask"] = None
+    samples = open_samples(write_masked_catalog(tmp_path / "some", patches)).search()
+    assert find_mask(samples).among(samples).tolist() == [k != 2 for k in range(12)]
+    with pytest.raises(SatimnetError, match="1 of the 12 samples have no asset mask"):
+        train(samples, samples, tmp_path / "net.pt", model="segm", **COMMON)
+    for patch in patches:
+        patch["mask"] = np.zeros((64, 64), np.uint8)
+    samples = open_samples(write_masked_catalog(tmp_path / "blind", patches)).search()
+    with pytest.raises(SatimnetError, match="observe nothing"):
+        train(samples, samples, tmp_path / "net.pt", model="segm", **COMMON)
+
+
+def test_a_background_is_a_class_where_the_table_has_it(tmp_path):
+    table = [{"value": 0, "name": "no-building"}, {"value": 1, "name": "building"}]
+    patches = make_patches(4)
+    for patch in patches:
+        patch["mask"] = (patch["mask"] == 1).astype(np.uint8)
+        patch["classes"] = ["Field", "Lake"]  # segm does not ask for one class
+    samples = open_samples(write_masked_catalog(tmp_path, patches, table)).search()
+    options = {"width": 4, "epochs": 1, **COMMON}
+    found = train(samples, samples, tmp_path / "net.pt", model="segm", **options)
+    assert found.outputs[0].names == ("no-building", "building")
+    assert sum(map(sum, found.confusions[0])) == 12 * 60 * 60
+    with pytest.raises(SatimnetError, match="have no class or several"):
+        train(samples, samples, tmp_path / "dual.pt", model="dual", **options)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_asking_for_one_is_a_user_error(trained, parts, tmp_path):
+    with pytest.raises(SatimnetError, match="device cuda: torch cannot"):
+        train(*parts, tmp_path / "net.pt", device="cuda", quiet=True)
+    with pytest.raises(SatimnetError, match="device cuda: torch cannot"):
+        evaluate(trained["class"][0], parts[1], device="cuda")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_disk_is_a_user_error_and_leaves_what_was_there(trained, tmp_path):
+    path, checkpoint = trained["class"]
+    there = tmp_path / "net.pt"
+    there.write_bytes(path.read_bytes())
+    (tmp_path / ".net.pt.partial").symlink_to("/dev/full")
+    with pytest.raises(SatimnetError, match=r"net\.pt: cannot be written"):
+        checkpoint.save(there)
+    assert there.read_bytes() == path.read_bytes()
+    assert [p.name for p in tmp_path.iterdir()] == ["net.pt"]
+
+
+# checkpoints that do not fit
+
+
+def test_what_is_no_checkpoint_is_a_user_error(trained, tmp_path):
     with pytest.raises(SatimnetError, match=r"none\.pt: cannot be read"):
         load(tmp_path / "none.pt")
     (tmp_path / "text.pt").write_text("hello")
     torch.save({"format": "another"}, tmp_path / "other.pt")
-    for name in ("text.pt", "other.pt"):
-        with pytest.raises(SatimnetError, match=rf"{name}: not a checkpoint"):
-            load(tmp_path / name)
+    data = trained["segm"][0].read_bytes()
+    (tmp_path / "half.pt").write_bytes(data[: len(data) // 2])
+    content = torch.load(trained["segm"][0], weights_only=True)
+    content["state"].popitem()
+    torch.save(content, tmp_path / "lacking.pt")
+    messages = {
+        "text": "not a checkpoint",
+        "other": "not a checkpoint of satimnet, or damaged .*another",
+        "half": "not a checkpoint of satimnet, or damaged",
+        "lacking": "the checkpoint is damaged",
+    }
+    for name, message in messages.items():
+        with pytest.raises(SatimnetError, match=rf"{name}\.pt: {message}") as caught:
+            load(tmp_path / f"{name}.pt")
+        assert "\n" not in str(caught.value)
 
 
-def test_training_refuses_what_it_cannot_train_on(tmp_path, source):
-    small = [s | {"rgb": s["rgb"][:32, :32], "multispectral": None} for s in source]
-    samples = open_samples(write_catalog(tmp_path, small)).search()
-    with pytest.raises(SatimnetError, match="32 x 32"):
-        train(samples, samples, tmp_path / "net.pt", quiet=True)
-    with pytest.raises(SatimnetError, match="two samples"):
-        train(samples, samples, tmp_path / "net.pt", epochs=0, quiet=True)
-    (tmp_path / "file").touch()
-    with pytest.raises(SatimnetError, match=r"net\.pt: the checkpoint cannot be written there"):
-        train(samples, samples, tmp_path / "file" / "net.pt", quiet=True)
-    assert not (tmp_path / "net.pt").exists()
+def test_checkpoints_of_another_network_or_other_bands_are_refused(trained):
+    path = trained["segm"][0]
+    assert load(path, kinds=("cnn-segm", "cnn-dual"), bands=("B02", "B03", "B04")).dense
+    with pytest.raises(SatimnetError, match=r"net\.pt: holds cnn-segm; wanted is cnn-class"):
+        load(path, kinds=("cnn-class",))
+    with pytest.raises(SatimnetError, match=r"trained on 3 bands \(B02, B03, B04\); .* 1 bands"):
+        load(path, bands=("B02",))
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_without_a_gpu_asking_for_one_is_a_user_error(trained, tmp_path):
-    path, _, learn, held, _ = trained
-    with pytest.raises(SatimnetError, match="device cuda: torch cannot"):
-        train(learn, held, tmp_path / "net.pt", device="cuda", quiet=True)
-    with pytest.raises(SatimnetError, match="device cuda: torch cannot"):
-        evaluate(path, held, device="cuda")
-    with pytest.raises(SatimnetError, match="device gpu: torch cannot"):
-        learn.to_batches(4, device="gpu")
-
-
-def test_evaluation_refuses_other_classes(trained, samples):
-    path, _, _, held, _ = trained
-    other = type(held)(held.table, held.collections, ("Field", "Lake"))
+def test_evaluation_refuses_other_classes(trained, parts, tmp_path):
+    other = type(parts[1])(parts[1].table, parts[1].collections, ("Field", "Lake"))
     with pytest.raises(SatimnetError, match="Field, Lake, Town; the samples have Field, Lake"):
-        evaluate(path, other)
+        evaluate(trained["class"][0], other)
+    table = [{"value": 1, "name": "water"}, {"value": 2, "name": "land"}]
+    samples = open_samples(write_masked_catalog(tmp_path, make_patches(2), table)).search()
+    with pytest.raises(SatimnetError, match="water, built-up, other; the samples have water, land"):
+        evaluate(trained["segm"][0], samples)
+
+
+def test_windows_of_a_feed_are_cut_out_of_the_patches(parts):
+    mask = find_mask(parts[1])
+    feed = window_feed(parts[1], ["B04", "B02"], mask, torch.device("cpu"), dual=True)
+    assert len(feed) == 24 * 60 * 54
+    (batch,) = parts[1].to_batches(24, bands=["B04", "B02"], mask="mask")
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randperm(len(feed), generator=generator)[:500]
+    ((images, (labels, pixels)),) = feed.batches([rows])
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    for window, label, pixel, position in zip(images, labels, pixels, feed.positions[rows]):
+        sample, y, x = np.unravel_index(position.item(), (24, 64, 64))
+        assert window.equal(batch.images[sample, :, y - 2 : y + 3, x - 2 : x + 3])
+        assert label == batch.labels[sample]
+        assert pixel == batch.masks[sample, y, x] - 1
 
 
 def test_importing_the_package_is_light():

@@ -13,7 +13,7 @@ from stactools.satimnet.checking import validate
 from stactools.satimnet.concepts import concepts
 from stactools.satimnet.copying import copy
 from stactools.satimnet.fusing import fuse
-from stactools.satimnet.learning import evaluate, train
+from stactools.satimnet.learning import crossvalidate, evaluate, picture, train
 from stactools.satimnet.mapping import map_command
 from stactools.satimnet.new_dataset import new_dataset
 from stactools.satimnet.querying import info, search
@@ -29,7 +29,9 @@ _COMMANDS: tuple[click.Command, ...] = (
     new_dataset,
     fuse,
     train,
+    crossvalidate,
     evaluate,
+    picture,
     map_command,
 )
 

@@ -1,9 +1,10 @@
-"""Networks learn from catalogs: ``stac satimnet train`` and ``evaluate``."""
+"""Networks learn from catalogs: ``stac satimnet train``, ``crossvalidate``, ``evaluate``…"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -13,83 +14,190 @@ from stactools.satimnet.options import FOLDER, quiet_option
 from stactools.satimnet.wording import counted
 
 if TYPE_CHECKING:
-    from satimnet.training import Evaluation, Samples
+    from satimnet.training import Evaluation, Samples, Table
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+_MODELS = click.Choice(["class", "segm", "dual"])
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def _options(*options: Callable[[_Command], _Command]) -> Callable[[_Command], _Command]:
+    def add(command: _Command) -> _Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+_which = _options(
+    click.option("--collection", help="Id of a collection; all without it."),
+    click.option("--filter", "cql2", help="CQL2 text over the Items' properties."),
+    click.option(
+        "--limit", type=click.IntRange(1), help="Take only so many samples, drawn by the seed."
+    ),
+    click.option("--bands", default="B02,B03,B04,B08", show_default=True, help="With commas."),
+)
+"""Options that choose the samples."""
+
+_how = _options(
+    click.option("--width", type=int, help="Filters of a convolution; the published number."),
+    click.option("--epochs", default=40, show_default=True),
+    click.option("--batch-size", type=int, help="64 patches, or 1024 windows."),
+    click.option("--learning-rate", type=float, help="The published one."),
+    click.option(
+        "--schedule",
+        type=click.Choice(["one-cycle", "constant"]),
+        default="one-cycle",
+        show_default=True,
+        help="Of the learning rate: rises to it and falls, or stays.",
+    ),
+    click.option("--windows", type=click.IntRange(1), help="Draw so many windows beforehand."),
+    click.option(
+        "--windows-per-epoch", type=click.IntRange(1), help="Show so many windows in an epoch."
+    ),
+    click.option("--seed", default=0, show_default=True),
+    click.option("--device", help="cpu or cuda; the GPU if there is one."),
+    click.option("--devices", default=1, show_default=True, help="So many GPUs, or processes."),
+    click.option(
+        "--save-seconds",
+        default=60.0,
+        show_default=True,
+        help="A killed training that is started again has lost at most that.",
+    ),
+)
+"""Options of a training, by the names of `satimnet.training.train`."""
 
 
 @click.command()
 @click.argument("catalog")
-@click.option("--collection", help="Id of a collection; all without it.")
-@click.option("--bands", default="B02,B03,B04,B08", show_default=True, help="Names, with commas.")
-@click.option("--width", default=256, show_default=True, help="Filters of a convolution.")
-@click.option("--epochs", default=40, show_default=True)
-@click.option("--batch-size", default=64, show_default=True)
-@click.option("--learning-rate", default=0.01, show_default=True)
-@click.option("--seed", default=0, show_default=True)
-@click.option("--device", help="cpu or cuda; the GPU if there is one.")
+@click.option("--model", type=_MODELS, default="class", show_default=True)
+@_which
+@_how
 @click.option(
     "--holdout",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     help="Test on this fraction of each class, drawn by the seed, instead of the catalog's split.",
+)
+@click.option(
+    "--split-by",
+    type=click.Choice(["patch", "window"]),
+    default="patch",
+    show_default=True,
+    help="Hold out whole patches, or windows wherever they lie, as the paper does: it flatters.",
 )
 @click.option("--out", required=True, type=FOLDER, help="Folder of checkpoint, pictures, metrics.")
 @quiet_option
 @one_line_errors
 def train(
     catalog: str,
+    model: str,
     collection: str | None,
+    cql2: str | None,
+    limit: int | None,
     bands: str,
-    width: int,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    seed: int,
-    device: str | None,
     holdout: float | None,
+    split_by: str,
     out: Path,
     quiet: bool,
+    **how: Any,
 ) -> None:
-    """Train CNN-class on CATALOG and evaluate it on samples held out.
+    """Train a network on CATALOG and judge it by what was held out.
 
-    Without --holdout the catalog's train and test splits are used; where it has none, a tenth of
-    each class is held out.
+    CNN-class gives patches a class, CNN-segm gives pixels the class of the mask, CNN-dual both at
+    once. Without --holdout the catalog's train and test splits are used; where it has none, a
+    tenth of each class is held out. Killed and started again with the same options, it goes on.
     """
-    from satimnet.training import evaluate as run_evaluate
-    from satimnet.training import open_samples
-    from satimnet.training import train as run_train
+    from satimnet.training import held_out, write_report
+    from satimnet.training import train as run
 
-    names = bands.split(",")
-    only = None if collection is None else [collection]
-    samples = open_samples(catalog).search(collections=only, bands=names)
-    if len(samples) == 0:
-        raise SatimnetError(f"{catalog}: no item has the bands {bands}")
-    training, testing = _parts(samples, holdout, seed)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SatimnetError(f"{out}: {error.strerror}; choose another --out") from error
-    run_train(
+    samples = _samples(catalog, model, collection, cql2, limit, bands, seed=how["seed"])
+    held: Samples | float
+    if split_by == "window":
+        if model == "class":
+            raise SatimnetError("--split-by window is for segm and dual; class has whole patches")
+        training, held, pictured = samples, holdout or 0.1, samples
+    else:
+        training, held = _parts(samples, holdout, how["seed"])
+        pictured = held
+    checkpoint = run(
         training,
-        testing,
+        held,
         out / "checkpoint.pt",
-        bands=names,
-        width=width,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        seed=seed,
-        device=device,
+        model=model,
+        bands=bands.split(","),
         quiet=quiet,
+        **how,
     )
-    result = run_evaluate(out / "checkpoint.pt", testing, out, device=device)
-    click.echo(f"trained on {len(training):,}, held out {counted(len(testing), 'sample')}")
-    _print_result(result, out)
+    results = held_out(checkpoint)
+    files = write_report(results, checkpoint, out, pictured)
+    judged = f"{held:.0%} of their windows" if isinstance(held, float) else f"{len(held):,}"
+    click.echo(f"trained on {counted(len(training), 'sample')}, held out {judged}")
+    _print(results, files)
 
 
 @click.command()
 @click.argument("catalog")
-@click.option("--checkpoint", required=True, type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--models",
+    default="class",
+    show_default=True,
+    help="class, segm, dual, with commas; the paper's table has class and dual.",
+)
+@_which
+@_how
+@click.option("--folds", default=10, show_default=True, help="Where items have no satimnet:fold.")
+@click.option("--only-folds", type=click.IntRange(1), help="Stop after so many of the folds.")
+@click.option("--out", required=True, type=FOLDER, help="Folder of networks, tables, pictures.")
+@quiet_option
+@one_line_errors
+def crossvalidate(
+    catalog: str,
+    models: str,
+    collection: str | None,
+    cql2: str | None,
+    limit: int | None,
+    bands: str,
+    folds: int,
+    only_folds: int | None,
+    out: Path,
+    quiet: bool,
+    **how: Any,
+) -> None:
+    """Cross-validate networks on CATALOG: the table of the paper.
+
+    Every fold is held out once. Folds are the items' satimnet:fold; where they have none, drawn
+    by the seed with the same share of each class. Of a fused collection, networks learn from its
+    main source alone and from all sources, and are tested on both. Started again, it goes on.
+    """
+    from satimnet.training import crossvalidate as run
+
+    chosen = models.split(",")
+    unknown = [model for model in chosen if model not in _MODELS.choices]
+    if unknown:
+        raise SatimnetError(f"model {unknown[0]}: there are {', '.join(_MODELS.choices)}")
+    model = next((model for model in chosen if model != "class"), "class")
+    samples = _samples(catalog, model, collection, cql2, limit, bands, seed=how["seed"])
+    table = run(
+        samples,
+        chosen,
+        out,
+        bands=bands.split(","),
+        folds=folds,
+        only=only_folds,
+        quiet=quiet,
+        **how,
+    )
+    _print_table(table)
+    click.echo(f"{out / 'table.md'} and {out / 'table.json'} written")
+
+
+@click.command()
+@click.argument("catalog")
+@click.option("--checkpoint", required=True, type=_FILE)
 @click.option("--collection", help="Id of a collection; all without it.")
 @click.option("--split", help="Only samples of this split.")
+@click.option("--filter", "cql2", help="CQL2 text over the Items' properties.")
 @click.option("--device", help="cpu or cuda; the GPU if there is one.")
 @click.option("--out", required=True, type=FOLDER, help="Folder of pictures and metrics.")
 @one_line_errors
@@ -98,33 +206,135 @@ def evaluate(
     checkpoint: Path,
     collection: str | None,
     split: str | None,
+    cql2: str | None,
     device: str | None,
     out: Path,
 ) -> None:
     """Evaluate a trained network on CATALOG."""
     from satimnet.training import evaluate as run
-    from satimnet.training import load, open_samples
+    from satimnet.training import load, write_report
 
-    bands = load(checkpoint).recipe.bands
+    trained = load(checkpoint)
+    model = trained.kind.removeprefix("cnn-")
+    bands = ",".join(trained.bands)
+    samples = _samples(catalog, model, collection, cql2, None, bands, split)
+    results = run(checkpoint, samples, device=device)
+    _print(results, write_report(results, trained, out, samples))
+
+
+@click.command()
+@click.argument("catalog")
+@click.option(
+    "--checkpoint",
+    "checkpoints",
+    required=True,
+    multiple=True,
+    type=_FILE,
+    help="Of CNN-segm or CNN-dual; may be given again.",
+)
+@click.option("--collection", help="Id of a collection; all without it.")
+@click.option("--split", help="Only samples of this split.")
+@click.option("--filter", "cql2", help="CQL2 text over the Items' properties.")
+@click.option("--count", default=6, show_default=True, help="Samples to show.")
+@click.option("--seed", default=0, show_default=True, help="Draws the samples.")
+@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="PNG.")
+@one_line_errors
+def picture(
+    catalog: str,
+    checkpoints: tuple[Path, ...],
+    collection: str | None,
+    split: str | None,
+    cql2: str | None,
+    count: int,
+    seed: int,
+    out: Path,
+) -> None:
+    """Draw what networks see in samples of CATALOG, beside image and mask."""
+    from satimnet.training import load
+    from satimnet.training.pictures import draw_predictions
+
+    trained = [load(path, kinds=("cnn-segm", "cnn-dual")) for path in checkpoints]
+    bands = ",".join(dict.fromkeys(name for one in trained for name in one.bands))
+    samples = _samples(catalog, "segm", collection, cql2, None, bands, split)
+    try:
+        draw_predictions(samples, trained, out, count, seed)
+    except OSError as error:
+        raise SatimnetError(f"{out}: cannot be written ({error.strerror})") from error
+    click.echo(f"{out} written")
+
+
+def _samples(
+    catalog: str,
+    model: str,
+    collection: str | None,
+    cql2: str | None,
+    limit: int | None,
+    bands: str,
+    split: str | None = None,
+    seed: int = 0,
+) -> Samples:
+    """The samples that have the bands, and for networks of pixels those that have a mask."""
+    import numpy as np
+
+    from satimnet.training import find_mask, open_samples
+
     only = None if collection is None else [collection]
-    samples = open_samples(catalog).search(collections=only, split=split, bands=bands)
-    if len(samples) == 0:
-        of_split = "" if split is None else f" of the split {split}"
-        raise SatimnetError(f"{catalog}: no item{of_split} has the bands {', '.join(bands)}")
-    _print_result(run(checkpoint, samples, out, device=device), out)
+    found = open_samples(catalog).search(
+        collections=only, bands=bands.split(","), split=split, filter=cql2
+    )
+    of_split = "" if split is None else f" of the split {split}"
+    if len(found) == 0:
+        raise SatimnetError(f"{catalog}: no item{of_split} has the bands {bands}")
+    if model != "class":
+        masked = find_mask(found).among(found)
+        if not masked.all():
+            click.echo(f"{counted(int((~masked).sum()), 'sample')} without a mask left out")
+        found = found.subset(np.flatnonzero(masked))
+        if len(found) == 0:
+            raise SatimnetError(f"{catalog}: no item{of_split} has a mask")
+    if limit is None or limit >= len(found):
+        return found
+    drawn = np.random.default_rng(seed).permutation(len(found))[:limit]
+    return found.subset(np.sort(drawn))
 
 
 def _parts(samples: Samples, holdout: float | None, seed: int) -> tuple[Samples, Samples]:
     import numpy as np
 
+    from satimnet.training.folds import hold_out
+
     splits = np.array(samples.splits, dtype=object)
     training, testing = np.flatnonzero(splits == "train"), np.flatnonzero(splits == "test")
     if holdout is None and len(training) and len(testing):
         return samples.subset(training), samples.subset(testing)
-    return samples.holdout(holdout or 0.1, seed)
+    return hold_out(samples, holdout or 0.1, seed)
 
 
-def _print_result(result: Evaluation, out: Path) -> None:
-    tested = counted(int(result.confusion.sum()), "sample")
-    click.echo(f"accuracy {result.accuracy:.2%} on {tested}")
-    click.echo(f"{out / 'confusion.png'}, {out / 'curves.png'} and {out / 'metrics.json'} written")
+def _print(results: Mapping[str, Evaluation], files: list[Path]) -> None:
+    for name, result in results.items():
+        examples = f"{int(result.confusion.sum()):,}"
+        of = "" if len(results) == 1 else f" of {name}"
+        click.echo(f"accuracy{of} {result.accuracy:.2%} on {examples} examples")
+    click.echo(f"{files[0].parent}: {', '.join(file.name for file in files)} written")
+
+
+def _print_table(table: Table) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table as Grid
+
+    grid = Grid(box=SIMPLE_HEAD)
+    for name in ("Model", "Training set", "Testing set"):
+        grid.add_column(name)
+    for name in ("mean %", "max. %"):
+        grid.add_column(name, justify="right")
+    heading = ""
+    for title, *cells in table.cells():
+        if title != heading:
+            grid.add_row(f"[italic]{title}", "", "", "", "")
+            heading = title
+        grid.add_row(*cells)
+    console = Console(soft_wrap=False)
+    console.print(grid)
+    for name, value in table.facts():
+        click.echo(f"{name}: {value}")

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .batches import Batch
     from .checkpoints import Checkpoint, load
-    from .evaluation import Evaluation, evaluate
+    from .crossvalidation import Table, crossvalidate
+    from .evaluation import Evaluation, evaluate, held_out, write_report
     from .learning import train
     from .maps.mapping import Maps, map_scene
     from .models import CnnClass, CnnDual, CnnSegm, keras_parameter_count
+    from .outputs import find_mask
     from .samples import Catalog, Samples, open_samples
 
 __all__ = [
@@ -27,21 +29,28 @@ __all__ = [
     "Evaluation",
     "Maps",
     "Samples",
+    "Table",
+    "crossvalidate",
     "evaluate",
+    "find_mask",
+    "held_out",
     "keras_parameter_count",
     "load",
     "map_scene",
     "open_samples",
     "train",
+    "write_report",
 ]
 
 _HOMES = {
     "batches": ("Batch",),
     "checkpoints": ("Checkpoint", "load"),
-    "evaluation": ("Evaluation", "evaluate"),
+    "crossvalidation": ("Table", "crossvalidate"),
+    "evaluation": ("Evaluation", "evaluate", "held_out", "write_report"),
     "learning": ("train",),
     "maps.mapping": ("Maps", "map_scene"),
     "models": ("CnnClass", "CnnDual", "CnnSegm", "keras_parameter_count"),
+    "outputs": ("find_mask",),
     "samples": ("Catalog", "Samples", "open_samples"),
 }
 

@@ -2,96 +2,174 @@
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from satimnet.builder.errors import SatimnetError
 
 from .devices import pick_device, reduced_precision
-from .models import CnnClass
+from .models import CnnClass, CnnDual, CnnSegm
+from .outputs import Class, Output
 
-_FORMAT = "satimnet cnn-class 1"
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a network was made; what it takes and gives.
-
-    bands: names of the bands it takes, in this order. classes: names of its outputs. mean, std:
-    of each band over the training samples, in stored values; images are normalised by them.
-    history: per epoch the epoch, mean training loss, accuracy on the validation samples as a
-    fraction, learning rate at its end, seconds from the start and images per second trained on.
-    """
-
-    bands: tuple[str, ...]
-    classes: tuple[str, ...]
-    width: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    seed: int
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    samples: int
-    history: tuple[Mapping[str, float], ...] = field(default=())
+KINDS = ("cnn-class", "cnn-segm", "cnn-dual")
+_FORMAT = "satimnet checkpoint 1"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network and its recipe."""
+    """A network, what it takes and gives, and how it was made.
 
-    model: CnnClass
-    recipe: Recipe
+    kind: one of `KINDS`. width: filters of a convolution. bands: names of the bands it takes, in
+    this order. outputs: what its logits mean; cnn-class has the output ``class``, cnn-segm
+    ``mask``, cnn-dual both. mean, std: of each band over the training samples, in stored values
+    (for Sentinel-2 reflectance times 10,000), by which images are normalised. settings: the
+    arguments of the training, as plain values. history: per epoch the epoch, mean training loss,
+    accuracy of each output on the held-out samples as a fraction, seconds from the start, and
+    examples (patches or windows) per second. confusions: after the last epoch, for each output,
+    numbers of held-out patches or pixels by true and predicted class.
+    """
 
-    def logits(self, images: Tensor) -> Tensor:
-        """Return float32 logits (sample, class) of float32 images (sample, band, 64, 64).
+    model: CnnClass | CnnSegm | CnnDual
+    kind: str
+    width: int
+    bands: tuple[str, ...]
+    outputs: tuple[Output, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    history: tuple[Mapping[str, float], ...] = ()
+    confusions: tuple[tuple[tuple[int, ...], ...], ...] = ()
 
-        Images are stored values, as batches give them, on the device of the model. Without
-        gradients, in evaluation mode.
+    @property
+    def dense(self) -> bool:
+        """Whether the network classifies pixels, else whole patches."""
+        return self.kind != "cnn-class"
+
+    def logits(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Return for each output float32 logits of float32 images (sample, band, y, x).
+
+        Those of cnn-class, for images of 64 x 64, are (sample, class). Those of the others, for
+        images of any size, are (sample, class, y - 4, x - 4): pad by 2 on each side for all
+        pixels. Images are stored values, as batches give them, on the device of the model.
+        Without gradients, in evaluation mode.
         """
         self.model.eval()
+        network = self.model if isinstance(self.model, CnnClass) else self.model.dense
         with torch.inference_mode(), reduced_precision(images.device):
-            logits: Tensor = self.model(normalised(images, self.recipe.mean, self.recipe.std))
-        return logits.float()
+            found = network(normalised(images, self.mean, self.std))
+        return tuple(part.float() for part in (found if isinstance(found, tuple) else (found,)))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the file, under another name first, so that it is never there in part."""
-        path = Path(path)
-        partial = _partial(path)
-        state = {k: v.cpu().contiguous() for k, v in self.model.state_dict().items()}
-        content = {"format": _FORMAT, "recipe": asdict(self.recipe), "state": state}
-        try:
-            torch.save(content, partial)
-            partial.replace(path)
-        except (OSError, RuntimeError) as error:  # torch raises the latter on a full disk
-            partial.unlink(missing_ok=True)
-            raise SatimnetError(f"{path}: the checkpoint cannot be written ({error})") from error
+        """Write the file, under another name first, so that it is never there in part.
+
+        Raises `SatimnetError` when it cannot be written; a file that was there is left alone.
+        """
+        described = {
+            name: [asdict(o) for o in value] if name == "outputs" else value
+            for name, value in self.__dict__.items()
+            if name != "model"
+        }
+        write(path, {"format": _FORMAT, **described, "state": state_of(self.model)})
 
 
-def load(path: str | os.PathLike[str], device: str | None = "cpu") -> Checkpoint:
+def build(
+    kind: str, bands: int, outputs: tuple[Output, ...], width: int
+) -> CnnClass | CnnSegm | CnnDual:
+    """Return a new network of a kind, for so many bands and these outputs."""
+    counts = [len(output.classes) for output in outputs]
+    if kind == "cnn-class":
+        return CnnClass(bands, counts[0], width)
+    if kind == "cnn-segm":
+        return CnnSegm(bands, counts[0], width)
+    left, right = counts
+    return CnnDual(bands, (left, right), width)
+
+
+def load(
+    path: str | os.PathLike[str],
+    device: str | None = "cpu",
+    *,
+    kinds: tuple[str, ...] = KINDS,
+    bands: tuple[str, ...] | None = None,
+) -> Checkpoint:
     """Read a checkpoint, its model on `device`; runs no code out of the file.
 
-    Raises `SatimnetError` when it is no checkpoint of this project.
+    Raises `SatimnetError` when it is no checkpoint of this project, when its network is none of
+    `kinds`, and when it takes other bands than `bands`, if they are given.
     """
     where = pick_device(device)
+    content = read(path, _FORMAT, "checkpoint", where)
     try:
-        content: dict[str, Any] = torch.load(path, map_location=where, weights_only=True)
-        if content["format"] != _FORMAT:
-            raise ValueError(f"format {content['format']}, expected {_FORMAT}")
-        recipe = Recipe(**{f.name: _frozen(content["recipe"][f.name]) for f in fields(Recipe)})
-        model = CnnClass(len(recipe.bands), len(recipe.classes), recipe.width)
-        model.load_state_dict(content["state"])
+        state = content.pop("state")
+        outputs = tuple(
+            Output(o["name"], tuple(Class(**row) for row in o["classes"]))
+            for o in content.pop("outputs")
+        )
+        described = {name: _frozen(value) for name, value in content.items() if name != "format"}
+        kind, width, names = described["kind"], described["width"], described["bands"]
+        with torch.device("meta"):  # neither drawing initial values nor holding them
+            model = build(kind, len(names), outputs, width)
+        model.load_state_dict(state, assign=True)
+        found = Checkpoint(model.to(where), outputs=outputs, **described)
+    except Exception as error:  # whatever a file with the right format but other content raises
+        raise SatimnetError(
+            f"{path}: the checkpoint is damaged ({_first_line(error)}); train again"
+        ) from error
+    if found.kind not in kinds:
+        raise SatimnetError(f"{path}: holds {found.kind}; wanted is {' or '.join(kinds)}")
+    if bands is not None and found.bands != bands:
+        raise SatimnetError(
+            f"{path}: trained on {_listed(found.bands)}; the images have {_listed(bands)}"
+        )
+    return found
+
+
+def write(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
+    """Write a file of plain values and tensors for `read`, all at once or not at all."""
+    _write(path, lambda partial: torch.save(content, partial))
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a text file, all at once or not at all."""
+    _write(path, lambda partial: partial.write_text(text))
+
+
+def _write(path: str | os.PathLike[str], write_to: Callable[[Path], object]) -> None:
+    path = Path(path)
+    partial = _partial(path)
+    try:
+        write_to(partial)
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:  # torch raises the latter on a full disk
+        partial.unlink(missing_ok=True)
+        raise SatimnetError(f"{path}: cannot be written ({_first_line(error)})") from error
+
+
+def read(
+    path: str | os.PathLike[str], expected: str, what: str, device: torch.device
+) -> dict[str, Any]:
+    """Read what `write` wrote, its tensors on `device`; its "format" is the expected one."""
+    try:
+        with open(path, "rb") as file:
+            data = io.BytesIO(file.read())
     except OSError as error:
         raise SatimnetError(f"{path}: cannot be read ({error.strerror})") from error
+    try:
+        content: dict[str, Any] = torch.load(data, map_location=device, weights_only=True)
+        if content["format"] != expected:
+            raise ValueError(f"its format is {content['format']}, not {expected}")
     except Exception as error:  # torch raises many kinds on foreign files
-        raise SatimnetError(f"{path}: not a checkpoint of satimnet ({error})") from error
-    return Checkpoint(model.to(where), recipe)
+        raise SatimnetError(
+            f"{path}: not a {what} of satimnet, or damaged ({_first_line(error)})"
+        ) from error
+    return content
 
 
 def make_room(path: str | os.PathLike[str]) -> None:
@@ -105,9 +183,7 @@ def make_room(path: str | os.PathLike[str]) -> None:
         partial.touch()
         partial.unlink()
     except OSError as error:
-        raise SatimnetError(
-            f"{path}: the checkpoint cannot be written there ({error.strerror})"
-        ) from error
+        raise SatimnetError(f"{path}: cannot be written there ({error.strerror})") from error
 
 
 def normalised(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
@@ -118,9 +194,22 @@ def normalised(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) 
     return ((images - centre) / spread).contiguous(memory_format=torch.channels_last)
 
 
+def state_of(model: nn.Module) -> dict[str, Tensor]:
+    """Return the parameters and buffers of a model, on the CPU."""
+    return {k: v.cpu().contiguous() for k, v in model.state_dict().items()}
+
+
 def _partial(path: Path) -> Path:
     return path.with_name(f".{path.name}.partial")
 
 
 def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+
+
+def _listed(bands: tuple[str, ...]) -> str:
+    return f"{len(bands)} bands ({', '.join(bands)})"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0][:200]

@@ -1,11 +1,15 @@
-"""Training CNN-class on samples."""
+"""Training the three networks on samples."""
 
 from __future__ import annotations
 
+import hashlib
+import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,183 +17,429 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
 
 from satimnet.builder.errors import SatimnetError
 
-from .batches import to_batches
-from .checkpoints import Checkpoint, Recipe, make_room, normalised
-from .devices import pick_device, reduced_precision
-from .models import PATCH, CnnClass
-from .pixels import Layout, Reader, locate
+from .checkpoints import (
+    Checkpoint,
+    build,
+    load,
+    make_room,
+    normalised,
+    read,
+    state_of,
+    write,
+)
+from .devices import Rank, pick_device, reduced_precision, run_on
+from .feeds import Feed, patch_feed, window_feed
+from .outputs import Mask, Output, class_output, find_mask
 from .samples import Samples
+from .windows import draw, hold_out, shuffled
 
-_RESIDENT = 2 * 1024**3
-"""Stored pixels up to this many bytes are read once and kept on the device."""
+_FORMAT = "satimnet training 1"
 
-Feed = Callable[[int | None], Iterator[tuple[Tensor, Tensor]]]
-"""Gives (images, labels) on the device: in full batches shuffled by a seed; None: all in order."""
+
+@dataclass(frozen=True)
+class Recommended:
+    """What a network is trained with unless asked otherwise.
+
+    width and learning_rate are the published ones, batch_size is this project's choice.
+    """
+
+    width: int
+    learning_rate: float
+    batch_size: int
+
+
+MODELS: Mapping[str, Recommended] = {
+    "class": Recommended(256, 0.01, 64),
+    "segm": Recommended(256, 0.001, 1024),
+    "dual": Recommended(128, 0.01, 1024),
+}
+"""Networks by the name that `train` takes."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A training as asked for: everything that its result depends on but the samples."""
+
+    kind: str
+    bands: tuple[str, ...] | None
+    outputs: tuple[Output, ...]
+    mask: Mask | None
+    width: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    schedule: str
+    seed: int
+    windows: int | None
+    windows_per_epoch: int | None
+    held_out: float | None
+    devices: int
+    samples: str
+    """Digest of the samples, of those held out, and of their classes."""
+
+    def described(self) -> dict[str, Any]:
+        """As plain values, for a checkpoint."""
+        left_out = ("kind", "outputs", "mask", "width", "bands")
+        return {name: value for name, value in self.__dict__.items() if name not in left_out}
 
 
 def train(
     samples: Samples,
-    validation: Samples,
+    held_out: Samples | float,
     out: str | os.PathLike[str],
     *,
+    model: str = "class",
     bands: Sequence[str] | None = None,
-    width: int = 256,
+    width: int | None = None,
     epochs: int = 40,
-    batch_size: int = 64,
-    learning_rate: float = 0.01,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    schedule: str = "one-cycle",
+    windows: int | None = None,
+    windows_per_epoch: int | None = None,
     seed: int = 0,
     device: str | None = None,
+    devices: int = 1,
+    save_seconds: float = 60,
     quiet: bool = False,
 ) -> Checkpoint:
-    """Train CNN-class, write it to the file `out` and return it.
+    """Train CNN-class, CNN-segm or CNN-dual, write it to the file `out` and return it.
 
-    Adam (epsilon 1e-7 as in Keras) under a one-cycle schedule that rises to `learning_rate` over
-    the first 30 % of the steps and falls to nothing; every image in one of its eight orientations,
-    drawn anew each epoch; images normalised by mean and deviation of the training samples. The
-    network after the last epoch is kept: `validation` is only watched, nothing is chosen by it.
-    device: None is the GPU if there is one. Same seed, same machine, CPU: same network.
+    held_out: samples that are only watched; nothing is chosen by them, the network after the last
+    epoch is kept. For segm and dual a fraction instead holds out so much of the windows, wherever
+    they lie: the paper's way, which flatters, as neighbouring windows share 20 of 25 pixels.
 
-    Raises `SatimnetError` when samples lack the bands, have another size than 64 x 64, or differ
-    in classes from the validation samples.
+    As in the paper (Section 3.1) the loss is cross-entropy, of dual the sum over both outputs;
+    class learns by Adam with a rate of 0.01, segm by Adam with 0.001, dual by SGD with 0.01;
+    Adam's epsilon is Keras' 1e-7. schedule: "one-cycle" rises to the learning rate over the first
+    30 % of the steps and falls to nothing, "constant" stays. Patches of class are shown in one of
+    their eight orientations, drawn anew each epoch. Images are normalised by mean and deviation
+    of the training samples.
+
+    An epoch shows every patch, or every window whose middle the mask has observed, in an order
+    drawn uniformly by the seed. windows: only so many, drawn beforehand out of all, held out ones
+    included. windows_per_epoch: each epoch shows so many, drawn anew. batch_size is divided among
+    `devices` processes, each on a GPU of its own, or on its share of the cores. device: None is
+    the GPU if there is one.
+
+    At most `save_seconds` of work are lost when training is killed: started again with the same
+    arguments it goes on. Same seed, same machine, CPU: the same network, killed or not. Where
+    `out` holds this very training finished, it is read and returned.
+
+    Raises `SatimnetError` when the samples lack the bands, masks or classes; when images of class
+    are not 64 x 64; when `out` holds another training; and when it cannot be written.
     """
-    if samples.classes != validation.classes:
-        raise SatimnetError("training and validation samples have different classes")
-    if min(width, epochs, batch_size) < 1 or learning_rate <= 0 or len(samples) < 2:
+    if model not in MODELS:
+        raise SatimnetError(f"model {model}: there are {', '.join(MODELS)}")
+    usual = MODELS[model]
+    width, batch_size = width or usual.width, batch_size or usual.batch_size
+    learning_rate = usual.learning_rate if learning_rate is None else learning_rate
+    if min(width, epochs, batch_size, devices) < 1 or learning_rate <= 0 or len(samples) < 2:
         raise SatimnetError(
             "training needs two samples, and width, epochs, batch size and learning rate above 0"
         )
-    where = pick_device(device)
-    make_room(out)
-    batch_size = min(batch_size, len(samples))
-    feed, layout = _feed(samples, bands, batch_size, where)
-    watch, _ = _feed(validation, layout.bands, 256, where)
-    mean, std = _moments(feed)
+    if batch_size % devices:
+        raise SatimnetError(f"a batch of {batch_size} cannot be divided among {devices} devices")
+    if schedule not in ("one-cycle", "constant"):
+        raise SatimnetError(f"schedule {schedule}: there are one-cycle and constant")
+    if model == "dual" and width % 2:
+        raise SatimnetError(f"width {width}: CNN-dual needs an even one")
+    fraction = None if isinstance(held_out, Samples) else held_out
+    if model == "class" and (fraction is not None or windows or windows_per_epoch):
+        raise SatimnetError("CNN-class learns whole patches: only segm and dual learn windows")
+    if fraction is not None and not 0 < fraction < 1:
+        raise SatimnetError(f"held out {fraction:g}: must be between 0 and 1")
+    parts = (samples, held_out) if isinstance(held_out, Samples) else (samples,)
+    masks = [None if model == "class" else find_mask(part) for part in parts]
+    mask = masks[0]
+    if len({part.classes for part in parts}) > 1 or masks != [mask] * len(parts):
+        raise SatimnetError("training and held-out samples have different classes")
+    plan = _Plan(
+        kind=f"cnn-{model}",
+        bands=None if bands is None else tuple(bands),
+        outputs=_outputs(samples, model, mask),
+        mask=mask,
+        width=width,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        schedule=schedule,
+        seed=seed,
+        windows=windows,
+        windows_per_epoch=windows_per_epoch,
+        held_out=fraction,
+        devices=devices,
+        samples=_digest(parts),
+    )
+    where, path = pick_device(device), Path(out)
+    make_room(path)
+    if path.exists():
+        found = load(path, str(where))
+        _require_same(found.kind, found.width, found.bands, found.settings, plan, path)
+        return found
+    run_on(where, devices, _train, plan, parts, path, save_seconds, quiet)
+    return load(path, str(where))
 
-    generator = np.random.default_rng(seed)
-    history = []
-    steps = len(samples) // batch_size
-    with torch.random.fork_rng(), _progress(quiet) as progress:
-        torch.manual_seed(seed)
-        model = CnnClass(len(layout.bands), len(samples.classes), width)
-        model.to(where)
+
+def _outputs(samples: Samples, model: str, mask: Mask | None) -> tuple[Output, ...]:
+    if mask is None:
+        return (class_output(samples),)
+    return (mask.output,) if model == "segm" else (class_output(samples), mask.output)
+
+
+def _digest(parts: Sequence[Samples]) -> str:
+    """Tells the samples of a training from others: their ids, classes, order, and part."""
+    digest = hashlib.sha256()
+    for part in parts:
+        tags = part.table["satimnet:classes"].to_pylist()
+        for name, classes in zip(part.ids, tags, strict=True):
+            digest.update(f"{name}\t{','.join(classes or ())}\n".encode())
+        digest.update(b"\n")
+    return digest.hexdigest()
+
+
+def _require_same(
+    kind: str,
+    width: int,
+    bands: Sequence[str],
+    settings: Mapping[str, Any],
+    plan: _Plan,
+    path: Path,
+) -> None:
+    """Refuse a file of another training."""
+    here = {"model": kind, "width": width, "bands": tuple(bands), **settings}
+    asked = {"model": plan.kind, "width": plan.width, **plan.described()}
+    asked["bands"] = plan.bands or here["bands"]
+    differing = [name for name, value in asked.items() if here.get(name) != value]
+    if differing:
+        listing = "; ".join(
+            "other samples"
+            if name == "samples"
+            else f"{name.replace('_', ' ')} {here.get(name)}, not {asked[name]}"
+            for name in differing
+        )
+        raise SatimnetError(
+            f"{path}: holds another training ({listing}); remove it or choose another place"
+        )
+
+
+def _train(
+    rank: Rank,
+    plan: _Plan,
+    parts: tuple[Samples, ...],
+    path: Path,
+    save_seconds: float,
+    quiet: bool,
+) -> None:
+    """The whole training, by one of its processes; the first one writes."""
+    feed, watch = _feeds(plan, parts, rank.device)
+    mean, std = _moments(feed)
+    count = min(plan.windows_per_epoch or len(feed), len(feed))
+    batch_size = min(plan.batch_size, count - count % plan.devices)
+    steps = count // max(1, batch_size)
+    if not steps or (watch is not None and not len(watch)):
+        raise SatimnetError("nothing is left to learn from or to hold out; take more samples")
+    with torch.random.fork_rng(), _progress(quiet or rank.number > 0) as progress:
+        torch.manual_seed(plan.seed)
+        model = build(plan.kind, len(feed.bands), plan.outputs, plan.width).to(rank.device)
         for layer in model.modules():
             if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
                 # the moving statistics must forget the beginning within an epoch or so, which on
                 # few samples they would not do before the training ends
                 layer.momentum = max(layer.momentum or 0, 1 / steps)
-        optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate, eps=1e-7)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, learning_rate, total_steps=steps * epochs
+        checkpoint = Checkpoint(
+            *(model, plan.kind, plan.width, feed.bands, plan.outputs, mean, std),
+            settings=plan.described(),
         )
-        recipe = Recipe(
-            bands=layout.bands,
-            classes=samples.classes,
-            width=width,
-            mean=mean,
-            std=std,
-            seed=seed,
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            samples=len(samples),
-        )
-        checkpoint = Checkpoint(model, recipe)
-        task = progress.add_task("first epoch", total=steps * epochs)
-        began = time.perf_counter()
-        for epoch in range(1, epochs + 1):
-            started = time.perf_counter()
-            total = torch.zeros((), device=where)
-            model.train()
-            for images, labels in feed(int(generator.integers(2**63))):
-                turned = _turned(normalised(images, mean, std), generator)
-                with reduced_precision(where):
-                    loss = F.cross_entropy(model(turned), labels)
-                optimiser.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]  # torch gives it no type
-                optimiser.step()
-                schedule.step()
-                total += loss.detach()
+        run = _Run(plan, checkpoint, path, steps, rank)
+        run.resume()
+        task = progress.add_task("first epoch", total=steps * plan.epochs, completed=run.step)
+        while run.step < steps * plan.epochs:
+            epoch = run.step // steps
+            order = shuffled(len(feed), _seed(plan.seed, epoch), rank.device)
+            batches = order[: steps * batch_size].view(steps, batch_size)[
+                :, rank.number :: rank.count
+            ]
+            started, first = time.perf_counter(), run.step
+            for images, targets in feed.batches(list(batches[run.step % steps :])):
+                run.learn(images, targets)
                 progress.advance(task)
-            mean_loss = total.item() / steps
-            speed = steps * batch_size / (time.perf_counter() - started)
-            accuracy = _accuracy(checkpoint, watch)
-            history.append(
-                {
-                    "epoch": epoch,
-                    "loss": mean_loss,
-                    "accuracy": accuracy,
-                    "images_per_second": speed,
-                    "seconds": time.perf_counter() - began,
-                }
+                if run.step % steps:  # at the end of an epoch the judging comes first
+                    run.save(save_seconds)
+            speed = (run.step - first) * batch_size / (time.perf_counter() - started)
+            run.end_epoch(epoch + 1, _judge(watch, checkpoint, rank), speed)
+            run.save(save_seconds)
+            progress.update(task, description=_line(run.history[-1], plan.epochs))
+        if rank.number == 0:
+            tables = tuple(tuple(map(tuple, table.tolist())) for table in run.tables)
+            replace(checkpoint, history=tuple(run.history), confusions=tables).save(path)
+            run.forget()
+
+
+class _Run:
+    """The state of a training: what a killed one goes on from.
+
+    All that is random is drawn from seeds that follow from the number of the step, so beside
+    network and optimiser the state is that number.
+    """
+
+    def __init__(
+        self, plan: _Plan, checkpoint: Checkpoint, path: Path, steps: int, rank: Rank
+    ) -> None:
+        self.step = 0
+        self.history: list[dict[str, float]] = []
+        self.tables: list[Tensor] = []
+        self._plan, self._checkpoint, self._steps, self._rank = plan, checkpoint, steps, rank
+        self._path = path.with_name(f"{path.stem}.unfinished{path.suffix}")
+        self._optimiser = _optimiser(plan, checkpoint.model)
+        self._schedule = _schedule(plan, self._optimiser, steps)
+        self._loss = torch.zeros((), dtype=torch.float64, device=rank.device)
+        self._seconds, self._began = 0.0, time.perf_counter()
+        self._saved = self._began
+        self._model: nn.Module = checkpoint.model
+        if rank.count > 1:
+            self._model = DistributedDataParallel(checkpoint.model)
+
+    def learn(self, images: Tensor, targets: tuple[Tensor, ...]) -> None:
+        """One step on a batch."""
+        seed = _seed(self._plan.seed, self._plan.epochs + self.step, self._rank.number)
+        torch.manual_seed(seed)  # of dropout
+        images = normalised(images, self._checkpoint.mean, self._checkpoint.std)
+        if not self._checkpoint.dense:
+            images = _turned(images, np.random.default_rng(seed))
+        self._model.train()
+        with reduced_precision(self._rank.device):
+            found = self._model(images)
+            logits = found if isinstance(found, tuple) else (found,)
+            losses = [F.cross_entropy(*pair) for pair in zip(logits, targets, strict=True)]
+            loss = torch.stack(losses).sum()
+        self._optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch gives it no type
+        self._optimiser.step()
+        self._schedule.step()
+        self._loss += loss.detach()
+        self.step += 1
+
+    def end_epoch(self, epoch: int, tables: list[Tensor], speed: float) -> None:
+        """Take down how an epoch went."""
+        loss = self._loss.item() / self._steps
+        if not math.isfinite(loss):
+            raise SatimnetError(
+                f"the loss of epoch {epoch} is {loss}: training has run away; "
+                "choose a smaller --learning-rate"
             )
-            progress.update(
-                task,
-                description=f"epoch {epoch}/{epochs}  loss {mean_loss:.3f}  "
-                f"held out {accuracy:.1%}  {speed:,.0f} images/s",
+        self._loss.zero_()
+        self.tables = tables
+        entry: dict[str, float] = {"epoch": epoch, "loss": loss}
+        for output, table in zip(self._checkpoint.outputs, tables, strict=True):
+            entry[f"accuracy_{output.name}"] = int(table.trace()) / int(table.sum())
+        entry |= {"seconds": self._elapsed(), "examples_per_second": speed}
+        self.history.append(entry)
+
+    def save(self, seconds: float) -> None:
+        """Write the state if the last time is so many seconds ago; the first process does."""
+        if self._rank.number or time.perf_counter() - self._saved < seconds:
+            return
+        plan = self._plan
+        content = {
+            "format": _FORMAT,
+            "kind": plan.kind,
+            "width": plan.width,
+            "bands": self._checkpoint.bands,
+            "settings": plan.described(),
+            "state": state_of(self._checkpoint.model),
+            "optimiser": self._optimiser.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "loss": self._loss.item(),
+            "step": self.step,
+            "history": self.history,
+            "tables": self.tables,
+            "seconds": self._elapsed(),
+        }
+        write(self._path, content)
+        self._saved = time.perf_counter()
+
+    def resume(self) -> None:
+        """Go on from the state that is there, if one is."""
+        path, plan = self._path, self._plan
+        if not path.exists():
+            return
+        found = read(path, _FORMAT, "training", self._rank.device)
+        try:
+            _require_same(
+                found["kind"], found["width"], found["bands"], found["settings"], plan, path
             )
-    checkpoint = Checkpoint(model, replace(recipe, history=tuple(history)))
-    checkpoint.save(out)
-    return checkpoint
+            self._checkpoint.model.load_state_dict(found["state"])
+            self._optimiser.load_state_dict(found["optimiser"])
+            self._schedule.load_state_dict(found["schedule"])
+            self._loss.fill_(found["loss"])
+            self.step, self._seconds = found["step"], found["seconds"]
+            self.history, self.tables = found["history"], found["tables"]
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise SatimnetError(f"{path}: damaged ({error}); remove it to begin anew") from error
+
+    def forget(self) -> None:
+        """Remove the state: the training is finished."""
+        self._path.unlink(missing_ok=True)
+
+    def _elapsed(self) -> float:
+        return self._seconds + time.perf_counter() - self._began
 
 
-def _feed(
-    samples: Samples, bands: Sequence[str] | None, batch_size: int, device: torch.device
-) -> tuple[Feed, Layout]:
-    """Batches of the samples again and again: from memory if they fit, else from the shards."""
-    layout = locate(samples, bands)
-    shape = layout.buffer_shape(len(layout))
-    _, _, *size = (shape[axis] for axis in layout.public_axes)
-    if size != [PATCH, PATCH]:
-        raise SatimnetError(
-            f"{layout.shards[0]}: the images are {size[0]} x {size[1]} pixels; "
-            f"CNN-class takes {PATCH} x {PATCH}"
-        )
-    if np.prod(shape, dtype=np.int64) * layout.dtype.itemsize > _RESIDENT:
-        return _streamed(samples, layout.bands, batch_size, device), layout
-
-    stored = np.empty(shape, layout.dtype.newbyteorder("="))
-    with Reader(layout) as reader:
-        reader.read(np.arange(len(layout)), stored)
-    images = torch.from_numpy(stored).permute(layout.public_axes).to(device)
-    labels = torch.from_numpy(samples.labels).to(device)
-
-    def resident(seed: int | None) -> Iterator[tuple[Tensor, Tensor]]:
-        order, end = torch.arange(len(labels)), len(labels)
-        if seed is not None:
-            order = torch.from_numpy(np.random.default_rng(seed).permutation(len(labels)))
-            end -= end % batch_size
-        for rows in torch.split(order[:end].to(device), batch_size):
-            yield images[rows].float(), labels[rows]
-
-    return resident, layout
+def _feeds(plan: _Plan, parts: tuple[Samples, ...], device: torch.device) -> tuple[Feed, Feed]:
+    """What is learned and what is held out."""
+    if plan.mask is None:
+        learned = patch_feed(parts[0], plan.bands, device)
+        return learned, patch_feed(parts[1], learned.bands, device)
+    dual = plan.kind == "cnn-dual"
+    learn = window_feed(parts[0], plan.bands, plan.mask, device, dual=dual)
+    if plan.held_out is None:
+        held = window_feed(parts[1], learn.bands, plan.mask, device, dual=dual)
+        if plan.windows is None:
+            return learn, held
+        beyond = torch.arange(len(learn) + len(held), device=device) >= len(learn)
+        ours, theirs = draw(plan.windows, beyond, plan.seed)
+        return learn.only(ours), held.only(theirs - len(learn))
+    everything = learn
+    if plan.windows is not None:
+        beyond = torch.zeros(len(learn), dtype=torch.bool, device=device)
+        everything = learn.only(draw(plan.windows, beyond, plan.seed)[0])
+    away = hold_out(len(everything), plan.held_out, _seed(plan.seed, 0, 1), device)
+    return everything.only(~away), everything.only(away)
 
 
-def _streamed(
-    samples: Samples, bands: Sequence[str], batch_size: int, device: torch.device
-) -> Feed:
-    def streamed(seed: int | None) -> Iterator[tuple[Tensor, Tensor]]:
-        shuffle = seed is not None
-        for batch in to_batches(
-            samples,
-            batch_size,
-            bands=bands,
-            shuffle=shuffle,
-            seed=seed or 0,
-            drop_last=shuffle,
-            device=str(device),
-        ):
-            yield batch.images, batch.labels
+def _optimiser(plan: _Plan, model: nn.Module) -> torch.optim.Optimizer:
+    if plan.kind == "cnn-dual":
+        return torch.optim.SGD(model.parameters(), lr=plan.learning_rate)
+    return torch.optim.Adam(model.parameters(), lr=plan.learning_rate, eps=1e-7)
 
-    return streamed
+
+def _schedule(
+    plan: _Plan, optimiser: torch.optim.Optimizer, steps: int
+) -> torch.optim.lr_scheduler.LRScheduler:
+    if plan.schedule == "constant":
+        return torch.optim.lr_scheduler.ConstantLR(optimiser, factor=1)
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimiser,
+        plan.learning_rate,
+        total_steps=steps * plan.epochs,
+        cycle_momentum=plan.kind != "cnn-dual",  # the SGD of the paper has no momentum
+    )
+
+
+def _seed(*numbers: int) -> int:
+    """A seed that follows from numbers, and has nothing to do with that of other numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def _moments(feed: Feed) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each band over all pixels; a constant band has deviation 1."""
     count, total, squares = 0, torch.zeros(()).double(), torch.zeros(()).double()
-    for images, _ in feed(None):
+    for images in feed.images():
         count += images.numel() // images.shape[1]
         # float32 sums of one image are exact enough, and float64 over the whole batch is slow
         total = total + images.sum((2, 3)).double().sum(0).cpu()
@@ -211,9 +461,22 @@ def _turned(images: Tensor, generator: np.random.Generator) -> Tensor:
     return out
 
 
-def _accuracy(checkpoint: Checkpoint, feed: Feed) -> float:
-    hits = [(checkpoint.logits(images).argmax(1) == labels) for images, labels in feed(None)]
-    return float(torch.cat(hits).double().mean())
+def _judge(watch: Feed, checkpoint: Checkpoint, rank: Rank) -> list[Tensor]:
+    """Confusion matrices of the held-out examples, each process having judged its share."""
+    tables = watch.confusions(checkpoint, rank.number, rank.count)
+    if rank.count > 1:
+        tables = [table.to(rank.device) for table in tables]
+        for table in tables:
+            torch.distributed.all_reduce(table)
+    return [table.cpu() for table in tables]
+
+
+def _line(entry: Mapping[str, float], epochs: int) -> str:
+    rates = [f"{entry[key]:.1%}" for key in entry if key.startswith("accuracy_")]
+    return (
+        f"epoch {entry['epoch']}/{epochs}  loss {entry['loss']:.3f}  "
+        f"held out {', '.join(rates)}  {entry['examples_per_second']:,.0f}/s"
+    )
 
 
 def _progress(quiet: bool) -> Progress:

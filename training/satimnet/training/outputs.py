@@ -1,0 +1,162 @@
+"""What the outputs of a network mean: the rows of class tables that they were trained for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.rows import absolute
+
+if TYPE_CHECKING:
+    from .samples import Samples
+
+IGNORED = 255
+"""Index of pixels that count for nothing: not observed, or of a value without a class."""
+_UNOBSERVED = "no-observation"
+
+
+@dataclass(frozen=True)
+class Class:
+    """A row of a class table, as in STAC's classification extension.
+
+    color_hint: six hexadecimal digits, red, green, blue; None if the table has none.
+    """
+
+    value: int
+    name: str
+    color_hint: str | None = None
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output of a network: index k of its logits means ``classes[k]``.
+
+    name: ``class``, the class of a whole patch, or ``mask``, the class of a pixel in the mask.
+    """
+
+    name: str
+    classes: tuple[Class, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return tuple(row.name for row in self.classes)
+
+
+@dataclass(frozen=True)
+class Mask:
+    """How masks are read: the asset's key and the classes of its values.
+
+    Values that are not observed are no classes: the asset's ``nodata``, and a class of the name
+    no-observation.
+    """
+
+    key: str
+    classes: tuple[Class, ...]
+
+    @property
+    def output(self) -> Output:
+        """The output that predicts it."""
+        return Output("mask", self.classes)
+
+    def indices(self, values: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return for each value of a mask the index of its class, or `IGNORED`."""
+        index = np.full(256, IGNORED, np.uint8)
+        for k, row in enumerate(self.classes):
+            index[row.value] = k
+        return np.asarray(index[values])
+
+    def among(self, samples: Samples) -> NDArray[np.bool_]:
+        """Return for each of the samples whether it has a mask."""
+        assets = samples.table["assets"].combine_chunks()
+        if assets.type.get_field_index(self.key) < 0:
+            return np.zeros(len(samples), np.bool_)
+        there = pc.is_valid(pc.struct_field(assets, [self.key]))
+        return np.asarray(there.to_numpy(zero_copy_only=False), np.bool_)
+
+
+def class_output(samples: Samples) -> Output:
+    """Return the output that predicts the class of a sample, in the order of `Samples.classes`.
+
+    Raises `SatimnetError` when a collection cannot be read.
+    """
+    rows = {
+        row["name"]: row
+        for document in _documents(samples).values()
+        for row in document.get("summaries", {}).get("classification:classes", [])
+    }
+    return Output(
+        "class",
+        tuple(
+            _class(rows.get(name, {"value": k + 1, "name": name}))
+            for k, name in enumerate(samples.classes)
+        ),
+    )
+
+
+def find_mask(samples: Samples) -> Mask:
+    """Return how the masks of the samples are read.
+
+    Raises `SatimnetError` when their collections have no masks, or masks of other classes.
+    """
+    masks = {name: _mask(name, document) for name, document in _documents(samples).items()}
+    first, *others = masks.values()
+    if any(other != first for other in others):
+        raise SatimnetError(
+            f"the masks of {', '.join(masks)} have different classes; choose one --collection"
+        )
+    return first
+
+
+def recipe_digest(samples: Samples) -> str | None:
+    """Return the SHA-256 of the recipe that fused the samples; None where none did, or several."""
+    recipes = [document.get("satimnet:recipe", {}) for document in _documents(samples).values()]
+    digests = {recipe.get("sha256") for recipe in recipes}
+    return digests.pop() if len(digests) == 1 else None
+
+
+def _mask(collection: str, document: Mapping[str, Any]) -> Mask:
+    assets = document.get("item_assets", {})
+    keys = [key for key, asset in assets.items() if "mask" in asset.get("roles", ())]
+    if not keys:
+        raise SatimnetError(
+            f"{collection} has no masks; CNN-segm and CNN-dual need a collection with masks, "
+            "such as stac satimnet fuse makes"
+        )
+    asset = assets[keys[0]]
+    table = asset.get("classification:classes")
+    table = table or document.get("summaries", {}).get("classification:classes", [])
+    unseen = {asset.get("nodata")} | {row["value"] for row in table if row["name"] == _UNOBSERVED}
+    classes = tuple(_class(row) for row in table if row["value"] not in unseen)
+    if len(classes) < 2 or not all(0 <= row.value < 255 for row in classes):
+        raise SatimnetError(f"{collection}: the class table of {keys[0]} has less than two classes")
+    return Mask(keys[0], classes)
+
+
+def _class(row: Mapping[str, Any]) -> Class:
+    return Class(int(row["value"]), str(row["name"]), row.get("color_hint"))
+
+
+def _documents(samples: Samples) -> dict[str, Mapping[str, Any]]:
+    """The collections that the samples come from, by id: they lie beside their items.parquet."""
+    files: Sequence[str] = samples.table["parquet"].unique().to_pylist()
+    documents = {}
+    for file in files:
+        href = absolute("./collection.json", file)
+        try:
+            with fsspec.open(href) as stream:
+                document = json.loads(stream.read())
+                documents[document["id"]] = document
+        except (OSError, ValueError, KeyError) as error:
+            raise SatimnetError(f"{href}: cannot be read ({error}); build it again") from error
+    if not documents:
+        raise SatimnetError("there are no samples: the search found none")
+    return documents
