@@ -65,6 +65,7 @@ def demo(folder: Path, schemas: Path | None, quiet: bool) -> None:
             f"stac satimnet info {catalog}",
             f"stac satimnet search {catalog} --concept water",
             f"stac satimnet concepts ship --catalog {catalog}",
+            f"stac satimnet fuse demo {catalog}",
             f"stac satimnet train {catalog} --collection eurosat --bands B04,B03,B02,B08 "
             f"--width 16 --epochs 20 --batch-size 16 --out {folder / 'run'}",
         ):
