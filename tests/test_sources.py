@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from satimnet.builder import build
 from satimnet.builder.errors import BadFileError, SatimnetError
-from satimnet.builder.sources import Reader, Source
+from satimnet.builder.samples import Problem
+from satimnet.builder.sources import MAX_FILE_SIZE, Reader, Source
 
 FILES = {"a/one.bin": os.urandom(5000), "a/b/two.bin": b"x" * 70_000, "three.txt": b""}
 
@@ -160,3 +162,59 @@ def test_no_more_is_inflated_than_announced(tmp_path):
 def test_a_missing_source_is_named(tmp_path):
     with pytest.raises(SatimnetError, match="nowhere: no such file or folder"):
         list(Source((tmp_path / "nowhere",)).entries())
+
+
+STRANGE = "a\n\x1b[2J\udcff.bin"  # as Python names a file whose name has the byte 0xff
+
+
+def test_names_are_printed_on_one_line(tmp_path):
+    (tmp_path / STRANGE).write_bytes(b"1")
+    with tarfile.open(tmp_path / "strange.tar", "w") as archive:
+        archive.addfile(tarfile.TarInfo(STRANGE))
+    source = Source((tmp_path,))
+    file, member = source.entries()
+    assert file.path == r"a\n\x1b[2J\udcff.bin"
+    assert member.path == f"strange/{file.path}"
+    assert file.label.isprintable()
+    assert member.label.isprintable()
+    assert source.read(file) == b"1"
+
+
+def test_messages_are_one_line():
+    assert str(SatimnetError("no\nlabel\r of é")) == r"no\nlabel\r of é"
+    problem = Problem("a\u2028b", "c\x00")
+    assert (problem.path, problem.reason) == (r"a\u2028b", r"c\x00")
+
+
+def test_a_link_to_itself_is_named(tmp_path):
+    (tmp_path / "loop.tif").symlink_to("loop.tif")
+    with pytest.raises(SatimnetError, match=r"loop\.tif"):
+        build([tmp_path], tmp_path.with_name("out"))
+    assert not tmp_path.with_name("out").exists()
+
+
+@pytest.mark.parametrize("header", [{"mtime": "inf"}, {"mtime": "nan"}, {"size": "-1"}])
+def test_absurd_numbers_in_a_tar_are_one_line_errors(header, tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        member = tarfile.TarInfo("a")
+        member.pax_headers = header
+        archive.addfile(member)
+    with pytest.raises(SatimnetError, match=r"a\.tar: not a whole archive"):
+        list(Source((tmp_path / "a.tar",)).entries())
+
+
+def test_a_zip_of_a_version_that_nobody_knows(tmp_path):
+    path = as_zip(tmp_path)
+    data = bytearray(path.read_bytes())
+    data[data.index(b"PK\1\2") + 6] = 200
+    path.write_bytes(data)
+    with pytest.raises(SatimnetError, match="not a whole archive"):
+        list(Source((path,)).entries())
+
+
+def test_files_beyond_the_limit_are_not_read(tmp_path):
+    (tmp_path / "a").touch()
+    os.truncate(tmp_path / "a", MAX_FILE_SIZE + 1)
+    source = Source((tmp_path,))
+    with pytest.raises(BadFileError, match="over the limit"):
+        source.read(next(source.entries()))

@@ -5,8 +5,21 @@ from __future__ import annotations
 from typing import Literal
 
 
+def printable(text: str) -> str:
+    """The text with escapes for what would break a line, move a cursor or be no Unicode.
+
+    File names may hold anything: line ends, control characters, bytes that are no UTF-8.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 class SatimnetError(Exception):
     """Something the user can mend; the message is one line that names the file and the remedy."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class BadFileError(SatimnetError):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from satimnet.builder.errors import printable
 from satimnet.builder.sources import Entry, Reader, Source
 
 
@@ -100,6 +101,10 @@ class Problem:
     kind: Literal["broken", "foreign", "incomplete"] = "broken"
     """``foreign`` is no part of the dataset, or a second copy; ``incomplete`` is an image without
     its label, a label without its image, or a part of a label that says nothing usable."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", printable(self.path))
+        object.__setattr__(self, "reason", printable(self.reason))
 
 
 Scan = Callable[[Source, Mapping[str, Any]], Iterator[Sample | Problem]]

@@ -20,16 +20,21 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, Self
 
-from satimnet.builder.errors import BadFileError, SatimnetError
+from satimnet.builder.errors import BadFileError, SatimnetError, printable
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-MAX_FILE_SIZE = 2**30
+MAX_FILE_SIZE = 2**29
 """Bytes of the largest file taken from a source: no published scene comes near, bombs do."""
 
 _ARCHIVE = re.compile(r"\.(zip|tar|tar\.gz|tgz)$", re.IGNORECASE)
 _DRIVE = re.compile(r"[A-Za-z]:")
+# What zipfile and tarfile raise of damaged headers; the last of a version that zip will never have
+_BROKEN = (
+    *(zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error),
+    *(ValueError, OverflowError, NotImplementedError),
+)
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _SEEK_POINT_SPACING = 32 * 2**20  # a seek point holds 32 KiB: 0.1 % of the uncompressed archive
 
@@ -40,7 +45,7 @@ class Entry:
 
     path: str
     """Path inside the source, an archive being a folder of its name without the ending: what a
-    dataset's layout is about."""
+    dataset's layout is about. Escapes stand for what is not `printable`."""
     size: int
     """Bytes of the file itself (uncompressed)."""
     container: str
@@ -60,7 +65,9 @@ class Entry:
     @property
     def label(self) -> str:
         """How messages name the file: its path on disk, or ``archive.zip!member``."""
-        return self.container if self.kind == "file" else f"{self.container}!{self.member}"
+        return printable(
+            self.container if self.kind == "file" else f"{self.container}!{self.member}"
+        )
 
 
 @dataclass(frozen=True)
@@ -107,7 +114,7 @@ class Source:
                 raise SatimnetError(f"{folder}: {error.strerror}; make it readable") from error
             for entry in found:
                 if entry.is_symlink():
-                    target = Path(entry.path).resolve()
+                    target = Path(os.path.realpath(entry.path))  # a loop leads to itself
                     # a link must not bring in what lies outside the source, nor a folder twice
                     if target.is_dir() or not target.is_relative_to(root):
                         continue
@@ -131,7 +138,7 @@ class Source:
                     yield from _tar_entries(archive, prefix, tar, "tar")
             else:
                 yield from self._targz_entries(archive, prefix)
-        except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, ValueError) as error:
+        except _BROKEN as error:
             raise SatimnetError(
                 f"{archive}: not a whole archive ({error}); download it again"
             ) from error
@@ -198,8 +205,8 @@ class Reader:
         return data
 
     def _read(self, entry: Entry) -> bytes:
-        if entry.size > MAX_FILE_SIZE:
-            raise BadFileError(entry.label, f"{entry.size} bytes, over the limit {MAX_FILE_SIZE}")
+        if (size := max(entry.size, entry.stored_size)) > MAX_FILE_SIZE:
+            raise BadFileError(entry.label, f"{size} bytes, over the limit {MAX_FILE_SIZE}")
         if entry.kind == "file":
             descriptor = os.open(entry.container, os.O_RDONLY)
             try:
@@ -254,7 +261,7 @@ class Reader:
 
 
 def _file_entry(file: str, path: str, stat: os.stat_result) -> Entry:
-    return Entry(path, stat.st_size, file, "file", 0, stat.st_size, stat.st_mtime_ns)
+    return Entry(printable(path), stat.st_size, file, "file", 0, stat.st_size, stat.st_mtime_ns)
 
 
 @lru_cache(maxsize=2)
@@ -275,7 +282,7 @@ def _zip_entries(archive: Path, prefix: str, state: tuple[int, int]) -> tuple[En
             raise SatimnetError(f"{archive}: {member.filename} is encrypted; give it decrypted")
         entries.append(
             Entry(
-                prefix + member.filename,
+                printable(prefix + member.filename),
                 member.file_size,
                 str(archive),
                 "zip",
@@ -293,14 +300,18 @@ def _tar_entries(
     archive: Path, prefix: str, tar: tarfile.TarFile, kind: Literal["tar", "targz"]
 ) -> Iterator[Entry]:
     end = 0
-    for member in tar:
+    while (member := tar.next()) is not None:
+        # Those of BigEarthNet's 7.7 million files would take 8 GB; typeshed does not know them.
+        tar.members.clear()  # type: ignore[attr-defined]
         _refuse_unsafe(archive, member.name)
+        if member.size < 0:  # reading so many bytes would be reading all
+            raise ValueError(f"{member.size} bytes")
         end = member.offset_data + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
         if not member.isreg() or member.issparse():
             continue  # links and devices are no data
         name = member.name.removeprefix("./")
         yield Entry(
-            prefix + name,
+            printable(prefix + name),
             member.size,
             str(archive),
             kind,
@@ -326,4 +337,4 @@ def _refuse_unsafe(archive: Path, name: str) -> None:
 
 
 def _index_path(indexes: Path, container: str) -> Path:
-    return indexes / f"{hashlib.sha256(container.encode()).hexdigest()[:16]}.gzidx"
+    return indexes / f"{hashlib.sha256(os.fsencode(container)).hexdigest()[:16]}.gzidx"
