@@ -141,6 +141,20 @@ def test_a_mask_with_a_strange_value_is_broken(tmp_path):
     assert set(items_of(out)["austin1"].assets) == {"image"}
 
 
+def test_a_mask_of_another_size_is_broken(tmp_path):
+    """Also without being decoded: it may be far larger than the image."""
+    image = geotiff(np.full((400, 400, 3), 90, np.uint8), "austin", 1)
+    with MemoryFile() as memory:
+        with memory.open(driver="GTiff", width=400, height=500, count=1, dtype="uint8") as mask:
+            mask.write(np.full((1, 500, 400), 255, np.uint8))
+        write(tmp_path / "source", "train/gt/austin1.tif", data=bytes(memory.getbuffer()))
+    write(tmp_path / "source", "train/images/austin1.tif", data=image)
+    out = tmp_path / "catalog"
+    report = build([tmp_path / "source"], out, datasets={dataset.id: dataset}, bad_files="any")
+    assert [p.reason for p in report[0].problems] == ["(500, 400) pixels, its image has (400, 400)"]
+    assert set(items_of(out)["austin1"].assets) == {"image"}
+
+
 # --- where the files lie ------------------------------------------------------------------------
 
 

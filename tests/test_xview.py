@@ -417,3 +417,14 @@ def test_the_real_class_list_is_the_class_table(real_xview):
     }
     table = {row["value"]: row["title"] for row in dataset.record["classes"] if row["value"]}
     assert table == listed
+
+
+def test_a_heap_of_boxes_over_the_whole_image_is_not_drawn(miniature, tmp_path):
+    """A million boxes that each cover the image would be drawn for hours."""
+    folder = shutil.copytree(miniature, tmp_path / "xview")
+    heap = [feature(bounds_imcoords="-99999,-99999,99999,99999", image_id="10.tif")] * 1000
+    (folder / "xView_train.geojson").write_text(collection(*heap))
+    (report,) = build([folder], tmp_path / "out", bad_files="any")
+    (problem,) = report.of("broken")
+    assert "objects that cover the image 10" in problem.reason
+    assert report.items == 4

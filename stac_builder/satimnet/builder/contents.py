@@ -70,32 +70,29 @@ def contents(
     assets = record["assets"]
     files: list[Content] = []
     problems: list[Problem] = []
+    image: Header | None = None
     mask, table = None, record["classes"]
-    for member in sample.members:
+    # masks last, as they must fit their image
+    for member in sorted(sample.members, key=lambda m: "mask" in assets[m.asset]["roles"]):
         try:
             data = member.read(reader)
             spec = assets[member.asset]
             if "bands" not in spec:
                 files.append(Content(member.asset, member.path, data))
             elif "mask" in spec["roles"]:
+                if image is None:
+                    break
                 table = spec.get("classes", table)  # a mask of something else has its own
-                content, mask = _publishers_mask(member, data, spec, table, as_published)
+                content, mask = _publishers_mask(member, data, spec, table, image, as_published)
                 files.append(content)
             else:
                 files.append(_image(member, data, spec, as_published))
+                image = image or files[-1].header
         except BadFileError as error:
             problems.append(Problem(error.path, error.reason, error.kind))
-    image = next(
-        (f.header for f in files if f.header and "mask" not in assets[f.asset]["roles"]), None
-    )
     if image is None:
         return Contents((), None, (), tuple(problems))
     if sample.objects is None and mask is None:
-        return Contents(tuple(files), sample.classes, (), tuple(problems))
-    if mask is not None and mask.shape != image.shape:
-        label = next(m.label for m in sample.members if "mask" in assets[m.asset]["roles"])
-        problems.append(Problem(label, f"{mask.shape} pixels, its image has {image.shape}"))
-        files = [f for f in files if "mask" not in assets[f.asset]["roles"]]
         return Contents(tuple(files), sample.classes, (), tuple(problems))
     if sample.objects is not None:
         try:
@@ -126,10 +123,13 @@ def _publishers_mask(
     data: bytes,
     spec: Mapping[str, Any],
     classes: Sequence[Mapping[str, Any]],
+    image: Header,
     as_published: bool,
 ) -> tuple[Content, Any]:
     """The publisher's mask in values of the class table: his bytes if they say the same."""
     header = read_header(data, member.label)
+    if header.shape != image.shape:  # told before it is decoded: it may be enormous
+        raise BadFileError(member.label, f"{header.shape} pixels, its image has {image.shape}")
     _check(header, {**spec, "data_type": _DATA_TYPES.get(header.dtype[1:])}, member.label)
     read = read_pixels(data, member.label)[0]
     mask = harmonise(read, classes, member.label)

@@ -8,7 +8,7 @@ Class values are those of the dataset's class table, 0 is background.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -24,14 +24,18 @@ if TYPE_CHECKING:
     Mask = NDArray[np.uint8]
 
 _CHUNK = 2**22  # pixels counted at once: counting makes 8 bytes of each
+_MAX_COVERS = 200
+"""How often objects may cover their image: in crowded scenes it is a few times, and each time
+costs as much as drawing the image once."""
 
 
-def draw(objects: Iterable[Object], values: Mapping[str, int], shape: tuple[int, int]) -> Mask:
+def draw(objects: Sequence[Object], values: Mapping[str, int], shape: tuple[int, int]) -> Mask:
     """The mask of these objects: (y, x), uint8; ``values`` maps class names to class values.
 
     Raises:
-        ValueError: a run leaves the image.
+        ValueError: a run leaves the image, or the objects cover it absurdly often.
     """
+    _refuse_heaps(objects, shape)
     mask = np.zeros(shape, np.uint8)
     ordered = sorted(objects, key=_area, reverse=True)  # stable: equal areas keep their order
     for by_runs, group in groupby(ordered, key=lambda o: bool(o.runs)):
@@ -41,6 +45,21 @@ def draw(objects: Iterable[Object], values: Mapping[str, int], shape: tuple[int,
         else:
             _fill([(o.outline, values[o.name]) for o in group], mask)
     return mask
+
+
+def _refuse_heaps(objects: Sequence[Object], shape: tuple[int, int]) -> None:
+    rows, columns = shape
+    pixels = 0.0
+    for item in objects:
+        if item.runs:
+            pixels += sum(item.runs[1::2])
+        elif item.outline:
+            x, y = zip(*item.outline, strict=True)
+            width = min(max(x), columns) - max(min(x), 0)
+            height = min(max(y), rows) - max(min(y), 0)
+            pixels += max(width + 1, 1) * max(height + 1, 1)
+    if pixels > _MAX_COVERS * rows * columns + _CHUNK:
+        raise ValueError(f"objects that cover the image {pixels / (rows * columns):.0f} times over")
 
 
 def _area(item: Object) -> float:
