@@ -17,7 +17,7 @@ from typing import Any
 from satimnet.builder.errors import BadFileError
 from satimnet.builder.grids import on_earth
 
-MAX_IMAGE_SIZE = 2**30
+MAX_IMAGE_SIZE = 2**29
 """Bytes of pixels that an image may have: masks are drawn and scenes recoded in memory."""
 _MAX_RATIO = 4000  # of pixels to file; deflate ends at 1032, an all-white JPEG comes near 500
 
@@ -69,7 +69,9 @@ def read_header(data: bytes, label: str) -> Header:
         size = prod(header.shape) * header.bands * int(header.dtype[2:])
     except (struct.error, LookupError, ValueError, TypeError, ArithmeticError) as error:
         raise BadFileError(label, "truncated or damaged header") from error
-    if not 0 < size <= min(MAX_IMAGE_SIZE, _MAX_RATIO * len(data)):
+    if size > MAX_IMAGE_SIZE:
+        raise BadFileError(label, f"{size} bytes of pixels, over the limit {MAX_IMAGE_SIZE}")
+    if not 0 < size <= _MAX_RATIO * len(data):
         raise BadFileError(label, f"its header announces {size} bytes of pixels; damaged")
     if header.crs is not None and not on_earth(header.crs, header.transform, header.shape):
         raise BadFileError(label, f"its georeference ({header.crs:.40}) leads to no place on Earth")

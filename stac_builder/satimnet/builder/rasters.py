@@ -12,6 +12,8 @@ from satimnet.builder.errors import BadFileError
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
+_CACHE = 2**26
+"""Bytes of blocks that GDAL keeps; by default it is a twentieth of the machine's memory."""
 _DRIVERS = ["GTiff", "PNG", "JPEG"]  # no others: GDAL's would follow what a file points at
 
 
@@ -22,12 +24,13 @@ def opened(data: bytes, label: str) -> Iterator[DatasetReader]:
     Raises:
         BadFileError: GDAL cannot read it, also of what is done with the image inside the block.
     """
+    from rasterio import Env
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
     from rasterio.io import MemoryFile
 
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), Env(GDAL_CACHEMAX=_CACHE):
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # patches often have no place
             with MemoryFile(data) as memory, memory.open(driver=_DRIVERS) as image:
                 yield image
