@@ -30,7 +30,7 @@ _ROW = re.compile(rb"(?P<id>[0-9a-f]{9})\.jpg,(?P<code>[^,]*)")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 _PIXELS = 768 * 768  # of every image
-_MAX_TABLE_SIZE = 2**28  # bytes; the official table has about a third
+_MAX_TABLE_SIZE = 2**27  # bytes; the official table has about two thirds
 _MAX_NODE = 2000  # samples of one node of the tree
 
 _Rows = dict[str, list[bytes]]

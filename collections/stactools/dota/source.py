@@ -25,7 +25,7 @@ _NUMBERED = re.compile(r"P[0-9]{4,}\.txt")  # how labels are named
 _UPRIGHT = re.compile(r"_hbb(/|$)|reclabelTxt|_Task2_gt")
 _VERSION = re.compile(r"v(1\.0|1\.5|2\.0)")
 
-_MAX_LABEL_SIZE = 2**24  # bytes; the largest image of version 2.0 has 30,000 objects of 50 bytes
+_MAX_LABEL_SIZE = 2**22  # bytes; the largest image of version 2.0 has 30,000 objects of 50 bytes
 _NUMBER = re.compile(r"[+-]?[0-9]{1,6}(\.[0-9]{0,16})?")  # no image has a million columns
 _DIFFICULT = re.compile(r"[0-9]")
 _HEADER = re.compile(r"(imagesource|gsd):(.*)")
