@@ -31,7 +31,7 @@ from satimnet.builder.catalogs import (
     write_root,
 )
 from satimnet.builder.datasets import Dataset, installed, recognise
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import SatimnetError, printable
 from satimnet.builder.items import describe, write_items
 from satimnet.builder.overviews import OVERVIEW_ASSET, write_overview
 from satimnet.builder.plans import DEFAULT_SHARD_SIZE, MAX_SHARD_SIZE, ShardPlan, plan
@@ -328,7 +328,7 @@ def _publish(
 def _problem_row(problem: Problem, source: Source) -> dict[str, str]:
     """A row of the report; what lies above the source is nobody's business once published."""
     path = problem.path
-    for root in map(str, source.paths):
+    for root in (printable(str(path)) for path in source.paths):
         if path.startswith(root):
             path = os.path.basename(root) + path[len(root) :]
     return {"path": path, "reason": problem.reason}
@@ -419,7 +419,7 @@ def _is_ours(root: Path) -> bool:
 def _refuse_inside(out: Path, sources: Sequence[Path]) -> None:
     """A catalog inside its own source would be read as a part of it by the next build."""
     for source in sources:
-        if out.resolve().is_relative_to(source.resolve()):
+        if Path(os.path.realpath(out)).is_relative_to(os.path.realpath(source)):
             raise SatimnetError(f"{out}: lies inside the source {source}; choose another --out")
 
 
