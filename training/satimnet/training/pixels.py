@@ -1,259 +1,82 @@
-"""Where the pixels of samples lie in the shards, and reading them into arrays, fast.
+"""Reading the pixels of samples out of the shards into arrays, fast.
 
-Pixels that lie uncompressed in a shard on disk are converted straight out of a map of it, so no
-copy is made on the way to the batch. The kernel is told beforehand which ranges will be wanted and
-not to read ahead on its own: without that, a shuffled pass over a cold map reads page by page and
-is eight times slower than `pread`; with it, maps win both cold and warm (measured on ext4, one
-core, 64 x 64 x 13 uint16: 64 to 136 us a sample against 145 cold, 15 against 20 warm). Compressed
-members are read and decoded one by one.
+Shards on disk are mapped, and pixels that lie uncompressed are converted straight out of the map:
+no copy is made on the way to the batch, and no step of Python is taken for a sample, as the list
+of the views of a batch is made and concatenated into the batch by numpy itself. The kernel is told
+beforehand which ranges will be wanted and not to read ahead on its own: without that, a shuffled
+pass over a cold map reads page by page and is eight times slower than `pread`; with it, maps win
+both cold and warm (measured on ext4, one core, 64 x 64 x 13 uint16: 64 to 136 us a sample against
+145 cold, 12 against 20 warm, where the conversion alone takes 9.5). Files to be decoded are decoded
+one by one, those on other machines come as ranges, many at once.
 """
 
 from __future__ import annotations
 
-import bisect
 import mmap
 import os
+import resource
+from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Self
+from itertools import repeat
+from operator import getitem
+from typing import Any, Self
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
+from numpy.lib.stride_tricks import as_strided
 
 from satimnet.builder.errors import SatimnetError
-from satimnet.builder.rows import absolute
 
-if TYPE_CHECKING:
-    from .samples import Samples
+from .decoding import decode
+from .layouts import Array, Layout, Numbers, have_bands, locate
+from .remote import fetch
 
-Array = NDArray[Any]
-Numbers = NDArray[np.int64]
+__all__ = ["Array", "Layout", "Numbers", "Reader", "have_bands", "locate"]
 
-_GAP = 64 * 1024
-_BLOCK = 8 * 1024 * 1024
-"""Over the network, ranges nearer to each other than a gap are one request of at most a block."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """All that is needed to read one asset of some samples; small, and it pickles.
-
-    ids: one per sample. shards: absolute hrefs. shard, start, size: which shard the bytes of a
-    sample are in, from which byte, how many. dtype, shape, order: what the bytes hold, the same
-    for all samples; order names the axes of shape out of y, x, band. bands, columns: names of the
-    wanted bands, their positions on the band axis. encoded: the bytes are an image file, to be
-    decoded to that.
-    """
-
-    ids: tuple[str, ...]
-    shards: tuple[str, ...]
-    shard: Numbers
-    start: Numbers
-    size: Numbers
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-    order: tuple[str, ...]
-    bands: tuple[str, ...]
-    columns: tuple[int, ...]
-    encoded: bool
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def take(self, rows: Numbers) -> Layout:
-        """Return the layout of some samples only, in the given order."""
-        used, shard = np.unique(self.shard[rows], return_inverse=True)
-        return replace(
-            self,
-            ids=tuple(self.ids[row] for row in rows.tolist()),
-            shards=tuple(self.shards[k] for k in used.tolist()),
-            shard=shard.astype(np.int64),
-            start=self.start[rows],
-            size=self.size[rows],
-        )
-
-    def buffer_shape(self, count: int) -> tuple[int, ...]:
-        """Return the shape of `count` samples as they are read: stored order, wanted bands."""
-        sizes = dict(zip(self.order, self.shape, strict=True)) | {"band": len(self.columns)}
-        return (count, *(sizes[axis] for axis in self.order))
-
-    @property
-    def public_axes(self) -> tuple[int, int, int, int]:
-        """Axes that transpose what has `buffer_shape` to (sample, band, y, x), without a copy."""
-        band, y, x = (self.order.index(axis) + 1 for axis in ("band", "y", "x"))
-        return (0, band, y, x)
-
-
-def locate(samples: Samples, bands: Sequence[str] | None) -> Layout:
-    """Return where the pixels of `samples` lie, in the asset that has all of `bands`.
-
-    Without `bands` it is the asset that all samples have; of several, the one with most bands.
-    Raises `SatimnetError` when no asset has the bands, samples lack it, or images differ in size.
-    """
-    if not len(samples):
-        raise SatimnetError("there are no samples to read: the search found none")
-    key, names = _choose(samples, bands)
-    wanted = names if bands is None else tuple(bands)
-    asset = pc.struct_field(samples.table["assets"].combine_chunks(), [key])
-    hrefs = pc.struct_field(asset, ["href"]).dictionary_encode()
-    files = samples.table["parquet"].combine_chunks().dictionary_encode()
-    codes = _numbers(files.indices) * len(hrefs.dictionary) + _numbers(hrefs.indices)
-    pairs, shard = np.unique(codes, return_inverse=True)
-    span = pc.struct_field(pc.list_element(pc.struct_field(asset, ["archive"]), 0), ["range"])
-    first, last = _numbers(pc.list_element(span, 0)), _numbers(pc.list_element(span, 1))
-    layout = Layout(
-        ids=tuple(samples.ids),
-        shards=tuple(
-            absolute(hrefs.dictionary[href].as_py(), files.dictionary[file].as_py())
-            for file, href in (divmod(pair, len(hrefs.dictionary)) for pair in pairs.tolist())
-        ),
-        shard=shard.astype(np.int64),
-        start=first,
-        size=last - first + 1,
-        dtype=np.dtype(np.uint8),
-        shape=(1, 1, len(names)),
-        order=("y", "x", "band"),
-        bands=wanted,
-        columns=tuple(names.index(band) for band in wanted),
-        encoded=True,
-    )
-    runs = _field(asset, "satimnet:pixels")
-    if runs is not None and not runs.null_count:
-        return _uncompressed(layout, runs, key)
-    head = layout.take(np.zeros(1, np.int64))
-    with Reader(head) as reader:
-        image = reader.image(0)
-    if image.shape[2] != len(names):
-        raise SatimnetError(
-            f"{head.shards[0]}: {key} of {head.ids[0]} has {image.shape[2]} bands, "
-            f"its collection says {len(names)}; build the catalog again"
-        )
-    return replace(layout, dtype=image.dtype, shape=image.shape)
-
-
-def have_bands(
-    table: pa.Table, known: dict[str, tuple[str, ...]], bands: Sequence[str]
-) -> NDArray[np.bool_]:
-    """Return for each of the item rows whether one of its assets has all of `bands`.
-
-    `known` gives the band names of each asset. Raises `SatimnetError` when no asset has them.
-    """
-    present = _presence(table, _assets_with(known, bands))
-    return np.asarray(present.any(axis=1))
-
-
-def _assets_with(known: dict[str, tuple[str, ...]], bands: Sequence[str]) -> list[str]:
-    keys = [key for key, names in known.items() if set(bands) <= set(names)]
-    if not keys:
-        listing = "; ".join(f"{key}: {', '.join(names)}" for key, names in known.items())
-        raise SatimnetError(f"no image has the bands {', '.join(bands)}; there are {listing}")
-    return keys
-
-
-def _presence(table: pa.Table, keys: Sequence[str]) -> NDArray[np.bool_]:
-    """Which samples (rows) have which of the assets (columns)."""
-    assets = table["assets"].combine_chunks()
-    present = np.zeros((len(table), len(keys)), np.bool_)
-    for k, key in enumerate(keys):
-        asset = _field(assets, key)
-        if asset is not None:
-            present[:, k] = asset.is_valid().to_numpy(zero_copy_only=False)
-    return present
-
-
-def _choose(samples: Samples, bands: Sequence[str] | None) -> tuple[str, tuple[str, ...]]:
-    known = samples.bands
-    keys = list(known) if bands is None else _assets_with(known, bands)
-    present = _presence(samples.table, keys)
-    complete = [key for key, column in zip(keys, present.T, strict=True) if column.all()]
-    if complete:
-        best = max(complete, key=lambda key: len(known[key]))
-        return best, known[best]
-    counts = ", ".join(
-        f"{count} have {key}" for key, count in zip(keys, present.sum(axis=0), strict=True)
-    )
-    example = ",".join(known[keys[int(present.sum(axis=0).argmax())]])
-    raise SatimnetError(
-        f"the {len(samples)} samples do not all have the same image ({counts}); "
-        f"search for those that have it, with bands={example}"
-    )
-
-
-def _uncompressed(layout: Layout, runs: pa.StructArray, key: str) -> Layout:
-    first = runs[0].as_py()
-    for name in ("dtype", "shape", "order"):
-        values = pc.struct_field(runs, [name])
-        if isinstance(first[name], list):
-            same = len(values.flatten()) == len(first[name]) * len(values) and all(
-                pc.all(pc.equal(pc.list_element(values, k), value)).as_py()
-                for k, value in enumerate(first[name])
-            )
-        else:
-            same = pc.all(pc.equal(values, first[name])).as_py()
-        if not same:
-            raise SatimnetError(
-                f"the {key} images of the {len(layout)} samples differ in {name}; "
-                "batches need images of one size and type"
-            )
-    dtype, shape, order = np.dtype(first["dtype"]), tuple(first["shape"]), tuple(first["order"])
-    if "band" not in order:
-        shape, order = (*shape, 1), (*order, "band")
-    size = dtype.itemsize * int(np.prod(shape))
-    return replace(
-        layout,
-        start=_numbers(pc.struct_field(runs, ["offset"])),
-        size=np.full(len(layout), size, np.int64),
-        dtype=dtype,
-        shape=shape,
-        order=order,
-        encoded=False,
-    )
-
-
-def _field(column: pa.StructArray, name: str) -> pa.Array | None:
-    """A field of a struct column, null where the struct is null; None where there is no field."""
-    if column.type.get_field_index(name) < 0:
-        return None
-    return pc.struct_field(column, [name])
-
-
-def _numbers(values: pa.Array) -> Numbers:
-    return np.asarray(values.to_numpy(zero_copy_only=False), np.int64)
+_CACHED = 512 * 1024
+"""Bytes of pixels that are picked from or scaled at a time: they stay near the processor."""
+_WINDOW = 64 * 1024 * 1024
+"""Bytes that a reader asks other machines for at a time."""
+_SPARE_FILES = 256
 
 
 class Reader:
-    """The open shards of a layout; a context manager that closes them. Threads may share it."""
+    """The open shards of a layout; a context manager that lets go of them. Threads may share it.
+
+    remote: whether shards are on other machines.
+    """
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._remote = any("://" in href for href in layout.shards)
-        self._files: list[int] = []
+        self.remote = any("://" in href for href in layout.shards)
         self._maps: list[mmap.mmap] = []
+        self._views: list[Array] = []
 
     def __enter__(self) -> Self:
-        for href in [] if self._remote else self._layout.shards:
+        layout = self._layout
+        if self.remote:
+            return self
+        _allow_files(len(layout.shards))
+        # Reading a map past the end of its file kills the process: refuse that beforehand.
+        ends = np.zeros(len(layout.shards), np.int64)
+        np.maximum.at(ends, layout.shard, layout.start + layout.size)
+        for href, end in zip(layout.shards, ends.tolist(), strict=True):
             try:
-                self._files.append(os.open(href, os.O_RDONLY))
+                stat = os.stat(href)
+                if end > stat.st_size:
+                    raise _cut_short(href)
+                shard = _mapped(href, stat.st_ino, stat.st_size, stat.st_mtime_ns)
             except OSError as error:
-                self.__exit__()
                 raise SatimnetError(
                     f"{href}: {error.strerror}; the catalog needs this shard"
                 ) from error
-        if not (self._remote or self._layout.encoded):
-            try:
-                self._map_shards()
-            except SatimnetError:
-                self.__exit__()
-                raise
+            self._maps.append(shard)
+            self._views.append(self._view(shard))
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._views.clear()
         self._maps.clear()
-        while self._files:
-            os.close(self._files.pop())
 
     def read(self, rows: Numbers, out: Array, scale: float | None = None) -> None:
         """Read the samples `rows` into `out`, converted to its dtype, times `scale` if given.
@@ -261,93 +84,133 @@ class Reader:
         `out` has the shape `layout.buffer_shape(len(rows))`. Raises `SatimnetError`, naming the
         shard, where a shard is cut short or an image cannot be decoded.
         """
-        at = 0
-        for block in self._blocks(rows):
-            part = out[at : at + len(block)]
-            self._convert(block, part)
+        layout = self._layout
+        if not (self.remote or layout.encoded):
+            self._advise(rows)
+        for at, end in self._cuts(rows, scale):
+            some, part = rows[at:end], out[at:end]
+            if layout.encoded:
+                for k, file in enumerate(self._bytes(some)):
+                    row, band = divmod(k, layout.start.shape[1])
+                    self._convert([self._decoded(int(some[row]), band, file)], part, k)
+            elif self.remote:
+                shape = (1, *layout.file_shape)
+                files = self._bytes(some)
+                self._convert([np.frombuffer(x, layout.dtype).reshape(shape) for x in files], part)
+            else:
+                shard, start = layout.shard[some].ravel(), layout.start[some].ravel()
+                views: Iterator[Any] = map(self._views.__getitem__, shard.tolist())
+                self._convert(list(map(getitem, views, start.tolist())), part)
             if scale is not None:
                 np.multiply(part, scale, out=part)
-            at += len(block)
 
-    def _map_shards(self) -> None:
+    def _cuts(self, rows: Numbers, scale: float | None) -> Iterator[tuple[int, int]]:
+        """Which samples, first and end, are read together."""
         layout = self._layout
-        for k, file in enumerate(self._files):
-            # Reading a map past the end of its file kills the process: refuse that beforehand.
-            ends = (layout.start + layout.size)[layout.shard == k]
-            if len(ends) and ends.max() > os.fstat(file).st_size:
-                raise self._cut_short(k)
-            self._maps.append(_mapped(layout.shards[k], *_identity(file)))
-
-    def image(self, row: int) -> Array:
-        """Return one sample, decoded, (y, x, band), whatever size it has."""
-        return _decode(next(self._members(np.array([row]))), self._name(row))
-
-    def _convert(self, block: Array, out: Array) -> None:
-        columns, axis = self._layout.columns, self._layout.order.index("band") + 1
-        if columns == tuple(range(block.shape[axis])):
-            np.copyto(out, block, casting="unsafe")
-            return
-        source, target = np.moveaxis(block, axis, -1), np.moveaxis(out, axis, -1)
-        for k, column in enumerate(columns):
-            np.copyto(target[..., k], source[..., column], casting="unsafe")
-
-    def _blocks(self, rows: Numbers) -> Iterator[Array]:
-        """Yield the stored pixels, a few samples at a time; valid until the next is asked for."""
-        layout = self._layout
-        if not (layout.encoded or self._remote):
-            yield from self._runs(rows)
-            return
-        for row, data in zip(rows.tolist(), self._members(rows), strict=True):
-            if layout.encoded:
-                image = _decode(data, self._name(row))
-            else:
-                image = np.frombuffer(data, layout.dtype).reshape(layout.shape)
-            if image.shape != layout.shape or image.dtype != layout.dtype:
-                raise SatimnetError(
-                    f"{self._name(row)} is {image.dtype} {image.shape}, the first sample is "
-                    f"{layout.dtype} {layout.shape}; batches need images of one size and type"
-                )
-            yield image[None]
-
-    def _runs(self, rows: Numbers) -> Iterator[Array]:
-        layout = self._layout
-        maps = [self._maps[k] for k in layout.shard[rows].tolist()]
-        starts = layout.start[rows].tolist()
-        size = int(layout.size[0])
-        for shard, start in zip(maps, starts):
-            page = start - start % mmap.PAGESIZE
-            shard.madvise(mmap.MADV_WILLNEED, page, start + size - page)
-        shape = (1, *layout.shape)
-        for shard, start in zip(maps, starts):
-            yield np.ndarray(shape, layout.dtype, shard, start)
-
-    def _members(self, rows: Numbers) -> Iterator[bytes]:
-        """Yield the bytes of the samples."""
-        layout = self._layout
-        shard, start, size = (a[rows].tolist() for a in (layout.shard, layout.start, layout.size))
-        if self._remote:
-            blobs = _fetch([layout.shards[k] for k in shard], start, size)
+        size = int(layout.size[rows].sum()) if len(rows) else 0
+        most = _WINDOW if self.remote else _CACHED
+        if self.remote or scale is not None or not self._whole:
+            step = max(1, len(rows) * most // max(size, 1))
         else:
-            blobs = (os.pread(self._files[k], n, at) for k, at, n in zip(shard, start, size))
-        for k, n, data in zip(shard, size, blobs, strict=True):
-            if len(data) != n:
-                raise self._cut_short(k)
-            yield data
+            step = max(1, len(rows))
+        for at in range(0, len(rows), step):
+            yield at, min(at + step, len(rows))
 
-    def _cut_short(self, shard: int) -> SatimnetError:
-        return SatimnetError(
-            f"{self._layout.shards[shard]}: the file ends too early or is not what the catalog "
-            "describes; copy it or build it again"
+    @property
+    def _whole(self) -> bool:
+        """Whether all bands of the files are wanted, in their order."""
+        bands = self._layout.shape[self._layout.order.index("band")]
+        return self._layout.columns == tuple(range(bands))
+
+    def _view(self, shard: mmap.mmap) -> Array:
+        """The shard as array of files, (byte, 1, ...): at each byte the file that begins there."""
+        layout = self._layout
+        if layout.encoded:
+            return np.frombuffer(shard, np.uint8)
+        first = np.ndarray((1, *layout.file_shape), layout.dtype, shard)
+        places = len(shard) - first.nbytes + 1
+        return as_strided(first, (places, *first.shape), (1, *first.strides), writeable=False)
+
+    def _advise(self, rows: Numbers) -> None:
+        """Tells the kernel which bytes will be read; the files of a sample together if close."""
+        layout = self._layout
+        shard, start, size = layout.shard[rows], layout.start[rows], layout.size[rows]
+        first, end = start.min(axis=1), (start + size).max(axis=1)
+        if (shard == shard[:, :1]).all() and (end - first).sum() <= 2 * size.sum():
+            shard = shard[:, 0]
+        else:
+            shard, first, end = shard.ravel(), start.ravel(), (start + size).ravel()
+        first -= first % mmap.PAGESIZE
+        maps = map(self._maps.__getitem__, shard.tolist())
+        lengths = (end - first).tolist()
+        calls = map(mmap.mmap.madvise, maps, repeat(mmap.MADV_WILLNEED), first.tolist(), lengths)
+        deque(calls, maxlen=0)  # makes them, without a step of Python for each
+
+    def _convert(self, files: Sequence[Array], out: Array, at: int | None = None) -> None:
+        """Converts files, each (1, ...) in stored order, into `out`, or the file `at` of it."""
+        layout = self._layout
+        axis = layout.order.index("band") + 1
+        target = out
+        if layout.start.shape[1] > 1:
+            target = out.reshape(-1, *layout.file_shape)
+        if at is not None:
+            target = target[at : at + 1]
+        if self._whole:
+            np.concatenate(files, out=target, casting="unsafe")
+            return
+        for k, column in enumerate(layout.columns):
+            source: tuple[Any, ...] = (*[slice(None)] * axis, column)
+            place: tuple[Any, ...] = (*[slice(None)] * axis, k)
+            picked: Any = [file[source] for file in files]
+            np.concatenate(picked, out=target[place], casting="unsafe")
+
+    def _decoded(self, row: int, band: int, data: bytes | memoryview) -> Array:
+        """A file of a sample, decoded, as `_convert` wants it."""
+        layout = self._layout
+        one_each = layout.start.shape[1] > 1
+        bands = 1 if one_each else layout.shape[layout.order.index("band")]
+        image = decode(data, self._name(row, band), bands)
+        expected = (*layout.image_size, bands)
+        if image.shape != expected or image.dtype != layout.dtype:
+            raise SatimnetError(
+                f"{self._name(row, band)} is {image.dtype} {image.shape}, the first sample is "
+                f"{layout.dtype} {expected}; batches need images of one size and type"
+            )
+        if one_each:
+            return image[None, ..., 0]
+        return np.moveaxis(image, -1, layout.order.index("band"))[None]
+
+    def _bytes(self, rows: Numbers) -> list[memoryview]:
+        """The bytes of the files of samples."""
+        layout = self._layout
+        shard, start, size = (
+            a[rows].ravel().tolist() for a in (layout.shard, layout.start, layout.size)
         )
+        if self.remote:
+            return fetch([layout.shards[k] for k in shard], start, size)
+        views = [memoryview(shard) for shard in self._maps]
+        return [views[k][at : at + n] for k, at, n in zip(shard, start, size)]
 
-    def _name(self, row: int) -> str:
-        return f"{self._layout.shards[self._layout.shard[row]]}: sample {self._layout.ids[row]}"
+    def _name(self, row: int, band: int = 0) -> str:
+        layout = self._layout
+        return f"{layout.shards[layout.shard[row, band]]}: sample {layout.ids[row]}"
 
 
-def _identity(file: int) -> tuple[int, int, int]:
-    """What changes when another file takes a shard's name."""
-    stat = os.fstat(file)
-    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+def _cut_short(href: str) -> SatimnetError:
+    return SatimnetError(
+        f"{href}: the file ends too early or is not what the catalog describes; "
+        "copy it or build it again"
+    )
+
+
+def _allow_files(count: int) -> None:
+    """Raises the limit of open files, up to what the system lets anybody have, if it is needed.
+
+    A map keeps its file open, and the shards of a large dataset are more than the usual 1,024.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and count + _SPARE_FILES > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 @lru_cache(maxsize=4096)
@@ -357,46 +220,3 @@ def _mapped(path: str, inode: int, size: int, changed: int) -> mmap.mmap:
         shard = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     shard.madvise(mmap.MADV_RANDOM)
     return shard
-
-
-def _decode(data: bytes, name: str) -> Array:
-    """The image in a file's bytes, (y, x, band)."""
-    import simplejpeg
-    from rasterio.errors import RasterioError
-    from rasterio.io import MemoryFile
-
-    image: Array
-    try:
-        if data[:2] == b"\xff\xd8":
-            grey = simplejpeg.decode_jpeg_header(data)[2] == "Gray"
-            image = simplejpeg.decode_jpeg(data, colorspace="GRAY" if grey else "RGB")
-        else:
-            with MemoryFile(data) as file, file.open() as dataset:
-                image = np.moveaxis(dataset.read(), 0, -1)
-    except (ValueError, RasterioError) as error:
-        raise SatimnetError(f"{name} cannot be decoded ({error}); build it again") from error
-    return image
-
-
-def _fetch(hrefs: list[str], starts: list[int], sizes: list[int]) -> Iterator[bytes]:
-    """Yield ranges of remote files; neighbouring ranges come in one request, all at once."""
-    import fsspec
-    from fsspec.utils import merge_offset_ranges
-
-    file_system = fsspec.core.url_to_fs(hrefs[0])[0]
-    ends = [start + size for start, size in zip(starts, sizes)]
-    merged = merge_offset_ranges(hrefs, starts, ends, max_gap=_GAP, max_block=_BLOCK)
-    try:
-        blocks = file_system.cat_ranges(*merged, on_error="raise")
-    except Exception as error:  # every file system has errors of its own
-        raise SatimnetError(f"{hrefs[0]}: cannot be read ({error})") from error
-    for href, first, end, block in zip(*merged, blocks, strict=True):
-        if len(block) != end - first:
-            raise SatimnetError(
-                f"{href}: {end - first} bytes were asked for, {len(block)} came; "
-                "the server must answer range requests"
-            )
-    keys = sorted(zip(merged[0], merged[1], range(len(blocks)), strict=True))
-    for href, start, end in zip(hrefs, starts, ends):
-        _, first, k = keys[bisect.bisect_right(keys, (href, start, len(blocks))) - 1]
-        yield blocks[k][start - first : end - first]

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.index import Index
 from satimnet.builder.queries import search_table
 
-from .pixels import Numbers, have_bands
+from .layouts import Array, Numbers, have_bands, locate_all
 
 if TYPE_CHECKING:
-    import xarray
-
-    from .batches import Batch
+    from .batches import Batch, Labels
+    from .loaders import BatchDataset
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,50 @@ class Samples:
                 f"{int((counts != 1).sum())} of {len(self)} samples have no class or several, "
                 f"{self.ids[int((counts != 1).argmax())]} first; labels need one class a sample"
             )
-        codes = pc.index_in(tags.flatten(), value_set=pa.array(self.classes, pa.string()))
+        return self._codes(tags.flatten())
+
+    @cached_property
+    def multi_hot(self) -> NDArray[np.float32]:
+        """Classes of each sample, float32 (sample, class): 1 where the sample has the class.
+
+        Raises `SatimnetError` when nobody says which classes a sample has.
+        """
+        tags = self.table["satimnet:classes"].combine_chunks()
+        if tags.null_count:
+            missing = tags.is_null().to_numpy(zero_copy_only=False)
+            raise SatimnetError(
+                f"nobody says which classes {int(missing.sum())} of {len(self)} samples have, "
+                f"{self.ids[int(missing.argmax())]} first; search for those with classes, "
+                "or read without labels"
+            )
+        found = np.zeros((len(self), len(self.classes)), np.float32)
+        rows = pc.list_parent_indices(tags).to_numpy(zero_copy_only=False)
+        found[rows, self._codes(tags.flatten())] = 1
+        return found
+
+    def targets(self, kind: Labels | None = "auto") -> Array | None:
+        """Return what to learn of each sample: `labels` for "class", `multi_hot` for "classes".
+
+        "auto" is "class" if every sample has exactly one, "classes" if not, and None if there is no
+        sample of which somebody says it.
+        """
+        if kind == "auto":
+            tags = self.table["satimnet:classes"].combine_chunks()
+            counts = pc.list_value_length(tags)
+            if counts.null_count == len(self):
+                return None
+            kind = "class" if pc.all(pc.equal(pc.fill_null(counts, 0), 1)).as_py() else "classes"
+        if kind is None:
+            return None
+        if kind not in ("class", "classes"):
+            raise SatimnetError(f'labels {kind}: there are "class", "classes", "auto" and None')
+        return self.labels if kind == "class" else self.multi_hot
+
+    def _codes(self, names: pa.Array) -> Numbers:
+        """Indices of class names."""
+        codes = pc.index_in(names, value_set=pa.array(self.classes, pa.string()))
         if codes.null_count:
-            unknown = tags.flatten().filter(codes.is_null()).unique().to_pylist()
+            unknown = names.filter(codes.is_null()).unique().to_pylist()
             raise SatimnetError(f"{', '.join(unknown)}: not in the class table of the collection")
         return np.asarray(codes.to_numpy(zero_copy_only=False), np.int64)
 
@@ -157,15 +198,25 @@ class Samples:
             raise SatimnetError(f"{len(self)} samples are too few to hold out {fraction:g} of them")
         return self.subset(np.flatnonzero(~held)), self.subset(np.flatnonzero(held))
 
+    def bands_by_size(
+        self, bands: Sequence[str] | None = None
+    ) -> dict[tuple[int, int], tuple[str, ...]]:
+        """Return the bands as they are read together: image size (y, x) to names, finest first."""
+        return {layout.image_size: layout.bands for layout in locate_all(self, bands)}
+
     def to_batches(
         self,
         batch_size: int,
         *,
         bands: Sequence[str] | None = None,
+        mask: str | None = None,
+        labels: Labels | None = "auto",
         shuffle: bool = False,
         seed: int = 0,
         drop_last: bool = False,
         scale: float | None = None,
+        rank: int = 0,
+        world_size: int = 1,
         device: str = "cpu",
         threads: int | None = None,
     ) -> Iterator[Batch]:
@@ -176,19 +227,57 @@ class Samples:
             self,
             batch_size,
             bands=bands,
+            mask=mask,
+            labels=labels,
             shuffle=shuffle,
             seed=seed,
             drop_last=drop_last,
             scale=scale,
+            rank=rank,
+            world_size=world_size,
             device=device,
             threads=threads,
         )
 
-    def to_xarray(self, bands: Sequence[str] | None = None) -> xarray.DataArray:
-        """Return the samples as one lazy array: see `satimnet.training.arrays.to_xarray`."""
+    def to_dataset(
+        self,
+        batch_size: int,
+        *,
+        bands: Sequence[str] | None = None,
+        mask: str | None = None,
+        labels: Labels | None = "auto",
+        shuffle: bool = False,
+        seed: int = 0,
+        drop_last: bool = False,
+        scale: float | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> BatchDataset:
+        """Return the batches for a DataLoader: see `satimnet.training.loaders.BatchDataset`.
+
+        Arguments are those of `satimnet.training.batches.to_batches`.
+        """
+        from .loaders import BatchDataset
+
+        return BatchDataset(
+            self,
+            batch_size,
+            bands=bands,
+            mask=mask,
+            labels=labels,
+            shuffle=shuffle,
+            seed=seed,
+            drop_last=drop_last,
+            scale=scale,
+            rank=rank,
+            world_size=world_size,
+        )
+
+    def to_xarray(self, bands: Sequence[str] | None = None, mask: str | None = None) -> Any:
+        """Return the samples as lazy arrays: see `satimnet.training.arrays.to_xarray`."""
         from .arrays import to_xarray
 
-        return to_xarray(self, bands)
+        return to_xarray(self, bands, mask)
 
 
 def open_samples(href: str | os.PathLike[str]) -> Catalog:
@@ -209,6 +298,6 @@ def _collection(document: Mapping[str, Any]) -> Collection:
         {
             key: tuple(band["name"] for band in asset["bands"])
             for key, asset in document.get("item_assets", {}).items()
-            if asset.get("bands")
+            if asset.get("bands") and "data" in asset.get("roles", ["data"])
         },
     )

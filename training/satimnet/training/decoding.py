@@ -1,0 +1,86 @@
+"""Decoding the bytes of an image file, by whichever library was measured to be fastest at it.
+
+Microseconds an image on one core of an AMD EPYC, exact decoders only (they give the same values):
+JPEG of 64 x 64: simplejpeg 36, imagecodecs 37, OpenCV 51, Pillow 99, GDAL 303. PNG of about 1000 x
+1000: GDAL 11,300, pyspng 17,800, imagecodecs 18,900, OpenCV 23,900, Pillow 30,100; of 64 x 64:
+imagecodecs 53, Pillow 83, GDAL 233. PNG with a palette, indices wanted: Pillow 35, GDAL 200.
+Deflated TIFF of 64 x 64 x 13: imagecodecs 267, tifffile 647, GDAL 764; COG of 1024 x 1024 x 3:
+imagecodecs 8,300, tifffile 9,400, GDAL 9,800. All of them let other threads run meanwhile.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satimnet.builder.errors import SatimnetError
+
+_SMALL_PNG = 64 * 1024
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PALETTE = 3  # https://www.w3.org/TR/png-3/#11IHDR, colour type
+_TIFFS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def decode(data: bytes | memoryview, name: str, bands: int | None = None) -> NDArray[Any]:
+    """Return the image in a file's bytes, (y, x, band); a palette's indices, not its colours.
+
+    bands: how many there are, if that is known. Raises `SatimnetError`, with `name`, where the
+    bytes are no image.
+    """
+    try:
+        image = _decode(data, bands)
+    except Exception as error:  # every library has errors of its own
+        raise SatimnetError(f"{name} cannot be decoded ({error}); build it again") from error
+    return image if image.ndim == 3 else image[..., None]
+
+
+def _decode(data: bytes | memoryview, bands: int | None) -> NDArray[Any]:
+    head = bytes(data[:26])
+    if head[:2] == b"\xff\xd8":
+        return _decode_jpeg(data)
+    if head[:8] == _PNG and head[25] == _PALETTE:
+        from PIL import Image
+
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            return np.asarray(image)
+    if head[:8] == _PNG and len(data) < _SMALL_PNG:
+        import imagecodecs
+
+        return np.asarray(imagecodecs.spng_decode(bytes(data)))
+    if head[:4] in _TIFFS and bands is not None:
+        decoded = _decode_tiff(data, bands)
+        if decoded is not None:
+            return decoded
+    return _decode_any(data)
+
+
+def _decode_jpeg(data: bytes | memoryview) -> NDArray[Any]:
+    import simplejpeg
+
+    grey = simplejpeg.decode_jpeg_header(data)[2] == "Gray"
+    image: NDArray[Any] = simplejpeg.decode_jpeg(data, colorspace="GRAY" if grey else "RGB")
+    return image
+
+
+def _decode_tiff(data: bytes | memoryview, bands: int) -> NDArray[Any] | None:
+    """The first image; None where it cannot be told whether bands come first or last."""
+    import imagecodecs
+
+    try:
+        image = np.asarray(imagecodecs.tiff_decode(bytes(data)))
+    except (RuntimeError, ValueError):  # a compression that GDAL may know
+        return None
+    if image.ndim == 2 and bands == 1:
+        return image
+    last = image.ndim == 3 and image.shape[2] == bands and image.shape[0] != bands
+    return image if last else None
+
+
+def _decode_any(data: bytes | memoryview) -> NDArray[Any]:
+    from rasterio.io import MemoryFile
+
+    with MemoryFile(bytes(data)) as file, file.open() as dataset:
+        return np.moveaxis(dataset.read(), 0, -1)

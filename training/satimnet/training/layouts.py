@@ -1,0 +1,326 @@
+"""Where the pixels of samples lie in the shards: what a reader needs to know beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from satimnet.builder.access import read_bytes
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.rows import absolute
+
+from .decoding import decode
+
+if TYPE_CHECKING:
+    from .samples import Samples
+
+Array = NDArray[Any]
+Numbers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """All that is needed to read some bands of samples, all of one size; small, and it pickles.
+
+    A sample is one file with all wanted bands, or one file for each band. ids: one per sample.
+    shards: absolute hrefs. shard, start, size: (sample, file), which shard the bytes of a file are
+    in, from which byte, how many. dtype, shape, order: what a sample holds, the same for all;
+    order names the axes of shape out of y, x, band, and is (band, y, x) where each band is a file.
+    bands, columns: names of the wanted bands, their positions on the band axis. encoded: the bytes
+    are image files, to be decoded to that.
+    """
+
+    ids: tuple[str, ...]
+    shards: tuple[str, ...]
+    shard: Numbers
+    start: Numbers
+    size: Numbers
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    order: tuple[str, ...]
+    bands: tuple[str, ...]
+    columns: tuple[int, ...]
+    encoded: bool
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, rows: Numbers) -> Layout:
+        """Return the layout of some samples only, in the given order."""
+        shard = self.shard[rows]
+        used, inverse = np.unique(shard, return_inverse=True)
+        return replace(
+            self,
+            ids=tuple(self.ids[row] for row in rows.tolist()),
+            shards=tuple(self.shards[k] for k in used.tolist()),
+            shard=inverse.reshape(shard.shape).astype(np.int64),
+            start=self.start[rows],
+            size=self.size[rows],
+        )
+
+    def buffer_shape(self, count: int) -> tuple[int, ...]:
+        """Return the shape of `count` samples as they are read: stored order, wanted bands."""
+        sizes = dict(zip(self.order, self.shape, strict=True)) | {"band": len(self.columns)}
+        return (count, *(sizes[axis] for axis in self.order))
+
+    @property
+    def public_axes(self) -> tuple[int, int, int, int]:
+        """Axes that transpose what has `buffer_shape` to (sample, band, y, x), without a copy."""
+        band, y, x = (self.order.index(axis) + 1 for axis in ("band", "y", "x"))
+        return (0, band, y, x)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Rows and columns of an image."""
+        sizes = dict(zip(self.order, self.shape, strict=True))
+        return sizes["y"], sizes["x"]
+
+    @property
+    def file_shape(self) -> tuple[int, ...]:
+        """Shape of what one file of a sample holds, in stored order."""
+        return self.shape if self.start.shape[1] == 1 else self.shape[1:]
+
+
+def locate(samples: Samples, bands: Sequence[str] | None) -> Layout:
+    """Return where the pixels of bands of one size lie. Raises `SatimnetError` as `locate_all`.
+
+    It is one, too, if the bands have several sizes.
+    """
+    layouts = locate_all(samples, bands)
+    if len(layouts) > 1:
+        raise SatimnetError(
+            f"{layouts[0].shards[0]}: the bands have several sizes ({_sizes(layouts)}); "
+            "choose bands of one size"
+        )
+    return layouts[0]
+
+
+def locate_all(samples: Samples, bands: Sequence[str] | None) -> tuple[Layout, ...]:
+    """Return where the pixels of `samples` lie: a layout for each size of image, finest first.
+
+    They are in the image that has all of `bands`, or, where images have one band each, in as many
+    images as there are bands. Without `bands` it is the image with most bands that all samples
+    have, or all images of one band each. Raises `SatimnetError` when no images have the bands,
+    samples lack them, or images of the same bands differ in size.
+    """
+    chosen = _choose(samples, bands)
+    key, names = next(iter(chosen.items()))
+    if len(chosen) == 1:
+        return (_layout(samples, key, names, names if bands is None else tuple(bands)),)
+    alike: dict[Any, list[Layout]] = {}
+    for key, names in chosen.items():
+        layout = _layout(samples, key, names, names)
+        # one band: every order is this one
+        layout = replace(layout, shape=(1, *layout.image_size), order=("band", "y", "x"))
+        alike.setdefault((layout.image_size, layout.dtype, layout.encoded), []).append(layout)
+    layouts = [group[0] if len(group) == 1 else _joined(group) for group in alike.values()]
+    return tuple(sorted(layouts, key=lambda layout: layout.image_size, reverse=True))
+
+
+def locate_mask(samples: Samples, key: str) -> Layout:
+    """Return where the label rasters of `samples` lie, in the asset `key`.
+
+    Raises `SatimnetError` when samples lack it, or it is no raster of one band of uint8.
+    """
+    _require_samples(samples)
+    missing = int((~_presence(samples.table, [key])).sum())
+    if missing:
+        raise SatimnetError(
+            f"{missing} of the {len(samples)} samples have no asset {key} to take masks from; "
+            "`stac satimnet info` lists the assets"
+        )
+    layout = _layout(samples, key, (key,), (key,))
+    if layout.dtype != np.uint8:
+        raise SatimnetError(
+            f"{layout.shards[0]}: {key} of {layout.ids[0]} is {layout.dtype}; masks are uint8"
+        )
+    return layout
+
+
+def have_bands(
+    table: pa.Table, known: Mapping[str, tuple[str, ...]], bands: Sequence[str]
+) -> NDArray[np.bool_]:
+    """Return for each of the item rows whether its assets have all of `bands`.
+
+    `known` gives the band names of each asset. Raises `SatimnetError` when no assets have them.
+    """
+    whole, single = _candidates(known, bands)
+    present = _presence(table, whole).any(axis=1)
+    if single:
+        present = present | _presence(table, single).all(axis=1)
+    return np.asarray(present)
+
+
+def _candidates(
+    known: Mapping[str, tuple[str, ...]], bands: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """The assets with all of the bands; the assets with one band each that have them together."""
+    whole = [key for key, names in known.items() if set(bands) <= set(names)]
+    homes = {names[0]: key for key, names in known.items() if len(names) == 1}
+    single = [homes[band] for band in bands] if set(bands) <= set(homes) else []
+    if not (whole or single):
+        listing = "; ".join(f"{key}: {', '.join(names)}" for key, names in known.items())
+        raise SatimnetError(f"no image has the bands {', '.join(bands)}; there are {listing}")
+    return whole, single
+
+
+def _choose(samples: Samples, bands: Sequence[str] | None) -> dict[str, tuple[str, ...]]:
+    """The assets to read, with the names of their bands."""
+    _require_samples(samples)
+    known = samples.bands
+    if bands is not None:
+        whole, single = _candidates(known, bands)
+    elif all(len(names) == 1 for names in known.values()):
+        whole, single = [], list(known)
+    else:
+        whole, single = list(known), []
+    having = _presence(samples.table, whole)
+    complete = [key for key, column in zip(whole, having.T, strict=True) if column.all()]
+    if complete:
+        best = max(complete, key=lambda key: len(known[key]))
+        return {best: known[best]}
+    if single and _presence(samples.table, single).all():
+        return {key: known[key] for key in single}
+    keys = whole or single
+    counts = _presence(samples.table, keys).sum(axis=0).tolist()
+    listing = ", ".join(f"{count} have {key}" for key, count in zip(keys, counts, strict=True))
+    needed = known[keys[int(np.argmax(counts))]] if whole else [known[key][0] for key in single]
+    raise SatimnetError(
+        f"the {len(samples)} samples do not all have the same image ({listing}); "
+        f"search for those that have it, with bands={','.join(needed)}"
+    )
+
+
+def _require_samples(samples: Samples) -> None:
+    if not len(samples):
+        raise SatimnetError("there are no samples to read: the search found none")
+
+
+def _presence(table: pa.Table, keys: Sequence[str]) -> NDArray[np.bool_]:
+    """Which samples (rows) have which of the assets (columns)."""
+    assets = table["assets"]
+    present = np.zeros((len(table), len(keys)), np.bool_)
+    for k, key in enumerate(keys):
+        asset = _field(assets, key)
+        if asset is not None:
+            present[:, k] = asset.is_valid().to_numpy()
+    return present
+
+
+def _layout(samples: Samples, key: str, names: tuple[str, ...], wanted: tuple[str, ...]) -> Layout:
+    """Where the pixels of one asset lie."""
+    asset = pc.struct_field(samples.table["assets"], [key])  # all others are never copied
+    hrefs = pc.struct_field(asset, ["href"]).combine_chunks().dictionary_encode()
+    files = samples.table["parquet"].combine_chunks().dictionary_encode()
+    codes = _numbers(files.indices) * len(hrefs.dictionary) + _numbers(hrefs.indices)
+    pairs, shard = np.unique(codes, return_inverse=True)
+    members = pc.list_flatten(pc.struct_field(asset, ["archive"]))
+    ranges = pc.list_flatten(pc.struct_field(members, ["range"]))
+    if not len(samples) == len(members) == len(ranges) // 2:
+        raise SatimnetError(
+            f"{files.dictionary[0]}: not every {key} is one member of a shard with its byte range; "
+            "build the catalog again"
+        )
+    first, last = _numbers(ranges).reshape(-1, 2).T
+    layout = Layout(
+        ids=tuple(samples.ids),
+        shards=tuple(
+            absolute(hrefs.dictionary[href].as_py(), files.dictionary[file].as_py())
+            for file, href in (divmod(pair, len(hrefs.dictionary)) for pair in pairs.tolist())
+        ),
+        shard=shard.astype(np.int64)[:, None],
+        start=first[:, None],
+        size=(last - first + 1)[:, None],
+        dtype=np.dtype(np.uint8),
+        shape=(1, 1, len(names)),
+        order=("y", "x", "band"),
+        bands=wanted,
+        columns=tuple(names.index(band) for band in wanted),
+        encoded=True,
+    )
+    runs = _field(asset, "satimnet:pixels")
+    if runs is not None and not runs.null_count:
+        runs = runs.combine_chunks()
+        return _uncompressed(layout, runs, key)
+    member = {"range": [int(first[0]), int(last[0])]}
+    data = read_bytes({"href": layout.shards[int(shard[0])], "archive": [member]})
+    image = decode(data, f"{layout.shards[int(shard[0])]}: sample {layout.ids[0]}", len(names))
+    if image.shape[2] != len(names):
+        raise SatimnetError(
+            f"{layout.shards[int(shard[0])]}: {key} of {layout.ids[0]} has {image.shape[2]} bands, "
+            f"its collection says {len(names)}; build the catalog again"
+        )
+    return replace(layout, dtype=image.dtype, shape=image.shape)
+
+
+def _uncompressed(layout: Layout, runs: pa.StructArray, key: str) -> Layout:
+    first = runs[0].as_py()
+    for name in ("dtype", "shape", "order"):
+        values = pc.struct_field(runs, [name])
+        if isinstance(first[name], list):
+            same = len(values.flatten()) == len(first[name]) * len(values) and all(
+                pc.all(pc.equal(pc.list_element(values, k), value)).as_py()
+                for k, value in enumerate(first[name])
+            )
+        else:
+            same = pc.all(pc.equal(values, first[name])).as_py()
+        if not same:
+            raise SatimnetError(
+                f"the {key} images of the {len(layout)} samples differ in {name}; "
+                "batches need images of one size and type"
+            )
+    dtype, shape, order = np.dtype(first["dtype"]), tuple(first["shape"]), tuple(first["order"])
+    if "band" not in order:
+        shape, order = (*shape, 1), (*order, "band")
+    size = dtype.itemsize * int(np.prod(shape))
+    return replace(
+        layout,
+        start=_numbers(pc.struct_field(runs, ["offset"]))[:, None],
+        size=np.full((len(layout), 1), size, np.int64),
+        dtype=dtype,
+        shape=shape,
+        order=order,
+        encoded=False,
+    )
+
+
+def _joined(layouts: Sequence[Layout]) -> Layout:
+    """The layout of several files a sample, each a band."""
+    shards = {href: k for k, href in enumerate(dict.fromkeys(h for x in layouts for h in x.shards))}
+    renumbered = [
+        np.array([shards[href] for href in layout.shards], np.int64)[layout.shard]
+        for layout in layouts
+    ]
+    return replace(
+        layouts[0],
+        shards=tuple(shards),
+        shard=np.concatenate(renumbered, axis=1),
+        start=np.concatenate([layout.start for layout in layouts], axis=1),
+        size=np.concatenate([layout.size for layout in layouts], axis=1),
+        shape=(len(layouts), *layouts[0].image_size),
+        bands=tuple(band for layout in layouts for band in layout.bands),
+        columns=tuple(range(len(layouts))),
+    )
+
+
+def _sizes(layouts: Iterable[Layout]) -> str:
+    return "; ".join(
+        f"{', '.join(x.bands)}: {x.dtype} {' x '.join(map(str, x.image_size))}" for x in layouts
+    )
+
+
+def _field(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray | None:
+    """A field of a struct column, null where the struct is null; None where there is no field."""
+    if column.type.get_field_index(name) < 0:
+        return None
+    return pc.struct_field(column, [name])
+
+
+def _numbers(values: pa.Array | pa.ChunkedArray) -> Numbers:
+    return np.asarray(values).astype(np.int64, copy=False)
