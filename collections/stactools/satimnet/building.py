@@ -20,6 +20,7 @@ from stactools.satimnet.wording import counted
 
 if TYPE_CHECKING:
     from satimnet.builder.datasets import Dataset
+    from satimnet.builder.pages import ItemFiles
     from satimnet.builder.pipeline import Report
 
 _SHOWN = 10  # problems of a kind that are printed
@@ -100,6 +101,12 @@ def _synthetic(dataset: Dataset) -> Dataset:
     help="threads, processes, or tcp://… of a dask cluster that sees the same files.",
 )
 @click.option("--shard-size", default="256MiB", show_default=True, help="Upper size of a shard.")
+@click.option(
+    "--items",
+    type=click.Choice(["json", "pages", "none"]),
+    help="A file for each, pages of 100, or only the parquet; by default files, but pages where "
+    "there are more than 50,000.",
+)
 @click.option("--strict", is_flag=True, help="Fail on the first broken file.")
 @click.option("--keep-going", is_flag=True, help="Leave out any number of broken files.")
 @quiet_option
@@ -110,6 +117,7 @@ def build(
     assigned: tuple[str, ...],
     scheduler: str,
     shard_size: str,
+    items: ItemFiles | None,
     strict: bool,
     keep_going: bool,
     quiet: bool,
@@ -143,6 +151,7 @@ def build(
             scheduler=scheduler,
             shard_size=_bytes(shard_size),
             bad_files="stop" if strict else "any" if keep_going else "few",
+            items=items,
             progress=progress,
         )
     if not quiet:

@@ -22,6 +22,7 @@ from satimnet.builder.items import (
     STAC_VERSION,
     ZIP_TYPE,
 )
+from satimnet.builder.pages import ItemFiles, page_name
 from satimnet.builder.rows import bbox_type
 from satimnet.builder.skos import CONCEPTS_NAME
 from satimnet.extension import SCHEMA_URI
@@ -92,17 +93,21 @@ def collection_of(record: Mapping[str, Any], tables: Sequence[pa.Table] = ()) ->
 
 
 def write_collection(
-    collection: Json, nodes: Mapping[tuple[str, ...], Sequence[str]], folder: Path
+    collection: Json,
+    nodes: Mapping[tuple[str, ...], Sequence[str]],
+    folder: Path,
+    files: ItemFiles = "json",
 ) -> None:
     """Writes ``collection.json`` and the short tree below it.
 
-    ``nodes`` maps each tree level to the ids of the Items that lie there.
+    ``nodes`` maps each tree level to the ids of the Items that lie there; ``files`` says how they
+    lie there.
     """
     title = collection["title"]
     links = [
         _link("root", "../catalog.json"),
         _link("parent", "../catalog.json"),
-        *_children((), nodes),
+        *_children((), nodes, files),
         *collection["links"],
     ]
     asset = {
@@ -125,22 +130,24 @@ def write_collection(
             "links": [
                 _link("root", f"{up}../catalog.json"),
                 _link("parent", parent),
-                *_children(level, nodes),
+                *_children(level, nodes, files),
             ],
         }
         write_json(node, folder.joinpath(*level, "catalog.json"))
 
 
-def _children(level: tuple[str, ...], nodes: Mapping[tuple[str, ...], Sequence[str]]) -> list[Json]:
+def _children(
+    level: tuple[str, ...], nodes: Mapping[tuple[str, ...], Sequence[str]], files: ItemFiles
+) -> list[Json]:
     depth = len(level)
     below = sorted({node[depth] for node in nodes if len(node) > depth and node[:depth] == level})
-    return [
-        *(_link("child", f"./{name}/catalog.json", name) for name in below),
-        *(
-            _link("item", f"./{name}.json", name, "application/geo+json")
-            for name in nodes.get(level, ())
-        ),
-    ]
+    links = [_link("child", f"./{name}/catalog.json", name) for name in below]
+    ids = nodes.get(level, ())
+    if files == "pages" and ids:
+        return [*links, _link("items", f"./{page_name(0)}", "Items", "application/geo+json")]
+    if files == "json":
+        links += [_link("item", f"./{id_}.json", id_, "application/geo+json") for id_ in ids]
+    return links
 
 
 def write_root(catalog: Path) -> None:

@@ -32,7 +32,7 @@ from urllib.parse import quote
 import orjson
 
 from satimnet.builder.access import is_url
-from satimnet.builder.catalogs import ROOT_ID, write_root
+from satimnet.builder.catalogs import PARQUET_NAME, ROOT_ID, write_root
 from satimnet.builder.datasets import installed
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.progress import Progress, silent
@@ -311,6 +311,8 @@ class _Copying:
         with _COUNTING:
             self.files += 1
             self.size += size
+        if posixpath.basename(file.path) == PARQUET_NAME:
+            return list(self._of(_shards(target), file.path, file.scope))
         if not file.follow:
             return []
         return list(self._of(_document(target, file.path), file.path, file.scope))
@@ -342,10 +344,13 @@ class _Copying:
             target = self._inside(link.get("href"), path, scope)
             if target is None:
                 continue
-            if rel in ("child", "item"):
+            if rel in _FOLLOWED:
                 yield _File(target, scope or _folder(target), True)
             else:
                 yield _File(target, scope, optional=True)
+
+        for feature in _values(document.get("features")):  # of a page of Items
+            yield from self._of({**feature, "features": None}, path, scope)
 
     def _inside(self, href: object, path: str, scope: str) -> str | None:
         """The path of a file that the one at ``path`` leads to, None if it is not to be copied."""
@@ -361,8 +366,34 @@ class _Copying:
 
 
 _COUNTING = threading.Lock()
+_FOLLOWED = ("child", "item", "items", "first", "prev", "next", "last")
 _FOREIGN = re.compile(r"//|[A-Za-z][A-Za-z0-9+.-]*:")  # has a host or a scheme
 _PLAIN = re.compile(r'[^\x00-\x1f\x7f-\x9f\\?#%:*"<>|]{1,1000}')
+
+
+def _shards(parquet: Path) -> dict[str, Any]:
+    """The files that rows lead to, as assets: without Items in the tree nothing else names them.
+
+    A file that is no such index leads to nothing; copying it is not judging it.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    found: set[tuple[str | None, int | None]] = set()
+    keys = ("href", "file:size")
+    try:
+        with pq.ParquetFile(parquet) as opened:
+            names = [field.name for field in opened.schema_arrow.field("assets").type]
+            for name in names:
+                columns = [f"assets.{name}.{key}" for key in keys]
+                for batch in opened.iter_batches(columns=columns):
+                    asset = batch.column("assets")
+                    hrefs, sizes = (pc.struct_field(asset, [name, key]) for key in keys)
+                    found.update(zip(hrefs.to_pylist(), sizes.to_pylist(), strict=True))
+    except (OSError, LookupError, TypeError, pa.ArrowException):
+        return {}
+    return {"assets": [{"href": href, "file:size": size} for href, size in found if href]}
 
 
 def _folder(path: str) -> str:

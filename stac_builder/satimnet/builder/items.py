@@ -250,23 +250,33 @@ def _footprints(grids: list[Header | None]) -> list[list[list[float]] | None]:
 # --- files --------------------------------------------------------------------------------------
 
 
+def placed(item: Item) -> Item:
+    """The Item with links and hrefs as they are in a file of its node's folder."""
+    root, parent, collection, *others = item["links"]
+    node = node_of(item)
+    up = "../" * (node.count("/") + 1) if node else ""
+    links = [
+        root | {"href": up + root["href"]},
+        parent | {"href": "./catalog.json"} if node else parent,
+        collection | {"href": (up or "./") + "collection.json"},
+        *(x if is_url(x["href"]) else x | {"href": up + x["href"]} for x in others),
+    ]
+    # the hrefs of assets begin with "./"
+    assets = {k: a | {"href": (up or "./") + a["href"][2:]} for k, a in item["assets"].items()}
+    return item | {"links": links, "assets": assets}
+
+
+def node_of(item: Item) -> str:
+    """The folder of the node that an Item belongs to, in the collection's; "" is that itself."""
+    return str(item["links"][1]["href"][2:].rpartition("/")[0])
+
+
 def write_items(items: list[Item], folder: Path) -> None:
     """Writes each Item to ``<level>/<id>.json`` below the collection's ``folder``."""
     top = str(folder)
     for item in items:
-        root, parent, collection, *others = item["links"]
-        node = parent["href"][2:].rpartition("/")[0]
-        up = "../" * (node.count("/") + 1) if node else ""
-        links = [
-            root | {"href": up + root["href"]},
-            parent | {"href": "./catalog.json"} if node else parent,
-            collection | {"href": (up or "./") + "collection.json"},
-            *(x if is_url(x["href"]) else x | {"href": up + x["href"]} for x in others),
-        ]
-        # the hrefs of assets begin with "./"
-        assets = {k: a | {"href": (up or "./") + a["href"][2:]} for k, a in item["assets"].items()}
-        data = orjson.dumps(item | {"links": links, "assets": assets})
-        path = f"{top}/{node}/{item['id']}.json"
+        data = orjson.dumps(placed(item))
+        path = f"{top}/{node_of(item)}/{item['id']}.json"
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         try:
             if os.write(file, data) != len(data):  # a full disk takes what it can

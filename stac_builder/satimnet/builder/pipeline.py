@@ -34,6 +34,7 @@ from satimnet.builder.datasets import Dataset, installed, recognise
 from satimnet.builder.errors import SatimnetError, printable
 from satimnet.builder.items import describe, write_items
 from satimnet.builder.overviews import OVERVIEW_ASSET, write_overview
+from satimnet.builder.pages import ItemFiles, files_for, write_features, write_pages
 from satimnet.builder.plans import DEFAULT_SHARD_SIZE, MAX_SHARD_SIZE, ShardPlan, plan
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.rows import table_of
@@ -49,6 +50,7 @@ BadFiles = Literal["stop", "few", "any"]
 """How many broken files a build puts up with: none, up to one in a hundred, or any number."""
 
 _FEW = 0.01
+_OFTEN = 1000  # samples between two signs of progress
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ def build(
     scheduler: str = "threads",
     shard_size: int = DEFAULT_SHARD_SIZE,
     bad_files: BadFiles = "few",
+    items: ItemFiles | None = None,
     progress: Progress = silent,
 ) -> list[Report]:
     """Builds the catalog ``out``, or adds to it, from the sources of one or more datasets.
@@ -84,7 +87,8 @@ def build(
 
     ``assigned`` names the dataset of further sources, which are then not recognised by layout;
     ``datasets`` defaults to the installed ones; ``scheduler`` is ``threads``, ``processes`` or the
-    address of a dask cluster that sees the same file system.
+    address of a dask cluster that sees the same file system; ``items`` is how the tree shows them,
+    by default a file each up to `satimnet.builder.pages.MOST_FILES` of a collection, else pages.
 
     Raises:
         SatimnetError: a source is unusable, or the catalog cannot be written. Whatever stood at
@@ -105,10 +109,8 @@ def build(
             if name not in known:
                 raise SatimnetError(f"{name}: no such dataset; there are {', '.join(known)}")
             groups[name] = Source(tuple(paths), indexes)
-        reports = [
-            _build_dataset(known[name], source, staging, scheduler, shard_size, bad_files, progress)
-            for name, source in groups.items()
-        ]
+        how = _How(staging, scheduler, shard_size, bad_files, items, progress)
+        reports = [_build_dataset(known[name], source, how) for name, source in groups.items()]
         made = [report.dataset for report in reports if report.items and report.dataset]
         if not made:
             first = next(iter(groups))
@@ -118,45 +120,54 @@ def build(
     return [*reports, *([Report(None, 0, 0, tuple(unknown))] if unknown else [])]
 
 
-def _build_dataset(
-    dataset: Dataset,
-    source: Source,
-    staging: Path,
-    scheduler: str,
-    shard_size: int,
-    bad_files: BadFiles,
-    progress: Progress,
-) -> Report:
-    samples, problems = _scan(dataset, source, progress)
-    if not samples:  # labels alone, say: other datasets of the same build need not suffer
+@dataclass(frozen=True, slots=True)
+class _How:
+    """What is the same for all datasets of a build; see `build`."""
+
+    staging: Path
+    scheduler: str
+    shard_size: int
+    bad_files: BadFiles
+    items: ItemFiles | None
+    progress: Progress
+
+
+def _build_dataset(dataset: Dataset, source: Source, how: _How) -> Report:
+    problems: list[Problem] = []
+    plans = plan(_samples(dataset, source, problems, how.progress), how.shard_size)
+    if not plans:  # labels alone, say: other datasets of the same build need not suffer
         return Report(dataset.id, 0, 0, tuple(problems))
-    plans = plan(samples, shard_size)
-    folder = staging / "catalog" / dataset.id
-    rows = staging / "rows" / dataset.id
-    _prepare(folder, rows, dataset, plans)
-    _require_space(plans, rows, staging)
-    jobs = [(p, dataset.record, source.indexes, folder, rows) for p in plans]
-    for outcome in _run(jobs, scheduler, f"Packing {dataset.id}", progress):
+    files = how.items or files_for(sum(p.count for p in plans))
+    folder = how.staging / "catalog" / dataset.id
+    rows = how.staging / "rows" / dataset.id
+    _prepare(folder, rows, dataset, plans, files)
+    _require_space(plans, rows, how.staging)
+    jobs = [(p, dataset.record, source.indexes, folder, rows, files) for p in plans]
+    for outcome in _run(jobs, how.scheduler, f"Packing {dataset.id}", how.progress):
         if isinstance(outcome, str):
             raise SatimnetError(outcome)
         problems.extend(outcome)
     problems.sort(key=lambda problem: problem.path)
-    report = _judge(dataset, samples, problems, rows, bad_files)
-    _publish(dataset, source, plans, folder, rows, report, progress)
+    report = _judge(dataset, plans, problems, rows, how.bad_files)
+    how.progress(f"Publishing {dataset.id}", 0, 0)
+    _publish(dataset, source, plans, folder, rows, files, report)
     return report
 
 
-def _scan(
-    dataset: Dataset, source: Source, progress: Progress
-) -> tuple[list[Sample], list[Problem]]:
-    samples, problems = [], []
+def _samples(
+    dataset: Dataset, source: Source, problems: list[Problem], progress: Progress
+) -> Iterator[Sample]:
+    """The samples of the scan, whose problems are noted."""
+    count = 0
     progress(f"Scanning {dataset.id}", 0, 0)
     for found in dataset.scan(source):
-        if isinstance(found, Sample):
-            samples.append(found)
-        else:
+        if isinstance(found, Problem):
             problems.append(found)
-    return samples, problems
+            continue
+        yield found
+        count += 1
+        if count % _OFTEN == 0:
+            progress(f"Scanning {dataset.id}", count, 0)
 
 
 def _run(
@@ -191,7 +202,12 @@ def _run(
 
 
 def _make_shard(
-    plan: ShardPlan, record: Mapping[str, Any], indexes: Path | None, folder: Path, rows: Path
+    plan: ShardPlan,
+    record: Mapping[str, Any],
+    indexes: Path | None,
+    folder: Path,
+    rows: Path,
+    files: ItemFiles,
 ) -> list[Problem] | str:
     """Packs and describes one shard, unless an earlier run did; the rows file comes last.
 
@@ -209,8 +225,12 @@ def _make_shard(
         with Reader(indexes) as reader:
             shard = pack(plan, reader, record, path)
         items = describe(shard, record)
-        folder.joinpath(*plan.level).mkdir(parents=True, exist_ok=True)
-        write_items(items, folder)
+        if files != "none":
+            folder.joinpath(*plan.level).mkdir(parents=True, exist_ok=True)
+        if files == "json":
+            write_items(items, folder)
+        elif files == "pages":
+            write_features(items, rows / f"{plan.name}.ndjson")
         _write_rows(table_of(items, record), shard, rows / f"{plan.name}.arrow")
     except OSError as error:
         return f"{path}: {error.strerror or error}; nothing was kept, mend it and build again"
@@ -258,7 +278,7 @@ def _finished(shard: Path, rows: Path) -> list[Problem] | None:
 
 def _judge(
     dataset: Dataset,
-    samples: Sequence[Sample],
+    plans: Sequence[ShardPlan],
     problems: Sequence[Problem],
     rows: Path,
     bad_files: BadFiles,
@@ -267,7 +287,7 @@ def _judge(
     tables = [_read_rows(path) for path in rows.glob("*.arrow")]
     items = sum(len(table) for table in tables)
     members = sum(int(table.schema.metadata[b"members"]) for table in tables)
-    wanted = sum(len(sample.members) for sample in samples)
+    wanted = sum(p.members for p in plans)
     report = Report(dataset.id, items, members, tuple(problems))
     if bad := report.of("broken"):
         first = f"{bad[0].path}: {bad[0].reason}"
@@ -290,10 +310,9 @@ def _publish(
     plans: Sequence[ShardPlan],
     folder: Path,
     rows: Path,
+    files: ItemFiles,
     report: Report,
-    progress: Progress,
 ) -> None:
-    progress(f"Publishing {dataset.id}", 0, 0)
     tables = [_read_rows(rows / f"{p.name}.arrow") for p in plans]
     collection = collection_of(dataset.record, tables)
     nodes: dict[tuple[str, ...], list[str]] = {}
@@ -322,7 +341,11 @@ def _publish(
     }
     if drawn:
         collection["assets"]["overview"] = OVERVIEW_ASSET
-    write_collection(collection, nodes, folder)
+    if files == "pages":
+        for level, ids in nodes.items():
+            features = [rows / f"{p.name}.ndjson" for p in plans if p.level == level]
+            write_pages(features, len(ids), folder.joinpath(*level))
+    write_collection(collection, nodes, folder, files)
 
 
 def _problem_row(problem: Problem, source: Source) -> dict[str, str]:
@@ -368,9 +391,11 @@ def _staging(out: Path) -> Iterator[Path]:
         os.close(lock)
 
 
-def _prepare(folder: Path, rows: Path, dataset: Dataset, plans: Sequence[ShardPlan]) -> None:
+def _prepare(
+    folder: Path, rows: Path, dataset: Dataset, plans: Sequence[ShardPlan], files: ItemFiles
+) -> None:
     """Makes the folders of a dataset; what an earlier run left is kept if it was the same build."""
-    content = (version("satimnet"), dict(dataset.record), [p.digest for p in plans])
+    content = (version("satimnet"), dict(dataset.record), [p.digest for p in plans], files)
     digest = hashlib.sha256(repr(content).encode()).hexdigest()
     mark = rows / "build"
     if not mark.exists() or mark.read_text() != digest:
@@ -383,13 +408,7 @@ def _prepare(folder: Path, rows: Path, dataset: Dataset, plans: Sequence[ShardPl
 
 
 def _require_space(plans: Sequence[ShardPlan], rows: Path, staging: Path) -> None:
-    needed = sum(
-        member.size
-        for p in plans
-        if not (rows / f"{p.name}.arrow").exists()
-        for sample in p.samples
-        for member in sample.members
-    )
+    needed = sum(p.size for p in plans if not (rows / f"{p.name}.arrow").exists())
     free = shutil.disk_usage(staging).free
     if needed > free:
         raise SatimnetError(

@@ -21,6 +21,9 @@ from satimnet.builder.rows import items_of
 from satimnet.builder.schemas import Schemas
 
 _SHOWN = 1000  # problems beyond these are counted, not kept
+_PAGE = "FeatureCollection"
+_BATCH = 1000  # rows that are Items at a time
+_FOLLOWED = ("child", "item", "items", "first", "prev", "next", "last")
 
 Seen = dict[str, dict[str, bytes]]
 """Collection to the ids of its Items and what each says, as a digest."""
@@ -31,7 +34,7 @@ class Findings:
     """What a validation looked at and found."""
 
     objects: Counter[str] = field(default_factory=Counter)
-    """How many of each type (Catalog, Collection, Feature) were checked."""
+    """How many of each type (Catalog, Collection, Feature, page of Items) were checked."""
     members: int = 0
     """How many members' bytes were compared with their checksums."""
     checked: list[str] = field(default_factory=list)
@@ -72,12 +75,15 @@ def validate(
     findings = Findings()
     seen: Seen = {}
     shards: dict[Path, int] = {}
-    for path, content in _walk(start, findings):
+
+    def check(path: Path, content: dict[str, Any]) -> None:
+        kind = str(content.get("type"))
+        findings.objects[kind] += 1
+        if kind == _PAGE:  # its Items follow, one by one
+            return
         problem = known.problem(content)
         if problem is not None:
             findings.add(path, problem)
-        kind = str(content.get("type"))
-        findings.objects[kind] += 1
         if kind == "Feature":
             own = seen.setdefault(str(content.get("collection")), {})
             if content.get("id") in own:
@@ -87,19 +93,33 @@ def validate(
             progress("Validating items", findings.objects[kind], 0)
         elif kind == "Collection":
             _check_assets(path, content, findings)
+
+    for path, content in _walk(start, findings):
+        check(path, content)
     for file in sorted(start.parent.glob(f"*/{PARQUET_NAME}")):
-        _check_parquet(file, seen, findings)
+        if file.parent.name in seen:
+            _check_parquet(file, seen, findings)
+            continue
+        for item in _rows(file, findings):  # the tree does without Items: these are all there are
+            check(file, item)
     findings.checked = known.checked()
     findings.unavailable = sorted(known.unavailable)
     return findings
 
 
 def _walk(start: Path, findings: Findings) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Objects by ``child`` and ``item`` links, depth first; other links must lead somewhere."""
+    """Objects by ``child`` and ``item`` links and through pages, depth first.
+
+    Other links must lead somewhere. A page comes before its Items.
+    """
     todo = [start]
+    walked: set[Path] = set()
     exists: dict[Path, bool] = {}
     while todo:
         path = todo.pop()
+        if path in walked:  # pages may lead in circles
+            continue
+        walked.add(path)
         try:
             content = orjson.loads(path.read_bytes())
         except (OSError, ValueError) as error:
@@ -108,21 +128,33 @@ def _walk(start: Path, findings: Findings) -> Iterator[tuple[Path, dict[str, Any
         if not isinstance(content, dict):
             findings.add(path, "no JSON object")
             continue
+        features = content.get("features", ()) if content.get("type") == _PAGE else ()
         following = []
-        for link in content.get("links", ()):
-            href = str(link.get("href"))
-            if urlparse(href).scheme or link.get("rel") == "derived_from":
-                continue  # what a sample was made of may well be kept elsewhere
-            target = (path.parent / href).absolute()
-            if link.get("rel") in ("child", "item"):
-                following.append(target)
-                continue
-            if target not in exists:
-                exists[target] = target.is_file()
-            if not exists[target]:
-                findings.add(path, f"link {link.get('rel')} leads to no file: {href}")
+        for one in (content, *features):
+            following += _following(path, one, exists, findings)
         todo.extend(reversed(following))
         yield path, content
+        yield from ((path, feature) for feature in features)
+
+
+def _following(
+    path: Path, content: dict[str, Any], exists: dict[Path, bool], findings: Findings
+) -> list[Path]:
+    """The files to go on with; what the other links lead to must be there."""
+    following = []
+    for link in content.get("links", ()):
+        href = str(link.get("href"))
+        if urlparse(href).scheme or link.get("rel") == "derived_from":
+            continue  # what a sample was made of may well be kept elsewhere
+        target = Path(os.path.normpath((path.parent / href).absolute()))
+        if link.get("rel") in _FOLLOWED:
+            following.append(target)
+            continue
+        if target not in exists:
+            exists[target] = target.is_file()
+        if not exists[target]:
+            findings.add(path, f"link {link.get('rel')} leads to no file: {href}")
+    return following
 
 
 def _check_members(
@@ -162,22 +194,29 @@ def _check_assets(path: Path, collection: dict[str, Any], findings: Findings) ->
             findings.add(path, f"asset {key}: no file {href}")
 
 
-def _check_parquet(file: Path, seen: Seen, findings: Findings) -> None:
-    """The parquet, which search reads, must say of each Item what the Item's own file says."""
+def _rows(file: Path, findings: Findings) -> Iterator[dict[str, Any]]:
+    """The Items of a parquet, a few at a time in memory."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    listed: Seen = {}
     try:
         with pq.ParquetFile(file) as opened:
-            for batch in opened.iter_batches():
-                for item in items_of(pa.Table.from_batches([batch]), str(file.absolute())):
-                    own = listed.setdefault(str(item["collection"]), {})
-                    if item["id"] in own:
-                        findings.add(file, f"id {item['id']} is there twice")
-                    own[item["id"]] = _fingerprint(item, file.parent)
+            for batch in opened.iter_batches(_BATCH):
+                yield from items_of(pa.Table.from_batches([batch]), str(file.absolute()))
     except (OSError, KeyError, pa.ArrowException) as error:
         findings.add(file, f"cannot be read as items ({error})")
+
+
+def _check_parquet(file: Path, seen: Seen, findings: Findings) -> None:
+    """The parquet, which search reads, must say of each Item what the Item's own file says."""
+    before = findings.count
+    listed: Seen = {}
+    for item in _rows(file, findings):
+        own = listed.setdefault(str(item["collection"]), {})
+        if item["id"] in own:
+            findings.add(file, f"id {item['id']} is there twice")
+        own[item["id"]] = _fingerprint(item, file.parent)
+    if findings.count > before:
         return
     for collection, own in listed.items():
         in_tree = seen.get(collection, {})
