@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from .checkpoints import Checkpoint, load
     from .crossvalidation import Table, crossvalidate
     from .evaluation import Evaluation, evaluate, held_out, write_report
+    from .fusion import Fused, fuse
     from .learning import train
     from .maps.mapping import Maps, map_scene
     from .models import CnnClass, CnnDual, CnnSegm, keras_parameter_count
     from .outputs import find_mask
+    from .recipes import Recipe, read_recipe
     from .samples import Catalog, Samples, open_samples
 
 __all__ = [
@@ -27,17 +29,21 @@ __all__ = [
     "CnnDual",
     "CnnSegm",
     "Evaluation",
+    "Fused",
     "Maps",
+    "Recipe",
     "Samples",
     "Table",
     "crossvalidate",
     "evaluate",
     "find_mask",
+    "fuse",
     "held_out",
     "keras_parameter_count",
     "load",
     "map_scene",
     "open_samples",
+    "read_recipe",
     "train",
     "write_report",
 ]
@@ -47,10 +53,12 @@ _HOMES = {
     "checkpoints": ("Checkpoint", "load"),
     "crossvalidation": ("Table", "crossvalidate"),
     "evaluation": ("Evaluation", "evaluate", "held_out", "write_report"),
+    "fusion": ("Fused", "fuse"),
     "learning": ("train",),
     "maps.mapping": ("Maps", "map_scene"),
     "models": ("CnnClass", "CnnDual", "CnnSegm", "keras_parameter_count"),
     "outputs": ("find_mask",),
+    "recipes": ("Recipe", "read_recipe"),
     "samples": ("Catalog", "Samples", "open_samples"),
 }
 

@@ -8,16 +8,11 @@ Item that it was made of.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
+from typing import TYPE_CHECKING
 
 from satimnet.builder.access import is_url
 from satimnet.builder.datasets import Dataset
@@ -26,19 +21,16 @@ from satimnet.builder.index import Index
 from satimnet.builder.pipeline import BadFiles, Report, build
 from satimnet.builder.plans import DEFAULT_SHARD_SIZE
 from satimnet.builder.progress import Progress, silent
-from satimnet.builder.rows import absolute
-from satimnet.builder.samples import Member, Problem, Sample
+from satimnet.builder.samples import Problem
 
-from .derived import record_of, relative_href
-from .layers import Grid, Layer, open_layer
-from .patches import Image, Mask, Part
+from .assembly import samples_of
+from .derived import record_of
+from .layers import Layer, open_layer
 from .recipes import Recipe
-from .selection import CARRIED, Drawn, band_files, folds_of, select
+from .selection import Drawn, select
 
 if TYPE_CHECKING:
-    from .selection import BandFile
-
-_SAFE = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+    pass
 
 
 @dataclass(frozen=True)
@@ -86,7 +78,7 @@ def fuse(
     progress("Selecting samples", 0, 0)
     drawn = select(recipe, index, available=available)
     record = record_of(recipe, index, drawn, folder, masks=opened is not None)
-    samples = _samples(recipe, index, drawn, opened, folder)
+    samples = samples_of(recipe, index, drawn, opened, folder)
     dataset = Dataset(record, lambda *_: chain(samples, _left_out(recipe, drawn)))
     (report,) = build(
         [],
@@ -126,179 +118,6 @@ def _open_layers(recipe: Recipe, paths: Mapping[str, Path]) -> list[Layer]:
                 f"give --layer {spec.name}=PATH, or go --without-masks"
             )
     return [open_layer(spec, paths[spec.name]) for spec in recipe.layers]
-
-
-# --- samples ------------------------------------------------------------------------------------
-
-
-def _samples(
-    recipe: Recipe,
-    index: Index,
-    drawn: Sequence[Drawn],
-    layers: Sequence[Layer] | None,
-    folder: Path,
-) -> list[Sample]:
-    """The samples in the order of their classes, collections and ids."""
-    # by the recipe alone: which other collections the catalog has must not matter
-    homes = {name: at for at, name in enumerate(sorted({d.collection for d in recipe.draws}))}
-    keys = pa.table(
-        {
-            "label": np.concatenate([one.labels for one in drawn]),
-            "home": np.repeat(
-                [homes[one.draw.collection] for one in drawn], [len(one.labels) for one in drawn]
-            ),
-            "id": pa.chunked_array([c for one in drawn for c in one.table["id"].chunks]),
-        }
-    )
-    order = pc.sort_indices(keys, sort_keys=[(key, "ascending") for key in keys.column_names])
-    strata = keys["label"].to_numpy() * len(homes) + keys["home"].to_numpy()
-    folds = np.empty(len(strata), np.int64)
-    folds[order] = folds_of(strata[order], recipe.folds, recipe.seed)
-    samples: list[Sample] = []
-    start = 0
-    for one in drawn:
-        stop = start + len(one.labels)
-        samples += _of_draw(recipe, index, one, folds[start:stop], layers, folder)
-        start = stop
-    return [samples[at] for at in order.to_pylist()]
-
-
-def _of_draw(
-    recipe: Recipe,
-    index: Index,
-    drawn: Drawn,
-    folds: Any,
-    layers: Sequence[Layer] | None,
-    folder: Path,
-) -> Iterator[Sample]:
-    home = index.collections[drawn.draw.collection]
-    _require_safe(home.id, drawn.table)
-    files = band_files(home.document, recipe.bands)
-    gsd = _gsd(home.document, files, recipe)
-    make_mask = _mask_maker(recipe, layers)
-    names = recipe.class_names
-    dtype = home.document["item_assets"][files[0].asset]["data_type"]
-    rows = drawn.table.to_pylist()
-    own_files = _have_files(rows, home.parquet)
-    for row, label, fold in zip(rows, drawn.labels.tolist(), folds.tolist(), strict=True):
-        name, id_ = names[label], f"{home.id}-{row['id']}"
-        source = f"{home.id}/{row['id']}"
-        grid = _grid(row, files[0].asset, source).resized(recipe.size)
-        parts = tuple(_part(row["assets"][f.asset], f, home.parquet) for f in files)
-        image = Image(source, parts, grid, dtype, recipe.resampling)
-        members = [Member("image", f"{name}/{id_}.tif", image)]
-        mask = make_mask(name, source, grid)
-        if mask is not None:
-            members.append(Member("mask", f"{name}/{id_}_mask.tif", mask))
-        properties = {key: row[key] for key in CARRIED if row.get(key) is not None}
-        properties |= {"satimnet:source": home.id, "satimnet:fold": fold}
-        if gsd is not None:
-            properties["gsd"] = gsd
-        time = _text(row.get("datetime"))
-        if time is None:
-            ends = ("start_datetime", "end_datetime")
-            properties |= {key: _text(row[key]) for key in ends if row.get(key) is not None}
-        href, kind = _derived_from(row, home.parquet, own_files=own_files)
-        link = {"rel": "derived_from", "href": relative_href(href, folder), "type": kind}
-        yield Sample(
-            id_,
-            (name, home.id),
-            tuple(members),
-            (name,),
-            datetime=time,
-            properties=properties,
-            links=(link,),
-        )
-
-
-def _mask_maker(
-    recipe: Recipe, layers: Sequence[Layer] | None
-) -> Callable[[str, str, Grid], Mask | None]:
-    """A function from class, label and grid of a sample to its mask, None where it has none."""
-    if layers is None:
-        return lambda name, label, grid: None
-    by_class = {
-        name: tuple(layer for layer in layers if name in layer.spec.classes)
-        for name in recipe.class_names
-    }
-
-    def mask(name: str, label: str, grid: Grid) -> Mask | None:
-        if name in recipe.fill:
-            return Mask(label, grid, (), recipe.fill[name])
-        return Mask(label, grid, by_class[name]) if by_class[name] else None
-
-    return mask
-
-
-def _require_safe(collection: str, table: pa.Table) -> None:
-    """Ids become names of files and folders; those of a catalog from the web may be anything."""
-    ids = pa.concat_arrays([pa.array([collection]), table["id"].combine_chunks()])
-    unsafe = ids.filter(pc.invert(pc.match_substring_regex(ids, _SAFE)))
-    if len(unsafe):
-        raise SatimnetError(f"{collection}: the id {unsafe[0].as_py()!r:.80} cannot name a file")
-
-
-def _part(asset: Mapping[str, Any], file: BandFile, parquet: str) -> Part:
-    where: dict[str, Any] = {"href": absolute(asset["href"], parquet)}
-    checksum = ""
-    if asset.get("archive"):
-        entry = asset["archive"][0]
-        where["archive"] = [{"href": entry["href"], "range": entry["range"]}]
-        checksum = entry.get("file:checksum") or ""
-    return Part(where, file.positions, file.wanted, checksum)
-
-
-def _grid(row: Mapping[str, Any], asset: str, label: str) -> Grid:
-    """The grid of an asset: its own, or else that of its Item."""
-    found = row["assets"][asset]
-    home = found if found.get("proj:transform") or found.get("proj:shape") else row
-    transform = home.get("proj:transform")
-    shape = home.get("proj:shape")
-    if shape is None:
-        raise SatimnetError(f"{label}: its Item has no proj:shape; build the catalog again")
-    crs = home.get("proj:code") or home.get("proj:wkt2")
-    rows, columns = shape
-    if crs is None or transform is None:
-        return Grid((rows, columns), None, None)
-    return Grid((rows, columns), crs, tuple(transform[:6]))
-
-
-def _gsd(document: Mapping[str, Any], files: Sequence[BandFile], recipe: Recipe) -> float | None:
-    """Metres of a pixel once resized; None where the collection does not tell."""
-    found = []
-    for file in files:
-        asset = document["item_assets"][file.asset]
-        shape = asset.get("proj:shape")
-        for position in file.positions:
-            metres = asset["bands"][position].get("gsd", asset.get("gsd"))
-            if metres is None or not shape:
-                return None
-            found.append(metres * shape[0] / recipe.size[0])
-    return float(min(found))
-
-
-def _derived_from(row: Mapping[str, Any], parquet: str, *, own_files: bool) -> tuple[str, str]:
-    """Absolute href and media type of an Item, or of its node where Items have no files."""
-    parent = next(link["href"] for link in row["links"] if link["rel"] == "parent")
-    node = absolute(parent, parquet)
-    if own_files:
-        return f"{node.rpartition('/')[0]}/{row['id']}.json", "application/geo+json"
-    return node, "application/json"
-
-
-def _have_files(rows: Sequence[Mapping[str, Any]], parquet: str) -> bool:
-    """Whether the Items of a collection have files of their own: all of them, or none."""
-    import fsspec
-
-    if not rows:
-        return False
-    href, _ = _derived_from(rows[0], parquet, own_files=True)
-    filesystem, path = fsspec.core.url_to_fs(href)
-    return bool(filesystem.exists(path))
-
-
-def _text(time: datetime | None) -> str | None:
-    return None if time is None else time.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _left_out(recipe: Recipe, drawn: Sequence[Drawn]) -> Iterator[Problem]:

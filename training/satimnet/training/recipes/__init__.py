@@ -13,11 +13,11 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from satimnet.builder.errors import SatimnetError
 
-T = TypeVar("T")
+from .tables import Table
 
 MASK_CLASSES: tuple[Mapping[str, Any], ...] = (
     {
@@ -57,7 +57,6 @@ MASK_VALUES: Mapping[str, int] = {str(row["name"]): int(row["value"]) for row in
 RESAMPLINGS = ("nearest", "bilinear", "cubic", "cubic_spline", "lanczos", "average")
 """GDAL's methods, by rasterio's names."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}", re.ASCII)  # they become folders
 _LARGEST = 4096  # pixels a side of an image
 _MOST_BANDS = 256
 
@@ -162,10 +161,10 @@ def read_recipe(recipe: str | os.PathLike[str]) -> Recipe:
         raise SatimnetError(f"{path}: {error.strerror}; name a recipe") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SatimnetError(f"{path}: this is not TOML: {error}") from error
-    return _recipe(_Table(content, str(path)), text)
+    return _recipe(Table(content, str(path)), text)
 
 
-def _recipe(table: _Table, text: str) -> Recipe:
+def _recipe(table: Table, text: str) -> Recipe:
     classes = tuple(map(_class_row, table.tables("classes")))
     names = [row["name"] for row in classes]
     table.require(len(set(names)) == len(names), "two classes have the same name")
@@ -200,7 +199,7 @@ def _recipe(table: _Table, text: str) -> Recipe:
     return recipe
 
 
-def _class_row(row: _Table) -> Mapping[str, Any]:
+def _class_row(row: Table) -> Mapping[str, Any]:
     name = row.name("name")
     found: dict[str, Any] = {"value": row.number("value", 1), "name": name}
     for key in ("title", "description", "color_hint", "concept"):
@@ -213,7 +212,7 @@ def _class_row(row: _Table) -> Mapping[str, Any]:
     return found
 
 
-def _draw(row: _Table, names: Sequence[str]) -> Draw:
+def _draw(row: Table, names: Sequence[str]) -> Draw:
     exact = row.number("number", 1, default=None)
     at_most = row.number("at_most", 1, default=None)
     row.require(exact is None or at_most is None, "give number or at_most, not both")
@@ -231,7 +230,7 @@ def _draw(row: _Table, names: Sequence[str]) -> Draw:
     return draw
 
 
-def _layer(row: _Table, names: Sequence[str]) -> MaskLayer:
+def _layer(row: Table, names: Sequence[str]) -> MaskLayer:
     name = row.name("name")
     title = row.take("title", str, name)
     classes = tuple(row.texts("classes"))
@@ -246,7 +245,7 @@ def _layer(row: _Table, names: Sequence[str]) -> MaskLayer:
     return MaskLayer(name, title, classes, values)
 
 
-def _fill(table: _Table, names: Sequence[str]) -> dict[str, int]:
+def _fill(table: Table, names: Sequence[str]) -> dict[str, int]:
     fill: dict[str, int] = {}
     for meaning, classes in _meanings(table, table.take("mask", dict, {})):
         table.know(classes, names)
@@ -255,7 +254,7 @@ def _fill(table: _Table, names: Sequence[str]) -> dict[str, int]:
     return fill
 
 
-def _meanings(table: _Table, found: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
+def _meanings(table: Table, found: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
     for meaning, values in found.items():
         table.require(
             meaning in MASK_VALUES,
@@ -265,79 +264,10 @@ def _meanings(table: _Table, found: Mapping[str, Any]) -> Iterator[tuple[str, li
         yield meaning, values
 
 
-def _size(table: _Table) -> tuple[int, int]:
+def _size(table: Table) -> tuple[int, int]:
     size = table.take("size", list)
     table.require(
         len(size) == 2 and all(type(side) is int and 0 < side <= _LARGEST for side in size),
         f"size {size}: give rows and columns, as in [64, 64]",
     )
     return size[0], size[1]
-
-
-_REQUIRED: Any = object()
-
-
-class _Table:
-    """A table of the file, key by key; what nobody asked for is an error in the `end`."""
-
-    def __init__(self, content: Mapping[str, Any], where: str) -> None:
-        self.where = where
-        self._content = content
-        self._asked: list[str] = []
-
-    def require(self, holds: Any, message: str) -> None:
-        if not holds:
-            raise SatimnetError(f"{self.where}: {message}")
-
-    def take(self, key: str, kind: type[T], default: T = _REQUIRED) -> T:
-        self._asked.append(key)
-        value = self._content.get(key, default)
-        self.require(value is not _REQUIRED, f"{key} is missing")
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise SatimnetError(f"{self.where}: {key} = {value!r:.80}: must be {_KINDS[kind]}")
-        return value
-
-    def name(self, key: str) -> str:
-        value = self.take(key, str)
-        self.require(_NAME.fullmatch(value), f"{key} {value!r:.80}: letters, digits, '-', '_', '.'")
-        return value
-
-    def number(self, key: str, least: int, default: Any = _REQUIRED) -> Any:
-        if key not in self._content and default is not _REQUIRED:
-            self._asked.append(key)
-            return default
-        value = self.take(key, int)
-        self.require(least <= value < 2**63, f"{key} = {value}: must be at least {least}")
-        return value
-
-    def texts(self, key: str, *, optional: bool = False) -> list[str]:
-        values: list[Any] = self.take(key, list, [] if optional else _REQUIRED)
-        self.require(all(isinstance(v, str) for v in values), f"{key}: must be a list of texts")
-        self.require(optional or values, f"{key}: name at least one")
-        return values
-
-    def tables(self, key: str, *, optional: bool = False) -> list[_Table]:
-        rows: list[Any] = self.take(key, list, [] if optional else _REQUIRED)
-        self.require(optional or rows, f"[[{key}]]: give at least one")
-        self.require(all(isinstance(row, dict) for row in rows), f"{key}: write [[{key}]]")
-        return [_Table(row, f"{self.where}: [[{key}]] {at}") for at, row in enumerate(rows, 1)]
-
-    def know(self, classes: Sequence[Any], names: Sequence[str]) -> None:
-        for name in classes:
-            self.require(
-                name in names, f"no class {name!r} under [[classes]]; there are {', '.join(names)}"
-            )
-
-    def end(self) -> None:
-        unknown = [key for key in self._content if key not in self._asked]
-        self.require(
-            not unknown, f"unknown: {', '.join(unknown)}; there are {', '.join(self._asked)}"
-        )
-
-
-_KINDS: Mapping[type, str] = {
-    str: "text",
-    int: "a whole number",
-    list: "a list",
-    dict: "a table",
-}
