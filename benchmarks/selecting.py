@@ -1,18 +1,13 @@
 """``python -m benchmarks.selecting FOLDER``: what selecting ``paper.toml`` costs at full scale.
 
 Writes, once, a catalog without shards into FOLDER: the Items of all 590,326 patches of BigEarthNet
-under their real names, and of 27,000 of EuroSAT. The labels are those of version 2 of BigEarthNet
-(19 classes), each of which becomes one of the 43 that it joins, drawn by how often the publisher
-counts them; patches that version 2 lacks have the labels of others. No Item has a place. Then a
-process of its own selects, and says how long that took and how much memory.
+(see `benchmarks.names`) and of 27,000 of EuroSAT. No Item has a place. Then a process of its own
+selects, and says how long that took and how much memory.
 """
 
 from __future__ import annotations
 
 import argparse
-import bz2
-import csv
-import io
 import resource
 import subprocess
 import sys
@@ -23,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.names import named_patches
 from satimnet.builder.catalogs import (
     PARQUET_NAME,
     collection_of,
@@ -44,40 +39,7 @@ from satimnet.training.selection import select
 from stactools.bigearthnet import dataset as bigearthnet
 from stactools.eurosat import dataset as eurosat
 
-_TABLES = Path(__file__).parents[2] / "shared" / "data" / "bigearthnet" / "metadata"
-_NAMES = "s1_s2_name_country_season.csv.bz2"
-_LABELS = (
-    "bigearthnet_v2_metadata.parquet",
-    "bigearthnet_v2_metadata_for_patches_with_snow_cloud_or_shadow.parquet",
-)
 _SHARD = 2000  # patches of BigEarthNet that a shard of 256 MiB holds, about
-
-# Patches of each class where one of the 19 joins several: table 2 of
-# https://doi.org/10.1109/IGARSS.2019.8900532; of the others all that count is that they occur.
-_COUNTS = {
-    "continuous-urban-fabric": 10_784,
-    "discontinuous-urban-fabric": 69_872,
-    "non-irrigated-arable-land": 196_695,
-    "permanently-irrigated-land": 13_589,
-    "rice-fields": 3_793,
-    "vineyards": 9_567,
-    "fruit-trees-and-berry-plantations": 4_754,
-    "olive-groves": 12_538,
-    "annual-crops-associated-with-permanent-crops": 7_022,
-    "natural-grassland": 12_835,
-    "sparsely-vegetated-areas": 1_563,
-    "moors-and-heathland": 5_890,
-    "sclerophyllous-vegetation": 11_241,
-    "inland-marshes": 6_236,
-    "peatbogs": 23_207,
-    "salt-marshes": 1_562,
-    "salines": 424,
-    "water-courses": 10_572,
-    "water-bodies": 83_811,
-    "coastal-lagoons": 1_498,
-    "estuaries": 1_086,
-    "sea-and-ocean": 81_612,
-}
 
 
 def main() -> None:
@@ -138,46 +100,25 @@ def _write_items(
 
 
 def _bigearthnet(record: Mapping[str, Any]) -> Iterator[list[PackedSample]]:
-    rng = np.random.default_rng(0)
-    text = bz2.decompress((_TABLES / _NAMES).read_bytes()).decode()
-    rows = sorted(csv.DictReader(io.StringIO(text)), key=lambda row: row["s2_name"])
-    labels = _labels(record, rng)
-    others = list(labels.values())
+    rng = np.random.default_rng(2)
+    rows = named_patches(record)
     members = [_member(asset, spec) for asset, spec in record["assets"].items() if "bands" in spec]
     for start in range(0, len(rows), _SHARD):
         packed: list[PackedSample] = []
-        for row in rows[start : start + _SHARD]:
-            name = row["s2_name"]
-            classes = labels.get(name) or others[rng.integers(len(others))]
-            day = name.split("_")[2]
+        for patch in rows[start : start + _SHARD]:
+            year, month, day = patch.day
             sample = Sample(
-                name,
-                (day[:4], day[4:6], row["s1_name"].split("_")[5]),
+                patch.name,
+                (year, month, patch.tile),
                 (),
-                classes,
-                datetime=f"{day[:4]}-{day[4:6]}-{day[6:8]}T10:00:00Z",
-                properties={"platform": f"sentinel-2{name[2].lower()}"}
-                | {"satimnet:country": row["country"], "bigearthnet:season": row["season"]},
+                patch.classes,
+                datetime=f"{year}-{month}-{day}T10:00:00Z",
+                properties={"platform": f"sentinel-2{patch.name[2].lower()}"}
+                | {"satimnet:country": patch.country, "bigearthnet:season": patch.season},
             )
-            packed.append(PackedSample(sample, _placed(members, name, len(packed), rng), classes))
+            placed = _placed(members, patch.name, len(packed), rng)
+            packed.append(PackedSample(sample, placed, patch.classes))
         yield packed
-
-
-def _labels(record: Mapping[str, Any], rng: np.random.Generator) -> dict[str, tuple[str, ...]]:
-    """Of each patch that version 2 knows the classes, as far as they can be told."""
-    joined = {row["title"]: row["classes"] for row in record["nomenclature_19"]}
-    tables = [pq.read_table(_TABLES / name, columns=["s2v1_name", "labels"]) for name in _LABELS]
-    found: dict[str, tuple[str, ...]] = {}
-    for row in pa.concat_tables(tables).to_pylist():
-        names = []
-        for title in row["labels"]:
-            classes = joined[title]
-            weights = np.array([_COUNTS.get(name, 1) for name in classes], float)
-            names.append(
-                classes[int(np.searchsorted(weights.cumsum() / weights.sum(), rng.random()))]
-            )
-        found[row["s2v1_name"]] = tuple(sorted(names))
-    return found
 
 
 def _eurosat(record: Mapping[str, Any]) -> Iterator[list[PackedSample]]:
