@@ -70,6 +70,7 @@ def info(catalog: str, attributes: bool, form: str) -> None:
 @click.option("--datetime", help="RFC 3339 time or interval, as 2016-01-01/..")
 @click.option("--filter", "filter_", help="CQL2, text or JSON.")
 @click.option("--class", "classes", multiple=True, help="Name of a class that is present.")
+@click.option("--all-classes", is_flag=True, help="All of the classes named occur together.")
 @click.option(
     "--concept",
     "concepts",
@@ -77,9 +78,18 @@ def info(catalog: str, attributes: bool, form: str) -> None:
     help="A term such as building: all classes of all collections that it stands for.",
 )
 @click.option("--split", multiple=True, help="train, validation or test.")
+@click.option(
+    "--text",
+    "texts",
+    multiple=True,
+    help="Words in a title or description of the item, its classes or its collection.",
+)
 @click.option("--sortby", help="Fields, '-' before those to sort downwards: -datetime,id")
 @click.option("--limit", type=click.IntRange(min=0), help="At most so many items.")
 @click.option("--count", is_flag=True, help="Print only how many there are.")
+@click.option(
+    "--facets", is_flag=True, help="Print how many there are by class, split, country and month."
+)
 @click.option(
     "--format",
     "form",
@@ -96,11 +106,14 @@ def search(
     datetime: str | None,
     filter_: str | None,
     classes: tuple[str, ...],
+    all_classes: bool,
     concepts: tuple[str, ...],
     split: tuple[str, ...],
+    texts: tuple[str, ...],
     sortby: str | None,
     limit: int | None,
     count: bool,
+    facets: bool,
     form: str,
 ) -> None:
     """Find items of CATALOG (path or URL)."""
@@ -116,14 +129,20 @@ def search(
         bbox=_numbers(bbox),
         datetime=datetime,
         filter=filter_,
-        classes=classes or None,
+        classes=None if all_classes else classes or None,
+        all_classes=classes if all_classes else None,
         concept=concepts or None,
         split=split or None,
+        q=texts or None,
         sortby=sortby,
         limit=limit,
     )
     if count:
         click.echo(len(found))
+    elif facets and form == "table":
+        _print_facets(found)
+    elif facets:
+        click.echo(json.dumps(found.facets(), indent=2 if form == "json" else None))
     elif form == "json":
         click.echo(json.dumps({"type": "FeatureCollection", "features": list(found)}, indent=2))
     elif form == "ndjson":
@@ -149,6 +168,21 @@ def _numbers(text: str | None) -> list[float] | None:
         return None if text is None else [float(part) for part in text.split(",")]
     except ValueError as error:
         raise click.UsageError(f"--bbox {text}: give numbers, as in 5,45,15,55") from error
+
+
+def _print_facets(found: Found) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    for name, values in found.facets().items():
+        if values:
+            table = Table(name, "items", "", box=None)
+            most = max(values.values())
+            for value, number in values.items():
+                table.add_row(value, f"{number:,}", "█" * max(1, round(30 * number / most)))
+            console.print(table, "")
+    click.echo(counted(len(found), "item"))
 
 
 def _print_items(items: Found) -> None:

@@ -81,6 +81,17 @@ class Statement:
         return quoted(name)
 
 
+@dataclass(frozen=True)
+class Phrase:
+    """A condition beyond CQL2: a text has these words, see `satimnet.builder.freetext`.
+
+    ``words`` are folded, with a space before each; the last may be the beginning of a word.
+    """
+
+    property: str
+    words: str
+
+
 def quoted(name: str) -> str:
     """``name`` as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
@@ -113,10 +124,35 @@ def parse_filter(text: str | Mapping[str, Any]) -> Node:
     import cql2
 
     try:
+        if isinstance(text, str) and not text.lstrip().startswith("{"):  # JSON has its own limit
+            _require_shallow(text)
         return cql2.Expr(text if isinstance(text, str) else dict(text)).to_json()
+    except SatimnetError:
+        raise
     except Exception as error:  # the package's own error derives from nothing narrower
         reason = " ".join(str(error).split())
-        raise SatimnetError(f"filter {text!r} is not valid CQL2: {reason}") from None
+        raise SatimnetError(f"filter {text!r:.300} is not valid CQL2: {reason:.300}") from None
+
+
+_DEEPEST = 64  # brackets within brackets
+_MOST = 1000  # operators
+_QUOTED = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"")
+_GEOMETRY = re.compile(r"\b(?:POINT|LINESTRING|POLYGON|BBOX)\s*\([-+.,()\de\s]*\)", re.I)
+_OPERATOR = re.compile(r"\b(?:and|or|not)\b|[-+*/%^]", re.IGNORECASE)
+
+
+def _require_shallow(text: str) -> None:
+    """Refuses CQL2 text on which the parser would use up the stack, and with it the process.
+
+    With 8 MiB of stack that happens between 1,000 and 2,000 brackets, with 512 KiB below 100.
+    """
+    bare = _QUOTED.sub("", text)
+    depth = deepest = 0
+    for bracket in re.findall(r"[()\[\]]", bare):
+        depth += 1 if bracket in "([" else -1
+        deepest = max(deepest, depth)
+    if deepest > _DEEPEST or len(_OPERATOR.findall(_GEOMETRY.sub("", bare))) > _MOST:
+        raise SatimnetError(f"filter {text[:60]!r}… is nested too deeply; write it flatter")
 
 
 def compile_filter(node: Node, kinds: Mapping[str, str], statement: Statement) -> str:
@@ -357,6 +393,8 @@ class _Compiler:
             return _Term(self._statement.bind(node), "text", node)
         if isinstance(node, list):
             return self._list(node)
+        if isinstance(node, Phrase):
+            return self._phrase(node)
         if "property" in node:
             return self._property(node["property"])
         if "op" in node:
@@ -375,6 +413,12 @@ class _Compiler:
             known = ", ".join(sorted(self._kinds))
             raise SatimnetError(f"no Item searched has a property {name!r}; there are: {known}")
         return _Term(self._statement.column(plain), self._kinds[plain])
+
+    def _phrase(self, phrase: Phrase) -> _Term:
+        text = self._of_kind({"property": phrase.property}, "text").sql
+        words = f"regexp_replace(strip_accents(lower({text})), '[^\\pL\\pN]+', ' ', 'g')"
+        looked_for = self._statement.bind(phrase.words)
+        return _Term(f"contains(' ' || {words} || ' ', {looked_for})", "boolean")
 
     def _list(self, nodes: list[Node]) -> _Term:
         terms = [self._term(node) for node in nodes]

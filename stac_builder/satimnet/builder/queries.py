@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from satimnet.builder.filters import (
     parse_filter,
     period_of,
 )
+from satimnet.builder.freetext import condition_of
 from satimnet.builder.index import ALWAYS_THERE, Index
 from satimnet.builder.rows import items_of, property_type
 
@@ -45,8 +46,10 @@ def search(
     datetime: str | None = None,
     filter: str | Mapping[str, Any] | None = None,
     classes: Sequence[str] | str | None = None,
+    all_classes: Sequence[str] | str | None = None,
     concept: Sequence[str] | str | None = None,
     split: Sequence[str] | str | None = None,
+    q: Sequence[str] | str | None = None,
     sortby: str | Sequence[str | Mapping[str, str]] | None = None,
     fields: str | Sequence[str] | Mapping[str, Sequence[str] | None] | None = None,
     limit: int | None = None,
@@ -58,8 +61,11 @@ def search(
 
     - ``collections``, ``ids``, ``split``: one of these; an empty list finds nothing.
     - ``classes``: at least one of these class names is among ``satimnet:classes``.
+    - ``all_classes``: all of these class names are among them, so they occur together.
     - ``concept``: what at least one of these terms means, or something narrower, is among
       ``satimnet:concepts``; see `satimnet.builder.concepts.Scheme.resolve`.
+    - ``q``: one of these terms stands in a title or description of the Item, of its classes or of
+      its collection, or among the collection's keywords; see `satimnet.builder.freetext`.
     - ``bbox``: the geometry meets west, south, east, north (degrees; with heights, six numbers);
       west > east crosses the antimeridian.
     - ``intersects``: the geometry meets this GeoJSON geometry or ``__geo_interface__``.
@@ -79,17 +85,19 @@ def search(
     index = catalog if isinstance(catalog, Index) else Index(catalog)
     if limit is not None and limit < 0:
         raise SatimnetError(f"limit {limit} is negative")
+    names = None if collections is None else _listed(collections)
     conditions = [
         *_one_of("id", ids),
         *_one_of("satimnet:split", split),
         *([] if classes is None else [_op("a_overlaps", _CLASSES, _listed(classes))]),
+        *([] if all_classes is None else [_op("a_contains", _CLASSES, _listed(all_classes))]),
+        *([] if q is None else [_free_text(index, names, q)]),
         *([] if concept is None else [_op("a_overlaps", _CONCEPTS, _concepts(index, concept))]),
         *([] if bbox is None else [_op("s_intersects", _GEOMETRY, {"bbox": list(bbox)})]),
         *([] if intersects is None else [_op("s_intersects", _GEOMETRY, _geojson(intersects))]),
         *([] if datetime is None else [_overlaps(datetime)]),
         *([] if filter is None else [parse_filter(filter)]),
     ]
-    names = None if collections is None else _listed(collections)
     return Found(index, names, _op("and", *conditions), _sort_keys(sortby), _fields(fields), limit)
 
 
@@ -132,6 +140,15 @@ def _concepts(index: Index, terms: Sequence[str] | str) -> list[str]:
     scheme = index.scheme
     meant = [concept.id for term in _listed(terms) for concept in scheme.resolve(term)]
     return scheme.expand(meant)
+
+
+def _free_text(index: Index, names: Sequence[str] | None, terms: Sequence[str] | str) -> Node:
+    documents = {
+        name: collection.document
+        for name, collection in index.collections.items()
+        if names is None or name in names
+    }
+    return condition_of(_listed(terms), documents, index.kinds(list(documents)))
 
 
 def _geojson(shape: Any) -> Node:
@@ -263,6 +280,21 @@ def _remove(node: dict[str, Any], path: str) -> None:
         _remove(node[key], rest)
 
 
+class _Facet(NamedTuple):
+    column: str
+    sql: str
+    """Its values as text; several of a row where it is a list."""
+
+
+_FACETS = {
+    "collection": _Facet("collection", "collection"),
+    "class": _Facet("satimnet:classes", 'unnest(list_distinct("satimnet:classes"))'),
+    "split": _Facet("satimnet:split", '"satimnet:split"'),
+    "country": _Facet("satimnet:country", '"satimnet:country"'),
+    "month": _Facet("datetime", "strftime(datetime, '%Y-%m')"),
+}
+
+
 # --- what was found -----------------------------------------------------------------------------
 
 
@@ -319,6 +351,34 @@ class Found:
         sql = f"SELECT count(*) AS n FROM ({self._source}) WHERE {self._where}"
         n = int(self._index.run(sql, self._statement)["n"][0].as_py())
         return n if self._limit is None else min(n, self._limit)
+
+    def facets(self) -> dict[str, dict[str, int]]:
+        """How many Items there are of each collection, class, split, country and month.
+
+        The most frequent value comes first. An Item counts for each of its classes, and for
+        nothing where it has no value; the month, as ``2018-07``, is that of its ``datetime``.
+        """
+        kinds = self._index.kinds(self._collections)
+        known = {name: facet for name, facet in _FACETS.items() if facet.column in kinds}
+        columns = {*self._statement.columns, *(facet.column for facet in known.values())}
+        source = self._index.union(self._collections, columns)
+        sql = f"SELECT * FROM ({source}) WHERE {self._where}"
+        if self._limit is not None:
+            sql += f" ORDER BY {', '.join(self._order)} LIMIT {self._limit}"
+        counts = [
+            f"SELECT '{name}' AS facet, {facet.sql} AS value FROM found"
+            for name, facet in known.items()
+        ]
+        table = self._index.run(
+            f"WITH found AS MATERIALIZED ({sql}) SELECT facet, value, count(*) AS items "
+            f"FROM ({' UNION ALL '.join(counts)}) WHERE value IS NOT NULL "
+            "GROUP BY facet, value ORDER BY items DESC, value",
+            self._statement,
+        )
+        found: dict[str, dict[str, int]] = {name: {} for name in _FACETS}
+        for facet, value, items in zip(*(column.to_pylist() for column in table.columns)):
+            found[facet][value] = items
+        return found
 
     def __iter__(self) -> Iterator[Item]:
         for start in range(0, len(self._rows[0]), _CHUNK):

@@ -1,0 +1,197 @@
+"""What can be asked beyond CQL2, against a loop over all Items: free text, facets, classes."""
+
+import json
+import re
+import subprocess
+import sys
+import unicodedata
+from collections import Counter
+
+import pytest
+from click.testing import CliRunner
+from stactools.cli.cli import cli
+from trial_catalog import CLASSES, ids_of, write_catalog
+
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.index import Index
+from satimnet.builder.queries import count, search
+
+TABLES = {
+    "eurosat": [("Forest", "Forest", "closed tree cover"), ("River", "River or canal", "running")],
+    "clouds": [("Höhle", "Cave", "a hole in a rock"), ("it's", "It", "Land-use of no kind")],
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("asked")
+    write_catalog(folder)
+    for name, rows in TABLES.items():
+        path = folder / name / "collection.json"
+        document = json.loads(path.read_text())
+        table = [dict(zip(("name", "title", "description"), row)) for row in rows]
+        document["summaries"] = {"classification:classes": table}
+        document["keywords"] = ["Sentinel-2", f"{name} of the day"]
+        path.write_text(json.dumps(document))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def index(folder):
+    return Index(folder)
+
+
+@pytest.fixture(scope="module")
+def items(index):
+    return list(search(index))
+
+
+def words(text):
+    plain = unicodedata.normalize("NFD", text.lower())
+    return re.findall(r"[^\W_]+", "".join(c for c in plain if not unicodedata.combining(c)))
+
+
+def stands_in(term, text):
+    """Whether the words stand in the text one after the other, the last perhaps as a beginning."""
+    wanted, there = words(term), words(text)
+    return any(
+        there[at : at + len(wanted) - 1] == wanted[:-1]
+        and there[at + len(wanted) - 1].startswith(wanted[-1])
+        for at in range(len(there) - len(wanted) + 1)
+    )
+
+
+def texts_of(item):
+    name = item["collection"]
+    yield from (item["properties"]["title"], name, f"The {name}", "Sentinel-2")
+    yield f"{name} of the day"
+    for row in TABLES[name]:
+        if row[0] in item["properties"].get("satimnet:classes", ()):
+            yield from row
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        *("forêt", "FORET", "foret %", "straße", "stras", "n1", "n10", "tree", "closed tree"),
+        *("tree closed", "losed", "river or", "hohle", "HÖHLE", "cave", "land use", "sentinel 2"),
+        *("sentinel", "of the day", "clouds of", "nothing at all", "it's", "a\\b", "hole in a"),
+    ],
+)
+def test_free_text_finds_what_a_loop_finds(index, items, term):
+    expected = [i for i in items if any(stands_in(term, text) for text in texts_of(i))]
+    assert ids_of(search(index, q=term)) == ids_of(expected)
+
+
+def test_free_text_of_several_terms_is_any_of_them(index, items):
+    expected = [
+        i for i in items if any(stands_in(t, text) for text in texts_of(i) for t in ("cave", "n1"))
+    ]
+    assert ids_of(search(index, q=["cave", "n1"])) == ids_of(expected)
+    some = [i for i in expected if i["collection"] == "eurosat"]
+    assert 0 < len(some) < len(expected)
+    assert ids_of(search(index, q=["cave", "n1"], collections="eurosat")) == ids_of(some)
+    assert count(index, q=[]) == 0
+    with pytest.raises(SatimnetError, match="no word to look for"):
+        search(index, q="?!")
+
+
+def test_all_classes_occur_together(index, items):
+    for wanted in (["Forest"], ["Forest", "River"], CLASSES[:3], CLASSES, []):
+        expected = [
+            i
+            for i in items
+            if "satimnet:classes" in i["properties"]
+            and set(wanted) <= set(i["properties"]["satimnet:classes"])
+        ]
+        assert ids_of(search(index, all_classes=wanted)) == ids_of(expected)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {},
+        {"split": "train"},
+        {"filter": "gsd > 5", "collections": "eurosat"},
+        {"sortby": "-id", "limit": 50},
+        {"ids": []},
+    ],
+)
+def test_facets_count_what_a_loop_counts(index, query):
+    found = search(index, **query)
+    expected = {name: Counter() for name in ("collection", "class", "split", "country", "month")}
+    for item in found:
+        properties = item["properties"]
+        expected["collection"][item["collection"]] += 1
+        expected["class"].update(properties.get("satimnet:classes", ()))
+        expected["split"].update(filter(None, [properties.get("satimnet:split")]))
+        expected["month"].update([properties["datetime"][:7]] if properties["datetime"] else [])
+    facets = found.facets()
+    assert facets == expected
+    for values in facets.values():
+        assert list(values.values()) == sorted(values.values(), reverse=True)
+
+
+def test_the_command_asks_the_same(folder, index):
+    def stac(*arguments):
+        done = CliRunner().invoke(cli, ["satimnet", "search", str(folder), *arguments])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    assert int(stac("--text", "cave", "--count")) == count(index, q="cave") > 0
+    together = count(index, all_classes=["Forest", "River"])
+    assert (
+        int(stac("--class", "Forest", "--class", "River", "--all-classes", "--count")) == together
+    )
+    assert 0 < together < count(index, classes=["Forest", "River"])
+    facets = json.loads(stac("--facets", "--split", "train", "--format", "json"))
+    assert facets == search(index, split="train").facets()
+    table = stac("--facets", "--split", "train")
+    assert re.search(rf"^\s*Forest +{facets['class']['Forest']} +█+ *$", table, re.MULTILINE)
+
+
+DEEP = {
+    "brackets": "(" * 50_000 + "gsd = 1" + ")" * 50_000,
+    "negations": "NOT " * 50_000 + "gsd = 1",
+    "negated brackets": "(NOT " * 20_000 + "gsd = 1" + ")" * 20_000,
+    "sums": "gsd = " + "+".join(["1"] * 50_000),
+    "sums of brackets": "gsd = " + "+".join(["(1)"] * 50_000),
+    "conjunctions": " AND ".join(["(gsd = 1)"] * 50_000),
+    "unbalanced": "(" * 50_000,
+    "JSON": '{"op":"not","args":[' * 50_000,
+    "JSON that is text": "{" + "(" * 50_000,
+    "arrays": "a_contains(proj:shape, " + "(" * 50_000,
+    "geometries": "s_intersects(geometry, " + "POLYGON(" * 50_000,
+}
+
+
+@pytest.mark.parametrize("text", DEEP.values(), ids=DEEP)
+def test_a_filter_that_nests_without_end_ends_no_process(text):
+    """In a process of its own, for the parser would take this one with it."""
+    code = (
+        "import sys, threading\n"
+        "from satimnet.builder.errors import SatimnetError\n"
+        "from satimnet.builder.filters import parse_filter\n"
+        "def parse(text):\n"
+        "    try:\n"
+        "        parse_filter(text)\n"
+        "    except SatimnetError as error:\n"
+        "        print('refused', len(str(error)))\n"
+        "thread = threading.Thread(target=parse, args=[sys.stdin.read()])\n"
+        "thread.start(); thread.join()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=text, capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("refused")
+
+
+def test_long_filters_that_are_flat_are_taken(index):
+    ring = ", ".join(f"{-x} {-x * x}" for x in range(3000))
+    many = f"id IN ({', '.join(repr(str(n)) for n in range(5000))})"
+    around = "s_intersects(geometry, POLYGON((-20 0, 30 0, 30 60, -20 60, -20 0)))"
+    alternatives = " OR ".join(f"(gsd = {n} AND title = 'not (a) or')" for n in range(300))
+    assert count(index, filter=f"{many} OR {around}") > 0
+    assert count(index, filter=f"s_intersects(geometry, LINESTRING({ring}))") == 0
+    assert count(index, filter=alternatives) == 0
