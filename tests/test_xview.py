@@ -428,3 +428,13 @@ def test_a_heap_of_boxes_over_the_whole_image_is_not_drawn(miniature, tmp_path):
     (problem,) = report.of("broken")
     assert "objects that cover the image 10" in problem.reason
     assert report.items == 4
+
+
+def test_more_features_than_anybody_has(tmp_path, monkeypatch):
+    monkeypatch.setattr("stactools.xview.source._MAX_FEATURES", 3)
+    others = [feature(image_id="6.tif")] * 5
+    sample, problems = scan_labels(tmp_path, collection(*others, *[feature()] * 3))
+    assert counts(sample) == {"building": 3}
+    sample, problems = scan_labels(tmp_path, collection(*[feature()] * 4))
+    assert sample.objects is None
+    assert "more than 3 features" in problems[0].reason

@@ -20,6 +20,7 @@ from satimnet.builder.sources import Entry, Source
 from stactools.xview.features import read_features
 
 _LABELS = "xView_train.geojson"
+_MAX_FEATURES = 2**20  # of images at hand; the official file has 601,937
 _SPLITS = {"train_images": "train", "val_images": "validation"}
 _IMAGE = re.compile(r"([0-9]{1,9})\.tif")
 _BOUNDS = re.compile(r"(-?[0-9]{1,6}),(-?[0-9]{1,6}),(-?[0-9]{1,6}),(-?[0-9]{1,6})")
@@ -136,7 +137,7 @@ def _read_labels(data: bytes, path: str, classes: Mapping[int, str], training: S
     Raises:
         BadFileError: no whole FeatureCollection, or a feature without the publisher's properties.
     """
-    labels = _Labels(data)
+    labels, count = _Labels(data), 0
     try:
         for feature in read_features(data):
             name, type_id, bounds, properties = _said(feature.content)
@@ -144,6 +145,9 @@ def _read_labels(data: bytes, path: str, classes: Mapping[int, str], training: S
             if image is None or image[1] not in training:
                 labels.missing[name] += 1
                 continue
+            count += 1
+            if count > _MAX_FEATURES:  # each takes almost a kilobyte
+                raise ValueError(f"more than {_MAX_FEATURES} features")
             annotation = labels.annotations.setdefault(image[1], _Annotation())
             annotation.spans.append((feature.start, feature.end))
             outline = _outline(bounds)
