@@ -1,0 +1,118 @@
+"""Malformed sources: a short cut of ``python -m tests.fuzz``, and that its judge sees faults."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fuzz import judging
+from fuzz.cases import Case, make
+from fuzz.judging import judge
+
+from satimnet.builder import build
+from satimnet.builder.errors import SatimnetError
+from stactools.xview.miniature import write_miniature
+
+CASES = 80
+SOURCES = {"dota": {f"{at}.txt": b"1 2 3\n" * 9 for at in range(9)}, "inria": {"a.tif": b"II*\0"}}
+
+
+def test_malformed_sources_end_in_errors_or_reports(tmp_path):
+    command = [sys.executable, "-m", "tests.fuzz", "--cases", str(CASES), "--results"]
+    file, root = tmp_path / "results.ndjson", Path(__file__).parent.parent
+    run = subprocess.run([*command, str(file)], cwd=root, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    results = [json.loads(line) for line in file.read_text().splitlines()]
+    assert sorted(result["seed"] for result in results) == list(range(CASES))
+    assert {result["outcome"] for result in results} == {"error", "skips", "whole"}
+
+
+def files_of(folder: Path) -> dict[str, object]:
+    return {
+        str(p.relative_to(folder)): p.read_bytes() if p.is_file() and not p.is_symlink() else None
+        for p in folder.rglob("*")
+    }
+
+
+def test_a_seed_gives_the_same_source_every_time(tmp_path):
+    outside = tmp_path / "outside"
+    for seed in range(30):
+        one = make(seed, SOURCES, tmp_path / "one" / str(seed), outside)
+        two = make(seed, SOURCES, tmp_path / "two" / str(seed), outside)
+        assert (one.dataset, one.spoilt) == (two.dataset, two.spoilt)
+    assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
+
+
+@pytest.fixture
+def case(tmp_path, monkeypatch) -> Case:
+    """A sound source; schemas that are not here are not fetched either."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    (tmp_path / "worker" / "sandbox").mkdir(parents=True)
+    (source,) = write_miniature(tmp_path / "worker" / "sandbox" / "xview")
+    return Case(0, "xview", (), source, True, "any", False)
+
+
+def test_a_sound_source_is_judged_sound(case, tmp_path):
+    verdict = judge(case, tmp_path / "worker" / "sandbox", None)
+    assert not verdict.fault, verdict
+    assert 0 < verdict.peak < judging.MEMORY
+
+
+def leave_file_outside(sources, out, **_):
+    (out.parent.parent.parent / "escaped").touch()
+    raise SatimnetError("no")
+
+
+def change_source(sources, out, assigned, **_):
+    os.utime(next(assigned["xview"][0].rglob("*.tif")), (1, 1))
+    raise SatimnetError("no")
+
+
+def leave_folder(sources, out, **_):
+    (out.parent / ".catalog.building").mkdir()
+    raise SatimnetError("no")
+
+
+def fail(sources, out, **_):
+    raise KeyError("x")
+
+
+def hoard(sources, out, **_):
+    bytearray(b"x") * judging.MEMORY
+    raise SatimnetError("no")
+
+
+def spoil_member(sources, out, **options):
+    reports = build(sources, out, **options)
+    shard = next(out.glob("xview/shards/train-*.zip"))
+    shard.write_bytes(shard.read_bytes()[:100] + b"\0" * (shard.stat().st_size - 100))
+    return reports
+
+
+def speak_in_lines(sources, out, **_):
+    error = SatimnetError("")
+    error.args = ("a\nb",)
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("built", "outcome"),
+    [
+        (leave_file_outside, "escape"),
+        (change_source, "escape"),
+        (leave_folder, "leftover"),
+        (fail, "traceback"),
+        (hoard, "memory"),
+        (spoil_member, "invalid catalog"),
+        (speak_in_lines, "not one line"),
+    ],
+)
+def test_faults_are_seen(case, built, outcome, tmp_path, monkeypatch):
+    monkeypatch.setattr(judging, "build", built)
+    if outcome == "memory":
+        monkeypatch.setattr(judging, "MEMORY", judging._peak() + 2**26)
+    verdict = judge(case, tmp_path / "worker" / "sandbox", None)
+    assert verdict.outcome == outcome
+    assert verdict.fault
