@@ -12,6 +12,7 @@ from stactools.satimnet.building import build, demo
 from stactools.satimnet.checking import validate
 from stactools.satimnet.concepts import concepts
 from stactools.satimnet.copying import copy
+from stactools.satimnet.exporting import export
 from stactools.satimnet.fusing import fuse
 from stactools.satimnet.learning import crossvalidate, evaluate, picture, train
 from stactools.satimnet.mapping import map_command
@@ -26,6 +27,7 @@ _COMMANDS: tuple[click.Command, ...] = (
     concepts,
     search,
     copy,
+    export,
     new_dataset,
     fuse,
     train,

@@ -1,0 +1,106 @@
+"""Citations: how a dataset asks to be cited, as text and as BibTeX.
+
+Records word citations as ``Authors: Title. Where it appeared, pages, year.``; what does not read
+like that becomes an entry whose note is the citation as it stands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_CITATION = re.compile(
+    r"(?P<authors>[^:]+): (?P<title>.+?)\. (?P<venue>.+?)(?:, (?P<pages>\d+-\d+))?, "
+    r"(?P<year>(?:19|20)\d\d)\.?"
+)
+_ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+}
+
+
+def text(collection: Mapping[str, Any]) -> str:
+    """What to cite for the dataset of a Collection: a line each, with DOIs and the licence."""
+    lines = [str(collection["title"])]
+    if doi := _own_doi(collection):
+        lines.append(f"  The data: https://doi.org/{doi}")
+    for citation, doi in _publications(collection):
+        lines.append(f"  {citation}" + (f" https://doi.org/{doi}" if doi else ""))
+    lines.append(f"  Licence: {_licence(collection)}")
+    return "\n".join(lines) + "\n"
+
+
+def bibtex(collection: Mapping[str, Any]) -> str:
+    """BibTeX entries of the dataset's publications, and of the dataset if it has a DOI of its own.
+
+    Keys are ``<collection>``, ``<collection>-2`` and so on, and ``<collection>-data``.
+    """
+    entries = []
+    for number, (citation, doi) in enumerate(_publications(collection), start=1):
+        key = collection["id"] + ("" if number == 1 else f"-{number}")
+        entries.append(_entry(key, citation, doi))
+    if doi := _own_doi(collection):
+        fields = {"title": str(collection["title"]), "howpublished": f"https://doi.org/{doi}"}
+        entries.append(_written("misc", f"{collection['id']}-data", fields, doi))
+    return "\n".join(entries)
+
+
+def _publications(collection: Mapping[str, Any]) -> list[tuple[str, str | None]]:
+    """Citations with their DOIs, each once, the one that the dataset asks for first."""
+    found: dict[str, str | None] = {}
+    if own := collection.get("sci:citation"):
+        found[own] = None
+    for publication in collection.get("sci:publications", ()):
+        citation = publication.get("citation") or f"https://doi.org/{publication['doi']}"
+        found[citation] = publication.get("doi")
+    if list(found.values()) == [None]:  # nothing says otherwise, so it is what the DOI names
+        return [(citation, collection.get("sci:doi")) for citation in found]
+    return list(found.items())
+
+
+def _own_doi(collection: Mapping[str, Any]) -> str | None:
+    """The DOI of the data, where it is none of a publication's."""
+    doi: str | None = collection.get("sci:doi")
+    return None if doi in (other for _, other in _publications(collection)) else doi
+
+
+def _licence(collection: Mapping[str, Any]) -> str:
+    """The SPDX identifier, or what the terms are called and where they stand."""
+    terms = [link for link in collection.get("links", ()) if link["rel"] == "license"]
+    named = collection["license"] not in ("other", "various", "proprietary")
+    parts = [str(collection["license"])] if named else []
+    parts += [" ".join(filter(None, (link.get("title"), link["href"]))) for link in terms]
+    return "; ".join(parts) or "not stated by the publisher"
+
+
+def _entry(key: str, citation: str, doi: str | None) -> str:
+    fields = {"note": citation}
+    kind = "misc"
+    if match := _CITATION.fullmatch(citation):
+        kind = "inproceedings" if _is_meeting(match["venue"]) else "article"
+        place = "booktitle" if kind == "inproceedings" else "journal"
+        fields = {
+            "author": " and ".join(re.split(r", (?!Jr)", match["authors"])),
+            "title": match["title"],
+            place: match["venue"],
+            "pages": (match["pages"] or "").replace("-", "--"),
+            "year": match["year"],
+        }
+    return _written(kind, key, fields, doi)
+
+
+def _written(kind: str, key: str, fields: Mapping[str, str], doi: str | None) -> str:
+    lines = [f"  {name} = {{{_escaped(value)}}}," for name, value in fields.items() if value]
+    if doi:
+        lines.append(f"  doi = {{{doi}}},")
+    return "\n".join([f"@{kind}{{{key},", *lines, "}", ""])
+
+
+def _is_meeting(venue: str) -> bool:
+    return re.search(r"Conference|Symposium|Workshop|Proceedings", venue) is not None
+
+
+def _escaped(value: str) -> str:
+    return "".join(_ESCAPES.get(c, c) for c in value)

@@ -1,0 +1,290 @@
+"""MLCommons Croissant: a collection as JSON-LD that dataset search engines and loaders know.
+
+https://docs.mlcommons.org/croissant/docs/croissant-spec.html (1.0) and, for the words about how the
+data came to be, https://docs.mlcommons.org/croissant/docs/croissant-rai-spec.html. The files are
+``items.parquet`` and the shards; the members of the shards are file sets, told by their types.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from satimnet.builder.access import is_url
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.exports.citations import bibtex
+from satimnet.builder.exports.links import Links, dois_of, home_of, licence_urls
+from satimnet.builder.exports.tables import asset_keys, column_names, shards_of
+from satimnet.builder.index import IndexedCollection
+from satimnet.builder.progress import Progress, silent
+
+Json = dict[str, Any]
+
+_CONFORMS_TO = "http://mlcommons.org/croissant/1.0"
+_ITEMS = "items.parquet"
+_SPLITS = {
+    "train": "cr:TrainingSplit",
+    "validation": "cr:ValidationSplit",
+    "test": "cr:TestSplit",
+}
+# As in the specification's appendix, with its RAI vocabulary.
+_CONTEXT: Json = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "citeAs": "cr:citeAs",
+    "column": "cr:column",
+    "conformsTo": "dct:conformsTo",
+    "cr": "http://mlcommons.org/croissant/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "dct": "http://purl.org/dc/terms/",
+    "equivalentProperty": "cr:equivalentProperty",
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "extract": "cr:extract",
+    "field": "cr:field",
+    "fileProperty": "cr:fileProperty",
+    "fileObject": "cr:fileObject",
+    "fileSet": "cr:fileSet",
+    "format": "cr:format",
+    "includes": "cr:includes",
+    "isLiveDataset": "cr:isLiveDataset",
+    "jsonPath": "cr:jsonPath",
+    "key": "cr:key",
+    "md5": "cr:md5",
+    "parentField": "cr:parentField",
+    "path": "cr:path",
+    "recordSet": "cr:recordSet",
+    "references": "cr:references",
+    "regex": "cr:regex",
+    "repeated": "cr:repeated",
+    "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
+    "sc": "https://schema.org/",
+    "separator": "cr:separator",
+    "source": "cr:source",
+    "subField": "cr:subField",
+    "transform": "cr:transform",
+}
+_ENDINGS = {
+    "image/jpeg": ("*.jpg", "*.jpeg"),
+    "image/png": ("*.png",),
+    "image/tiff": ("*.tif", "*.tiff"),
+    "application/geo+json": ("*.geojson",),
+    "application/json": ("*.json",),
+    "text/csv": ("*.csv",),
+    "text/plain": ("*.txt",),
+}
+
+
+def croissant(collection: IndexedCollection, links: Links, progress: Progress = silent) -> Json:
+    """A collection in Croissant 1.0. Every file is read once, for the checksum that it asks for.
+
+    Raises:
+        SatimnetError: the collection lies on the web, or a shard is missing.
+    """
+    document: Mapping[str, Any] = collection.document
+    shards = shards_of(collection)
+    hashes = {}
+    for at, href in enumerate([collection.parquet, *shards]):
+        progress("Hashing", at, len(shards) + 1)
+        hashes[href] = _sha256(href)
+    return {
+        "@context": _CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": _CONFORMS_TO,
+        **described(document),
+        **_responsible(document),
+        "distribution": [
+            _file(_ITEMS, collection.parquet, "application/x-parquet", hashes, links),
+            *(_file(_shard_id(href), href, "application/zip", hashes, links) for href in shards),
+            *_file_sets(document, shards),
+        ],
+        "recordSet": [
+            _classes(document),
+            *_splits(document),
+            _items(collection),
+        ],
+    }
+
+
+def described(collection: Mapping[str, Any]) -> Json:
+    """What schema.org's Dataset says of a collection, without its files."""
+    document = dict(collection)
+    described: Json = {
+        "name": document["id"],
+        "alternateName": document["title"],
+        "description": document["description"].strip(),
+        "license": licence_urls(document),
+        "url": home_of(document),
+        "keywords": document.get("keywords", []),
+        "datePublished": document.get("satimnet:release_date"),
+        "sameAs": [f"https://doi.org/{doi}" for doi in dois_of(document)[:1]],
+        "citeAs": bibtex(document).strip(),
+        "creator": _providers(document, {"producer"}),
+        "publisher": _providers(document, {"host"}) or _providers(document, {"licensor"}),
+    }
+    return {key: value for key, value in described.items() if value}
+
+
+def _providers(collection: Mapping[str, Any], roles: set[str]) -> list[Json]:
+    found = [p for p in collection.get("providers", ()) if roles & set(p.get("roles", ()))]
+    return [
+        {"@type": "sc:Organization", "name": p["name"]} | ({"url": p["url"]} if "url" in p else {})
+        for p in found
+    ]
+
+
+def _responsible(collection: Mapping[str, Any]) -> Json:
+    """How the data came to be, in the words of Croissant's RAI vocabulary."""
+    methods = collection.get("satimnet:annotation_method", [])
+    protocol = [", ".join(methods), collection.get("satimnet:annotation_description")]
+    lineages = {asset.get("processing:lineage") for asset in collection["item_assets"].values()}
+    said: Json = {
+        "rai:dataCollection": collection.get("satimnet:original_imagery"),
+        "rai:dataCollectionTimeframe": [
+            time for time in collection["extent"]["temporal"]["interval"][0] if time
+        ],
+        "rai:dataAnnotationProtocol": [text for text in protocol if text],
+        "rai:dataAnnotationAnalysis": collection.get("satimnet:verification_method"),
+        "rai:dataPreprocessingProtocol": sorted(text for text in lineages if text),
+        "rai:dataUseCases": [
+            *collection.get("satimnet:classification_problem", ()),
+            *filter(None, [collection.get("satimnet:intended_application")]),
+        ],
+    }
+    return {key: value for key, value in said.items() if value}
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def _sha256(href: str) -> str:
+    if is_url(href):
+        raise SatimnetError(
+            f"{href}: Croissant asks for the checksum of every file; export the catalog where it "
+            "lies on disk"
+        )
+    try:
+        with open(href, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise SatimnetError(f"{href}: {error.strerror}; validate the catalog") from error
+
+
+def _shard_id(href: str) -> str:
+    return f"shards/{os.path.basename(href)}"
+
+
+def _file(id_: str, href: str, kind: str, hashes: Mapping[str, str], links: Links) -> Json:
+    return {
+        "@type": "cr:FileObject",
+        "@id": id_,
+        "name": id_,
+        "contentUrl": links.to(href),
+        "contentSize": f"{os.path.getsize(href)} B",
+        "encodingFormat": kind,
+        "sha256": hashes[href],
+    }
+
+
+def _file_sets(collection: Mapping[str, Any], shards: Sequence[str]) -> list[Json]:
+    """The members of the shards, by their types; mlcroissant reads no ``excludes``."""
+    kinds = {asset["satimnet:member_type"] for asset in collection["item_assets"].values()}
+    return [
+        {
+            "@type": "cr:FileSet",
+            "@id": f"members/{kind}",
+            "name": f"members/{kind}",
+            "description": f"Members of the shards that are {kind}",
+            "containedIn": [{"@id": _shard_id(href)} for href in shards],
+            "encodingFormat": kind,
+            "includes": list(_ENDINGS[kind]),
+        }
+        for kind in sorted({kind.partition(";")[0] for kind in kinds} & _ENDINGS.keys())
+    ]
+
+
+# --- records --------------------------------------------------------------------------------------
+
+
+def _classes(collection: Mapping[str, Any]) -> Json:
+    rows = collection["summaries"]["classification:classes"]
+    kinds = {"name": "sc:Text", "value": "sc:Integer", "title": "sc:Text", "description": "sc:Text"}
+    known = {key: kind for key, kind in kinds.items() if all(key in row for row in rows)}
+    return _enumeration("classes", "The class table: names, and their values in masks", known, rows)
+
+
+def _splits(collection: Mapping[str, Any]) -> list[Json]:
+    names = collection["summaries"].get("satimnet:split", [])
+    if not names:
+        return []
+    rows = [{"name": name, "url": _SPLITS[name]} for name in names]
+    record_set = _enumeration(
+        "splits", "The publisher's splits", {"name": "sc:Text", "url": "sc:URL"}, rows
+    )
+    return [record_set | {"dataType": "cr:Split"}]
+
+
+def _enumeration(
+    id_: str, description: str, kinds: Mapping[str, str], rows: Sequence[Mapping[str, Any]]
+) -> Json:
+    return {
+        "@type": "cr:RecordSet",
+        "@id": id_,
+        "name": id_,
+        "description": description,
+        "dataType": "sc:Enumeration",
+        "key": {"@id": f"{id_}/name"},
+        "field": [
+            {"@type": "cr:Field", "@id": f"{id_}/{key}", "name": key, "dataType": kind}
+            for key, kind in kinds.items()
+        ],
+        "data": [{f"{id_}/{key}": row[key] for key in kinds} for row in rows],
+    }
+
+
+def _items(collection: IndexedCollection) -> Json:
+    there = set(column_names(collection))
+    fields = [
+        _field("id", "sc:Text", "id", description="Id of the STAC Item"),
+        _field("datetime", "sc:DateTime", "datetime", description="Time of acquisition"),
+        # Without "references" to the class table: mlcroissant 1.1 cannot join by a repeated field.
+        _field("classes", "sc:Text", "satimnet:classes", description="Classes that are present")
+        | {"repeated": True},
+        _field("split", "sc:Text", "satimnet:split", description="The publisher's split")
+        | {"references": {"field": {"@id": "splits/name"}}},
+    ]
+    shown = [f for f in fields if f["source"]["extract"]["column"] in there]
+    for key in asset_keys(collection):
+        title = collection.document["item_assets"][key].get("title", key)
+        for name, kind, path, what in (
+            ("shard", "sc:URL", "$.href", "shard, relative to the parquet file"),
+            ("member", "sc:Text", "$.archive[0].href", "name within the shard"),
+            ("first", "sc:Integer", "$.archive[0].range[0]", "first byte within the shard"),
+            ("last", "sc:Integer", "$.archive[0].range[1]", "last byte within the shard"),
+        ):
+            field = _field(f"{key}_{name}", kind, "assets", description=f"{title}: {what}")
+            field["source"]["transform"] = {"jsonPath": path.replace("$", f"$.{key}", 1)}
+            shown.append(field)
+    return {
+        "@type": "cr:RecordSet",
+        "@id": "items",
+        "name": "items",
+        "description": "The samples: classes, split, and where the bytes of each file lie",
+        "key": {"@id": "items/id"},
+        "field": shown,
+    }
+
+
+def _field(name: str, kind: str, column: str, *, description: str) -> Json:
+    return {
+        "@type": "cr:Field",
+        "@id": f"items/{name}",
+        "name": name,
+        "description": description,
+        "dataType": kind,
+        "source": {"fileObject": {"@id": _ITEMS}, "extract": {"column": column}},
+    }

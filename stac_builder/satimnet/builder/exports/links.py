@@ -1,0 +1,55 @@
+"""Links in an exported document: as short as where the document will lie allows."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from satimnet.builder.access import is_url
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Makes links for a document in the folder ``folder``."""
+
+    folder: Path
+
+    def to(self, href: str) -> str:
+        """The link to an absolute path or URL: relative to a file, as it stands to a URL."""
+        if is_url(href):
+            return href
+        path = Path(os.path.relpath(href, self.folder)).as_posix()
+        return quote(path if path.startswith("../") else f"./{path}")
+
+    def to_member(self, shard: str, member: str) -> str:
+        """The link to a member of a shard: the shard's, with the member's name as fragment.
+
+        No registered URI scheme reaches into a zip file; whoever does not know the fragment still
+        gets the file that the member is in (RFC 3986, 3.5).
+        """
+        return f"{self.to(shard)}#{quote(member)}"
+
+
+def licence_urls(collection: dict[str, Any]) -> list[str]:
+    """URLs of a Collection's licence: SPDX's page where it has an identifier, else its links."""
+    licence = str(collection["license"])
+    if licence not in ("other", "various", "proprietary"):
+        return [f"https://spdx.org/licenses/{licence}.html"]
+    return [str(link["href"]) for link in collection["links"] if link["rel"] == "license"]
+
+
+def home_of(collection: dict[str, Any]) -> str | None:
+    """The publisher's own page of a dataset, if its Collection names one."""
+    return next((str(link["href"]) for link in collection["links"] if link["rel"] == "via"), None)
+
+
+def dois_of(collection: dict[str, Any]) -> list[str]:
+    """The DOI of a dataset, then those of the publications about it, each once."""
+    found = [
+        collection.get("sci:doi"),
+        *(p.get("doi") for p in collection.get("sci:publications", ())),
+    ]
+    return list(dict.fromkeys(doi for doi in found if doi))

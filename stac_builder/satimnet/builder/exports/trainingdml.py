@@ -1,0 +1,298 @@
+"""OGC TrainingDML-AI: a collection as a document of the OGC's language for training data.
+
+Part 2, JSON encoding, 1.0 (https://docs.ogc.org/is/24-006r1/24-006r1.html). A sample with a mask
+has a pixel label, one with an annotation an object label for every object, and a tagged one a scene
+label for every class; what is known to show nothing has a negative label. Samples whose labels
+nobody knows are left out, for the standard has none without.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, BinaryIO
+
+import orjson
+
+from satimnet.builder.access import read_bytes
+from satimnet.builder.exports.links import Links, dois_of
+from satimnet.builder.exports.tables import asset_keys, batches
+from satimnet.builder.index import IndexedCollection
+from satimnet.builder.progress import Progress, silent
+from satimnet.builder.rows import absolute
+
+Json = dict[str, Any]
+
+_NO_IMAGE = {"mask", "annotation", "overview", "thumbnail", "metadata", "labels"}
+_SPLITS = {"train": "training", "validation": "validation", "test": "test"}
+# Words of the paper's Table 1 by their last ones; of the standard's examples (its Annex).
+_TASKS = {
+    "classification": "Scene Classification",
+    "object detection": "Object Detection",
+    "pixel-based detection": "Semantic Segmentation",
+}
+_METHODS = {"manual": "manual", "expert": "manual", "volunteer": "manual", "derived": "automatic"}
+_MICROMETRES = "um"
+
+
+def write_trainingdml(
+    collection: IndexedCollection, links: Links, file: BinaryIO, progress: Progress = silent
+) -> int:
+    """Writes a collection to ``file``, a batch of samples at a time; returns how many there are.
+
+    Raises:
+        SatimnetError: the Items or an annotation cannot be read.
+    """
+    plan = _Plan.of(collection, links)
+    count, by_class = _counted(plan)
+    head = orjson.dumps(_head(collection.document, plan, count, by_class))
+    file.write(head.removesuffix(b"}") + b',"data":[')
+    written = 0
+    for sample in plan.samples():
+        file.write((b"," if written else b"") + b"\n" + orjson.dumps(sample))
+        written += 1
+        if written % 1000 == 0:
+            progress("Writing samples", written, count)
+    file.write(b"\n]}\n")
+    return written
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What of the Items becomes what."""
+
+    collection: IndexedCollection
+    links: Links
+    images: list[str]
+    mask: str | None
+    annotation: str | None
+    tags: bool
+    """Whether classes are labels of the whole image."""
+    cached: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, collection: IndexedCollection, links: Links) -> _Plan:
+        assets = {key: collection.document["item_assets"][key] for key in asset_keys(collection)}
+        roles = {key: set(asset.get("roles", ())) for key, asset in assets.items()}
+        images = [
+            key
+            for key, asset in assets.items()
+            if asset.get("bands") and not roles[key] & _NO_IMAGE
+        ]
+        mask = next((key for key in assets if "mask" in roles[key]), None)
+        annotation = "annotation" if "annotation" in assets else None
+        problems = collection.document.get("satimnet:classification_problem", ())
+        patches = any(problem.startswith("patch-based") for problem in problems)
+        return cls(collection, links, images, mask, annotation, patches or not (mask or annotation))
+
+    def rows(self, *, only_labels: bool = False) -> Iterator[Json]:
+        """Rows of the Items; ``only_labels``: just enough to know which labels there are."""
+        columns = ["satimnet:classes"]
+        if only_labels:
+            columns += [f"assets.{key}.href" for key in (self.mask, self.annotation) if key]
+        else:
+            columns += ["id", "bbox", "datetime", "satimnet:split"]
+            columns += [
+                f"assets.{key}.{part}"
+                for key in (*self.images, self.mask)
+                if key
+                for part in ("href", "archive.href", "archive.type")
+            ]
+            columns += [f"assets.{self.annotation}"] if self.annotation else []
+        for batch in batches(self.collection, columns):
+            yield from batch
+
+    def has_labels(self, row: Json) -> bool:
+        return bool(
+            self._asset(row, self.mask)
+            or self._asset(row, self.annotation)
+            or (self.tags and row.get("satimnet:classes") is not None)
+        )
+
+    def samples(self) -> Iterator[Json]:
+        """The standard's ``AI_EOTrainingData`` of every sample that has a label."""
+        for row in self.rows():
+            if self.has_labels(row):
+                yield self._sample(row, self._labels(row))
+
+    def _sample(self, row: Json, labels: list[Json]) -> Json:
+        sample: Json = {
+            "type": "AI_EOTrainingData",
+            "id": row["id"],
+            "datasetId": self.collection.id,
+            "dataURL": [
+                self._url(asset) for key in self.images if (asset := self._asset(row, key))
+            ],
+            "numberOfLabels": len(labels),
+            "labels": labels,
+        }
+        if box := row.get("bbox"):
+            sample["extent"] = [box[key] for key in ("xmin", "ymin", "xmax", "ymax")]
+        if time := row.get("datetime"):
+            sample["dataTime"] = [_rfc3339(time)]
+        if split := row.get("satimnet:split"):
+            sample["trainingType"] = _SPLITS[split]
+        return sample
+
+    def _labels(self, row: Json) -> list[Json]:
+        labels: list[Json] = []
+        if self.tags:
+            labels += [
+                {"type": "AI_SceneLabel", "class": name, "confidence": 1.0}
+                for name in row.get("satimnet:classes") or ()
+            ]
+        if asset := self._asset(row, self.annotation):
+            labels += self._objects(asset)
+        if asset := self._asset(row, self.mask):
+            labels.append(
+                {
+                    "type": "AI_PixelLabel",
+                    "confidence": 1.0,
+                    "imageURL": [self._url(asset)],
+                    "imageFormat": [asset["archive"][0]["type"].partition("; profile=")[0]],
+                }
+            )
+        return labels or [{"type": "AI_AbstractLabel", "confidence": 1.0, "isNegative": True}]
+
+    def _objects(self, asset: Json) -> list[Json]:
+        """Labels of the objects; coordinates are those of the annotation: pixels of the image."""
+        there = asset | {"href": absolute(asset["href"], self.collection.parquet)}
+        return [
+            {
+                "type": "AI_ObjectLabel",
+                "class": feature["properties"]["class"],
+                "confidence": 1.0,
+                "object": feature,
+            }
+            for feature in orjson.loads(read_bytes(there))["features"]
+        ]
+
+    def _asset(self, row: Json, key: str | None) -> Json | None:
+        asset: Json | None = row["assets"].get(key) if key and row.get("assets") else None
+        return asset if asset and asset["href"] else None
+
+    def _url(self, asset: Json) -> str:
+        href = asset["href"]
+        if href not in self.cached:
+            self.cached[href] = absolute(href, self.collection.parquet)
+        return self.links.to_member(self.cached[href], asset["archive"][0]["href"])
+
+
+def _counted(plan: _Plan) -> tuple[int, Counter[str]]:
+    """How many samples have labels, and in how many of them each class is present."""
+    count, by_class = 0, Counter[str]()
+    for row in plan.rows(only_labels=True):
+        if plan.has_labels(row):
+            count += 1
+            by_class.update(row.get("satimnet:classes") or ())
+    return count, by_class
+
+
+def _rfc3339(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+# --- the dataset ----------------------------------------------------------------------------------
+
+
+def _head(collection: Mapping[str, Any], plan: _Plan, count: int, by_class: Counter[str]) -> Json:
+    """The standard's ``AI_EOTrainingDataset`` without its ``data``."""
+    rows = collection["summaries"]["classification:classes"]
+    head: Json = {
+        "type": "AI_EOTrainingDataset",
+        "id": collection["id"],
+        "name": collection["title"],
+        "description": collection["description"].strip(),
+        "license": _licence(collection),
+        "doi": next(iter(dois_of(dict(collection))), None),
+        "createdTime": collection.get("satimnet:release_date"),
+        "providers": [provider["name"] for provider in collection.get("providers", ())],
+        "keywords": collection.get("keywords"),
+        "amountOfTrainingData": count,
+        "numberOfClasses": len(rows),
+        "classes": [{"key": row["name"], "value": row["value"]} for row in rows],
+        "statisticsInfo": [
+            {"key": row["name"], "value": by_class[row["name"]]}
+            for row in rows
+            if by_class[row["name"]]
+        ],
+        "bands": _bands(collection, plan),
+        "imageSize": _image_size(collection, plan),
+        "extent": collection["extent"]["spatial"]["bbox"][0],
+        "tasks": _tasks(collection),
+        "labeling": _labeling(collection),
+    }
+    return {key: value for key, value in head.items() if value not in (None, [], "")}
+
+
+def _licence(collection: Mapping[str, Any]) -> str:
+    links = [link for link in collection["links"] if link["rel"] == "license"]
+    if collection["license"] in ("other", "various", "proprietary"):
+        return "; ".join(link.get("title", link["href"]) for link in links) or "not stated"
+    return str(collection["license"])
+
+
+def _tasks(collection: Mapping[str, Any]) -> list[Json]:
+    tasks = []
+    for number, problem in enumerate(collection.get("satimnet:classification_problem", ()), 1):
+        kind = next((name for end, name in _TASKS.items() if problem.endswith(end)), problem)
+        tasks.append(
+            {
+                "type": "AI_EOTask",
+                "id": f"{collection['id']}-task-{number}",
+                "datasetId": collection["id"],
+                "taskType": kind,
+                "description": collection.get("satimnet:intended_application", problem),
+            }
+        )
+    return tasks or [
+        {
+            "type": "AI_EOTask",
+            "id": f"{collection['id']}-task-1",
+            "datasetId": collection["id"],
+            "taskType": "unknown",
+        }
+    ]
+
+
+def _labeling(collection: Mapping[str, Any]) -> list[Json]:
+    methods = collection.get("satimnet:annotation_method", ())
+    if not methods:
+        return []
+    procedure = {
+        "type": "AI_LabelingProcedure",
+        "id": f"{collection['id']}-procedure",
+        "methods": sorted({_METHODS.get(method, "unknown") for method in methods}),
+    }
+    labeling = {"type": "AI_Labeling", "id": f"{collection['id']}-labeling"}
+    return [labeling | {"scope": {"level": "dataset"}, "procedure": procedure}]
+
+
+def _bands(collection: Mapping[str, Any], plan: _Plan) -> list[Json]:
+    """ISO 19115's ``MD_Band`` of every band of every image, wavelengths in micrometres."""
+    bands: dict[str, Json] = {}
+    for key in plan.images:
+        for band in collection["item_assets"][key]["bands"]:
+            made: Json = {"name": [{"code": band["name"]}]}
+            if text := band.get("description"):
+                made["description"] = text
+            centre, width = (
+                band.get(f"eo:{name}") for name in ("center_wavelength", "full_width_half_max")
+            )
+            if centre is not None and width is not None:
+                made["boundMin"] = round(centre - width / 2, 6)
+                made["boundMax"] = round(centre + width / 2, 6)
+                made["boundUnits"] = _MICROMETRES
+            if (scale := band.get("raster:scale")) is not None:
+                made["scaleFactor"] = scale
+            bands.setdefault(band["name"], made)
+    return list(bands.values())
+
+
+def _image_size(collection: Mapping[str, Any], plan: _Plan) -> str | None:
+    """``width x height`` of the images, if all have the same."""
+    sizes = {tuple(collection["item_assets"][key].get("proj:shape", ())) for key in plan.images}
+    shape = sizes.pop() if len(sizes) == 1 else ()
+    return f"{shape[1]}x{shape[0]}" if shape else None
