@@ -25,6 +25,7 @@ from satimnet.training import (
 )
 from satimnet.training.feeds import window_feed
 from satimnet.training.outputs import find_mask
+from satimnet.training.runs import Run
 
 MODELS = ["class", "segm", "dual"]
 OPTIONS = {
@@ -237,16 +238,14 @@ def test_every_step_can_be_the_last(parts, tmp_path, monkeypatch, step):
     """Stopped in, before and after the end of an epoch, a training goes on to the same network."""
     options = {"width": 4, "epochs": 3, "batch_size": 8, "save_seconds": 0, **COMMON}
     expected = train(*parts, tmp_path / "undisturbed.pt", **options)
-    from satimnet.training.learning import _Run
-
-    save = _Run.save
+    save = Run.save
 
     def save_and_stop(run, seconds):
         save(run, seconds)
         if run.step == step:
             raise Stop
 
-    monkeypatch.setattr(_Run, "save", save_and_stop)
+    monkeypatch.setattr(Run, "save", save_and_stop)
     with pytest.raises(Stop):
         train(*parts, tmp_path / "net.pt", **options)
     monkeypatch.undo()

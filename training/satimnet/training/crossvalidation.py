@@ -135,8 +135,8 @@ def crossvalidate(
     Folds are ``satimnet:fold``, or `folds` that are drawn (see `folds_of`); `only`: stop after so
     many of them. Samples of a fused collection come from several sources: then there are two
     training sets, the source with most samples and all, and each network is tested on the same
-    two. Everything else is as in `train`. Into the folder `out` go the networks, ``table.md`` and
-    ``table.json``; what is there is not done again.
+    two. Everything else is as in `train`; what is about windows is for segm and dual. Into the
+    folder `out` go the networks, ``table.md`` and ``table.json``; what is there is not done again.
 
     Raises `SatimnetError` as `train` does, and when `out` holds another cross-validation.
     """
@@ -149,6 +149,7 @@ def crossvalidate(
     found: dict[tuple[str, str, str, str], list[float]] = {}
     seconds = 0.0
     for model in models:
+        own = {k: v for k, v in how.items() if model != "class" or not k.startswith("windows")}
         for number in numbers:
             for (name, members), twins in _pairs(sets):
                 learned = samples.subset(np.flatnonzero(members & (fold != number)))
@@ -157,7 +158,7 @@ def crossvalidate(
                     for title, among in twins
                 }
                 path = folder / f"cnn-{model}" / _file_name(name) / f"fold-{number}.pt"
-                result = _run(learned, tested, path, model=model, seed=seed, device=device, **how)
+                result = _run(learned, tested, path, model=model, seed=seed, device=device, **own)
                 seconds += result["seconds"]
                 for (title, output), accuracy in result["accuracies"].items():
                     found.setdefault((f"cnn-{model}", output, name, title), []).append(accuracy)

@@ -115,19 +115,20 @@ def draw_predictions(
         images = torch.from_numpy(_read(locate(chosen, checkpoint.bands))).float()
         device = next(checkpoint.model.parameters()).device
         padded = F.pad(images.to(device), (MARGIN,) * 4, mode="reflect")
-        for output, found in zip(checkpoint.outputs, classify(checkpoint, padded), strict=True):
+        found = zip(checkpoint.outputs, classify(checkpoint, padded), strict=True)
+        for output, indices in reversed(list(found)):  # that of the mask comes first
             title = _TITLES[checkpoint.kind]
             if len(checkpoint.outputs) > 1:
-                title += f", {len(output.classes)} classes"
-            columns.append((title, output.classes, found.cpu().numpy()))
+                title += f": {output.name}"
+            columns.append((title, output.classes, indices.cpu().numpy()))
     rows, width = len(chosen), len(columns) + 1
     figure = Figure(figsize=(0.3 + 1.75 * width, 0.9 + 1.72 * rows), layout="constrained")
     grid = figure.subplots(rows, width, squeeze=False)
     for row, image in enumerate(_visible(chosen, checkpoints[0])):
         _show(grid[row, 0], image, "RGB" if row == 0 else None)
         grid[row, 0].set_ylabel(_label(chosen, row), fontsize=8)
-        for column, (title, classes, indices) in enumerate(columns, 1):
-            picture = _coloured(indices[row], classes)
+        for column, (title, classes, values) in enumerate(columns, 1):
+            picture = _coloured(values[row], classes)
             _show(grid[row, column], picture, title if row == 0 else None)
     figure.legend(handles=_legend(columns), loc="outside lower center", ncols=5, fontsize=8)
     figure.savefig(path, dpi=150)
