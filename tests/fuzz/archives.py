@@ -164,8 +164,8 @@ def spoilt_zip(rng: Random, files: Files, outside: Path) -> tuple[str, bytes]:
             ]
         case "extra":
             zip64 = struct.pack("<HHQQQ", 1, 24, *rng.choices((0, 1, 2**31, 2**63, 2**64 - 1), k=3))
-            name = struct.pack("<HHBI", 0x7075, 9, 1, zlib.crc32(chosen.name)) + b"../x"
-            chosen.extra = rng.choice((zip64, name, b"\1", b"\xff" * 5000, zip64[:-3]))
+            other_name = struct.pack("<HHBI", 0x7075, 9, 1, zlib.crc32(chosen.name)) + b"../x"
+            chosen.extra = rng.choice((zip64, other_name, b"\1", b"\xff" * 5000, zip64[:-3]))
             if rng.random() < 0.7:
                 chosen.size = chosen.stored = 2**32 - 1
         case "start":
@@ -186,13 +186,13 @@ def spoilt_zip(rng: Random, files: Files, outside: Path) -> tuple[str, bytes]:
             end = data.rfind(b"PK\5\6", 0, len(data) - 21) if rng.random() < 0.2 else -1
             end = end if end >= 0 else data.rfind(b"PK\5\6")
             spoilt = bytearray(data)
-            field, kind = rng.choice(
+            place, kind = rng.choice(
                 ((4, "H"), (8, "H"), (10, "H"), (12, "I"), (16, "I"), (20, "H"))
             )
             limit = 2 ** (8 * struct.calcsize("<" + kind))
             value = rng.choice((0, 1, limit - 1, rng.randrange(limit)))
-            if end + field + 4 <= len(spoilt):
-                struct.pack_into("<" + kind, spoilt, end + field, value)
+            if end + place + 4 <= len(spoilt):
+                struct.pack_into("<" + kind, spoilt, end + place, value)
             return what, bytes(spoilt)
     return what, _zip(members)
 

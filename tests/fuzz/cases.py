@@ -74,7 +74,7 @@ def _spoil_file(rng: Random, files: Files) -> str:
         kind, spoil = _one(rng, BYTES)
     else:
         text = PurePosixPath(name.removesuffix(".bz2")).suffix
-        choices = {**TEXTS, **LABELS.get(text, {})} | (JSON if "json" in text else {})
+        choices = {**TEXTS, **LABELS.get(text, {}), **(JSON if "json" in text else {})}
         kind, spoil = _one(rng, choices)
         spoil = packed_by_bzip2(spoil) if ending == ".bz2" else spoil
     files[name] = spoil(rng, files[name])

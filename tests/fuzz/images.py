@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -108,7 +108,7 @@ def _tiff_place(rng: Random, data: bytes) -> bytes:
         return data
     tiff.entries = [entry for entry in tiff.entries if rng.random() < 0.9 or entry[0] < 30_000]
 
-    def set_tag(tag: int, kind: int, letter: str, values: list[float]) -> None:
+    def set_tag(tag: int, kind: int, letter: str, values: Sequence[float]) -> None:
         tiff.entries = [entry for entry in tiff.entries if entry[0] != tag]
         place = tiff.append(struct.pack(f"{tiff.endian}{len(values)}{letter}", *values))
         tiff.entries.append([tag, kind, len(values), place])
