@@ -19,7 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-_TABLES = Path(__file__).parents[2] / "shared" / "data" / "bigearthnet" / "metadata"
+LISTS = Path(__file__).parents[2] / "shared" / "data" / "bigearthnet" / "metadata"
+"""The publisher's lists and tables of all patches."""
 _NAMES = "s1_s2_name_country_season.csv.bz2"
 _LABELS = (
     "bigearthnet_v2_metadata.parquet",
@@ -74,7 +75,7 @@ class Patch:
 def named_patches(record: Mapping[str, Any]) -> list[Patch]:
     """All patches, sorted by name; ``record`` is that of the dataset. The same every time."""
     rng = np.random.default_rng(0)
-    text = bz2.decompress((_TABLES / _NAMES).read_bytes()).decode()
+    text = bz2.decompress((LISTS / _NAMES).read_bytes()).decode()
     rows = sorted(csv.DictReader(io.StringIO(text)), key=lambda row: row["s2_name"])
     labels = _labels(record, rng)
     others = list(labels.values())
@@ -93,7 +94,7 @@ def named_patches(record: Mapping[str, Any]) -> list[Patch]:
 def _labels(record: Mapping[str, Any], rng: np.random.Generator) -> dict[str, tuple[str, ...]]:
     """Of each patch that version 2 knows the classes, as far as they can be told."""
     joined = {row["title"]: row["classes"] for row in record["nomenclature_19"]}
-    tables = [pq.read_table(_TABLES / name, columns=["s2v1_name", "labels"]) for name in _LABELS]
+    tables = [pq.read_table(LISTS / name, columns=["s2v1_name", "labels"]) for name in _LABELS]
     found: dict[str, tuple[str, ...]] = {}
     for row in pa.concat_tables(tables).to_pylist():
         names = []
