@@ -12,6 +12,8 @@ from rich.console import Console
 
 from benchmarks.building import building_rows
 from benchmarks.data import sources
+from benchmarks.decoding import decoding_rows
+from benchmarks.patches import patch_rows
 from benchmarks.reading import reading_rows
 from benchmarks.table import json_of, machine, table_of
 from benchmarks.validating import validating_rows
@@ -20,7 +22,13 @@ _FULL = {"per_class": 270, "rounds": 5}
 _QUICK = {"per_class": 30, "rounds": 1}
 _WHOLE = {"per_class": 2700, "rounds": 1}
 _WIDTH = 120  # columns, where the table goes to a file
-_GROUPS = (building_rows, reading_rows, validating_rows)
+_GROUPS = {
+    "building": building_rows,
+    "reading": reading_rows,
+    "patches": patch_rows,
+    "decoding": decoding_rows,
+    "validating": validating_rows,
+}
 
 
 def main() -> None:
@@ -29,14 +37,16 @@ def main() -> None:
     sizes = parser.add_mutually_exclusive_group()
     sizes.add_argument("--quick", action="store_true", help="few patches, one round: a smoke test")
     sizes.add_argument("--whole", action="store_true", help="only building, all 27,000 patches")
+    parser.add_argument(
+        "--only", nargs="+", choices=_GROUPS, metavar="GROUP", help=f"some of {', '.join(_GROUPS)}"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures of every round")
     arguments = parser.parse_args()
     size = _QUICK if arguments.quick else _WHOLE if arguments.whole else _FULL
     console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     with console.status("Preparing") as status, sources(size["per_class"]) as data:
-        groups = chain(
-            *(rows(data, size["rounds"]) for rows in _GROUPS[: 1 if arguments.whole else None])
-        )
+        names = ["building"] if arguments.whole else arguments.only or _GROUPS
+        groups = chain(*(_GROUPS[name](data, size["rounds"]) for name in names))
         rows = []
         for row in groups:
             rows.append(row)

@@ -1,13 +1,15 @@
-"""Sources to work on: EuroSAT in its official layouts, in a folder that the benchmark throws away.
+"""Sources to work on, in their official layouts, in a folder that the benchmark throws away.
 
-The pixels are those of the real samples in ``../shared/data/eurosat`` if they are there, else
-made up by `stactools.eurosat.miniature`. There are fewer files than a benchmark needs, so they are
-written again under further numbers, each a file with bytes of its own.
+EuroSAT in both editions, and BigEarthNet. The pixels are those of the real samples in
+``../shared/data`` if they are there, else made up by the datasets' miniatures. There are fewer
+files than a benchmark needs, so they are written again under further numbers, each a file with
+bytes of its own.
 """
 
 from __future__ import annotations
 
 import shutil
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -16,9 +18,12 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 
+from stactools.bigearthnet import miniature as bigearthnet
 from stactools.eurosat.miniature import BANDS_ARCHIVE, RGB_ARCHIVE, write_miniature
 
-REAL = Path(__file__).parents[2] / "shared" / "data" / "eurosat"
+_SHARED = Path(__file__).parents[2] / "shared" / "data"
+REAL = _SHARED / "eurosat"
+_REAL_PATCHES = _SHARED / "bigearthnet" / "BigEarthNet-v1.0"
 
 _TIFF_FOLDER = "ds/images/remote_sensing/otherDatasets/sentinel_2/tif"
 _JPEG_FOLDER = "2750"
@@ -44,6 +49,9 @@ class Data:
     """The RGB edition, unpacked."""
     jpeg_source: Path
     """The RGB edition as its publisher packs it: a deflated zip."""
+    patches: list[Path]
+    """BigEarthNet: a folder for each patch, and split lists beside the folder of all, as torchgeo
+    wants them."""
 
 
 @contextmanager
@@ -75,6 +83,7 @@ def sources(per_class: int) -> Iterator[Data]:
             tiff_root / "ds",
             jpegs,
             folder / RGB_ARCHIVE,
+            _write_patches(folder / "bigearthnet", per_class),
         )
 
 
@@ -105,4 +114,31 @@ def _write(files: dict[str, list[bytes]], folder: Path, suffix: str, per_class: 
             path = folder / name / f"{name}_{number}{suffix}"
             path.write_bytes(content)
             written.append(path)
+    return written
+
+
+def _write_patches(root: Path, count: int) -> list[Path]:
+    """Writes so many patches of BigEarthNet, the given ones over and over; returns their folders.
+
+    A patch is told from the others by the last numbers of its name.
+    """
+    if _REAL_PATCHES.is_dir():
+        folders = sorted(path for path in _REAL_PATCHES.iterdir() if path.is_dir())
+    else:
+        bigearthnet.write_miniature(root / "miniature")
+        with tarfile.open(root / "miniature" / bigearthnet.ARCHIVE) as archive:
+            archive.extractall(root / "miniature", filter="data")
+        folders = sorted((root / "miniature" / "BigEarthNet-v1.0").iterdir())
+        folders = [path for path in folders if len(list(path.iterdir())) == 13]
+    written = []
+    for number, source in enumerate(islice(cycle(folders), count)):
+        stem = source.name.rsplit("_", 2)[0]
+        patch = root / "BigEarthNet-v1.0" / f"{stem}_{number // 100}_{number % 100}"
+        patch.mkdir(parents=True)
+        for file in source.iterdir():
+            shutil.copyfile(file, patch / file.name.replace(source.name, patch.name))
+        written.append(patch)
+    listing = "".join(f"{patch.name},none\n" for patch in written)
+    for split in ("train", "val", "test"):
+        (root / f"bigearthnet-{split}.csv").write_text(listing)
     return written

@@ -28,7 +28,8 @@ class Row:
     theirs: Laps | None
     """None if the peer cannot be had; `peer` then says why."""
     contract: float | None = None
-    """The ratio per core-second that was promised."""
+    """The ratio that was promised: per core-second, or by the clock."""
+    by_clock: bool = False
 
 
 def table_of(rows: Sequence[Row]) -> Table:
@@ -71,7 +72,10 @@ def _figures(row: Row) -> list[str]:
     if row.theirs is None:
         return ["", ours, "", "", promised and f"{promised} not measured"]
     each = ratios(row.ours, row.theirs)
-    verdict = "met" if median(each) >= (row.contract or 0) else "MISSED"
+    reached = clock_ratio(row.ours, row.theirs) if row.by_clock else median(each)
+    verdict = "met" if reached >= (row.contract or 0) else "MISSED"
+    if promised and row.by_clock:
+        promised = f"clock {promised}"
     return [
         f"{rate(row.theirs):,.0f}",
         ours,

@@ -12,6 +12,7 @@ from stactools.satimnet.building import build, demo
 from stactools.satimnet.checking import validate
 from stactools.satimnet.concepts import concepts
 from stactools.satimnet.copying import copy
+from stactools.satimnet.downloading import download
 from stactools.satimnet.exporting import export
 from stactools.satimnet.fusing import fuse
 from stactools.satimnet.learning import crossvalidate, evaluate, picture, train
@@ -21,6 +22,7 @@ from stactools.satimnet.querying import info, search
 
 _COMMANDS: tuple[click.Command, ...] = (
     demo,
+    download,
     build,
     validate,
     info,

@@ -10,21 +10,31 @@ from satimnet.builder.progress import Progress, silent
 
 
 @contextmanager
-def progress_bar(quiet: bool) -> Iterator[Progress]:
-    """A progress bar on the terminal's error stream, which leaves the output to results."""
+def progress_bar(quiet: bool, *, of_bytes: bool = False) -> Iterator[Progress]:
+    """A progress bar on the terminal's error stream, which leaves the output to results.
+
+    ``of_bytes``: what is counted are bytes that arrive.
+    """
     if quiet:
         yield silent
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        ProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
     from rich.progress import Progress as Bar
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
+    counted: tuple[ProgressColumn, ...] = (MofNCompleteColumn(), TimeElapsedColumn())
+    if of_bytes:
+        counted = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), *counted)
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         tasks: dict[str, Any] = {}
 

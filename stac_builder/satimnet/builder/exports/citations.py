@@ -28,7 +28,7 @@ def text(collection: Mapping[str, Any]) -> str:
         lines.append(f"  The data: https://doi.org/{doi}")
     for citation, doi in _publications(collection):
         lines.append(f"  {citation}" + (f" https://doi.org/{doi}" if doi else ""))
-    lines.append(f"  Licence: {_licence(collection)}")
+    lines.append(f"  Licence: {licence(collection)}")
     return "\n".join(lines) + "\n"
 
 
@@ -66,7 +66,7 @@ def _own_doi(collection: Mapping[str, Any]) -> str | None:
     return None if doi in (other for _, other in _publications(collection)) else doi
 
 
-def _licence(collection: Mapping[str, Any]) -> str:
+def licence(collection: Mapping[str, Any]) -> str:
     """The SPDX identifier, or what the terms are called and where they stand."""
     terms = [link for link in collection.get("links", ()) if link["rel"] == "license"]
     named = collection["license"] not in ("other", "various", "proprietary")
