@@ -2,12 +2,14 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from fuzz import judging
+from fuzz import judging, workers
 from fuzz.cases import Case, make
 from fuzz.judging import judge
 
@@ -116,3 +118,28 @@ def test_faults_are_seen(case, built, outcome, tmp_path, monkeypatch):
     verdict = judge(case, tmp_path / "worker" / "sandbox", None)
     assert verdict.outcome == outcome
     assert verdict.fault
+
+
+@pytest.mark.parametrize(
+    ("sent", "outcome", "detail"),
+    [
+        (signal.SIGSEGV, "crash", "SIGSEGV"),
+        (signal.SIGXCPU, "hang", "SIGXCPU"),
+        (signal.SIGSTOP, "hang", "not done in 0 s"),
+    ],
+)
+def test_a_worker_that_dies_or_hangs_is_named_with_its_case(
+    sent, outcome, detail, tmp_path, monkeypatch
+):
+    worker = workers._Worker(SOURCES, tmp_path / "worker", None)
+    try:
+        assert worker.next(iter([7]))
+        os.kill(worker._process.pid, sent)
+        if sent == signal.SIGSTOP:
+            monkeypatch.setattr(workers, "_WALL_SECONDS", 0)
+        while (result := worker.result()) is None:
+            time.sleep(0.05)
+        assert (result.seed, result.outcome, result.detail) == (7, outcome, detail)
+        assert result.fault
+    finally:
+        worker.stop()
