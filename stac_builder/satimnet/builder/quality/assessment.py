@@ -1,0 +1,273 @@
+"""The quality control of a catalog, read from top to bottom: measure, compare, report.
+
+Results are made in a hidden folder beside ``out`` and moved in place when they are whole. A killed
+run leaves that folder behind, and the next one goes on from the shards that were measured.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+
+from satimnet.builder.access import is_url
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.index import Index, absolute_href
+from satimnet.builder.progress import Progress, silent
+from satimnet.builder.quality.distributions import (
+    bands_of,
+    count_classes,
+    find_imbalance,
+    find_outliers,
+)
+from satimnet.builder.quality.duplicates import find_duplicates
+from satimnet.builder.quality.findings import CHECKS
+from satimnet.builder.quality.footprints import find_overlaps
+from satimnet.builder.quality.measuring import Task, measure, read_findings, read_results
+from satimnet.builder.quality.pixels import SIDE
+from satimnet.builder.quality.reports import GENERATOR, REPORT_NAME, Report, Summary, write_report
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def assess(
+    catalog: str | os.PathLike[str],
+    out: Path,
+    *,
+    scheduler: str = "threads",
+    progress: Progress = silent,
+) -> Report:
+    """Reads all members of a catalog on disk once and writes a report into the folder ``out``.
+
+    ``scheduler`` is ``threads``, ``processes`` or the address of a dask cluster that sees the same
+    file system. An earlier report at ``out`` is replaced.
+
+    Raises:
+        SatimnetError: there is no catalog on disk that can be read, or ``out`` is something else.
+    """
+    if is_url(os.fspath(catalog)):
+        raise SatimnetError(f"{catalog}: only catalogs on disk are read whole; copy it here first")
+    index = Index(catalog)
+    _refuse_foreign(out)
+    with _workspace(out, _state(index)) as work:
+        tasks = _tasks(index, work)
+        copies = _room_for_copies(work / "copies", sum(task.count for task in tasks))
+        _run(tasks, scheduler, progress)
+        progress("Comparing images", 0, 0)
+        report = _compare(index, tasks, copies)
+        progress("Writing the report", 0, 0)
+        shutil.rmtree(work / "report", ignore_errors=True)
+        write_report(report, work / "report")
+        _move_in_place(work, out)
+    return report
+
+
+# --- measuring ----------------------------------------------------------------------------------
+
+
+def _tasks(index: Index, work: Path) -> list[Task]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tasks: list[Task] = []
+    first = 0
+    for name, collection in index.collections.items():
+        document = _essentials(collection.document)
+        try:
+            with pq.ParquetFile(collection.parquet) as file:
+                counts = [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
+        except (OSError, pa.ArrowException) as error:
+            raise SatimnetError(
+                f"{collection.parquet}: cannot be read ({error}); build the collection again"
+            ) from error
+        for group, count in enumerate(counts):
+            part = work / f"{name}-{group:05d}.arrow"
+            tasks.append(
+                Task(document, collection.parquet, group, first, count, part, work / "copies")
+            )
+            first += count
+    return tasks
+
+
+def _essentials(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What the checks need of a Collection, also of one that lacks some of it."""
+    table = document.get("summaries", {}).get("classification:classes", [])
+    return {
+        "id": document["id"],
+        "title": document.get("title", document["id"]),
+        "item_assets": document.get("item_assets", {}),
+        "summaries": {"classification:classes": table},
+    }
+
+
+def _room_for_copies(path: Path, count: int) -> NDArray[np.uint8]:
+    """The small copies of all Items, (image, y, x), on disk; those that are there are kept."""
+    with path.open("ab") as file:
+        file.truncate(max(count, 1) * SIDE * SIDE)
+    return np.memmap(path, np.uint8, "r", shape=(max(count, 1), SIDE, SIDE))
+
+
+def _run(tasks: Sequence[Task], scheduler: str, progress: Progress) -> None:
+    """Measures all row groups, one dask task each."""
+    from dask.base import compute
+    from dask.callbacks import Callback
+    from dask.delayed import delayed
+
+    jobs = [delayed(_measure, pure=False, traverse=False)(task) for task in tasks]
+    done = 0
+    progress("Reading shards", done, len(jobs))
+
+    def count(*_: Any) -> None:
+        nonlocal done
+        done += 1
+        progress("Reading shards", min(done, len(jobs)), len(jobs))
+
+    if "://" in scheduler:
+        from distributed import Client, as_completed
+
+        with Client(scheduler) as client:
+            for _, problem in as_completed(client.compute(jobs), with_results=True):
+                _refuse(problem)
+                count()
+        return
+    with Callback(posttask=count):
+        for problem in compute(*jobs, scheduler=scheduler):
+            _refuse(problem)
+
+
+def _measure(task: Task) -> str | None:
+    """Measures; what to tell the user if that fails, as errors of processes come back wrapped."""
+    import pyarrow as pa
+
+    try:
+        measure(task)
+    except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
+        return (
+            f"{task.parquet}: row group {task.group} holds no Items of this project "
+            f"({type(error).__name__}: {error}); see stac satimnet validate"
+        )
+    except OSError as error:
+        return f"{error.filename or task.parquet}: {error.strerror or error}; mend it and run again"
+    return None
+
+
+def _refuse(problem: str | None) -> None:
+    if problem is not None:
+        raise SatimnetError(problem)
+
+
+# --- comparing ----------------------------------------------------------------------------------
+
+
+def _compare(index: Index, tasks: Sequence[Task], copies: NDArray[np.uint8]) -> Report:
+    import pyarrow as pa
+
+    rows = pa.concat_tables([read_results(task.part) for task in tasks])
+    families = _families(index)
+    findings = [finding for task in tasks for finding in read_findings(task.part)]
+    findings += find_duplicates(rows, copies, families)
+    findings += find_overlaps(rows, families)
+    summaries = []
+    for name in index.collections:
+        own = [task for task in tasks if task.collection["id"] == name]
+        first, count = own[0].first, sum(task.count for task in own)
+        part = rows.slice(first, count)
+        counts = count_classes(part)
+        findings += find_outliers(part, first)
+        findings += find_imbalance(own[0].collection, counts)
+        summaries.append(Summary(own[0].collection, first, part, counts, tuple(bands_of(part))))
+    ranks = {check: rank for rank, check in enumerate(CHECKS)}
+    findings.sort(key=lambda finding: ranks[finding.check])  # stable: the order of the checks
+    return Report(index.href, tuple(tasks), tuple(summaries), tuple(findings))
+
+
+def _families(index: Index) -> set[frozenset[str]]:
+    """Collections with those that they were made from."""
+    names = {collection.href: name for name, collection in index.collections.items()}
+    found = set()
+    for name, collection in index.collections.items():
+        for link in collection.document.get("links", ()):
+            origin = names.get(absolute_href(str(link.get("href")), collection.href))
+            if link.get("rel") == "derived_from" and origin is not None:
+                found.add(frozenset((name, origin)))
+    return found
+
+
+# --- the hidden folder --------------------------------------------------------------------------
+
+
+@contextmanager
+def _workspace(out: Path, state: str) -> Iterator[Path]:
+    """The folder that a run works in, with what an earlier one left if it read the same."""
+    work = out.absolute().parent / f".{out.absolute().name}.assessing"
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        lock = os.open(work / "lock", os.O_RDWR | os.O_CREAT)
+    except OSError as error:
+        raise SatimnetError(
+            f"{out}: cannot be written there ({error.strerror}); choose another --out"
+        ) from error
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SatimnetError(f"{out}: another run is writing it; wait for it") from error
+        mark = work / "state"
+        if not mark.exists() or mark.read_text() != state:
+            for path in work.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path)
+                elif path.name != "lock":
+                    path.unlink()
+            mark.write_text(state)
+        try:
+            yield work
+        except Exception:
+            shutil.rmtree(work, ignore_errors=True)
+            raise
+        shutil.rmtree(work)
+    finally:
+        os.close(lock)
+
+
+def _state(index: Index) -> str:
+    """Changes when the catalog or this package does."""
+    digest = hashlib.sha256(version("satimnet").encode())
+    for collection in index.collections.values():
+        parquet = Path(collection.parquet)
+        digest.update(orjson.dumps(collection.document))
+        for path in (parquet, *sorted(parquet.parent.glob("shards/*"))):
+            stat = path.stat() if path.exists() else None
+            digest.update(f"{path} {stat and (stat.st_size, stat.st_mtime_ns)}\n".encode())
+    return digest.hexdigest()
+
+
+def _refuse_foreign(out: Path) -> None:
+    if out.is_dir() and (not any(out.iterdir()) or _is_ours(out / REPORT_NAME)):
+        return
+    if out.exists():
+        raise SatimnetError(f"{out}: is there already and is no report; choose another --out")
+
+
+def _is_ours(report: Path) -> bool:
+    try:
+        return bool(orjson.loads(report.read_bytes())["generator"] == GENERATOR)
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def _move_in_place(work: Path, out: Path) -> None:
+    if out.exists():
+        shutil.rmtree(work / "replaced", ignore_errors=True)
+        os.rename(out, work / "replaced")
+    os.rename(work / "report", out)

@@ -1,0 +1,66 @@
+"""Footprints: Items of different splits that lie on the same ground."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from satimnet.builder.quality.findings import OVERLAP_SHARE, Finding
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from satimnet.builder.quality.duplicates import Families
+
+_BATCH = 5000  # footprints that the tree is asked for at a time
+_SHOWN = 3  # overlapping Items that a finding names
+
+
+def find_overlaps(rows: pa.Table, families: Families) -> Iterator[Finding]:
+    """One finding an Item that overlaps Items of a split that comes before its own.
+
+    Splits come in the order train, validation, test. Shares are those of areas in degrees, which
+    are as good as any for footprints that are small.
+    """
+    import shapely
+
+    order = {"train": 0, "validation": 1, "test": 2}
+    splits = rows["split"].to_pylist()
+    ranks = np.array([order.get(split, -1) for split in splits])
+    numbers = np.flatnonzero((ranks >= 0) & rows["geometry"].is_valid().to_numpy())
+    if len(set(ranks[numbers].tolist())) < 2:
+        return
+    outlines = shapely.from_wkb(rows["geometry"].take(numbers).to_numpy(zero_copy_only=False))
+    ranks = ranks[numbers]
+    collections = rows["collection"].take(numbers).to_pylist()
+    areas = shapely.area(outlines)
+    tree = shapely.STRtree(outlines)
+    later = np.flatnonzero(ranks > ranks.min())
+    for start in range(0, len(later), _BATCH):
+        asked = later[start : start + _BATCH]
+        one, other = tree.query(outlines[asked], predicate="intersects")
+        one = asked[one]
+        before = ranks[other] < ranks[one]
+        one, other = one[before], other[before]
+        common = shapely.area(shapely.intersection(outlines[one], outlines[other]))
+        share = common / np.maximum(np.minimum(areas[one], areas[other]), 1e-300)
+        large = share >= OVERLAP_SHARE
+        one, other, share = one[large], other[large], share[large]
+        if families:
+            pairs = zip(one.tolist(), other.tolist(), strict=True)
+            kept = [frozenset((collections[a], collections[b])) not in families for a, b in pairs]
+            one, other, share = one[kept], other[kept], share[kept]
+        first = np.flatnonzero(np.diff(one, prepend=-1))
+        for item, others, shares in zip(
+            one[first].tolist(), np.split(other, first[1:]), np.split(share, first[1:])
+        ):
+            ranked = others[np.argsort(-shares, kind="stable")]
+            among = sorted({splits[number] for number in numbers[ranked]}, key=order.__getitem__)
+            yield Finding(
+                "overlap-across-splits",
+                tuple(numbers[[item, *ranked[:_SHOWN]]].tolist()),
+                f"{len(ranked)} of {', '.join(among)} on the ground of this one of "
+                f"{splits[numbers[item]]}, up to {shares.max():.0%}",
+            )

@@ -1,0 +1,134 @@
+"""Measuring: one pass over the members of a row group, which are those of a shard.
+
+What is left of each Item is a row of numbers, its findings, and a small copy of its image.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+
+from satimnet.builder.errors import printable
+from satimnet.builder.quality.findings import Finding
+from satimnet.builder.quality.inspecting import Row, inspect
+from satimnet.builder.quality.members import Shards
+from satimnet.builder.quality.pixels import SIDE, STATISTICS
+from satimnet.builder.rows import items_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_BATCH = 500  # Items that are dicts at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A row group of a collection's parquet: the Items of a shard."""
+
+    collection: Mapping[str, Any]
+    """The Collection's JSON."""
+    parquet: str
+    group: int
+    """Which row group."""
+    first: int
+    """Number of its first row among those of the whole catalog."""
+    count: int
+    part: Path
+    """The file for its results."""
+    copies: Path
+    """The file of all small copies."""
+
+
+def result_schema() -> pa.Schema:
+    """Arrow schema of the results, one row an Item."""
+    import pyarrow as pa
+
+    numbers = [(name, pa.float32()) for name in STATISTICS]
+    band = pa.struct([("asset", pa.string()), ("band", pa.string()), *numbers])
+    return pa.schema(
+        {
+            "collection": pa.string(),
+            "id": pa.string(),
+            "split": pa.string(),
+            "classes": pa.list_(pa.string()),
+            "members": pa.int32(),
+            "bytes": pa.int64(),
+            "objects": pa.int32(),
+            "pixels": pa.string(),
+            "no_data": pa.float32(),
+            "comparable": pa.bool_(),
+            "geometry": pa.binary(),
+            "bands": pa.list_(band),
+        }
+    )
+
+
+def measure(task: Task) -> None:
+    """Reads and checks the members of a row group.
+
+    Writes its small copies, its findings to ``<part>.ndjson``, and its results to ``<part>``,
+    which comes last: if it is there, an earlier run was that far.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if task.part.exists():
+        return
+    rows: list[Row] = []
+    findings: list[Finding] = []
+    copies = np.full((task.count, SIDE, SIDE), 128, np.uint8)
+    with pq.ParquetFile(task.parquet) as file, Shards() as shards:
+        for batch in file.iter_batches(_BATCH, row_groups=[task.group]):
+            table = pa.Table.from_batches([batch])
+            items = items_of(table, task.parquet)
+            for item, outline in zip(items, table["geometry"].to_pylist(), strict=True):
+                at = len(rows)
+                found = inspect(item, task.collection, shards)
+                rows.append(found.row | {"geometry": outline})
+                findings += [
+                    Finding(check, (task.first + at,), printable(message), outline=ring)
+                    for check, message, ring in found.said
+                ]
+                if found.copy is not None:
+                    copies[at] = found.copy
+    with task.copies.open("r+b", buffering=0) as stored:
+        os.pwrite(stored.fileno(), copies.data.cast("B"), task.first * SIDE * SIDE)
+    _findings_file(task.part).write_bytes(
+        b"".join(orjson.dumps(finding, option=orjson.OPT_APPEND_NEWLINE) for finding in findings)
+    )
+    unfinished = task.part.with_name(task.part.name + ".part")
+    results = pa.Table.from_pylist(rows, result_schema())
+    with pa.OSFile(str(unfinished), "wb") as sink, pa.ipc.new_file(sink, results.schema) as writer:
+        writer.write_table(results)
+    os.replace(unfinished, task.part)
+
+
+def read_results(part: Path) -> pa.Table:
+    """The rows that `measure` wrote; they stay on disk until they are used."""
+    import pyarrow as pa
+
+    with pa.memory_map(str(part)) as file:
+        return pa.ipc.open_file(file).read_all()
+
+
+def read_findings(part: Path) -> list[Finding]:
+    """The findings that `measure` wrote."""
+    return [
+        Finding(
+            line["check"],
+            tuple(line["rows"]),
+            line["message"],
+            outline=tuple((x, y) for x, y in line["outline"]),
+        )
+        for line in map(orjson.loads, _findings_file(part).read_bytes().splitlines())
+    ]
+
+
+def _findings_file(part: Path) -> Path:
+    return part.with_name(part.name + ".ndjson")

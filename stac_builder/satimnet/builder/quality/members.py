@@ -1,0 +1,107 @@
+"""Members: the files of an Item, read from its shards, compared with their checksums, decoded."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from satimnet.builder.errors import BadFileError
+from satimnet.builder.items import SHA256
+from satimnet.builder.quality.findings import Said
+from satimnet.builder.quality.labels import Labelled, read_objects
+from satimnet.builder.quality.pixels import Image, decode
+
+if TYPE_CHECKING:
+    from satimnet.builder.items import Item
+
+_LARGEST = 2**31  # bytes of a member that are read into memory
+_MOST_OPEN = 64
+
+
+class Shards(ExitStack):
+    """The shards that are open for reading."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._open: dict[str, Any] = {}
+
+    def read(self, href: str, span: tuple[int, int], label: str) -> bytes:
+        """The bytes of a member; ``span`` is its first and last byte.
+
+        Raises:
+            BadFileError: the shard cannot be read there.
+        """
+        first, size = span[0], span[1] - span[0] + 1
+        if first < 0 or not 0 < size <= _LARGEST:
+            raise BadFileError(label, f"its range is absurd ({size:,} bytes from {first:,})")
+        try:
+            if href not in self._open:
+                if len(self._open) == _MOST_OPEN:
+                    self.close()
+                    self._open.clear()
+                file = Path(href).open("rb", buffering=0)  # noqa: SIM115: closed with the others
+                self._open[href] = self.enter_context(file)
+            data = os.pread(self._open[href].fileno(), size, first)
+        except OSError as error:
+            raise BadFileError(label, f"its shard cannot be read ({error.strerror})") from error
+        if len(data) < size:
+            raise BadFileError(label, f"its shard ends {size - len(data):,} bytes too early")
+        return data
+
+
+@dataclass
+class Content:
+    """What the members of an Item hold."""
+
+    images: dict[str, Image] = field(default_factory=dict)
+    """By the key of the asset, (band, y, x)."""
+    masks: dict[str, Image] = field(default_factory=dict)
+    """The same, of label rasters."""
+    objects: list[Labelled] | None = None
+    members: int = 0
+    """How many members could be read."""
+    size: int = 0
+    """Bytes of them."""
+    said: list[Said] = field(default_factory=list)
+    """What is wrong with the files themselves."""
+
+
+def read_content(item: Item, shards: Shards) -> Content:
+    """Reads and decodes all members of an Item; hrefs of its assets are paths on disk."""
+    content = Content()
+    for key, asset in item["assets"].items():
+        for entry in asset.get("archive", ()):
+            label = str(entry.get("href"))
+            try:
+                data = shards.read(asset["href"], _span(entry, label), label)
+                content.members += 1
+                content.size += len(data)
+                content.said.extend(_against_checksum(data, entry, label))
+                if "mask" in asset["roles"]:
+                    content.masks[key] = decode(data, label)
+                elif asset.get("bands"):
+                    content.images[key] = decode(data, label)
+                elif key == "annotation":
+                    content.objects = read_objects(data, label)
+            except BadFileError as error:
+                content.said.append(("unreadable", str(error), ()))
+    return content
+
+
+def _span(entry: Mapping[str, Any], label: str) -> tuple[int, int]:
+    try:
+        first, last = entry["range"]
+    except (LookupError, ValueError) as error:
+        raise BadFileError(label, "the catalog has no byte range of it") from error
+    return first, last
+
+
+def _against_checksum(data: bytes, entry: Mapping[str, Any], label: str) -> Iterator[Said]:
+    stated = entry.get("file:checksum", "")
+    if stated.startswith(SHA256) and stated != SHA256 + hashlib.sha256(data).hexdigest():
+        yield "checksum", f"{label}: its bytes are not those that were packed", ()
