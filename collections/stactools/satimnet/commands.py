@@ -18,6 +18,7 @@ from stactools.satimnet.fusing import fuse
 from stactools.satimnet.learning import crossvalidate, evaluate, picture, train
 from stactools.satimnet.mapping import map_command
 from stactools.satimnet.new_dataset import new_dataset
+from stactools.satimnet.quality import quality
 from stactools.satimnet.querying import info, search
 
 _COMMANDS: tuple[click.Command, ...] = (
@@ -28,6 +29,7 @@ _COMMANDS: tuple[click.Command, ...] = (
     info,
     concepts,
     search,
+    quality,
     copy,
     export,
     new_dataset,

@@ -80,7 +80,7 @@ def _read_one(item: Item, collection: Mapping[str, Any], size: int) -> View | No
     import rasterio
 
     assets = item["assets"]
-    bands = _true_colour(assets, collection["item_assets"])
+    bands = true_colour(assets, collection["item_assets"])
     mask = mask_of(item)
     if not bands:
         return None
@@ -124,7 +124,7 @@ def _rings(annotation: bytes) -> Iterator[tuple[str, NDArray[np.float64]]]:
             yield feature["properties"]["class"], np.array(rings[0], dtype=float)
 
 
-def _true_colour(assets: Mapping[str, Any], specs: Mapping[str, Any]) -> list[tuple[str, int]]:
+def true_colour(assets: Mapping[str, Any], specs: Mapping[str, Any]) -> list[tuple[str, int]]:
     """Asset and number (from 1) of the red, green and blue band, else of a single one."""
     found: dict[str, tuple[str, int]] = {}
     images = [key for key, a in assets.items() if a.get("bands") and "mask" not in a["roles"]]

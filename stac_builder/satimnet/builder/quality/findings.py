@@ -141,7 +141,7 @@ CHECKS: Mapping[str, Check] = {
     "near-duplicate-with-other-labels": Check(
         "warning",
         "Near-duplicates with different labels",
-        "The same picture but for coding, brightness, size or a small shift, with different classes: "
+        "The same picture but for coding, brightness, size or a shift, with different classes: "
         f"at least {SAME_SHARE:.0%} of the image is the same.",
     ),
     "near-duplicate": Check(

@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from satimnet.builder.errors import BadFileError
 from satimnet.builder.items import SHA256
@@ -23,12 +21,18 @@ _LARGEST = 2**31  # bytes of a member that are read into memory
 _MOST_OPEN = 64
 
 
-class Shards(ExitStack):
-    """The shards that are open for reading."""
+class Shards:
+    """The shards that are open for reading; a context manager that closes them."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self._open: dict[str, Any] = {}
+        self._open: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._open:
+            os.close(self._open.popitem()[1])
 
     def read(self, href: str, span: tuple[int, int], label: str) -> bytes:
         """The bytes of a member; ``span`` is its first and last byte.
@@ -42,11 +46,9 @@ class Shards(ExitStack):
         try:
             if href not in self._open:
                 if len(self._open) == _MOST_OPEN:
-                    self.close()
-                    self._open.clear()
-                file = Path(href).open("rb", buffering=0)  # noqa: SIM115: closed with the others
-                self._open[href] = self.enter_context(file)
-            data = os.pread(self._open[href].fileno(), size, first)
+                    os.close(self._open.pop(next(iter(self._open))))
+                self._open[href] = os.open(href, os.O_RDONLY | os.O_CLOEXEC)
+            data = os.pread(self._open[href], size, first)
         except OSError as error:
             raise BadFileError(label, f"its shard cannot be read ({error.strerror})") from error
         if len(data) < size:

@@ -70,7 +70,8 @@ def _grey(image: Image) -> NDArray[np.uint8]:
     values = np.nan_to_num(image.astype(np.float32))
     low, high = np.percentile(values, (2, 98))
     stretched = ((values - low) / max(high - low, 1e-6)).clip(0, 1) ** _GAMMA * 255
-    return stretched.astype(np.uint8)
+    grey: NDArray[np.uint8] = stretched.astype(np.uint8)
+    return grey
 
 
 def _coloured(raster: NDArray[Any], palette: Mapping[int, tuple[int, int, int]]) -> Any:
