@@ -71,13 +71,16 @@ def bands_of(rows: pa.Table) -> list[Band]:
 def find_outliers(rows: pa.Table, first: int) -> Iterator[Finding]:
     """Items some band of which has an unusual mean or standard deviation.
 
-    ``rows`` are those of one collection, ``first`` is the number of the first.
+    ``rows`` are those of one collection, ``first`` is the number of the first. Constant images are
+    another check's.
     """
+    varied = rows["comparable"].to_numpy()
     found: dict[int, list[tuple[float, str]]] = {}
     for (_, name), (numbers, values) in _values(rows).items():
         for key, what in (("mean", "mean"), ("stddev", "standard deviation")):
             scores = _scores(values[key])
-            for at in np.flatnonzero(np.abs(scores) > OUTLIER_SCORE).tolist():
+            unusual = varied[numbers] & (np.abs(scores) > OUTLIER_SCORE)
+            for at in np.flatnonzero(unusual).tolist():
                 usual = float(np.median(values[key]))
                 words = f"{what} of {name} is {values[key][at]:.4g}, usual is {usual:.4g}"
                 found.setdefault(int(numbers[at]), []).append((abs(float(scores[at])), words))
