@@ -20,6 +20,7 @@ from stactools.satimnet.mapping import map_command
 from stactools.satimnet.new_dataset import new_dataset
 from stactools.satimnet.quality import quality
 from stactools.satimnet.querying import info, search
+from stactools.satimnet.serving import browser, serve
 
 _COMMANDS: tuple[click.Command, ...] = (
     demo,
@@ -29,6 +30,8 @@ _COMMANDS: tuple[click.Command, ...] = (
     info,
     concepts,
     search,
+    serve,
+    browser,
     quality,
     copy,
     export,

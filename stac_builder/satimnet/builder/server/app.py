@@ -1,0 +1,368 @@
+"""The web application: which URL gets which answer.
+
+``/`` is the landing page of the STAC API, the catalog's files lie below ``/catalog``, STAC Browser
+below ``/browser`` if it was built. Nothing is ever written.
+"""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import orjson
+from anyio import CapacityLimiter, to_thread
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from satimnet.builder.access import is_url
+from satimnet.builder.api import CONFORMS_TO, GEOJSON, QUERYABLES_REL, Api, NotThereError, Place
+from satimnet.builder.catalogs import PARQUET_TYPE
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.index import Index, absolute_href
+
+from .aggregations import AGGREGATE_REL, AGGREGATIONS_REL, aggregate, aggregations
+from .openapi import OPENAPI_TYPE, openapi
+from .thumbnails import has_picture, thumbnail
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+_PAGE = 50  # Items where nobody says how many
+_MOST_BODY = 2**20  # bytes of a question
+_FEATURES = "http://www.opengis.net/spec/ogcapi-features-1/1.0/conf"
+_FILTERS = "http://www.opengis.net/spec/ogcapi-features-3/1.0/conf"
+_STAC_API = "https://api.stacspec.org/v1.0.0"
+_CONFORMS_TO = [
+    *CONFORMS_TO,
+    *(f"{_FEATURES}/{name}" for name in ("core", "geojson", "oas30")),
+    *(f"{_FILTERS}/{name}" for name in ("filter", "features-filter", "queryables")),
+    f"{_STAC_API}/ogcapi-features",
+    *(f"{_STAC_API}/ogcapi-features#{name}" for name in ("fields", "filter", "sort")),
+    "https://api.stacspec.org/v1.0.0-rc.1/ogcapi-features#free-text",
+    "https://api.stacspec.org/v0.3.0/aggregation",
+]
+
+
+def create_app(catalog: str, browser: Path | None = None) -> Starlette:
+    """The application that serves the catalog at a path or URL.
+
+    ``browser`` is the folder of a built STAC Browser. The catalog is served as it is at this
+    moment; a change of it needs a new application.
+
+    Raises:
+        SatimnetError: there is no such catalog, or no Collection in it.
+    """
+    index = Index(catalog)
+    index.kinds(list(index.collections))  # a broken index shows here, not at the first question
+    served = _Served(index, browser is not None)
+    routes: list[BaseRoute] = [
+        Route("/", served.landing),
+        Route("/conformance", served.conformance),
+        Route("/api", served.openapi),
+        Route("/collections", served.collections),
+        Route("/collections/{name}", served.collection),
+        Route("/collections/{name}/items", served.items),
+        Route("/collections/{name}/items/{id}", served.item),
+        Route("/collections/{name}/queryables", served.queryables),
+        Route("/queryables", served.queryables),
+        Route("/search", served.search, methods=["GET", "POST"]),
+        Route("/aggregations", served.aggregations),
+        Route("/aggregate", served.aggregate),
+        Route("/favicon.ico", served.icon),
+        Route("/thumbnails/{name}/{id}.png", served.thumbnail),
+    ]
+    if not is_url(index.href):
+        mimetypes.add_type(PARQUET_TYPE, ".parquet")
+        mimetypes.add_type(GEOJSON, ".geojson")
+        folder = index.href.rpartition("/")[0]
+        routes.append(Mount("/catalog", StaticFiles(directory=folder)))
+    if browser is not None:
+        routes.append(Route("/browser/config.js", served.browser_config))  # not the built one
+        routes.append(Mount("/browser", StaticFiles(directory=browser, html=True)))
+    allow = Middleware(
+        CORSMiddleware,
+        allow_origins=["*"],
+        allow_methods=["GET", "HEAD", "POST", "OPTIONS"],
+        allow_headers=["*"],
+        expose_headers=["Accept-Ranges", "Content-Length", "Content-Range", "ETag"],
+        max_age=86_400,
+    )
+    handlers = {SatimnetError: _refuse, HTTPException: _refuse, Exception: _fail}
+    return Starlette(routes=routes, middleware=[allow], exception_handlers=handlers)
+
+
+class _Served:
+    """One catalog and the answers about it."""
+
+    def __init__(self, index: Index, browsable: bool) -> None:
+        self._index = index
+        self._folder = index.href.rpartition("/")[0]
+        self._browsable = browsable
+        self._api = Api(index, _PAGE, self._item)
+        # Questions wait here for each other, so that they leave threads for the files.
+        self._limiter = CapacityLimiter(8)
+        self._painters = CapacityLimiter(2)
+
+    # --- pages ---
+
+    async def landing(self, request: Request) -> Response:
+        """The catalog with links to all that can be asked; to people, STAC Browser."""
+        wants_page = request.headers.get("accept", "").startswith("text/html")
+        if wants_page and self._browsable:
+            return RedirectResponse(f"{self._place(request).root}/browser/")
+        place = self._place(request)
+        links = [
+            _link("self", f"{place.root}/", title=self._index.document.get("title")),
+            _link("root", f"{place.root}/"),
+            _link("conformance", f"{place.root}/conformance"),
+            _link("service-desc", f"{place.root}/api", OPENAPI_TYPE, "OpenAPI document"),
+            _link("data", f"{place.root}/collections"),
+            *(
+                _link("search", f"{place.root}/search", GEOJSON) | {"method": method}
+                for method in ("GET", "POST")
+            ),
+            _link(QUERYABLES_REL, f"{place.root}/queryables", "application/schema+json"),
+            _link(AGGREGATIONS_REL, f"{place.root}/aggregations", title="What can be counted"),
+            _link(AGGREGATE_REL, f"{place.root}/aggregate", title="How many items there are"),
+            *(
+                _link("child", _collection_url(name, place), title=c.document.get("title"))
+                for name, c in self._index.collections.items()
+            ),
+            *self._others(self._index.document.get("links", ()), self._index.href, place),
+        ]
+        return _json(dict(self._index.document) | {"conformsTo": _CONFORMS_TO, "links": links})
+
+    async def conformance(self, request: Request) -> Response:
+        """The standards that hold here."""
+        return _json({"conformsTo": _CONFORMS_TO})
+
+    async def openapi(self, request: Request) -> Response:
+        """What can be asked, for programs."""
+        return _json(openapi(self._place(request).root, self._index), OPENAPI_TYPE)
+
+    async def browser_config(self, request: Request) -> Response:
+        """How STAC Browser is set up."""
+        root = self._place(request).root
+        title = self._index.document.get("title", self._index.document.get("id"))
+        config = {"catalogUrl": f"{root}/", "catalogTitle": title, "itemsPerPage": 24}
+        config |= {"searchResultsPerPage": 24, "allowExternalAccess": False}
+        script = f"window.STAC_BROWSER_CONFIG = {json.dumps(config)};\n"
+        return Response(script, media_type="text/javascript")
+
+    async def icon(self, request: Request) -> Response:
+        """Nothing, which is what every web browser asks for first."""
+        return Response(status_code=204)
+
+    async def thumbnail(self, request: Request) -> Response:
+        """A small picture of an Item."""
+        name, id_ = request.path_params["name"], request.path_params["id"]
+        document = await self._run(self._found, name, id_)
+        picture = await to_thread.run_sync(
+            thumbnail, document, self._index.collections[name].document, limiter=self._painters
+        )
+        if picture is None:
+            raise NotThereError(f"Item {id_!r} has nothing that can be shown")
+        return Response(picture, headers={"Cache-Control": "max-age=3600"}, media_type="image/png")
+
+    # --- questions ---
+
+    async def collections(self, request: Request) -> Response:
+        """All Collections."""
+        _parameters(request, set())
+        place = self._place(request)
+        found = [self._collection(name, place) for name in self._index.collections]
+        links = [
+            _link("self", f"{place.root}/collections"),
+            _link("root", f"{place.root}/"),
+            _link("parent", f"{place.root}/"),
+        ]
+        return _json({"collections": found, "links": links})
+
+    async def collection(self, request: Request) -> Response:
+        """One Collection."""
+        return _json(self._collection(request.path_params["name"], self._place(request)))
+
+    async def items(self, request: Request) -> Response:
+        """A page of a Collection's Items."""
+        name, place = request.path_params["name"], self._place(request)
+        asked = _parameters(request)
+        page = await self._run(self._api.items, name, asked, "GET", place)
+        page["links"] += [
+            _link("self", str(request.url), GEOJSON),
+            _link("root", f"{place.root}/"),
+            _link("collection", _collection_url(name, place)),
+        ]
+        return _json(page, GEOJSON)
+
+    async def item(self, request: Request) -> Response:
+        """One Item."""
+        name, id_ = request.path_params["name"], request.path_params["id"]
+        item = await self._run(self._api.item, name, id_, self._place(request))
+        return _json(item, GEOJSON)
+
+    async def search(self, request: Request) -> Response:
+        """A page of the Items that fulfil conditions."""
+        asked = await _body(request) if request.method == "POST" else _parameters(request)
+        method = "POST" if request.method == "POST" else "GET"
+        place = self._place(request)
+        page = await self._run(self._api.search, asked, method, place)
+        page["links"] += [
+            _link("self", str(request.url), GEOJSON),
+            _link("root", f"{place.root}/"),
+        ]
+        return _json(page, GEOJSON)
+
+    async def queryables(self, request: Request) -> Response:
+        """The properties that a filter may use."""
+        name = request.path_params.get("name")
+        found = await self._run(self._api.queryables, self._place(request), name)
+        return _json(found, "application/schema+json")
+
+    async def aggregations(self, request: Request) -> Response:
+        """What can be counted."""
+        return _json(aggregations(self._place(request).root))
+
+    async def aggregate(self, request: Request) -> Response:
+        """How many Items there are of what."""
+        asked = _parameters(request)
+        return _json(await self._run(aggregate, self._api, asked, self._place(request).root))
+
+    # --- how things look from outside ---
+
+    async def _run(self, question: Callable[..., T], *arguments: Any) -> T:
+        return await to_thread.run_sync(partial(question, *arguments), limiter=self._limiter)
+
+    def _place(self, request: Request) -> Place:
+        root = str(request.base_url).rstrip("/")
+        return Place(root, self._folder if is_url(self._index.href) else f"{root}/catalog")
+
+    def _found(self, name: str, id_: str) -> Json:
+        """An Item with the hrefs that hold on this machine."""
+        if name not in self._index.collections:
+            raise NotThereError(f"no collection {name!r}")
+        for item in self._api.found({"collections": [name], "ids": [id_]}).items(0, 1):
+            return item
+        raise NotThereError(f"collection {name} has no Item {id_!r}")
+
+    def _published(self, href: str, place: Place) -> str:
+        """The URL of a file of the catalog; what lies elsewhere stays where it is."""
+        inside = href.startswith(f"{self._folder}/") and not is_url(self._index.href)
+        return place.files + quote(href.removeprefix(self._folder)) if inside else href
+
+    def _others(self, links: Any, base: str, place: Place) -> list[Json]:
+        """The links of a document that are not those of the tree."""
+        tree = {"root", "self", "parent", "collection", "child", "item", "items"}
+        tree |= {"first", "prev", "next", "last"}
+        return [
+            link | {"href": self._published(absolute_href(link["href"], base), place)}
+            for link in links
+            if link["rel"] not in tree
+        ]
+
+    def _collection(self, name: str, place: Place) -> Json:
+        if name not in self._index.collections:
+            known = ", ".join(self._index.collections)
+            raise NotThereError(f"no collection {name!r}; there are: {known}")
+        collection = self._index.collections[name]
+        here = _collection_url(name, place)
+        links = [
+            _link("self", here),
+            _link("root", f"{place.root}/"),
+            _link("parent", f"{place.root}/"),
+            _link("items", f"{here}/items", GEOJSON),
+            _link(QUERYABLES_REL, f"{here}/queryables", "application/schema+json"),
+            *self._others(collection.document.get("links", ()), collection.href, place),
+        ]
+        assets = {
+            key: asset
+            | {"href": self._published(absolute_href(asset["href"], collection.href), place)}
+            for key, asset in collection.document.get("assets", {}).items()
+        }
+        return dict(collection.document) | {"links": links, "assets": assets}
+
+    def _item(self, item: Json, place: Place) -> Json:
+        """The Item with links of the API and a picture, and assets where they are served."""
+        for asset in item.get("assets", {}).values():
+            asset["href"] = self._published(asset["href"], place)
+        if "links" in item and "collection" in item and "id" in item:
+            collection = _collection_url(item["collection"], place)
+            id_ = quote(item["id"], safe="")
+            picture = f"{place.root}/thumbnails/{quote(item['collection'], safe='')}/{id_}.png"
+            item["links"] = [
+                _link("self", f"{collection}/items/{id_}", GEOJSON),
+                _link("root", f"{place.root}/"),
+                _link("parent", collection),
+                _link("collection", collection),
+                *self._others(item["links"], "", place),
+                *([_link("preview", picture, "image/png")] if has_picture(item) else []),
+            ]
+        return item
+
+
+def _collection_url(name: str, place: Place) -> str:
+    return f"{place.root}/collections/{quote(name, safe='')}"
+
+
+def _link(
+    rel: str, href: str, media_type: str = "application/json", title: str | None = None
+) -> Json:
+    return {"rel": rel, "href": href, "type": media_type} | ({"title": title} if title else {})
+
+
+def _json(content: Json, media_type: str = "application/json", status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status, media_type=media_type)
+
+
+# --- what was asked, and what is wrong with it --------------------------------------------------
+
+
+def _parameters(request: Request, known: set[str] | None = None) -> dict[str, str]:
+    pairs = request.query_params.multi_items()
+    asked = dict(pairs)
+    if len(asked) < len(pairs):
+        raise SatimnetError("a parameter is given twice; join its values by commas")
+    if known is not None and (unknown := asked.keys() - known):
+        raise SatimnetError(f"there is no parameter {', '.join(sorted(unknown))} here")
+    return asked
+
+
+async def _body(request: Request) -> Json:
+    content = bytearray()
+    async for piece in request.stream():
+        content += piece
+        if len(content) > _MOST_BODY:
+            raise HTTPException(413, f"a question has at most {_MOST_BODY} bytes")
+    try:
+        asked = json.loads(content or b"{}")
+    except (ValueError, RecursionError) as error:
+        raise SatimnetError(f"the body is not JSON: {error}") from None
+    if not isinstance(asked, dict):
+        raise SatimnetError("the body is no JSON object")
+    return asked
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException):
+        content = {"code": str(error.status_code), "description": error.detail}
+        response = _json(content, status=error.status_code)
+        response.headers.update(error.headers or {})
+        return response
+    status = 404 if isinstance(error, NotThereError) else 400
+    code = "NotFound" if status == 404 else "InvalidParameterValue"
+    return _json({"code": code, "description": str(error)}, status=status)
+
+
+async def _fail(request: Request, error: Exception) -> Response:
+    reason = "a fault of satimnet; the server's log has more, please report it"
+    return _json({"code": "ServerError", "description": reason}, status=500)

@@ -1,0 +1,127 @@
+"""STAC Browser, built once for all catalogs: https://github.com/radiantearth/stac-browser
+
+Its package on the npm registry has sources alone, so it is built here, with the labels of our
+fields. The result can be moved: it is served by ``stac satimnet serve``, or lies on a static host
+beside a catalog.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.progress import Progress, silent
+
+PACKAGE = "@radiantearth/stac-browser@4.0.1"
+_PINNED = {"ol-stac": "1.1.0"}  # newer ones need a newer ol than the package allows
+_SETTINGS = ["--pathPrefix=./", "--historyMode=hash"]
+_NPM = ["npm", "--no-audit", "--no-fund", "--no-update-notifier"]
+
+
+def built() -> Path | None:
+    """The folder of the built STAC Browser, None if it was not built yet."""
+    folder = _place()
+    return folder if (folder / "index.html").is_file() else None
+
+
+def build(progress: Progress = silent) -> Path:
+    """Builds STAC Browser into the user's cache, unless it is there already; returns the folder.
+
+    It takes npm, a few minutes and half a gigabyte for as long.
+
+    Raises:
+        SatimnetError: there is no npm, the registry cannot be reached, or the build fails.
+    """
+    if folder := built():
+        return folder
+    if shutil.which("npm") is None:
+        raise SatimnetError("npm: is not installed; STAC Browser is built with Node.js 20 or newer")
+    place = _place()
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=place.parent, prefix=".building-") as scratch:
+            made = _made(Path(scratch), progress)
+            shutil.rmtree(place, ignore_errors=True)
+            os.rename(made, place)
+    except OSError as error:
+        raise SatimnetError(f"{error.filename or place}: {error.strerror or error}") from error
+    return place
+
+
+def install(destination: Path, catalog: str, progress: Progress = silent) -> None:
+    """Builds STAC Browser and copies it to a new folder, where it shows the catalog at a URL.
+
+    ``catalog`` may be relative to the page, as ``../catalog.json``.
+
+    Raises:
+        SatimnetError: as `build`; or the destination is there already.
+    """
+    folder = build(progress)
+    if destination.exists():
+        raise SatimnetError(f"{destination}: is there already; choose another folder")
+    part = destination.with_name(f".{destination.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        shutil.copytree(folder, part)
+        url = f"new URL({json.dumps(catalog)}, window.location.href.split('#')[0]).href"
+        script = f"window.STAC_BROWSER_CONFIG = {{ catalogUrl: {url} }};\n"
+        (part / "config.js").write_text(script)
+        os.rename(part, destination)
+    except OSError as error:
+        raise SatimnetError(f"{destination}: {error.strerror}; choose another folder") from error
+
+
+def _fields() -> str:
+    return files(__package__).joinpath("fields.config.js").read_text()
+
+
+def _place() -> Path:
+    """Where the build lies; another one wherever what goes into it changes."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    content = json.dumps([PACKAGE, _PINNED, _SETTINGS, _fields()])
+    return cache / "satimnet" / f"stac-browser-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
+
+
+def _made(scratch: Path, progress: Progress) -> Path:
+    """The folder of the finished build, below ``scratch``."""
+    progress("Fetching STAC Browser", 0, 3)
+    _run([*_NPM, "pack", PACKAGE], scratch)
+    (archive,) = scratch.glob("*.tgz")
+    with tarfile.open(archive) as packed:
+        packed.extractall(scratch, filter="data")
+    source = scratch / "package"
+    manifest = json.loads((source / "package.json").read_bytes())
+    manifest["dependencies"] |= _PINNED
+    manifest["overrides"] = _PINNED
+    (source / "package.json").write_text(json.dumps(manifest))
+    (source / "fields.config.js").write_text(_fields())
+    page = source / "public" / "index.html"
+    commented = '<!-- <script defer="defer" src="/config.js"></script> -->'
+    script = '<script defer="defer" src="./config.js"></script>'
+    page.write_text(page.read_text().replace(commented, script))
+    progress("Fetching what STAC Browser is made of", 1, 3)
+    _run([*_NPM, "install", "--ignore-scripts", "--no-package-lock"], source)
+    progress("Building STAC Browser", 2, 3)
+    _run([*_NPM, "run", "build:minimal", "--", *_SETTINGS], source)
+    if script.encode() not in (source / "dist" / "index.html").read_bytes():
+        raise SatimnetError(f"{PACKAGE}: its page has no place for our settings; please report it")
+    progress("Building STAC Browser", 3, 3)
+    return source / "dist"
+
+
+def _run(command: list[str], folder: Path) -> None:
+    done = subprocess.run(
+        command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    if done.returncode:
+        lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        reason = " ".join(lines[-3:])
+        raise SatimnetError(f"{' '.join(['npm', *command[len(_NPM) :]])}: failed: {reason:.400}")

@@ -1,0 +1,47 @@
+"""The server as a process."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import uvicorn
+
+from satimnet.builder.errors import SatimnetError
+
+from .app import create_app
+
+
+def serve(
+    catalog: str,
+    host: str,
+    port: int,
+    *,
+    browser: Path | None = None,
+    ready: Callable[[str], None],
+) -> None:
+    """Serves the catalog at a path or URL until the process is told to stop.
+
+    ``port`` 0 takes a free one; ``browser`` is the folder of a built STAC Browser; ``ready`` is
+    called with the URL of the landing page when it can be asked for.
+
+    Raises:
+        SatimnetError: there is no such catalog, or the address cannot be used.
+    """
+    app = create_app(catalog, browser)
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+        bound.listen(2048)
+    except (OSError, OverflowError) as error:
+        raise SatimnetError(
+            f"{host} port {port}: cannot be served ({error}); give another --port or --host"
+        ) from error
+    name = f"[{host}]" if ":" in host else host
+    ready(f"http://{name}:{bound.getsockname()[1]}/")
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
+    with bound:
+        uvicorn.Server(config).run([bound])

@@ -1,0 +1,70 @@
+"""Thumbnails: a small PNG of an Item's image, drawn when it is asked for."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Mapping
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from satimnet.builder.access import gdal_path
+from satimnet.builder.views import true_colour
+
+_SIDE = 256
+"""Pixels of the longer side."""
+_LARGEST = 60_000_000
+"""Pixels of an image that are decoded for its thumbnail at most."""
+_GAMMA = 0.75  # as in overviews
+
+
+def has_picture(item: Mapping[str, Any]) -> bool:
+    """Whether an Item has an image."""
+    assets = item.get("assets", {}).values()
+    return any(a.get("bands") and "mask" not in a.get("roles", ()) for a in assets)
+
+
+def thumbnail(item: Mapping[str, Any], collection: Mapping[str, Any]) -> bytes | None:
+    """PNG of the whole image in true colour, or of its only band; None if it cannot be read.
+
+    What is not a picture yet is stretched, each band from its 2nd to its 98th percentile.
+    """
+    import rasterio
+    from PIL import Image
+    from rasterio.enums import Resampling
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+    bands = true_colour(item["assets"], collection.get("item_assets", {}))
+    parts = []
+    with (
+        warnings.catch_warnings(),
+        rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_PAM_ENABLED="NO"),
+    ):
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            for key, group in groupby(bands, key=lambda band: band[0]):
+                with rasterio.open(gdal_path(item["assets"][key])) as image:
+                    if image.width * image.height > _LARGEST:
+                        return None
+                    scale = _SIDE / max(image.width, image.height)
+                    size = [max(1, round(length * scale)) for length in image.shape]
+                    method = Resampling.average if scale < 1 else Resampling.nearest
+                    numbers = [number for _, number in group]
+                    shape = (len(numbers), *size)
+                    parts.append(image.read(numbers, out_shape=shape, resampling=method))
+        except (RasterioError, OSError):
+            return None
+    if not parts or len({part.shape[1:] for part in parts}) > 1:
+        return None
+    values = np.concatenate(parts)
+    if values.dtype != np.uint8:
+        measured = np.nan_to_num(values.astype(np.float32))
+        low, high = np.percentile(measured, (2, 98), axis=(1, 2))[:, :, None, None]
+        stretched = ((measured - low) / np.maximum(high - low, 1e-6)).clip(0, 1) ** _GAMMA
+        values = (stretched * 255).astype(np.uint8)
+    colours = np.moveaxis(np.broadcast_to(values, (3, *values.shape[1:])), 0, 2)
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(colours)).save(file, "PNG")
+    return file.getvalue()
