@@ -1,4 +1,4 @@
-"""The index of a catalog: the ``items.parquet`` of its collections, read with DuckDB.
+"""The index of a catalog: the ``items.parquet`` of its collections, searched with DuckDB.
 
 On disk or behind any web server, with no extension of DuckDB beyond those built in.
 """
@@ -26,6 +26,7 @@ from satimnet.builder.skos import CONCEPTS_NAME, scheme_from_json
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
+    import pyarrow.parquet as pq
     from numpy.typing import NDArray
 
     from satimnet.builder.concepts import Scheme
@@ -80,6 +81,7 @@ class Index:
         if not self.collections:
             raise SatimnetError(f"{href}: the catalog links no collection; build one into it first")
         self._types: dict[str, dict[str, str]] = {}
+        self._files: dict[str, tuple[Any, pq.ParquetFile]] = {}
         self._lock = threading.Lock()
 
     @cached_property
@@ -105,7 +107,7 @@ class Index:
         # The footer of BigEarthNet's file takes 0.3 s to read; a file that changes is read anew.
         database.execute("SET parquet_metadata_cache = true")
         if is_url(self.href):
-            database.register_filesystem(_http())
+            database.register_filesystem(self._http)
         # Let go of it before the interpreter ends, or DuckDB 2.0 may print what it finds open.
         weakref.finalize(self, self.__dict__.pop, "_database", None)
         return database
@@ -200,27 +202,65 @@ class Index:
 
         ``columns`` and ``assets`` choose what is read of them, which may be far less than all.
         """
-        statement = Statement()
-        ordered = np.sort(numbers)
-        if len(numbers) == 0:
-            chosen = "FALSE"
-        elif ordered[-1] - ordered[0] == len(ordered) - 1:
-            chosen = f"file_row_number BETWEEN {ordered[0]} AND {ordered[-1]}"
-        else:
-            statement.values["rows"] = ordered.tolist()
-            chosen = "file_row_number IN (SELECT unnest($rows))"
-        names = columns or list(self.column_types(collection))
-        parts = {name: quoted(name) for name in names}
-        if assets is not None and "assets" in parts:
-            chosen_assets = (f"{quoted(key)} := assets.{quoted(key)}" for key in assets)
-            parts["assets"] = f"struct_pack({', '.join(chosen_assets)}) AS assets"
-        selected = ", ".join([*parts.values(), "file_row_number AS row_"])
-        table = self.run(
-            f"SELECT {selected} FROM {self._rows_of(collection)} WHERE {chosen}", statement
-        )
+        import pyarrow as pa
+
+        names = list(columns or self.column_types(collection))
+        leaves = [name for name in names if name != "assets" or assets is None]
+        if len(leaves) < len(names):
+            leaves += [f"assets.{key}" for key in assets or ()]
+        try:
+            with self._lock:
+                table, places = self._taken(self._parquet(collection), numbers, leaves)
+        except (OSError, pa.ArrowException) as error:
+            href = self.collections[collection].parquet
+            raise SatimnetError(f"{href}: rows cannot be read ({error}); build it again") from error
+        if (np.diff(places) != 1).any():  # else they would only be copied
+            table = table.take(places)
+        return table.select(names)
+
+    def _taken(
+        self, file: pq.ParquetFile, numbers: NDArray[np.int64], leaves: Sequence[str]
+    ) -> tuple[pa.Table, NDArray[np.int64]]:
+        """The rows, by the groups that they lie in, and where each of ``numbers`` is among them.
+
+        DuckDB takes thirty times as long for an Item of the thousand leaves that BigEarthNet's
+        have: it looks for its row in all groups, which are known here.
+        """
+        import pyarrow as pa
+
+        sizes = [file.metadata.row_group(at).num_rows for at in range(file.num_row_groups)]
+        ends = np.cumsum(sizes)
+        groups = np.searchsorted(ends, numbers, side="right")
+        order = np.argsort(groups, kind="stable")
         places = np.empty(len(numbers), np.int64)
-        places[np.argsort(numbers, kind="stable")] = np.argsort(table["row_"].to_numpy())
-        return table.drop_columns(["row_"]).take(places)
+        places[order] = np.arange(len(numbers))
+        parts = []
+        for group in np.unique(groups).tolist():
+            wanted = numbers[groups == group] - (ends[group] - sizes[group])
+            parts.append(file.read_row_group(group, list(leaves)).take(pa.array(wanted)))
+        if not parts:
+            return file.schema_arrow.empty_table(), places
+        return pa.concat_tables(parts), places
+
+    def _parquet(self, collection: str) -> pq.ParquetFile:
+        """The collection's file, open; another file of its name is opened anew."""
+        import pyarrow.parquet as pq
+
+        href = self.collections[collection].parquet
+        state = None
+        if not is_url(href):
+            stat = os.stat(href)
+            state = stat.st_ino, stat.st_size, stat.st_mtime_ns
+        known, file = self._files.get(collection, (None, None))
+        if file is None or known != state:
+            source = self._http.open(href) if is_url(href) else href
+            file = pq.ParquetFile(source, pre_buffer=True)
+            self._files[collection] = state, file
+        return file
+
+    @cached_property
+    def _http(self) -> Any:
+        return _http()
 
 
 def _unannotated(function: Function) -> Callable[..., pa.Array]:
