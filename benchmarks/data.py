@@ -28,7 +28,7 @@ _REAL_PATCHES = _SHARED / "bigearthnet" / "BigEarthNet-v1.0"
 _TIFF_FOLDER = "ds/images/remote_sensing/otherDatasets/sentinel_2/tif"
 _JPEG_FOLDER = "2750"
 _MEMORY = Path("/dev/shm")
-_NEEDED = 600_000  # bytes a patch: sources, catalogs, peers' files, with room to spare
+_NEEDED = 900_000  # bytes a patch: sources, catalogs, peers' files, with room to spare
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def sources(per_class: int) -> Iterator[Data]:
             tiff_root / "ds",
             jpegs,
             folder / RGB_ARCHIVE,
-            _write_patches(folder / "bigearthnet", per_class),
+            _write_patches(folder / "bigearthnet", 6 * per_class),
         )
 
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import dask
+import dask.config
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from dask.base import compute
+from torch.utils.data import DataLoader, Subset
 
 from benchmarks.building import catalog_of
 from benchmarks.data import Data
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from torchgeo.datasets import BigEarthNet
 
 _EPOCH = 24_000
-_PASSES = 40  # of dask, which is given the patches as they are
+_PASSES = 10  # of dask, which is given the patches as they are
+_SKIPPED = 6  # torchgeo reads each sixth, which is time enough
 _FINE = ("B02", "B03", "B04", "B08")  # 10 m: torchgeo resamples the others to it
 _TORCHGEO_ORDER = ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11"]
 _TORCHGEO_ORDER += ["B12"]
@@ -51,7 +53,8 @@ def patch_rows(data: Data, rounds: int) -> Iterator[Row]:
         name = f"{name}: cannot be had here ({peer})"
     else:
         _require_same(samples, peer)
-        loader = DataLoader(peer, BATCH, shuffle=True)
+        part = Subset(peer, np.arange(0, len(peer), _SKIPPED).tolist())
+        loader = DataLoader(part, BATCH, shuffle=True)
         contenders["torchgeo"] = Contender(lambda: sum(len(batch["image"]) for batch in loader))
     for contender in contenders.values():
         contender.work()
@@ -71,7 +74,7 @@ def _read_by_dask(arrays: Any, count: int) -> int:
     ]
     with dask.config.set(scheduler="synchronous"):
         for _ in range(_PASSES):
-            for sizes in dask.compute(*blocks):
+            for sizes in compute(*blocks):
                 if int(sizes.sum()) != count:
                     raise AssertionError(f"{sizes.sum()} of {count} patches were read")
     return count * _PASSES

@@ -28,7 +28,7 @@ BATCH = 256
 _SHAPE = (64, 64, 13)
 _EPOCH = 27_000
 """Images of the real dataset. Where there are fewer they are read again and again: what is done
-once an epoch shall weigh as it does in the real one. The peers read less: they have no such cost."""
+once an epoch shall weigh as it does in the real one. The peers, without such costs, read less."""
 _OURS = {"no threads": 0, "default": None}
 _WORKERS = {"torchgeo, workers 0": 0, "torchgeo, workers 2": 2}
 _CONTRACTS = {"torchgeo, workers 0": 60.0, "torchgeo, workers 2": 40.0, "copy in memory": 0.5}

@@ -55,7 +55,7 @@ def write_catalog(folder, samples, per_shard=4):
         "satimnet:split": pa.string(),
     }
     item_assets = {
-        "rgb": {"bands": [{"name": n} for n in ("red", "green", "blue")]},
+        "rgb": {"roles": ["visual"], "bands": [{"name": n} for n in ("red", "green", "blue")]},
         "multispectral": {"bands": [{"name": n} for n in BANDS]},
     }
     return write_metadata(folder, home, pa.Table.from_pylist(rows, pa.schema(kinds)), item_assets)

@@ -16,31 +16,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from satimnet.builder.encodings import read_pixels
 from satimnet.builder.errors import SatimnetError
 
 _SMALL_PNG = 64 * 1024
+_JPEG = b"\xff\xd8"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PALETTE = 3  # https://www.w3.org/TR/png-3/#11IHDR, colour type
 _TIFFS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def decode(data: bytes | memoryview, name: str, bands: int | None = None) -> NDArray[Any]:
+def decode(data: bytes | memoryview, bands: int | None = None) -> NDArray[Any]:
     """Return the image in a file's bytes, (y, x, band); a palette's indices, not its colours.
 
-    bands: how many there are, if that is known. Raises `SatimnetError`, with `name`, where the
-    bytes are no image.
+    bands: how many there are, if that is known; a grey JPEG among colour images is given as red,
+    green and blue. Raises `SatimnetError` where the bytes are no image.
     """
     try:
         image = _decode(data, bands)
     except Exception as error:  # every library has errors of its own
-        raise SatimnetError(f"{name} cannot be decoded ({error}); build it again") from error
+        raise SatimnetError(f"cannot be decoded ({error}); build it again") from error
     return image if image.ndim == 3 else image[..., None]
 
 
 def _decode(data: bytes | memoryview, bands: int | None) -> NDArray[Any]:
+    if data[:2] == _JPEG:
+        return _decode_jpeg(data, bands)
     head = bytes(data[:26])
-    if head[:2] == b"\xff\xd8":
-        return _decode_jpeg(data)
     if head[:8] == _PNG and head[25] == _PALETTE:
         from PIL import Image
 
@@ -49,7 +51,7 @@ def _decode(data: bytes | memoryview, bands: int | None) -> NDArray[Any]:
     if head[:8] == _PNG and len(data) < _SMALL_PNG:
         import imagecodecs
 
-        return np.asarray(imagecodecs.spng_decode(bytes(data)))
+        return np.asarray(imagecodecs.png_decode(bytes(data)))
     if head[:4] in _TIFFS and bands is not None:
         decoded = _decode_tiff(data, bands)
         if decoded is not None:
@@ -57,10 +59,10 @@ def _decode(data: bytes | memoryview, bands: int | None) -> NDArray[Any]:
     return _decode_any(data)
 
 
-def _decode_jpeg(data: bytes | memoryview) -> NDArray[Any]:
+def _decode_jpeg(data: bytes | memoryview, bands: int | None) -> NDArray[Any]:
     import simplejpeg
 
-    grey = simplejpeg.decode_jpeg_header(data)[2] == "Gray"
+    grey = bands != 3 and simplejpeg.decode_jpeg_header(data)[2] == "Gray"
     image: NDArray[Any] = simplejpeg.decode_jpeg(data, colorspace="GRAY" if grey else "RGB")
     return image
 
@@ -80,7 +82,4 @@ def _decode_tiff(data: bytes | memoryview, bands: int) -> NDArray[Any] | None:
 
 
 def _decode_any(data: bytes | memoryview) -> NDArray[Any]:
-    from rasterio.io import MemoryFile
-
-    with MemoryFile(bytes(data)) as file, file.open() as dataset:
-        return np.moveaxis(dataset.read(), 0, -1)
+    return np.moveaxis(read_pixels(bytes(data), "GDAL"), 0, -1)

@@ -250,7 +250,11 @@ def _layout(samples: Samples, key: str, names: tuple[str, ...], wanted: tuple[st
         return _uncompressed(layout, runs, key)
     member = {"range": [int(first[0]), int(last[0])]}
     data = read_bytes({"href": layout.shards[int(shard[0])], "archive": [member]})
-    image = decode(data, f"{layout.shards[int(shard[0])]}: sample {layout.ids[0]}", len(names))
+    try:
+        image = decode(data, len(names))
+    except SatimnetError as error:
+        where = f"{layout.shards[int(shard[0])]}: sample {layout.ids[0]}"
+        raise SatimnetError(f"{where} {error}") from error
     if image.shape[2] != len(names):
         raise SatimnetError(
             f"{layout.shards[int(shard[0])]}: {key} of {layout.ids[0]} has {image.shape[2]} bands, "

@@ -90,9 +90,7 @@ class Reader:
         for at, end in self._cuts(rows, scale):
             some, part = rows[at:end], out[at:end]
             if layout.encoded:
-                for k, file in enumerate(self._bytes(some)):
-                    row, band = divmod(k, layout.start.shape[1])
-                    self._convert([self._decoded(int(some[row]), band, file)], part, k)
+                self._decode(some, part)
             elif self.remote:
                 shape = (1, *layout.file_shape)
                 files = self._bytes(some)
@@ -164,21 +162,27 @@ class Reader:
             picked: Any = [file[source] for file in files]
             np.concatenate(picked, out=target[place], casting="unsafe")
 
-    def _decoded(self, row: int, band: int, data: bytes | memoryview) -> Array:
-        """A file of a sample, decoded, as `_convert` wants it."""
+    def _decode(self, rows: Numbers, out: Array) -> None:
         layout = self._layout
-        one_each = layout.start.shape[1] > 1
-        bands = 1 if one_each else layout.shape[layout.order.index("band")]
-        image = decode(data, self._name(row, band), bands)
+        files, axis = layout.start.shape[1], layout.order.index("band")
+        bands = 1 if files > 1 else layout.shape[axis]
         expected = (*layout.image_size, bands)
-        if image.shape != expected or image.dtype != layout.dtype:
-            raise SatimnetError(
-                f"{self._name(row, band)} is {image.dtype} {image.shape}, the first sample is "
-                f"{layout.dtype} {expected}; batches need images of one size and type"
-            )
-        if one_each:
-            return image[None, ..., 0]
-        return np.moveaxis(image, -1, layout.order.index("band"))[None]
+        for k, data in enumerate(self._bytes(rows)):
+            row, band = divmod(k, files)
+            try:
+                image = decode(data, bands)
+            except SatimnetError as error:
+                raise SatimnetError(f"{self._name(int(rows[row]), band)} {error}") from error
+            if image.shape != expected or image.dtype != layout.dtype:
+                raise SatimnetError(
+                    f"{self._name(int(rows[row]), band)} is {image.dtype} {image.shape}, the first "
+                    f"sample is {layout.dtype} {expected}; batches need images of one size and type"
+                )
+            if files > 1:
+                image = image[..., 0]
+            elif axis != 2:
+                image = np.moveaxis(image, -1, axis)
+            self._convert([image[None]], out, k)
 
     def _bytes(self, rows: Numbers) -> list[memoryview]:
         """The bytes of the files of samples."""

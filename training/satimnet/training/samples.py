@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from .batches import Batch, Labels
     from .loaders import BatchDataset
 
+_NO_IMAGES = {"mask", "annotation", "thumbnail", "overview"}
+"""Roles of assets that are no images to learn from, though they may have bands."""
+
 
 @dataclass(frozen=True)
 class Collection:
@@ -298,6 +301,6 @@ def _collection(document: Mapping[str, Any]) -> Collection:
         {
             key: tuple(band["name"] for band in asset["bands"])
             for key, asset in document.get("item_assets", {}).items()
-            if asset.get("bands") and "data" in asset.get("roles", ["data"])
+            if asset.get("bands") and _NO_IMAGES.isdisjoint(asset.get("roles", ()))
         },
     )
