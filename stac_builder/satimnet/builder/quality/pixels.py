@@ -76,11 +76,14 @@ def band_statistics(band: NDArray[Any]) -> dict[str, float]:
     if ordered.size == 0:
         return dict.fromkeys(STATISTICS, float("nan")) | {"saturated": 0.0}
     last = ordered.size - 1
+    values = ordered.astype(np.float64)
+    mean = float(values.mean())
+    values -= mean
     return {
         "minimum": float(ordered[0]),
         "maximum": float(ordered[-1]),
-        "mean": float(ordered.mean(dtype=np.float64)),
-        "stddev": float(ordered.std(dtype=np.float64)),
+        "mean": mean,
+        "stddev": float(np.dot(values, values) / values.size) ** 0.5,
         **{f"p{q:02d}": float(ordered[round(q / 100 * last)]) for q in (2, 50, 98)},
         "saturated": float(saturated),
     }

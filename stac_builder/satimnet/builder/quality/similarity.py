@@ -50,6 +50,7 @@ straight edge, of which any two fields have one, makes everything correlate."""
 _BLOCKS = 3  # a side, that the overlap is divided into
 _LEAST_SHARE = 0.15  # of an image: with less in common, blocks are too small
 _SEARCH = 1  # pixels around the shift that two marks suggest
+_HOPELESS = 0.3  # correlation at the shift of two marks below which there is no search around it
 _PROMISING = 0.5  # correlation over all of the overlap below which blocks are not looked at
 
 
@@ -137,38 +138,36 @@ def _conspicuous(stack: Stack) -> NDArray[np.int64]:
     """The `POINTS` points (image, point, yx) that differ most from what is around them."""
     contrast = np.abs(_blurred(stack, 3) - _blurred(stack, 9))
     inner = slice(_EDGE, SIDE - _EDGE + 1)
-    peaks = contrast == _dilated(contrast, _APART)
+    peaks = contrast == _dilated(contrast, 2 * _APART + 1)
     values = np.where(peaks, contrast, 0)[:, inner, inner]
     flat = values.reshape(len(values), -1)
     top = np.argpartition(-flat, POINTS, axis=1)[:, :POINTS]
     return np.stack(np.divmod(top, values.shape[2]), axis=-1) + _EDGE
 
 
-def _dilated(stack: Stack, radius: int) -> Stack:
-    """The largest value at most ``radius`` pixels away along each axis."""
-    for axis in (1, 2):
-        padding = [(0, 0), (0, 0), (0, 0)]
-        padding[axis] = (radius, radius)
-        padded = np.pad(stack, padding, constant_values=-np.inf)
-        length = stack.shape[axis]
-        stack = padded.take(range(length), axis)
-        for offset in range(1, 2 * radius + 1):
-            part = [slice(None)] * 3
-            part[axis] = slice(offset, offset + length)
-            np.maximum(stack, padded[tuple(part)], out=stack)
-    return stack
-
-
 def _blurred(stack: Stack, size: int) -> Stack:
     """The mean over ``size`` x ``size`` pixels, mirrored at the edges; size is odd."""
+    return _slid(stack, size, np.add) * np.float32(1 / size**2)
+
+
+def _dilated(stack: Stack, size: int) -> Stack:
+    """The largest value of ``size`` x ``size`` pixels; size is odd."""
+    return _slid(stack, size, np.maximum)
+
+
+def _slid(stack: Stack, size: int, operation: np.ufunc) -> Stack:
+    """The operation over the ``size`` neighbours of each pixel (image, y, x) along both axes."""
     for axis in (1, 2):
-        padding = [(0, 0), (0, 0), (0, 0)]
-        padding[axis] = (size // 2 + 1, size // 2)
-        sums = np.pad(stack, padding, "symmetric").cumsum(axis, dtype=np.float32)
+        margins = [(0, 0), (0, 0), (0, 0)]
+        margins[axis] = (size // 2, size // 2)
+        padded = np.pad(stack, margins, "symmetric")
         length = stack.shape[axis]
-        upper, lower = [slice(None)] * 3, [slice(None)] * 3
-        upper[axis], lower[axis] = slice(size, size + length), slice(0, length)
-        stack = (sums[tuple(upper)] - sums[tuple(lower)]) / size
+        shifted = [padded[:, at : at + length] for at in range(size)]
+        if axis == 2:
+            shifted = [padded[..., at : at + length] for at in range(size)]
+        stack = shifted[0].copy()
+        for part in shifted[1:]:
+            operation(stack, part, out=stack)
     return stack
 
 
@@ -211,8 +210,11 @@ def _compared(copies: NDArray[np.uint8], found: Candidates) -> Iterator[Similar]
         for (first, second), (one, other), (dy, dx) in zip(
             pairs.tolist(), places.reshape(-1, 2).tolist(), shifts, strict=True
         ):
+            images = details[one], details[other]
+            if _correlation(*_overlap(*images, (dy, dx))) < _HOPELESS:
+                continue
             tried = [(dy + y, dx + x) for y in around for x in around]
-            value, shift = max((agreement(details[one], details[other], s), s) for s in tried)
+            value, shift = max((agreement(*images, shift), shift) for shift in tried)
             if value > 0:
                 yield Similar(first, second, value, _share(shift), shift)
 
@@ -231,19 +233,23 @@ def agreement(first: Stack, second: Stack, shift: tuple[int, int]) -> float:
     """
     if _share(shift) < _LEAST_SHARE:
         return -1.0
-    (dy, dx), size = shift, first.shape[0]
-    height, width = size - abs(dy), size - abs(dx)
-    one = first[max(0, dy) :, max(0, dx) :][:height, :width]
-    other = second[max(0, -dy) :, max(0, -dx) :][:height, :width]
-    total = _correlation(one, other)
-    if total < _PROMISING:
+    one, other = _overlap(first, second, shift)
+    if _correlation(one, other) < _PROMISING:
         return -1.0
-    rows, columns = (np.linspace(0, n, _BLOCKS + 1).astype(int) for n in (height, width))
+    rows, columns = (np.linspace(0, length, _BLOCKS + 1).astype(int) for length in one.shape)
     return min(
         _correlation(one[y:y_end, x:x_end], other[y:y_end, x:x_end])
         for y, y_end in pairwise(rows)
         for x, x_end in pairwise(columns)
     )
+
+
+def _overlap(first: Stack, second: Stack, shift: tuple[int, int]) -> tuple[Stack, Stack]:
+    """The parts of two images (y, x) that lie on each other, if they are shifted so."""
+    dy, dx = shift
+    height, width = (length - abs(by) for length, by in zip(first.shape, shift, strict=True))
+    one = first[max(0, dy) :, max(0, dx) :][:height, :width]
+    return one, second[max(0, -dy) :, max(0, -dx) :][:height, :width]
 
 
 def _correlation(one: Stack, other: Stack) -> float:
