@@ -119,10 +119,15 @@ class _Handler(BaseHTTPRequestHandler):
         """Keep the tests' output clean."""
 
 
+class _Http(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """Clients that leave are what is tested."""
+
+
 @pytest.fixture
 def server() -> Iterator[Server]:
     behaviour = Server()
-    http = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    http = _Http(("127.0.0.1", 0), _Handler)
     http.behaviour = behaviour  # type: ignore[attr-defined]
     behaviour.url = f"http://127.0.0.1:{http.server_port}/files/data.zip?download=1"
     thread = threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True)
