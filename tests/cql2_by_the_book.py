@@ -192,6 +192,37 @@ def brute_force(items, tree):
     return [item for item in items if evaluate(tree, item) is True]
 
 
+# --- what else a search asks for ----------------------------------------------------------------
+
+
+def in_period(item, first, last):
+    properties = item["properties"]
+    if properties["datetime"]:
+        start = stop = instant_of(properties["datetime"])
+    else:
+        start, stop = (instant_of(properties[f"{end}_datetime"]) for end in ("start", "end"))
+    return (first is None or stop >= first) and (last is None or start <= last)
+
+
+def at(day, *clock):
+    return datetime(2018, 1, day, *clock, tzinfo=UTC)
+
+
+def sorted_by(items, *keys):
+    def rank(item):
+        return (item["collection"], item["id"])
+
+    ordered = sorted(items, key=rank)  # stable: rows of the same id stay in order
+    for name, downwards in reversed(keys):
+        have = [item for item in ordered if look_up(name, item) is not None]
+        lack = [item for item in ordered if look_up(name, item) is None]
+        ordered = sorted(have, key=lambda item: look_up(name, item), reverse=downwards)
+        if downwards:  # sorted(reverse=True) keeps ties in order, as is wanted
+            assert ordered == sorted(have, key=lambda item: look_up(name, item), reverse=True)
+        ordered += lack
+    return ordered
+
+
 # --- random CQL2 ---------------------------------------------------------------------------------
 
 

@@ -9,7 +9,6 @@ import threading
 import urllib.request
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,13 +23,16 @@ import pytest
 import shapely
 import stac_geoparquet.arrow
 from cql2_by_the_book import (
+    at,
     brute_force,
     evaluate,
+    in_period,
     instant_of,
     leaves,
     look_up,
     op,
     shape_from,
+    sorted_by,
     trees,
 )
 from hypothesis import HealthCheck, example, given, settings
@@ -158,19 +160,6 @@ def test_cql2_text(place, text):
 
 
 # --- the other parameters ------------------------------------------------------------------------
-
-
-def in_period(item, first, last):
-    properties = item["properties"]
-    if properties["datetime"]:
-        start = stop = instant_of(properties["datetime"])
-    else:
-        start, stop = (instant_of(properties[f"{end}_datetime"]) for end in ("start", "end"))
-    return (first is None or stop >= first) and (last is None or start <= last)
-
-
-def at(day, *clock):
-    return datetime(2018, 1, day, *clock, tzinfo=UTC)
 
 
 LAST = (23, 59, 59, 999_999)
@@ -316,21 +305,6 @@ def test_many_ids(index, trial):
     wanted = [f"eurosat_{n}" for n in range(0, 20_000, 2)]
     expected = [item["id"] for item in trial.items["eurosat"] if item["id"] in set(wanted)]
     assert [item["id"] for item in search(index, ids=wanted)] == expected
-
-
-def sorted_by(items, *keys):
-    def rank(item):
-        return (item["collection"], item["id"])
-
-    ordered = sorted(items, key=rank)  # stable: rows of the same id stay in order
-    for name, downwards in reversed(keys):
-        have = [item for item in ordered if look_up(name, item) is not None]
-        lack = [item for item in ordered if look_up(name, item) is None]
-        ordered = sorted(have, key=lambda item: look_up(name, item), reverse=downwards)
-        if downwards:  # sorted(reverse=True) keeps ties in order, as is wanted
-            assert ordered == sorted(have, key=lambda item: look_up(name, item), reverse=True)
-        ordered += lack
-    return ordered
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,630 @@
+"""The server: the same Items as the static catalog gives, the standards, files by ranges."""
+
+import io
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+import cql2
+import numpy as np
+import pystac
+import pystac_client
+import pytest
+import rasterio
+from cql2_by_the_book import (
+    at,
+    evaluate,
+    in_period,
+    op,
+    polygon,
+    sorted_by,
+    trees,
+)
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from pystac.validation import validate_dict
+from pystac_client.exceptions import APIError
+from serving import COMMAND, served
+from trial_catalog import write_catalog
+
+import satimnet.builder.client as client_module
+from satimnet.builder.access import gdal_path, read_bytes
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.index import Index
+from satimnet.builder.queries import search
+
+pytest.importorskip("uvicorn", reason="needs the extra serve")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("served [1]*") / "CAT's"
+    folder.mkdir()
+    write_catalog(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def url(folder):
+    """Of the landing page, with a slash at the end."""
+    with served(folder) as (url, _):
+        yield url
+
+
+@pytest.fixture(scope="module")
+def items(folder):
+    return list(search(folder))
+
+
+def ask(url, body=None, method=None, **headers):
+    """Status, headers and content of an answer, whatever it is."""
+    data = None if body is None else json.dumps(body).encode()
+    if data is not None:
+        headers["Content-Type"] = "application/json"
+    request = urllib.request.Request(url, data, headers, method=method)
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return answer.status, answer.headers, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers, error.read()
+
+
+def ask_json(url, body=None, status=200):
+    got, headers, content = ask(url, body)
+    assert got == status, content
+    assert "json" in headers["Content-Type"]
+    return json.loads(content)
+
+
+# --- the same Items ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def clients(folder, url):
+    return client_module.open(folder), pystac_client.Client.open(url)
+
+
+PERIODS = {
+    "2018-01-10": (at(10), at(10, 23, 59, 59, 999_999)),
+    "2018-01-20T00:00:00Z/..": (at(20), None),
+    "../2018-01-08T06:00:00Z": (None, at(8, 6)),
+    "2018-01-05T00:00:00Z/2018-01-25T00:00:00Z": (at(5), at(25)),
+}
+SORTS = {
+    "+title,-id": [("title", False), ("id", True)],
+    "-properties.datetime": [("datetime", True)],
+    "satimnet:split,gsd": [("satimnet:split", False), ("gsd", False)],
+    "-collection,id": [("collection", True), ("id", False)],
+}
+AROUND = polygon((0, 40), (9, 41), (5, 50))
+questions = st.fixed_dictionaries(
+    {},
+    optional={
+        "collections": st.sampled_from([["eurosat"], ["clouds"], ["clouds", "eurosat"]]),
+        "ids": st.lists(st.integers(0, 400).map("eurosat_{}".format), min_size=1, max_size=300),
+        "datetime": st.sampled_from(list(PERIODS)),
+        "filter": trees.map(lambda tree: tree if isinstance(tree, dict) else op("and", tree)),
+        "sortby": st.sampled_from(list(SORTS)),
+        "place": st.sampled_from(
+            [
+                {"bbox": [2, 42, 6.5, 47]},
+                {"bbox": [179.5, 42, -179.5, 47]},
+                {"bbox": [2, 42, -10, 6.5, 47, 10]},
+                {"intersects": AROUND},
+            ]
+        ),
+    },
+)
+
+
+def by_hand(items, asked):
+    def meets(item, node):
+        return evaluate(op("s_intersects", {"property": "geometry"}, node), item) is True
+
+    tests = {
+        "collections": lambda item, v: item["collection"] in v,
+        "ids": lambda item, v: item["id"] in v,
+        "datetime": lambda item, v: in_period(item, *PERIODS[v]),
+        "filter": lambda item, v: evaluate(v, item) is True,
+        "bbox": lambda item, v: meets(item, {"bbox": v if len(v) == 4 else [*v[:2], *v[3:5]]}),
+        "intersects": meets,
+    }
+    found = [i for i in items if all(tests[k](i, v) for k, v in asked.items() if k in tests)]
+    return sorted_by(found, *SORTS[asked["sortby"]]) if "sortby" in asked else found
+
+
+def comparable(item, base):
+    """The Item without links, and with assets as they lie in the catalog's folder."""
+    whole = json.loads(json.dumps(item))
+    del whole["links"]
+    for asset in whole["assets"].values():
+        assert asset["href"].startswith(base), asset["href"]
+        asset["href"] = asset["href"].removeprefix(base)
+    return whole
+
+
+@settings(
+    max_examples=200, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck)
+)
+@given(
+    asked=questions,
+    limit=st.sampled_from([7, 100, 10_000]),
+    method=st.sampled_from(["GET", "POST"]),
+)
+def test_the_server_the_static_catalog_and_a_loop_find_the_same(
+    clients, folder, url, items, asked, limit, method
+):
+    place = asked.get("place", {})
+    asked = {name: value for name, value in asked.items() if name != "place"} | place
+    expected = [comparable(item, str(folder)) for item in by_hand(items, asked)]
+    if "filter" in asked:
+        method = "POST"  # as text, a filter of every kind would be a test of the cql2 package
+        asked["filter_lang"] = "cql2-json"
+    first = 3 * limit if limit == 7 else None
+
+    def ask_of(client):
+        return client.search(**asked, limit=limit, max_items=first, method=method)
+
+    static, remote = clients
+    try:
+        found = list(ask_of(static).items_as_dicts())
+    except SatimnetError as refusal:  # a property that no Item of these collections has
+        with pytest.raises(APIError, match=re.escape(str(refusal)[:40])):
+            list(ask_of(remote).items_as_dicts())
+        return
+    assert [comparable(item, str(folder)) for item in found] == expected[:first]
+    same = ask_of(remote)
+    got = [comparable(item, f"{url}catalog") for item in same.items_as_dicts()]
+    assert got == expected[:first]
+    assert same.matched() == ask_of(static).matched() == len(expected)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\"satimnet:split\" = 'train' and gsd > 5",
+        "s_intersects(geometry, POLYGON((0 40, 9 41, 5 50, 0 40)))",
+        "a_contains(\"satimnet:classes\", ('Forest', 'River'))",
+        "casei(title) like casei('for%')",
+    ],
+)
+def test_text_filters_by_get_and_post(clients, folder, url, items, text):
+    expected = [i["id"] for i in by_hand(items, {"filter": cql2.Expr(text).to_json()})]
+    assert expected
+    for client in clients:
+        found = client.search(filter=text, filter_lang="cql2-text", method="GET")
+        assert [item["id"] for item in found.items_as_dicts()] == expected
+    body = {"filter": text, "filter-lang": "cql2-text", "limit": 10_000}
+    assert [i["id"] for i in ask_json(f"{url}search", body)["features"]] == expected
+
+
+def test_collections_and_items_of_the_client(clients, folder, items):
+    _, client = clients
+    assert [c.id for c in client.get_collections()] == ["eurosat", "clouds"]
+    collection = client.get_collection("clouds")
+    assert [item.id for item in collection.get_items()] == [i["id"] for i in items[400:]]
+    item = collection.get_item("clouds_9")
+    assert item.get_collection().id == "clouds"
+    assert read_bytes(item.assets["scene"]) == (folder / "clouds/shards/B.zip").read_bytes()[3:8]
+    mirror = collection.assets["geoparquet-items"].href
+    assert ask(mirror)[2] == (folder / "clouds/items.parquet").read_bytes()
+    assert "eo:cloud_cover" in collection.get_queryables()["properties"]
+
+
+def test_free_text_fields_and_counts(url, folder):
+    found = ask_json(f"{url}search?q=stra%C3%9Fe,n10&fields=id,properties.title&limit=1000")
+    index = Index(folder)
+    expected = search(index, q=["straße", "n10"])
+    assert [i["id"] for i in found["features"]] == [i["id"] for i in expected]
+    assert found["features"][0]["properties"].keys() >= {"title"}
+    assert "gsd" not in found["features"][0]["properties"]
+    names = [row["name"] for row in ask_json(f"{url}aggregations")["aggregations"]]
+    counts = ask_json(f"{url}aggregate?collections=eurosat&aggregations={','.join(names)}")
+    by_name = {row["name"]: row for row in counts["aggregations"]}
+    facets = search(index, collections="eurosat").facets()
+    assert by_name["total_count"]["value"] == 400
+    got = {b["key"]: b["frequency"] for b in by_name["satimnet:classes_frequency"]["buckets"]}
+    assert got == facets["class"]
+    (month,) = by_name["datetime_frequency"]["buckets"]
+    assert (month["key"], month["frequency"]) == (
+        "2018-01-01T00:00:00Z",
+        facets["month"]["2018-01"],
+    )
+
+
+# --- the standards -------------------------------------------------------------------------------
+# https://api.stacspec.org/v1.0.0: core, collections, ogcapi-features, item-search, class by class
+
+
+def link(document, rel, **wanted):
+    found = [x for x in document["links"] if x["rel"] == rel and wanted.items() <= x.items()]
+    assert len(found) == 1, (rel, found)
+    return found[0]
+
+
+def test_core(url):
+    landing = ask_json(url)
+    assert landing["type"] == "Catalog"
+    assert landing["id"] == "trial"
+    validate_dict(landing)
+    core = "https://api.stacspec.org/v1.0.0/core"
+    assert core in landing["conformsTo"]
+    assert ask_json(f"{url}conformance")["conformsTo"] == landing["conformsTo"]
+    assert link(landing, "self")["href"] == link(landing, "root")["href"] == url
+    for rel in ("service-desc", "conformance", "data"):
+        assert ask(link(landing, rel)["href"])[0] == 200
+    for method in ("GET", "POST"):
+        found = link(landing, "search", method=method)
+        assert found["type"] == "application/geo+json"
+    for one in landing["links"]:  # every link leads somewhere, to what it says
+        status, headers, _ = ask(one["href"])
+        assert status == 200, one
+        assert headers["Content-Type"].split(";")[0] == one["type"].split(";")[0], one
+    document = ask_json(link(landing, "service-desc")["href"])
+    assert document["openapi"].startswith("3.0")
+    assert {"/search", "/collections/{name}/items/{id}"} <= document["paths"].keys()
+
+
+def test_collections_and_features(url, items):
+    landing = ask_json(url)
+    listed = ask_json(link(landing, "data")["href"])
+    assert [c["id"] for c in listed["collections"]] == ["eurosat", "clouds"]
+    for rel in ("self", "root"):
+        assert link(listed, rel)
+    for collection in listed["collections"]:
+        validate_dict(collection)
+        alone = ask_json(link(collection, "self")["href"])
+        assert alone == collection
+        assert link(collection, "root")["href"] == link(collection, "parent")["href"] == url
+        page = ask_json(link(collection, "items")["href"] + "?limit=3")
+        assert page["type"] == "FeatureCollection"
+        assert len(page["features"]) == page["numberReturned"] == 3
+        for item in page["features"]:
+            assert item["collection"] == collection["id"]
+            validate_dict(item | {"stac_extensions": []})
+            assert link(item, "collection")["href"] == link(item, "parent")["href"]
+            assert link(item, "collection")["href"] == link(collection, "self")["href"]
+            assert ask_json(link(item, "self")["href"]) == item
+        assert link(page, "self")
+        assert link(page, "next", method="GET")
+    assert ask_json(f"{url}collections/nothing", status=404)["code"] == "NotFound"
+    assert ask_json(f"{url}collections/nothing/items", status=404)
+    assert ask_json(f"{url}collections/eurosat/items/nothing", status=404)
+
+
+@pytest.mark.parametrize("path", ["search", "collections/eurosat/items"])
+def test_pages_by_links_alone(url, items, path):
+    asked = "limit=90&sortby=-id&filter=" + urllib.parse.quote("gsd >= 3 and gsd < 100")
+    where, seen, ends = f"{url}{path}?{asked}", [], []
+    while where:
+        page = ask_json(where)
+        seen.append([(i["collection"], i["id"]) for i in page["features"]])
+        ends.append(page)
+        following = [x["href"] for x in page["links"] if x["rel"] == "next"]
+        where = following[0] if following else None
+    expected = [i for i in items if 3 <= i["properties"].get("gsd", 0) < 100]
+    expected = [i for i in expected if path == "search" or i["collection"] == "eurosat"]
+    expected = sorted_by(expected, ("id", True))
+    assert [one for page in seen for one in page] == [(i["collection"], i["id"]) for i in expected]
+    back = ask_json(link(ends[-1], "prev")["href"])
+    assert [(i["collection"], i["id"]) for i in back["features"]] == seen[-2]
+    if path == "search":
+        body = {
+            "limit": 90,
+            "sortby": [{"field": "id", "direction": "desc"}],
+            "filter-lang": "cql2-json",
+        }
+        body["filter"] = op(
+            "and", op(">=", {"property": "gsd"}, 3), op("<", {"property": "gsd"}, 100)
+        )
+        again = []
+        while body is not None:
+            page = ask_json(f"{url}search", body)
+            again.append([(i["collection"], i["id"]) for i in page["features"]])
+            following = [x for x in page["links"] if x["rel"] == "next"]
+            body = following[0]["body"] if following else None
+        assert again == seen
+
+
+RING = AROUND["coordinates"][0]
+SHAPES = [
+    {"type": "Point", "coordinates": [3, 43]},
+    {"type": "LineString", "coordinates": RING[:2]},
+    AROUND,
+    {"type": "MultiPoint", "coordinates": [[3, 43]]},
+    {"type": "MultiLineString", "coordinates": [RING[:2]]},
+    {"type": "MultiPolygon", "coordinates": [[RING]]},
+    {"type": "GeometryCollection", "geometries": [{"type": "Point", "coordinates": [3, 43]}]},
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape["type"])
+def test_intersects_takes_every_kind_of_geometry(url, items, shape):
+    expected = [i["id"] for i in by_hand(items, {"intersects": shape})]
+    assert expected
+    text = urllib.parse.quote(json.dumps(shape))
+    for found in (
+        ask_json(f"{url}search", {"intersects": shape, "limit": 1000}),
+        ask_json(f"{url}search?limit=1000&intersects={text}"),
+    ):
+        assert [i["id"] for i in found["features"]] == expected
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("limit=0", "limit=-1", "limit=x", "limit=1.5", "token=x", "token=-1", "bbox=1,2,3"),
+        *("bbox=a,b,c,d", "bbox=5,45,15,40", "bbox=1,1,2,2&intersects={}", "datetime=x"),
+        *("datetime=2018-13-01", "datetime=../..", "datetime=2019-01-01/2018-01-01"),
+        *("collections=nothing", "filter=gsd", "filter=gsd%20%3D", "filter=x%20%3D%201"),
+        *("filter-lang=sql&filter=gsd%3D1", "filter-crs=EPSG:3857&filter=gsd%3D1", "sortby=x"),
+        *("nonsense=1", "ids=a&ids=b", "intersects=%7B", "intersects=[]", "query=1", "q=%3F"),
+        *("fields=id&fields=x", "filter=" + "(" * 3000, "limit=99999999999999999999"),
+    ],
+)
+def test_what_cannot_be_understood_is_refused(url, query):
+    refused = ask_json(f"{url}search?{query}", status=400)
+    assert refused.keys() == {"code", "description"}
+    assert 0 < len(refused["description"]) < 2000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(
+            {"limit": 0},
+            {"limit": "x"},
+            {"limit": True},
+            {"limit": 1.5},
+            {"bbox": "x"},
+            {"bbox": [1]},
+        ),
+        *({"bbox": [None] * 4}, {"ids": [1]}, {"collections": {}}, {"datetime": 5}),
+        *({"intersects": []}, {"intersects": {"type": "Point"}}, {"filter": []}, {"filter": {}}),
+        *({"filter": {"op": "="}}, {"sortby": 1}, {"sortby": [{}]}, {"sortby": [{"field": 1}]}),
+        *({"fields": 1}, {"fields": {"include": 1}}, {"query": []}, {"query": {"gsd": 1}}),
+        *({"q": 1}, {"token": {}}, {"filter-lang": []}, {"nonsense": 1}, [], "x", 1),
+    ],
+    ids=str,
+)
+def test_bodies_that_cannot_be_understood_are_refused(url, body):
+    assert ask_json(f"{url}search", body, status=400)["description"]
+
+
+def test_bodies_that_say_little_are_taken(url):
+    assert ask_json(f"{url}search", {})["numberMatched"] == 650
+    assert ask(f"{url}search", method="POST")[0] == 200  # an empty body asks for everything
+    assert ask_json(f"{url}search", {"ids": "clouds_9"})["numberMatched"] == 1
+
+
+def test_a_question_has_an_end(url):
+    assert ask_json(f"{url}search", {"ids": ["x" * 2**20]}, status=413)
+    assert ask_json(f"{url}search", {"limit": 10**9})["numberReturned"] == 650
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+def test_byte_ranges(url, folder):
+    whole = (folder / "eurosat/items.parquet").read_bytes()
+    where = f"{url}catalog/eurosat/items.parquet"
+    status, headers, content = ask(where)
+    assert (status, content) == (200, whole)
+    assert headers["Accept-Ranges"] == "bytes"
+    assert headers["Content-Type"] == "application/vnd.apache.parquet"
+    for wanted, part in [
+        ("bytes=3-7", whole[3:8]),
+        ("bytes=-8", whole[-8:]),
+        ("bytes=100-", whole[100:]),
+        (f"bytes=10-{10**12}", whole[10:]),
+    ]:
+        status, headers, content = ask(where, Range=wanted)
+        assert (status, content) == (206, part)
+        first = 3 if wanted == "bytes=3-7" else len(whole) - len(part)
+        assert headers["Content-Range"] == f"bytes {first}-{first + len(part) - 1}/{len(whole)}"
+    assert ask(where, Range=f"bytes={len(whole)}-")[0] == 416
+    assert ask(where, Range="bytes=x")[0] in (200, 400)
+    status, headers, content = ask(where, method="HEAD")
+    assert (status, headers["Content-Length"], content) == (200, str(len(whole)), b"")
+    assert ask(where, **{"If-None-Match": headers["ETag"]})[0] == 304
+
+
+def test_pages_of_other_hosts_may_read(url):
+    preflight = {"Origin": "https://a.org", "Access-Control-Request-Method": "POST"}
+    preflight["Access-Control-Request-Headers"] = "content-type"
+    status, headers, _ = ask(f"{url}search", method="OPTIONS", **preflight)
+    assert (status, headers["Access-Control-Allow-Origin"]) == (200, "*")
+    _, headers, _ = ask(f"{url}catalog/catalog.json", Origin="https://a.org", Range="bytes=0-9")
+    assert headers["Access-Control-Allow-Origin"] == "*"
+    assert "Content-Range" in headers["Access-Control-Expose-Headers"]
+
+
+def test_the_static_catalog_is_served_as_it_lies(url, folder, items):
+    root = pystac.Catalog.from_file(f"{url}catalog/catalog.json")
+    assert [c.id for c in root.get_children()] == ["eurosat", "clouds"]
+    assert next(iter(search(f"{url}catalog")))["id"] == items[0]["id"]
+
+
+def raw(url, target):
+    """The answer to a request whose target no client has tidied up."""
+    parts = urllib.parse.urlsplit(url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=20) as connection:
+        connection.sendall(b"GET %b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % target)
+        answer = b""
+        while piece := connection.recv(65536):
+            answer += piece
+    return int(answer.split(b" ", 2)[1]), answer
+
+
+@pytest.fixture(scope="module")
+def trapped(folder, tmp_path_factory):
+    """A catalog with ways out of it, and what must not be read."""
+    home = tmp_path_factory.mktemp("trapped")
+    (home / "secret.txt").write_text("nobody's business")
+    (home / "cat-secret").mkdir()
+    (home / "cat-secret/secret.txt").write_text("nobody's business")
+    shutil.copytree(folder, home / "cat")
+    (home / "cat/out.txt").symlink_to(home / "secret.txt")
+    (home / "cat/up").symlink_to(home)
+    (home / "cat/eurosat/shards/C.zip").symlink_to("../../../secret.txt")
+    (home / "cat/inside.zip").symlink_to("eurosat/shards/A.zip")
+    with served(home / "cat") as (url, _):
+        yield url, home
+
+
+WAYS = [
+    *(b"../secret.txt", b"%2e%2e/secret.txt", b"..%2fsecret.txt", b"%2e%2e%2fsecret.txt"),
+    *(b"%252e%252e/secret.txt", b"....//secret.txt", b"..\\secret.txt", b"..%5csecret.txt"),
+    *(b"..%c0%afsecret.txt", b"%c0%ae%c0%ae/secret.txt", b"./../secret.txt", b"..;/secret.txt"),
+    *(b"eurosat/../../secret.txt", b"../cat-secret/secret.txt", b"eurosat/..%2f..%2fsecret.txt"),
+    *(b"out.txt", b"up/secret.txt", b"up/cat/up/secret.txt", b"eurosat/shards/C.zip"),
+    *(b"..%00/secret.txt", b"%00", b"catalog.json%00.txt", b"~/x", b"a" * 5000),
+    *(b"..", b"%2e%2e", b"%ff", b"?../secret.txt"),
+]
+
+
+@pytest.mark.parametrize("mount", [b"/catalog/", b"/browser/", b"/", b"/thumbnails/"])
+def test_nothing_outside_the_catalog_can_be_read(trapped, mount):
+    url, home = trapped
+    secret = str(home).encode() + b"/secret.txt"
+    for way in (*WAYS, secret, b"/" + secret, b"%2f" + secret[1:], b"file://" + secret):
+        status, answer = raw(url, mount + way)
+        assert status in (200, 307, 308, 400, 404, 405), (way, answer[:200])
+        assert b"business" not in answer, way
+        if mount == b"/catalog/":
+            assert status != 200, way
+    status, answer = raw(url, b"/catalog/inside.zip")  # a link that stays inside leads there
+    assert (status, answer.endswith(b"eurosat A bytes")) == (200, True)
+
+
+def test_only_this_machine_can_reach_it(url):
+    assert urllib.parse.urlsplit(url).hostname == "127.0.0.1"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing, but chooses an address
+            own = probe.getsockname()[0]
+        except OSError:
+            own = "127.0.0.2"  # without a network: another address of this machine
+    if own.startswith("127."):
+        own = "127.0.0.2"
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((own, urllib.parse.urlsplit(url).port), timeout=5)
+
+
+def test_what_cannot_be_served_is_told_in_a_line(folder, url, tmp_path):
+    def stac(*arguments):
+        command = [sys.executable, "-c", COMMAND, "satimnet", "serve", *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 1
+        assert len(done.stderr.splitlines()) == 1
+        return done.stderr
+
+    assert "nothing is there" in stac(tmp_path)
+    taken = urllib.parse.urlsplit(url).port
+    assert f"port {taken}: cannot be served" in stac(folder, "--port", taken)
+    assert "cannot be served" in stac(folder, "--host", "192.0.2.1")
+
+
+# --- survival ------------------------------------------------------------------------------------
+
+
+def test_two_hundred_clients_half_of_them_cut_off(catalog, tmp_path):
+    large = tmp_path / "catalog"
+    shutil.copytree(catalog, large)
+    (large / "large.bin").write_bytes(bytes(range(256)) * 2**15)  # 8 MiB
+    whole = (large / "large.bin").read_bytes()
+    with served(large) as (url, process):
+        open_files = Path(f"/proc/{process.pid}/fd")
+        expected = ask(f"{url}search?limit=40")[2]
+        before = len(list(open_files.iterdir()))
+        parts = urllib.parse.urlsplit(url)
+        start = threading.Barrier(200)
+        wrong = []
+
+        def cut_off(number):
+            path = ("/catalog/large.bin", "/search?limit=40", "/search")[number % 3]
+            start.wait()
+            with socket.create_connection((parts.hostname, parts.port), timeout=60) as connection:
+                if path == "/search":  # half a question
+                    connection.sendall(
+                        b"POST /search HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{"
+                    )
+                else:
+                    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                    connection.recv(100)
+                if number % 2:  # at once, without the farewell of TCP
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+        def stay(number):
+            start.wait()
+            try:
+                if number % 2:
+                    first = 1000 * number
+                    asked = f"bytes={first}-{first + 99_999}"
+                    got = ask(f"{url}catalog/large.bin", Range=asked)
+                    if (got[0], got[2]) != (206, whole[first : first + 100_000]):
+                        wrong.append((number, got[0], len(got[2])))
+                else:
+                    got = ask(f"{url}search?limit=40")
+                    if (got[0], got[2]) != (200, expected):
+                        wrong.append((number, got[0], len(got[2])))
+            except OSError as error:
+                wrong.append((number, error))
+
+        threads = [
+            threading.Thread(target=job, args=[n]) for n in range(100) for job in (cut_off, stay)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout=180)
+        assert wrong == []
+        assert ask(f"{url}search?limit=40")[2] == expected
+        assert process.poll() is None
+        for _ in range(100):
+            after = len(list(open_files.iterdir()))
+            if after <= before + 5:
+                break
+            threading.Event().wait(0.1)
+        assert after <= before + 5
+
+
+def test_thumbnails(catalog):
+    with served(catalog) as (url, _):
+        (item,) = ask_json(f"{url}search?limit=1")["features"]
+        preview = link(item, "preview")
+        status, headers, content = ask(preview["href"])
+        assert (status, headers["Content-Type"]) == (200, "image/png")
+        picture = np.asarray(Image.open(io.BytesIO(content)))
+        with rasterio.open(gdal_path(next(iter(search(catalog)))["assets"]["rgb"])) as image:
+            expected = np.moveaxis(image.read(), 0, 2)
+        assert (picture == expected.repeat(4, axis=0).repeat(4, axis=1)).all()
+        assert ask(preview["href"].replace(item["id"], "nothing"))[0] == 404
+
+
+@pytest.mark.slow
+def test_malformed_questions_by_the_thousand(url, tmp_path):
+    """Of all kinds that the API's own description admits, and of those that it does not."""
+    options = ["--checks", "not_a_server_error", "--max-examples", "150", "--seed", "7"]
+    options += ["--phases", "examples,coverage,fuzzing", "--no-color"]
+    done = subprocess.run(
+        [Path(sys.executable).with_name("schemathesis"), "run", f"{url}api", *options],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=1200,
+    )
+    told = re.search(r"(\d+) generated", done.stdout)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert told, done.stdout[-3000:]
+    assert int(told[1]) > 1000
+    assert ask(url)[0] == 200
