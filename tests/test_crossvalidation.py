@@ -63,9 +63,16 @@ def test_drawn_folds_have_the_same_share_of_every_class(samples):
         folds_of(samples.subset(np.arange(0, 36, 2)), 10, seed=0)
 
 
-def test_holding_out_is_that_of_samples(samples):
+def test_holding_out_is_that_of_samples_and_divides_several_classes(samples, tmp_path):
     for ours, theirs in zip(hold_out(samples, 0.25, 3), samples.holdout(0.25, 3), strict=True):
         assert ours.ids == theirs.ids
+    patches = make_patches(4)
+    for patch, classes in zip(patches, ([], ["Field", "Lake"], ["Field", "Lake", "Town"] * 2)):
+        patch["classes"] = list(dict.fromkeys(classes))
+    several = open_samples(write_masked_catalog(tmp_path, patches)).search()
+    learned, held = hold_out(several, 0.34, 0)  # 3 have several or none; 1 Field, 4 Lakes, 4 Towns
+    assert len(held) == 1 + 0 + 1 + 1
+    assert sorted(learned.ids + held.ids) == sorted(several.ids)
 
 
 def test_the_windows_of_the_paper():

@@ -31,7 +31,7 @@ Example = tuple[Tensor, tuple[Tensor, ...]]
 _RESIDENT = 2 * 1024**3
 """Whole patches stay on the device if their stored pixels have up to this many bytes."""
 _BLOCK = 2**18
-"""Pixels that are classified at once: some 3 GB of features at the published widths."""
+"""Pixels that are classified at once: 256 features of each are 268 MB of float32."""
 
 
 class Feed(Protocol):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pyarrow.compute as pc
 
 from satimnet.builder.errors import SatimnetError
 
@@ -16,8 +15,8 @@ _FOLD = "satimnet:fold"
 def hold_out(samples: Samples, fraction: float, seed: int) -> tuple[Samples, Samples]:
     """Divide samples into those to learn from and `fraction` of every class held out.
 
-    As `Samples.holdout` does, but also where samples have several classes: then each set of
-    classes is divided. Raises `SatimnetError` when a part would be empty.
+    As `Samples.holdout` does, but also where samples have several classes: these are divided
+    together. Raises `SatimnetError` when a part would be empty.
     """
     generator = np.random.default_rng(seed)
     held = np.zeros(len(samples), np.bool_)
@@ -56,11 +55,11 @@ def folds_of(samples: Samples, count: int, seed: int) -> Numbers:
 
 
 def _strata(samples: Samples) -> list[Numbers]:
-    """Indices of the samples of each class, or set of classes, in the order of the classes."""
+    """Indices of the samples of each class, then of those that have several classes or none."""
     tags = samples.table["satimnet:classes"].combine_chunks()
     known = {name: k for k, name in enumerate(samples.classes)}
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for at, names in enumerate(pc.fill_null(tags, []).to_pylist()):
-        kind = tuple(sorted(known.get(name, -1) for name in names))
-        groups.setdefault(kind, []).append(at)
+    groups: dict[int, list[int]] = {}
+    for at, names in enumerate(tags.to_pylist()):
+        label = known[names[0]] if names and len(names) == 1 else len(known)
+        groups.setdefault(label, []).append(at)
     return [np.array(members, np.int64) for _, members in sorted(groups.items())]

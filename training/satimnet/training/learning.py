@@ -178,7 +178,8 @@ def _train(
     steps = count // max(1, batch_size)
     if not steps or (watch is not None and not len(watch)):
         raise SatimnetError("nothing is left to learn from or to hold out; take more samples")
-    with torch.random.fork_rng(), _progress(quiet or rank.number > 0) as progress:
+    gpus = [rank.device] if rank.device.type == "cuda" else []
+    with torch.random.fork_rng(gpus), _progress(quiet or rank.number > 0) as progress:
         torch.manual_seed(plan.seed)
         model = build(plan.kind, len(feed.bands), plan.outputs, plan.width).to(rank.device)
         for layer in model.modules():
