@@ -38,11 +38,9 @@ def thumbnail(item: Mapping[str, Any], collection: Mapping[str, Any]) -> bytes |
 
     bands = true_colour(item["assets"], collection.get("item_assets", {}))
     parts = []
-    with (
-        warnings.catch_warnings(),
-        rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_PAM_ENABLED="NO"),
-    ):
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    # For the whole process: catch_warnings() is not for several threads.
+    warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_PAM_ENABLED="NO"):
         try:
             for key, group in groupby(bands, key=lambda band: band[0]):
                 with rasterio.open(gdal_path(item["assets"][key])) as image:
