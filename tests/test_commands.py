@@ -218,7 +218,7 @@ def test_train_and_evaluate(tmp_path):
     assert done.exit_code == 0, done.output
     assert "trained on 270, held out 30 samples" in done.output
     metrics = json.loads((run / "metrics.json").read_text())
-    assert metrics["accuracy"] > 0.8
+    assert metrics["class"]["accuracy"] > 0.8
     assert (run / "confusion.png").read_bytes()[:4] == b"\x89PNG"
     assert (run / "curves.png").read_bytes()[:4] == b"\x89PNG"
     done = stac(

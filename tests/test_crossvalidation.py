@@ -179,9 +179,9 @@ def test_train_evaluate_and_picture(fused, tmp_path, split):
     arguments = ("train", fused, "--model", "dual", *how, "--out", out, "--holdout", 0.25)
     result = run(*arguments, "--split-by", split, "--windows", 20_000)
     assert result.exit_code == 0, result.output
-    held = {"patch": "9", "window": "25% of their windows"}[split]
+    held = {"patch": "9 samples", "window": "25% of their windows"}[split]
     trained = {"patch": 27, "window": 36}[split]
-    assert f"trained on {trained} samples, held out {held}" in result.output
+    assert f"trained on {trained}, held out {held}" in result.output
     assert re.search(r"accuracy of mask [\d.]+% on", result.output)
     assert (out / "confusion-mask.png").exists()
     again = run(*arguments, "--split-by", split, "--windows", 20_000)  # finished: only reported

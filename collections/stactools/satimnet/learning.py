@@ -131,8 +131,10 @@ def train(
     )
     results = held_out(checkpoint)
     files = write_report(results, checkpoint, out, pictured)
-    judged = f"{held:.0%} of their windows" if isinstance(held, float) else f"{len(held):,}"
-    click.echo(f"trained on {counted(len(training), 'sample')}, held out {judged}")
+    judged = (
+        f"{held:.0%} of their windows" if isinstance(held, float) else counted(len(held), "sample")
+    )
+    click.echo(f"trained on {len(training):,}, held out {judged}")
     _print(results, files)
 
 
@@ -312,9 +314,10 @@ def _parts(samples: Samples, holdout: float | None, seed: int) -> tuple[Samples,
 
 def _print(results: Mapping[str, Evaluation], files: list[Path]) -> None:
     for name, result in results.items():
-        examples = f"{int(result.confusion.sum()):,}"
+        noun = "sample" if list(results) == ["class"] else "pixel"
         of = "" if len(results) == 1 else f" of {name}"
-        click.echo(f"accuracy{of} {result.accuracy:.2%} on {examples} examples")
+        tested = counted(int(result.confusion.sum()), noun)
+        click.echo(f"accuracy{of} {result.accuracy:.2%} on {tested}")
     click.echo(f"{files[0].parent}: {', '.join(file.name for file in files)} written")
 
 
