@@ -79,10 +79,10 @@ def train(
     of the training samples.
 
     An epoch shows every patch, or every window whose middle the mask has observed, in an order
-    drawn uniformly by the seed. windows: only so many, drawn beforehand out of all, held out ones
-    included. windows_per_epoch: each epoch shows so many, drawn anew. batch_size is divided among
-    `devices` processes, each on a GPU of its own, or on its share of the cores. device: None is
-    the GPU if there is one.
+    drawn uniformly by the seed; what is left over for a last batch is left out. windows: only so
+    many, drawn beforehand out of all, held out ones included. windows_per_epoch: each epoch shows
+    so many, drawn anew. batch_size is divided among `devices` processes, each on a GPU of its own,
+    or on its share of the cores. device: None is the GPU if there is one.
 
     At most `save_seconds` of work are lost when training is killed: started again with the same
     arguments it goes on. Same seed, same machine, CPU: the same network, killed or not. Where
@@ -94,7 +94,8 @@ def train(
     if model not in MODELS:
         raise SatimnetError(f"model {model}: there are {', '.join(MODELS)}")
     usual = MODELS[model]
-    width, batch_size = width or usual.width, batch_size or usual.batch_size
+    width = usual.width if width is None else width
+    batch_size = usual.batch_size if batch_size is None else batch_size
     learning_rate = usual.learning_rate if learning_rate is None else learning_rate
     if min(width, epochs, batch_size, devices) < 1 or learning_rate <= 0 or len(samples) < 2:
         raise SatimnetError(
@@ -102,8 +103,11 @@ def train(
         )
     if seed < 0:
         raise SatimnetError(f"seed {seed}: must not be negative")
-    if batch_size % devices:
-        raise SatimnetError(f"a batch of {batch_size} cannot be divided among {devices} devices")
+    if batch_size % devices or batch_size < 2 * devices:
+        raise SatimnetError(
+            f"a batch of {batch_size} cannot be divided among {devices} devices, "
+            "each of which needs two at least"
+        )
     if schedule not in ("one-cycle", "constant"):
         raise SatimnetError(f"schedule {schedule}: there are one-cycle and constant")
     if model == "dual" and width % 2:
@@ -175,9 +179,9 @@ def _train(
     mean, std = _moments(feed)
     count = min(plan.windows_per_epoch or len(feed), len(feed))
     batch_size = min(plan.batch_size, count - count % plan.devices)
-    steps = count // max(1, batch_size)
-    if not steps or (watch is not None and not len(watch)):
+    if batch_size < 2 * plan.devices or not len(watch):
         raise SatimnetError("nothing is left to learn from or to hold out; take more samples")
+    steps = count // batch_size
     gpus = [rank.device] if rank.device.type == "cuda" else []
     with torch.random.fork_rng(gpus), _progress(quiet or rank.number > 0) as progress:
         torch.manual_seed(plan.seed)
@@ -197,11 +201,9 @@ def _train(
         while run.step < steps * plan.epochs:
             epoch = run.step // steps
             order = shuffled(len(feed), seed_of(plan.seed, epoch), rank.device)
-            batches = order[: steps * batch_size].view(steps, batch_size)[
-                :, rank.number :: rank.count
-            ]
+            batches = order[: steps * batch_size].view(steps, batch_size)[run.step % steps :]
             started, first = time.perf_counter(), run.step
-            for images, targets in feed.batches(list(batches[run.step % steps :])):
+            for images, targets in feed.batches(list(batches[:, rank.number :: rank.count])):
                 run.learn(images, targets)
                 progress.advance(task)
                 if run.step % steps:  # at the end of an epoch the judging comes first
@@ -228,14 +230,22 @@ def _feeds(plan: Plan, parts: tuple[Samples, ...], device: torch.device) -> tupl
         if plan.windows is None:
             return learn, held
         beyond = torch.arange(len(learn) + len(held), device=device) >= len(learn)
-        ours, theirs = draw(plan.windows, beyond, plan.seed)
+        ours, theirs = _draw(plan, beyond)
         return learn.only(ours), held.only(theirs - len(learn))
     everything = learn
     if plan.windows is not None:
         beyond = torch.zeros(len(learn), dtype=torch.bool, device=device)
-        everything = learn.only(draw(plan.windows, beyond, plan.seed)[0])
+        everything = learn.only(_draw(plan, beyond)[0])
     away = hold_out(len(everything), plan.held_out, seed_of(plan.seed, 0, 1), device)
     return everything.only(~away), everything.only(away)
+
+
+def _draw(plan: Plan, held: Tensor) -> tuple[Tensor, Tensor]:
+    """The windows that are drawn, of those to learn from and of those held out."""
+    assert plan.windows is not None
+    if plan.windows > len(held):
+        raise SatimnetError(f"{plan.windows:,} windows: the masks observe {len(held):,}")
+    return draw(plan.windows, held, plan.seed)
 
 
 def _moments(feed: Feed) -> tuple[tuple[float, ...], tuple[float, ...]]:
