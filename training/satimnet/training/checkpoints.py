@@ -172,6 +172,12 @@ def read(
     return content
 
 
+def discard(path: str | os.PathLike[str]) -> None:
+    """Remove a file that `write` wrote, and what a killed `write` has left."""
+    for file in (Path(path), _partial(Path(path))):
+        file.unlink(missing_ok=True)
+
+
 def make_room(path: str | os.PathLike[str]) -> None:
     """Make the folder of a checkpoint; `SatimnetError` if the file could not be written there.
 

@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from satimnet.builder.errors import SatimnetError
 
-from .checkpoints import Checkpoint, normalised, read, state_of, write
+from .checkpoints import Checkpoint, discard, normalised, read, state_of, write
 from .devices import Rank, reduced_precision
 from .outputs import Mask, Output
 
@@ -155,7 +155,7 @@ class Run:
 
     def forget(self) -> None:
         """Remove the state: the training is finished."""
-        self._path.unlink(missing_ok=True)
+        discard(self._path)
 
     def _elapsed(self) -> float:
         return self._seconds + time.perf_counter() - self._began
