@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from satimnet.builder.commands import one_line_errors
 from satimnet.builder.errors import SatimnetError
+from stactools.satimnet.options import FOLDER, quiet_option
+from stactools.satimnet.progress import progress_bar
 from stactools.satimnet.wording import counted
 
 if TYPE_CHECKING:
@@ -93,10 +96,18 @@ def info(catalog: str, attributes: bool, form: str) -> None:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["table", "json", "ndjson"]),
+    type=click.Choice(["table", "json", "ndjson", "geoparquet"]),
     default="table",
     show_default=True,
 )
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File of --format geoparquet.",
+)
+@click.option("--save", type=FOLDER, help="A new catalog of them, pointing to the same shards.")
+@click.option("--copy", type=FOLDER, help="A new catalog of them, with shards of its own.")
+@quiet_option
 @one_line_errors
 def search(
     catalog: str,
@@ -115,11 +126,19 @@ def search(
     count: bool,
     facets: bool,
     form: str,
+    out: Path | None,
+    save: Path | None,
+    copy: Path | None,
+    quiet: bool,
 ) -> None:
     """Find items of CATALOG (path or URL)."""
     from satimnet.builder.index import Index
     from satimnet.builder.queries import search as run
 
+    if (form == "geoparquet") != (out is not None):
+        raise click.UsageError("--format geoparquet and --out FILE go together")
+    if sum(map(bool, (count, facets, out, save, copy))) > 1:
+        raise click.UsageError("give one of --count, --facets, --out, --save and --copy")
     index = Index(catalog)
     _require_known(index, classes)
     found = run(
@@ -137,7 +156,9 @@ def search(
         sortby=sortby,
         limit=limit,
     )
-    if count:
+    if save or copy or out:
+        _write(found, save, copy, out, quiet)
+    elif count:
         click.echo(len(found))
     elif facets and form == "table":
         _print_facets(found)
@@ -150,6 +171,22 @@ def search(
             click.echo(json.dumps(item))
     else:
         _print_items(found)
+
+
+def _write(
+    found: Found, save: Path | None, copy: Path | None, out: Path | None, quiet: bool
+) -> None:
+    from satimnet.builder import extracts
+
+    with progress_bar(quiet) as progress:
+        if save is not None:
+            number, path = extracts.save(found, save, progress), save / "catalog.json"
+        elif copy is not None:
+            number, path = extracts.copy(found, copy, progress), copy / "catalog.json"
+        elif out is not None:
+            number, path = extracts.write_found(found, out), out
+    if not quiet:
+        click.echo(f"{path} is ready: {counted(number, 'item')}")
 
 
 def _require_known(index: Index, classes: tuple[str, ...]) -> None:

@@ -92,6 +92,28 @@ def collection_of(record: Mapping[str, Any], tables: Sequence[pa.Table] = ()) ->
     return collection
 
 
+def narrowed(collection: Json, tables: Sequence[pa.Table]) -> Json:
+    """The Collection with extent and summaries of these of its rows alone.
+
+    Of a summary that no text column has the values, all of them stay.
+    """
+    import pyarrow as pa
+
+    start, end = collection["extent"]["temporal"]["interval"][0]
+    record = {"bbox": collection["extent"]["spatial"]["bbox"][0]}
+    record |= {"start_datetime": start, "end_datetime": end}
+    extent = {
+        "spatial": {"bbox": [_bbox(record, tables)]},
+        "temporal": {"interval": [_interval(record, tables)]},
+    }
+    summaries = dict(collection.get("summaries", {}))
+    for name in summaries.keys() & set(tables[0].column_names):
+        if tables[0].schema.field(name).type in (pa.string(), pa.list_(pa.string())):
+            del summaries[name]
+            summaries |= _summary(name, tables)
+    return {**collection, "extent": extent, **({"summaries": summaries} if summaries else {})}
+
+
 def write_collection(
     collection: Json,
     nodes: Mapping[tuple[str, ...], Sequence[str]],
@@ -175,6 +197,16 @@ def write_parquet(tables: Sequence[pa.Table], collection: Json, path: Path) -> N
 
     Columns without a single value are left out, but for those that an Item must have.
     """
+    write_geoparquet(tables, [collection], path, ["Polygon"])
+
+
+def write_geoparquet(
+    tables: Sequence[pa.Table],
+    collections: Sequence[Json],
+    path: Path,
+    shapes: Sequence[str] = (),
+) -> None:
+    """As `write_parquet`, with rows of several Collections; no ``shapes`` is any geometries."""
     import pyarrow.parquet as pq
 
     names = [
@@ -183,7 +215,8 @@ def write_parquet(tables: Sequence[pa.Table], collection: Json, path: Path) -> N
         if name in ("geometry", "bbox", "datetime")
         or any(table[name].null_count < len(table) for table in tables)
     ]
-    schema = tables[0].select(names).schema.with_metadata(_parquet_metadata(collection))
+    metadata = _parquet_metadata(collections, shapes)
+    schema = tables[0].select(names).schema.with_metadata(metadata)
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for table in tables:
             rows = table.select(names).replace_schema_metadata(schema.metadata)
@@ -198,12 +231,12 @@ def write_json(content: Json, path: Path) -> None:
     os.replace(part, path)
 
 
-def _parquet_metadata(collection: Json) -> dict[str, str]:
+def _parquet_metadata(collections: Sequence[Json], shapes: Sequence[str]) -> dict[str, str]:
     # https://geoparquet.org/releases/v1.1.0/ and stac-geoparquet-spec 1.0.0
     covering = {k: ["bbox", k] for k in ("xmin", "ymin", "xmax", "ymax")}
-    geometry = {"encoding": "WKB", "geometry_types": ["Polygon"], "covering": {"bbox": covering}}
+    geometry = {"encoding": "WKB", "geometry_types": shapes, "covering": {"bbox": covering}}
     geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": geometry}}
-    mirrored = {"version": "1.0.0", "collections": {collection["id"]: collection}}
+    mirrored = {"version": "1.0.0", "collections": {c["id"]: c for c in collections}}
     return {"geo": json.dumps(geo), "stac-geoparquet": json.dumps(mirrored)}
 
 

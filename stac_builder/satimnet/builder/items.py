@@ -261,8 +261,11 @@ def placed(item: Item) -> Item:
         collection | {"href": (up or "./") + "collection.json"},
         *(x if is_url(x["href"]) else x | {"href": up + x["href"]} for x in others),
     ]
-    # the hrefs of assets begin with "./"
-    assets = {k: a | {"href": (up or "./") + a["href"][2:]} for k, a in item["assets"].items()}
+    # the hrefs of assets begin with "./", but for URLs
+    assets = {
+        key: asset if is_url(asset["href"]) else asset | {"href": (up or "./") + asset["href"][2:]}
+        for key, asset in item["assets"].items()
+    }
     return item | {"links": links, "assets": assets}
 
 

@@ -24,7 +24,7 @@ from satimnet.builder.filters import (
     period_of,
 )
 from satimnet.builder.freetext import condition_of
-from satimnet.builder.index import ALWAYS_THERE, Index
+from satimnet.builder.index import ALWAYS_THERE, Index, IndexedCollection
 from satimnet.builder.rows import items_of, property_type
 
 if TYPE_CHECKING:
@@ -383,6 +383,16 @@ class Found:
     def __iter__(self) -> Iterator[Item]:
         for start in range(0, len(self._rows[0]), _CHUNK):
             yield from self.items(start, start + _CHUNK)
+
+    @property
+    def index(self) -> Index:
+        """The catalog that was searched."""
+        return self._index
+
+    @property
+    def collections(self) -> list[IndexedCollection]:
+        """The Collections of which something was found."""
+        return [self._index.collections[name] for name, own in self.numbers().items() if len(own)]
 
     def numbers(self) -> dict[str, NDArray[np.int64]]:
         """Of each collection the numbers of its rows, in its file, in the order of the search."""

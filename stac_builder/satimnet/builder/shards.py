@@ -84,7 +84,7 @@ def pack(plan: ShardPlan, reader: Reader, record: Mapping[str, Any], path: Path)
     problems: list[Problem] = []
     part = path.with_name(path.name + ".part")
     with part.open("wb", buffering=2**20) as file:
-        writer = _Writer(file)
+        writer = ShardWriter(file)
         for sample in plan.samples:
             made = contents(sample, reader, record)
             problems.extend(made.problems)
@@ -109,8 +109,11 @@ def packed(content: Content, first: int) -> PackedMember:
     )
 
 
-class _Writer:
-    """Appends members to a zip file and keeps what its central directory needs."""
+class ShardWriter:
+    """Appends members to a zip file and keeps what its central directory needs.
+
+    ``size`` is that of what was written so far.
+    """
 
     def __init__(self, file: IO[bytes]) -> None:
         self.size = 0

@@ -13,11 +13,12 @@ from urllib.parse import urlparse
 
 import orjson
 
+from satimnet.builder.access import is_url
 from satimnet.builder.catalogs import PARQUET_NAME
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.items import SHA256
 from satimnet.builder.progress import Progress, silent
-from satimnet.builder.rows import items_of
+from satimnet.builder.rows import absolute, items_of
 from satimnet.builder.schemas import Schemas
 
 _SHOWN = 1000  # problems beyond these are counted, not kept
@@ -165,6 +166,10 @@ def _check_members(
     findings: Findings,
 ) -> None:
     for key, asset in item.get("assets", {}).items():
+        if is_url(
+            str(asset.get("href"))
+        ):  # a part of a catalog may leave the shards where they are
+            continue
         shard = path.parent / str(asset.get("href"))
         if shard not in shards:
             shards[shard] = shard.stat().st_size if shard.is_file() else -1
@@ -231,7 +236,7 @@ def _check_parquet(file: Path, seen: Seen, findings: Findings) -> None:
 def _fingerprint(item: dict[str, Any], folder: Path) -> bytes:
     """Digest of all that search and training use of an Item, wherever it was read."""
     assets = {
-        key: asset | {"href": os.path.abspath(folder / str(asset.get("href")))}
+        key: asset | {"href": absolute(str(asset.get("href")), str(folder.absolute() / "x"))}
         for key, asset in item.get("assets", {}).items()
     }
     content = {k: v for k, v in item.items() if k != "links"} | {"assets": assets}

@@ -1,0 +1,345 @@
+"""Extracts: what a search found, as a small catalog or a stac-geoparquet of its own.
+
+A catalog that is saved points to the shards where they lie; one that is copied has its members in
+shards of its own. Both are searched, opened and trained on as any other.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from satimnet.builder.access import is_url, read_bytes
+from satimnet.builder.catalogs import (
+    PARQUET_NAME,
+    narrowed,
+    write_collection,
+    write_geoparquet,
+    write_json,
+    write_root,
+)
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.index import absolute_href
+from satimnet.builder.items import Item, write_items
+from satimnet.builder.pages import files_for, write_features, write_pages
+from satimnet.builder.plans import DEFAULT_SHARD_SIZE, MAX_SHARD_SIZE
+from satimnet.builder.progress import Progress, silent
+from satimnet.builder.rows import absolute, items_of
+from satimnet.builder.shards import ShardWriter
+from satimnet.builder.skos import CONCEPTS_NAME, scheme_json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from satimnet.builder.index import Index, IndexedCollection
+    from satimnet.builder.queries import Found
+
+Level = tuple[str, ...]
+
+_CHUNK = 2000  # rows read at once
+_MOST_MEMBERS = 65_000  # of a shard, as in plans
+_TREE = {"root", "self", "parent", "collection", "child", "item", "items"}
+_TREE |= {"first", "prev", "next", "last"}
+_NAME = re.compile(r"(?!\.{1,2}$)[^\x00-\x1f\x7f/\\]{1,200}")
+"""A name of a file that leads nowhere else: what comes from the web may try."""
+
+
+def save(found: Found, destination: Path, progress: Progress = silent) -> int:
+    """Writes a catalog of the Items found, which points to the shards that there are.
+
+    It does so by relative hrefs where they lie on this machine, else by their URLs. The Items keep
+    the order of their own catalog. Returns how many there are.
+
+    Raises:
+        SatimnetError: the search found nothing, the destination is there already, or something in
+            the catalog that was searched cannot be.
+    """
+    return _write(found, destination, False, progress)
+
+
+def copy(found: Found, destination: Path, progress: Progress = silent) -> int:
+    """As `save`, but with the Items' members copied into shards of the new catalog.
+
+    Assets that are no members of a shard keep pointing to where they are.
+
+    Raises:
+        SatimnetError: as `save`; or a shard cannot be read, or is not what its Items say.
+    """
+    return _write(found, destination, True, progress)
+
+
+def write_found(found: Found, path: Path) -> int:
+    """Writes the rows found, in order, as one stac-geoparquet; returns how many there are.
+
+    Hrefs are relative to the file where they lead to this machine. Raises `SatimnetError` where
+    nothing was found or the file cannot be written.
+    """
+    import pyarrow as pa
+
+    table = found.table()
+    if not len(table):
+        raise SatimnetError(f"{path}: not written, the search found nothing")
+    here = str(path.absolute().parent)
+    hosts = table["parquet"].to_pylist()
+    columns = {}
+    for name in ("assets", "links"):
+        values = table[name].to_pylist()
+        for value, base in zip(values, hosts, strict=True):
+            for one in value.values() if isinstance(value, dict) else value or ():
+                if one is not None:
+                    one["href"] = _relative(absolute(one["href"], base), here)
+        columns[name] = pa.array(values, table.schema.field(name).type)
+    for name, column in columns.items():
+        table = table.set_column(table.column_names.index(name), name, column)
+    documents = [dict(c.document) for c in found.collections]
+    part = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_geoparquet([table.drop_columns(["parquet"])], documents, part)
+        os.replace(part, path)
+    except OSError as error:
+        raise SatimnetError(f"{path}: {error.strerror or error}; choose another file") from error
+    return len(table)
+
+
+def _write(found: Found, destination: Path, copied: bool, progress: Progress) -> int:
+    if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
+        raise SatimnetError(f"{destination}: is there already; choose another folder")
+    if not len(found):
+        raise SatimnetError(f"{destination}: not written, the search found nothing")
+    whole = destination.absolute()
+    staging = whole.with_name(f".{whole.name}.saving")
+    shutil.rmtree(staging, ignore_errors=True)
+    try:
+        made = staging / "catalog"
+        made.mkdir(parents=True)
+        for collection in found.collections:
+            out = _Out(collection, made / _name(collection.id), whole / collection.id, copied)
+            _write_collection(found, out, staging / "rows", progress)
+        _write_concepts(found.index, made)
+        write_root(made)
+        if destination.exists():
+            destination.rmdir()
+        os.rename(made, destination)
+    except OSError as error:
+        reason = error.strerror or error
+        raise SatimnetError(
+            f"{error.filename or destination}: {reason}; nothing was kept"
+        ) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return len(found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Out:
+    """A collection on its way into a new catalog."""
+
+    source: IndexedCollection
+    folder: Path
+    """Where it is made."""
+    place: Path
+    """Where it will lie, which relative hrefs count from."""
+    copied: bool
+
+
+def _write_collection(found: Found, out: _Out, rows: Path, progress: Progress) -> None:
+    total = len(found.numbers()[out.source.id])
+    files = files_for(total)
+    nodes: dict[Level, list[str]] = {}
+    features: dict[Level, list[Path]] = {}
+    tables: list[Path] = []
+    done = 0
+    out.folder.joinpath("shards" if out.copied else "").mkdir(parents=True)
+    rows.mkdir()
+    counts: dict[Level, int] = {}
+    for level, items, table in _groups(found, out):
+        number = counts[level] = counts.get(level, -1) + 1
+        if out.copied:
+            _pack(items, out.folder / "shards" / f"{'-'.join((*level, f'{number:05d}'))}.zip")
+        tables.append(_keep(items, table, rows / f"{len(tables)}.arrow"))
+        nodes.setdefault(level, []).extend(item["id"] for item in items)
+        out.folder.joinpath(*level).mkdir(parents=True, exist_ok=True)
+        if files == "json":
+            write_items(items, out.folder)
+        else:
+            features.setdefault(level, []).append(rows / f"{len(tables)}.ndjson")
+            write_features(items, features[level][-1])
+        done += len(items)
+        progress(f"Writing {out.source.id}", done, total)
+    for level, paths in features.items():
+        write_pages(paths, len(nodes[level]), out.folder.joinpath(*level))
+    collection = _document(out, total)
+    parts = [_read(path) for path in tables]
+    collection = narrowed(collection, parts)
+    write_geoparquet(parts, [collection], out.folder / PARQUET_NAME)
+    write_collection(collection, nodes, out.folder, files)
+    shutil.rmtree(rows)
+
+
+def _document(out: _Out, total: int) -> dict[str, Any]:
+    """The Collection, without what belongs to the whole of it."""
+    document = dict(out.source.document)
+    base, here = out.source.href, str(out.place)
+    links = [
+        link | {"href": _relative(absolute_href(link["href"], base), here)}
+        for link in document.get("links", ())
+        if link["rel"] not in _TREE
+    ]
+    if not out.copied or is_url(base):
+        whole = {"rel": "derived_from", "href": _relative(base, here), "type": "application/json"}
+        links.append(whole | {"title": f"All of {document.get('title', out.source.id)}"})
+    title = document.get("title", out.source.id)
+    part = f"A part of it: {total:,} item{'' if total == 1 else 's'} that a search found."
+    description = f"{document['description'].strip()} {part}"
+    document.pop("assets", None)  # the index, the overview and the report are of the whole
+    return document | {"title": title, "description": description, "links": links}
+
+
+def _groups(found: Found, out: _Out) -> Iterator[tuple[Level, list[Item], pa.Table]]:
+    """Items and rows of one level each, few enough for a shard, in the order of the collection.
+
+    The hrefs of what will be packed are still absolute, the others as `write_items` takes them.
+    """
+    import pyarrow as pa
+
+    size = members = 0
+    level: Level = ()
+    items: list[Item] = []
+    parts: list[pa.Table] = []
+    numbers = found.numbers()[out.source.id]
+    numbers.sort()
+    for start in range(0, len(numbers), _CHUNK):
+        rows = found.index.rows(out.source.id, numbers[start : start + _CHUNK])
+        for at, item in enumerate(items_of(rows, out.source.parquet)):
+            own = _level(item, out.source)
+            entries = [e for a in item["assets"].values() for e in a.get("archive", ())]
+            more = sum(e["range"][1] - e["range"][0] + 1 for e in entries if "range" in e)
+            full = (
+                len(items) == 10 * _CHUNK
+                or (out.copied and size + more > DEFAULT_SHARD_SIZE)
+                or members + len(entries) > _MOST_MEMBERS
+            )
+            if items and (own != level or full):
+                yield level, items, pa.concat_tables(parts)
+                size, members, items, parts = 0, 0, [], []
+            level, size, members = own, size + more, members + len(entries)
+            items.append(_placed(item, own, out))
+            parts.append(rows.slice(at, 1))
+    if items:
+        yield level, items, pa.concat_tables(parts)
+
+
+def _level(item: Item, source: IndexedCollection) -> Level:
+    """The node that an Item lies in, by its link to it; none where that is the Collection."""
+    home = f"{source.href.rpartition('/')[0]}/"
+    parent = next((link["href"] for link in item["links"] if link["rel"] == "parent"), "")
+    if not parent.startswith(home):
+        return ()
+    path = parent.removeprefix(home)
+    names = (unquote(path) if is_url(home) else path).split("/")[:-1]
+    return tuple(map(_name, names))
+
+
+def _name(text: str) -> str:
+    if _NAME.fullmatch(text) is None:
+        raise SatimnetError(f"{text!r:.80} is no name that a file could have; nothing was written")
+    return text
+
+
+def _placed(item: Item, level: Level, out: _Out) -> Item:
+    """The Item as it will stand in the new index, but for members that are still to be packed."""
+    _name(f"{item['id']}.json")
+    here = str(out.place)
+    node = "/".join((".", *level, "catalog.json" if level else "collection.json"))
+    links = [
+        {"rel": rel, "href": href, "type": "application/json"}
+        for rel, href in (
+            ("root", "../catalog.json"),
+            ("parent", node),
+            ("collection", "./collection.json"),
+        )
+    ]
+    links += [
+        link | {"href": _relative(link["href"], here)}
+        for link in item["links"]
+        if link["rel"] not in _TREE
+    ]
+    assets = item["assets"]
+    for asset in assets.values():
+        if not (out.copied and "archive" in asset):
+            asset["href"] = _relative(asset["href"], here)
+    return item | {"links": links}
+
+
+def _relative(href: str, folder: str) -> str:
+    """A path of this machine as it is seen from a folder; begins with "./"."""
+    return href if is_url(href) else f"./{os.path.relpath(href, folder)}"
+
+
+def _pack(items: list[Item], path: Path) -> None:
+    """Copies the members of the Items into a shard, and says so in their assets."""
+    packed = []
+    with path.open("wb", buffering=2**20) as file:
+        writer = ShardWriter(file)
+        for item in items:
+            for key, asset in item["assets"].items():
+                if "archive" in asset:
+                    _add(item["id"], key, asset, writer)
+                    packed.append(asset)
+        writer.finish()
+    for asset in packed:
+        asset |= {"href": f"./shards/{path.name}", "file:size": writer.size}
+
+
+def _add(id_: str, key: str, asset: dict[str, Any], writer: ShardWriter) -> None:
+    moved = []
+    for number, entry in enumerate(asset["archive"]):
+        name = entry["href"]
+        first, last = entry.get("range", (0, -1))
+        inside = not posixpath.isabs(name) and ".." not in name.split("/") and "\\" not in name
+        if not inside or not 0 <= first <= last + 1 <= first + MAX_SHARD_SIZE:
+            raise SatimnetError(f"{id_}, asset {key}: {name!r:.80} is no member that can be copied")
+        at = writer.add(name, read_bytes(asset, number))
+        moved.append((first, last, at))
+        entry["range"] = [at, at + last - first]
+        if "satimnet:pixels" in entry:
+            entry["satimnet:pixels"]["offset"] += at - first
+    pixels = asset.get("satimnet:pixels")
+    if pixels is not None:
+        shift = next(at - first for first, last, at in moved if first <= pixels["offset"] <= last)
+        pixels["offset"] += shift
+
+
+def _keep(items: list[Item], table: pa.Table, path: Path) -> Path:
+    """Puts the rows by, with the assets and links of the Items."""
+    import pyarrow as pa
+
+    for name in ("assets", "links"):
+        column = pa.array([item[name] for item in items], table.schema.field(name).type)
+        table = table.set_column(table.column_names.index(name), name, column)
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+    return path
+
+
+def _read(path: Path) -> pa.Table:
+    import pyarrow as pa
+
+    with pa.memory_map(str(path)) as file:
+        return pa.ipc.open_file(file).read_all()
+
+
+def _write_concepts(index: Index, catalog: Path) -> None:
+    try:
+        scheme = index.scheme
+    except SatimnetError:  # a catalog may do without
+        return
+    write_json(scheme_json(scheme), catalog / CONCEPTS_NAME)
