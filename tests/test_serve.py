@@ -41,6 +41,7 @@ from satimnet.builder.access import gdal_path, read_bytes
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.index import Index
 from satimnet.builder.queries import search
+from satimnet.builder.server.thumbnails import has_picture, thumbnail
 
 pytest.importorskip("uvicorn", reason="needs the extra serve")
 
@@ -609,6 +610,24 @@ def test_thumbnails(catalog):
             expected = np.moveaxis(image.read(), 0, 2)
         assert (picture == expected.repeat(4, axis=0).repeat(4, axis=1)).all()
         assert ask(preview["href"].replace(item["id"], "nothing"))[0] == 404
+
+
+def test_thumbnails_of_measured_values(catalog):
+    (item,) = search(catalog, limit=1)
+    del item["assets"]["rgb"]
+    index = Index(catalog)
+    document = index.collections["eurosat"].document
+    picture = np.asarray(Image.open(io.BytesIO(thumbnail(item, document))))
+    assert picture.shape == (256, 256, 3)
+    with rasterio.open(gdal_path(item["assets"]["multispectral"])) as image:
+        red = image.read(4)
+    assert picture[..., 0].max() - picture[..., 0].min() > 100
+    corners = [(0, 0), (0, 63), (63, 0), (40, 40), (20, 50)]
+    order = sorted(corners, key=lambda at: red[at])
+    assert sorted(order, key=lambda at: picture[at[0] * 4, at[1] * 4, 0]) == order
+    item["assets"]["multispectral"]["archive"][0]["range"] = [0, 100]
+    assert thumbnail(item, document) is None
+    assert not has_picture({"assets": {}})
 
 
 @pytest.mark.slow

@@ -29,7 +29,8 @@ def has_picture(item: Mapping[str, Any]) -> bool:
 def thumbnail(item: Mapping[str, Any], collection: Mapping[str, Any]) -> bytes | None:
     """PNG of the whole image in true colour, or of its only band; None if it cannot be read.
 
-    What is not a picture yet is stretched, each band from its 2nd to its 98th percentile.
+    What is not a picture yet is stretched: each band begins at its 2nd percentile, and the widest
+    span to the 98th holds for all of them, so that colours stay what they are.
     """
     import rasterio
     from PIL import Image
@@ -60,7 +61,8 @@ def thumbnail(item: Mapping[str, Any], collection: Mapping[str, Any]) -> bytes |
     if values.dtype != np.uint8:
         measured = np.nan_to_num(values.astype(np.float32))
         low, high = np.percentile(measured, (2, 98), axis=(1, 2))[:, :, None, None]
-        stretched = ((measured - low) / np.maximum(high - low, 1e-6)).clip(0, 1) ** _GAMMA
+        span = max(float((high - low).max()), 1e-6)
+        stretched = ((measured - low) / span).clip(0, 1) ** _GAMMA
         values = (stretched * 255).astype(np.uint8)
     colours = np.moveaxis(np.broadcast_to(values, (3, *values.shape[1:])), 0, 2)
     file = io.BytesIO()
