@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import shutil
 import socket
@@ -39,6 +40,7 @@ from trial_catalog import write_catalog
 import satimnet.builder.client as client_module
 from satimnet.builder.access import gdal_path, read_bytes
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.extracts import save
 from satimnet.builder.index import Index
 from satimnet.builder.queries import search
 from satimnet.builder.server.thumbnails import has_picture, thumbnail
@@ -628,6 +630,28 @@ def test_thumbnails_of_measured_values(catalog):
     item["assets"]["multispectral"]["archive"][0]["range"] = [0, 100]
     assert thumbnail(item, document) is None
     assert not has_picture({"assets": {}})
+
+
+def test_a_catalog_elsewhere_is_served_from_there(catalog, serve):
+    with serve(catalog) as host, served(host) as (url, _):
+        (item,) = ask_json(f"{url}search?limit=1&q=river")["features"]
+        asset = item["assets"]["rgb"]
+        assert asset["href"] == f"{host}/eurosat/shards/River-00000.zip"
+        assert read_bytes(asset) == read_bytes(
+            next(iter(search(catalog, q="river")))["assets"]["rgb"]
+        )
+        assert ask(link(item, "preview")["href"])[0] == 200
+        assert ask(f"{url}catalog/catalog.json")[0] == 404
+
+
+def test_shards_outside_the_catalog_are_named_not_served(catalog, tmp_path):
+    save(search(catalog, classes="River"), tmp_path / "saved")
+    with served(tmp_path / "saved") as (url, _):
+        (item,) = ask_json(f"{url}search?limit=1")["features"]
+        assert item["assets"]["rgb"]["href"] == str(catalog / "eurosat/shards/River-00000.zip")
+        outside = os.path.relpath(catalog, tmp_path / "saved")
+        status, _ = raw(url, f"/catalog/{outside}/catalog.json".encode())
+        assert status == 404
 
 
 @pytest.mark.slow
