@@ -146,7 +146,16 @@ def test_the_markdown_is_a_table():
         Row("cnn-class", "class", "a", "a", (0.5, 0.75)),
         Row("cnn-dual", "mask", "a", "b", (1,)),
     )
-    table = Table(rows, (2, 10), {"a": 1000, "b": 5}, "a device", 90, None, "abc", {"width": 4})
+    table = Table(
+        rows,
+        (2, 10),
+        {"a": 1000, "b": 5},
+        "a device",
+        90,
+        None,
+        "abc",
+        {"bands": ["B02", "B08"], "width": 4},
+    )
     assert table.markdown() == (
         "| Model | Training set | Testing set | Accuracy (%), mean | maximum |\n"
         "| --- | --- | --- | ---: | ---: |\n"
@@ -159,7 +168,7 @@ def test_the_markdown_is_a_table():
         "- Samples: 1,000 a, 5 b\n"
         "- Device: a device\n"
         "- Training time: 1.5 minutes, all together\n"
-        "- Arguments: width 4\n"
+        "- Arguments: bands B02,B08, width 4\n"
         "- Recipe: none: the collection as it is\n"
         "- Samples' digest: abc\n"
     )

@@ -94,7 +94,7 @@ class Table:
         yield "Samples", ", ".join(f"{count:,} {name}" for name, count in self.samples.items())
         yield "Device", self.device
         yield "Training time", f"{self.seconds / 60:.1f} minutes, all together"
-        yield "Arguments", ", ".join(f"{k} {v}" for k, v in self.arguments.items())
+        yield "Arguments", ", ".join(f"{k} {_plain(v)}" for k, v in self.arguments.items())
         yield "Recipe", self.recipe or "none: the collection as it is"
         yield "Samples' digest", self.sample_digest
 
@@ -235,6 +235,11 @@ def _digest(samples: Samples, source: NDArray[Any], fold: NDArray[np.int64]) -> 
     for row in zip(samples.ids, source.tolist(), tags, fold.tolist(), strict=True):
         digest.update((json.dumps(row) + "\n").encode())
     return digest.hexdigest()
+
+
+def _plain(value: Any) -> str:
+    """A value as one writes it behind an option."""
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _file_name(name: str) -> str:
