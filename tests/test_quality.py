@@ -9,16 +9,21 @@ from pathlib import Path
 
 import numpy as np
 import planted
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import shapely
 from click.testing import CliRunner
 
 from satimnet.builder.datasets import installed, miniatures
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.pipeline import build
 from satimnet.builder.quality import assess, assessment
+from satimnet.builder.quality.duplicates import find_duplicates
 from satimnet.builder.quality.findings import CHECKS
+from satimnet.builder.quality.footprints import find_overlaps
 from satimnet.builder.quality.labels import Labelled, check_objects, check_tags
+from satimnet.builder.quality.measuring import result_schema
 from satimnet.builder.quality.pixels import band_statistics, digest, empty_share, small_copy
 from satimnet.builder.quality.reports import Report
 from satimnet.builder.quality.similarity import find_similar
@@ -277,6 +282,65 @@ def test_nothing_is_similar_to_nothing() -> None:
     copies = np.full((3, 64, 64), 128, np.uint8)
     assert find_similar(copies, np.arange(0)) == []
     assert [s for s in find_similar(copies, np.arange(3)) if s.agreement > 0] == []
+
+
+def results(**columns: list[object]) -> pa.Table:
+    """Rows with these columns, others null."""
+    length = len(next(iter(columns.values())))
+    schema = result_schema()
+    return pa.table(
+        {f.name: pa.array(columns.get(f.name, [None] * length), f.type) for f in schema}, schema
+    )
+
+
+def test_what_was_made_from_a_collection_is_no_duplicate_of_it() -> None:
+    rows = results(
+        collection=["a", "b", "c"],
+        split=["train", "test", None],
+        classes=[["x"], ["y"], ["z"]],
+        pixels=["same"] * 3,
+        comparable=[True] * 3,
+    )
+    copies = np.full((3, 64, 64), 128, np.uint8)
+    (finding,) = find_duplicates(rows, copies, ())  # classes of collections are not compared
+    assert (finding.check, finding.rows) == ("duplicate-across-splits", (0, 1, 2))
+    (finding,) = find_duplicates(rows.slice(1), copies[1:], {frozenset("ab")})
+    assert finding.check == "duplicate"
+    assert list(find_duplicates(rows.slice(0, 2), copies[:2], {frozenset("ab")})) == []
+
+
+def test_constant_images_are_no_duplicates() -> None:
+    rows = results(collection=["a", "a"], pixels=["same"] * 2, comparable=[False] * 2)
+    assert list(find_duplicates(rows, np.full((2, 64, 64), 128, np.uint8), ())) == []
+
+
+def test_overlaps_are_those_that_brute_force_finds() -> None:
+    rng = np.random.default_rng(3)
+    corners = rng.uniform(0, 12, (150, 2))
+    outlines = shapely.box(*corners.T, *(corners + 1).T)
+    splits = rng.choice(["train", "validation", "test", ""], 150).tolist()
+    rows = results(
+        collection=["a"] * 150,
+        split=[split or None for split in splits],
+        geometry=shapely.to_wkb(outlines).tolist(),
+    )
+    order = ["train", "validation", "test"]
+    expected = {}
+    for at, split in enumerate(splits):
+        others = [
+            k
+            for k in range(150)
+            if split in order
+            and splits[k] in order[: order.index(split)]
+            and outlines[at].intersection(outlines[k]).area >= 0.01
+        ]
+        if others:
+            expected[at] = others
+    found = {finding.rows[0]: finding for finding in find_overlaps(rows, ())}
+    assert found.keys() == expected.keys()
+    for at, others in expected.items():
+        assert found[at].message.startswith(f"{len(others)} of ")
+        assert set(found[at].rows[1:]) <= set(others)
 
 
 def box(left: float, top: float, right: float, bottom: float, name: str = "ship") -> Labelled:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from satimnet.builder.quality.findings import NEAR_AGREEMENT, SAME_SHARE, Finding
+from satimnet.builder.quality.findings import NEAR_AGREEMENT, SAME_SHARE, SPLITS, Finding
 from satimnet.builder.quality.pixels import SIDE
 from satimnet.builder.quality.similarity import Similar, find_similar
 
@@ -64,7 +64,8 @@ class _Labels:
         names = {row["collection"] for row in group}
         if any(family <= names for family in self._families):
             return
-        splits = sorted({row["split"] for row in group if row["split"]})
+        occurring = {row["split"] for row in group}
+        splits = [split for split in SPLITS if split in occurring]
         # Class names mean something within a collection only.
         tags = {name: set[frozenset[str]]() for name in names}
         for row in group:

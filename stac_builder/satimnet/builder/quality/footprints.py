@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from satimnet.builder.quality.findings import OVERLAP_SHARE, Finding
+from satimnet.builder.quality.findings import OVERLAP_SHARE, SPLITS, Finding
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,8 +26,8 @@ def find_overlaps(rows: pa.Table, families: Families) -> Iterator[Finding]:
     """
     import shapely
 
-    order = {"train": 0, "validation": 1, "test": 2}
     splits = rows["split"].to_pylist()
+    order = {split: rank for rank, split in enumerate(SPLITS)}
     ranks = np.array([order.get(split, -1) for split in splits])
     numbers = np.flatnonzero((ranks >= 0) & rows["geometry"].is_valid().to_numpy())
     if len(set(ranks[numbers].tolist())) < 2:

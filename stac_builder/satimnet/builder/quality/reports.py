@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from satimnet.builder.quality.distributions import Band
-from satimnet.builder.quality.findings import CHECKS, SEVERITIES, Finding, Severity
+from satimnet.builder.quality.findings import CHECKS, SEVERITIES, SPLITS, Finding, Severity
 from satimnet.builder.quality.measuring import Task, read_results
 from satimnet.builder.quality.pictures import draw_item
 from satimnet.builder.rows import items_of
@@ -31,7 +31,6 @@ REPORT_NAME = "report.json"
 _SHOWN = 12  # findings of a check with pictures
 _PICTURED = 4  # Items of a finding
 _LISTED = 5  # findings of a check in Markdown, Items of a finding
-_SPLITS = ("train", "validation", "test", "")
 _WITH_MASK = {"unknown-class", "label-mismatch", "mask-shape"}
 
 Json = dict[str, Any]
@@ -134,7 +133,7 @@ def _content(report: Report) -> Json:
     collections = []
     for summary in report.summaries:
         rows, counts = summary.rows, summary.counts
-        splits = [split for split in _SPLITS if split in counts]
+        splits = [split for split in (*SPLITS, "") if split in counts]
         names = [row["name"] for row in summary.collection["summaries"]["classification:classes"]]
         per_split = Counter(split or "" for split in rows["split"].to_pylist())
         classes = {
@@ -258,8 +257,13 @@ def _card(report: Report, finding: Finding, item_at: Any) -> Json:
         "items": shown,
         "more": len(items) - len(shown),
         "collections": finding.collections,
-        "width": sum(max(1, len(item["pictures"])) for item in shown) or 3,
+        "width": _width([len(item["pictures"]) for item in shown]),
     }
+
+
+def _width(pictures: Sequence[int]) -> int:
+    """How many pictures wide a card is: room for the words, too."""
+    return sum(max(1, number) for number in pictures) if any(pictures) else 2
 
 
 def _reader(tasks: Sequence[Task]) -> Any:
