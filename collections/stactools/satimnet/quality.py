@@ -75,7 +75,8 @@ def _print(report: Report) -> None:
     from satimnet.builder.quality.findings import CHECKS
 
     click.echo(f"Read {counted(report.items, 'item')}")
-    table = Table("severity", "check", "findings", "the first", box=None)
+    table = Table("severity", "check", "findings", box=None)
+    table.add_column("the first", no_wrap=True, overflow="ellipsis")
     for name, check in CHECKS.items():
         found = report.of(name)
         if found:
