@@ -16,6 +16,7 @@ from stactools.satimnet.wording import counted
 if TYPE_CHECKING:
     from satimnet.builder.quality.reports import Report
 
+_WIDEST = 120  # characters of a finding that are printed
 _COLOURS = {"error": "red", "warning": "yellow", "info": "blue"}
 
 
@@ -75,8 +76,10 @@ def _print(report: Report) -> None:
     from satimnet.builder.quality.findings import CHECKS
 
     click.echo(f"Read {counted(report.items, 'item')}")
-    table = Table("severity", "check", "findings", box=None)
-    table.add_column("the first", no_wrap=True, overflow="ellipsis")
+    table = Table("severity", box=None)
+    table.add_column("check", no_wrap=True)
+    table.add_column("findings", justify="right")
+    table.add_column("the first")
     for name, check in CHECKS.items():
         found = report.of(name)
         if found:
@@ -85,6 +88,7 @@ def _print(report: Report) -> None:
             where = where or ", ".join(found[0].collections)
             severity = Text(check.severity, _COLOURS[check.severity])
             first = Text(f"{where}: {found[0].message}")
+            first.truncate(_WIDEST, overflow="ellipsis")
             table.add_row(severity, check.title, f"{len(found):,}", first)
     if table.row_count:
         Console().print(table)
