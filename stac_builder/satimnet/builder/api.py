@@ -10,14 +10,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.filters import Node, parse_filter
-from satimnet.builder.index import Index, IndexedCollection, absolute_href
+from satimnet.builder.index import Index, IndexedCollection
 from satimnet.builder.queries import Found, search
 
 Json = dict[str, Any]
@@ -58,26 +57,19 @@ class NotThereError(SatimnetError):
     """The collection or Item that was asked for does not exist."""
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where an API stands and where its catalog's files lie: URLs without a slash at the end."""
-
-    root: str
-    files: str
-
-
 class Api:
-    """The API of one catalog; safe to share among threads.
+    """What an API finds in one catalog; safe to share among threads.
 
-    All methods raise `SatimnetError` where a question cannot be understood. ``page`` is how many
-    Items come at once where nobody says; ``finish`` may change the Items of an answer.
+    ``root``, wherever it is asked for, is the URL of the API without a slash at the end. All
+    methods raise `SatimnetError` where a question cannot be understood. ``page`` is how many Items
+    come at once where nobody says; ``finish`` may change the Items of an answer, given the root.
     """
 
     def __init__(
         self,
         index: Index,
         page: int,
-        finish: Callable[[Json, Place], Json] = lambda item, _: item,
+        finish: Callable[[Json, str], Json] = lambda item, _: item,
     ) -> None:
         self.index = index
         self._page = page
@@ -85,52 +77,20 @@ class Api:
         # The pages of one search share what the first one found.
         self._found = lru_cache(maxsize=8)(self._search)
 
-    def landing(self, place: Place) -> Json:
-        """The catalog with links to all that can be asked."""
-        links = [
-            {"rel": "data", "href": f"{place.root}/collections", "type": "application/json"},
-            *(
-                {"rel": "search", "href": f"{place.root}/search", "type": GEOJSON, "method": m}
-                for m in ("GET", "POST")
-            ),
-            {"rel": QUERYABLES_REL, "href": f"{place.root}/queryables"},
-        ]
-        document = dict(self.index.document)
-        links = [*document.get("links", []), *links]
-        return document | {"links": links, "conformsTo": CONFORMS_TO}
+    def known(self, name: str) -> IndexedCollection:
+        """The Collection of this id; raises `NotThereError` if there is none."""
+        if name not in self.index.collections:
+            known = ", ".join(self.index.collections)
+            raise NotThereError(f"{self.index.href}: no collection {name!r}; there are: {known}")
+        return self.index.collections[name]
 
-    def collections(self, place: Place) -> Json:
-        """All Collections."""
-        found = [self.collection(name, place) for name in self.index.collections]
-        return {"collections": found, "links": []}
-
-    def collection(self, name: str, place: Place) -> Json:
-        """A Collection as an API has it: its Items come from a search, not from a tree.
-
-        With the links to the tree, pystac would find each Item twice.
-        """
-        collection = self._known(name)
-        here = f"{place.root}/collections/{quote(name)}"
-        links = [
-            link | {"href": absolute_href(link["href"], collection.href)}
-            for link in collection.document.get("links", [])
-            if link["rel"] not in ("self", "items", "item", "child")
-        ]
-        links += [
-            {"rel": "self", "href": collection.href, "type": "application/json"},
-            {"rel": "items", "href": f"{here}/items", "type": GEOJSON},
-            {"rel": QUERYABLES_REL, "href": f"{here}/queryables"},
-        ]
-        # A deep copy, because pystac takes dicts over and changes them.
-        return dict(json.loads(json.dumps(dict(collection.document) | {"links": links})))
-
-    def queryables(self, place: Place, name: str | None = None) -> Json:
+    def queryables(self, root: str, name: str | None = None) -> Json:
         """The properties that a filter may use, of one collection or of all: a JSON Schema."""
-        names = list(self.index.collections) if name is None else [self._known(name).id]
+        names = list(self.index.collections) if name is None else [self.known(name).id]
         path = "queryables" if name is None else f"collections/{quote(name)}/queryables"
         return {
             "$schema": "https://json-schema.org/draft/2020-12/schema",
-            "$id": f"{place.root}/{path}",
+            "$id": f"{root}/{path}",
             "type": "object",
             "title": "Properties that a filter may use",
             "properties": {
@@ -139,37 +99,31 @@ class Api:
             "additionalProperties": False,
         }
 
-    def items(self, name: str, asked: Mapping[str, Any], method: str, place: Place) -> Json:
+    def items(self, name: str, asked: Mapping[str, Any], method: str, root: str) -> Json:
         """A page of a collection's Items; ``asked`` as for `search`."""
         if asked.get("collections", name) not in (name, [name]):
             raise SatimnetError("collections: the path says already which; ask /search for others")
-        path = f"collections/{quote(self._known(name).id)}/items"
-        return self._answer(path, method, asked, {"collections": [name]}, place)
+        path = f"collections/{quote(self.known(name).id)}/items"
+        return self._answer(path, method, asked, {"collections": [name]}, root)
 
-    def item(self, name: str, id_: str, place: Place) -> Json:
+    def item(self, name: str, id_: str, root: str) -> Json:
         """One Item."""
-        asked = {"collections": [self._known(name).id], "ids": [id_]}
+        asked = {"collections": [self.known(name).id], "ids": [id_]}
         items = self._found(json.dumps(asked)).items(0, 1)
         if not items:
             raise NotThereError(f"collection {name} has no Item {id_!r}")
-        return self._finish(items[0], place)
+        return self._finish(items[0], root)
 
-    def search(self, asked: Mapping[str, Any], method: str, place: Place) -> Json:
+    def search(self, asked: Mapping[str, Any], method: str, root: str) -> Json:
         """A page of Items, a link to the next one, and how many there are in all.
 
         ``asked`` are the parameters of a GET query, as text, or the body of a POST.
         """
-        return self._answer("search", method, asked, {}, place)
+        return self._answer("search", method, asked, {}, root)
 
     def found(self, asked: Mapping[str, Any]) -> Found:
         """All that the parameters of a search, without ``limit`` and ``token``, ask for."""
         return self._found(json.dumps(asked, sort_keys=True))
-
-    def _known(self, name: str) -> IndexedCollection:
-        if name not in self.index.collections:
-            known = ", ".join(self.index.collections)
-            raise NotThereError(f"{self.index.href}: no collection {name!r}; there are: {known}")
-        return self.index.collections[name]
 
     def _answer(
         self,
@@ -177,13 +131,13 @@ class Api:
         method: str,
         parameters: Mapping[str, Any],
         fixed: Json,
-        place: Place,
+        root: str,
     ) -> Json:
         asked = dict(parameters)
         start = _whole("token", asked.pop("token", None), 0, 0)
         limit = min(MOST, _whole("limit", asked.pop("limit", None), self._page, 1))
         found = self.found(asked | fixed)
-        features = [self._finish(item, place) for item in found.items(start, start + limit)]
+        features = [self._finish(item, root) for item in found.items(start, start + limit)]
         page: Json = {
             "type": "FeatureCollection",
             "features": features,
@@ -195,7 +149,7 @@ class Api:
         for rel, at in targets.items():
             if at < len(found) and at != start:
                 following = {**parameters, "token": str(at)}
-                page["links"].append(_paging_link(rel, f"{place.root}/{path}", method, following))
+                page["links"].append(_paging_link(rel, f"{root}/{path}", method, following))
         return page
 
     def _search(self, parameters: str) -> Found:

@@ -6,16 +6,17 @@ answered by `satimnet.builder.api`, and every other URL is read as ever.
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 import pystac
 from pystac_client import Client
 from pystac_client.stac_api_io import StacApiIO
 
-from satimnet.builder.api import Api, Place
-from satimnet.builder.index import Index
+from satimnet.builder.api import CONFORMS_TO, GEOJSON, QUERYABLES_REL, Api
+from satimnet.builder.index import Index, IndexedCollection, absolute_href
 
 _PAGE = 500  # Items a page where the client names no limit
 
@@ -36,11 +37,10 @@ class _StaticApi(StacApiIO):
 
     def __init__(self, index: Index) -> None:
         super().__init__()
-        self._href = index.href
+        self._index = index
         self._folder = index.href.rpartition("/")[0]
         self._api = Api(index, _PAGE)
-        self._place = Place(self._folder, self._folder)
-        self._by_href = {c.href: c.id for c in index.collections.values()}
+        self._by_href = {c.href: c for c in index.collections.values()}
 
     def read_json(self, source: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """What an API answers to a URL or a ``next`` link; else what lies at that href."""
@@ -51,26 +51,26 @@ class _StaticApi(StacApiIO):
             method = source.extra_fields.get("method", "GET")
             parameters = source.extra_fields.get("body", {})
         href = str(getattr(source, "href", source))
-        api, place = self._api, self._place
-        if href == self._href:
-            return api.landing(place)
+        if href == self._index.href:
+            return self._root()
         if href in self._by_href:
-            return api.collection(self._by_href[href], place)
+            return self._collection(self._by_href[href])
         path, _, query = href.removeprefix(f"{self._folder}/").partition("?")
         asked = parameters | dict(parse_qsl(query, keep_blank_values=True))
         match [unquote(part) for part in path.split("/")]:
             case ["search"]:
-                return api.search(asked, method, place)
+                return self._api.search(asked, method, self._folder)
             case ["queryables"]:
-                return api.queryables(place)
+                return self._api.queryables(self._folder)
             case ["collections"]:
-                return api.collections(place)
+                collections = self._index.collections.values()
+                return {"collections": [self._collection(c) for c in collections], "links": []}
             case ["collections", name]:
-                return api.collection(name, place)
+                return self._collection(self._api.known(name))
             case ["collections", name, "items"]:
-                return api.items(name, asked, method, place)
+                return self._api.items(name, asked, method, self._folder)
             case ["collections", name, "queryables"]:
-                return api.queryables(place, name)
+                return self._api.queryables(self._folder, name)
         return super().read_json(source, *args, **kwargs)
 
     def stac_object_from_dict(
@@ -81,8 +81,42 @@ class _StaticApi(StacApiIO):
         preserve_dict: bool = True,
     ) -> Any:
         """A catalog below the root is a plain one: only the root is an API."""
-        if d.get("type") == "Catalog" and str(href) != self._href:
+        if d.get("type") == "Catalog" and str(href) != self._index.href:
             return pystac.Catalog.from_dict(
                 d, href=str(href), root=root, migrate=True, preserve_dict=preserve_dict
             )
         return super().stac_object_from_dict(d, href, root, preserve_dict)
+
+    def _root(self) -> dict[str, Any]:
+        links = [
+            {"rel": "data", "href": f"{self._folder}/collections", "type": "application/json"},
+            *(
+                {"rel": "search", "href": f"{self._folder}/search", "type": GEOJSON, "method": m}
+                for m in ("GET", "POST")
+            ),
+            {"rel": QUERYABLES_REL, "href": f"{self._folder}/queryables"},
+        ]
+        document = dict(self._index.document)
+        return document | {
+            "links": [*document.get("links", []), *links],
+            "conformsTo": CONFORMS_TO,
+        }
+
+    def _collection(self, collection: IndexedCollection) -> dict[str, Any]:
+        """The collection as an API has it: its Items come from a search, not from a tree.
+
+        With the links to the tree, pystac would find each Item twice.
+        """
+        here = f"{self._folder}/collections/{quote(collection.id)}"
+        links = [
+            link | {"href": absolute_href(link["href"], collection.href)}
+            for link in collection.document.get("links", [])
+            if link["rel"] not in ("self", "items", "item", "child")
+        ]
+        links += [
+            {"rel": "self", "href": collection.href, "type": "application/json"},
+            {"rel": "items", "href": f"{here}/items", "type": GEOJSON},
+            {"rel": QUERYABLES_REL, "href": f"{here}/queryables"},
+        ]
+        # A deep copy, because pystac takes dicts over and changes them.
+        return dict(json.loads(json.dumps(dict(collection.document) | {"links": links})))

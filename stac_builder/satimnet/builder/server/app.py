@@ -26,7 +26,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from satimnet.builder.access import is_url
-from satimnet.builder.api import CONFORMS_TO, GEOJSON, QUERYABLES_REL, Api, NotThereError, Place
+from satimnet.builder.api import CONFORMS_TO, GEOJSON, QUERYABLES_REL, Api, NotThereError
 from satimnet.builder.catalogs import PARQUET_TYPE
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.index import Index, absolute_href
@@ -118,28 +118,28 @@ class _Served:
 
     async def landing(self, request: Request) -> Response:
         """The catalog with links to all that can be asked; to people, STAC Browser."""
+        root = _root(request)
         wants_page = request.headers.get("accept", "").startswith("text/html")
         if wants_page and self._browsable:
-            return RedirectResponse(f"{self._place(request).root}/browser/")
-        place = self._place(request)
+            return RedirectResponse(f"{root}/browser/")
         links = [
-            _link("self", f"{place.root}/", title=self._index.document.get("title")),
-            _link("root", f"{place.root}/"),
-            _link("conformance", f"{place.root}/conformance"),
-            _link("service-desc", f"{place.root}/api", OPENAPI_TYPE, "OpenAPI document"),
-            _link("data", f"{place.root}/collections"),
+            _link("self", f"{root}/", title=self._index.document.get("title")),
+            _link("root", f"{root}/"),
+            _link("conformance", f"{root}/conformance"),
+            _link("service-desc", f"{root}/api", OPENAPI_TYPE, "OpenAPI document"),
+            _link("data", f"{root}/collections"),
             *(
-                _link("search", f"{place.root}/search", GEOJSON) | {"method": method}
+                _link("search", f"{root}/search", GEOJSON) | {"method": method}
                 for method in ("GET", "POST")
             ),
-            _link(QUERYABLES_REL, f"{place.root}/queryables", "application/schema+json"),
-            _link(AGGREGATIONS_REL, f"{place.root}/aggregations", title="What can be counted"),
-            _link(AGGREGATE_REL, f"{place.root}/aggregate", title="How many items there are"),
+            _link(QUERYABLES_REL, f"{root}/queryables", "application/schema+json"),
+            _link(AGGREGATIONS_REL, f"{root}/aggregations", title="What can be counted"),
+            _link(AGGREGATE_REL, f"{root}/aggregate", title="How many items there are"),
             *(
-                _link("child", _collection_url(name, place), title=c.document.get("title"))
+                _link("child", _collection_url(name, root), title=c.document.get("title"))
                 for name, c in self._index.collections.items()
             ),
-            *self._others(self._index.document.get("links", ()), self._index.href, place),
+            *self._others(self._index.document.get("links", ()), self._index.href, root),
         ]
         return _json(dict(self._index.document) | {"conformsTo": _CONFORMS_TO, "links": links})
 
@@ -149,11 +149,11 @@ class _Served:
 
     async def openapi(self, request: Request) -> Response:
         """What can be asked, for programs."""
-        return _json(openapi(self._place(request).root, self._index), OPENAPI_TYPE)
+        return _json(openapi(_root(request), self._index), OPENAPI_TYPE)
 
     async def browser_config(self, request: Request) -> Response:
         """How STAC Browser is set up."""
-        root = self._place(request).root
+        root = _root(request)
         title = self._index.document.get("title", self._index.document.get("id"))
         config = {"catalogUrl": f"{root}/", "catalogTitle": title, "itemsPerPage": 24}
         config |= {"searchResultsPerPage": 24, "allowExternalAccess": False}
@@ -180,138 +180,134 @@ class _Served:
     async def collections(self, request: Request) -> Response:
         """All Collections."""
         _parameters(request, set())
-        place = self._place(request)
-        found = [self._collection(name, place) for name in self._index.collections]
+        root = _root(request)
+        found = [self._collection(name, root) for name in self._index.collections]
         links = [
-            _link("self", f"{place.root}/collections"),
-            _link("root", f"{place.root}/"),
-            _link("parent", f"{place.root}/"),
+            _link("self", f"{root}/collections"),
+            _link("root", f"{root}/"),
+            _link("parent", f"{root}/"),
         ]
         return _json({"collections": found, "links": links})
 
     async def collection(self, request: Request) -> Response:
         """One Collection."""
-        return _json(self._collection(request.path_params["name"], self._place(request)))
+        return _json(self._collection(request.path_params["name"], _root(request)))
 
     async def items(self, request: Request) -> Response:
         """A page of a Collection's Items."""
-        name, place = request.path_params["name"], self._place(request)
+        name, root = request.path_params["name"], _root(request)
         asked = _parameters(request)
-        page = await self._run(self._api.items, name, asked, "GET", place)
+        page = await self._run(self._api.items, name, asked, "GET", root)
         page["links"] += [
             _link("self", str(request.url), GEOJSON),
-            _link("root", f"{place.root}/"),
-            _link("collection", _collection_url(name, place)),
+            _link("root", f"{root}/"),
+            _link("collection", _collection_url(name, root)),
         ]
         return _json(page, GEOJSON)
 
     async def item(self, request: Request) -> Response:
         """One Item."""
         name, id_ = request.path_params["name"], request.path_params["id"]
-        item = await self._run(self._api.item, name, id_, self._place(request))
+        item = await self._run(self._api.item, name, id_, _root(request))
         return _json(item, GEOJSON)
 
     async def search(self, request: Request) -> Response:
         """A page of the Items that fulfil conditions."""
         asked = await _body(request) if request.method == "POST" else _parameters(request)
         method = "POST" if request.method == "POST" else "GET"
-        place = self._place(request)
-        page = await self._run(self._api.search, asked, method, place)
+        root = _root(request)
+        page = await self._run(self._api.search, asked, method, root)
         page["links"] += [
             _link("self", str(request.url), GEOJSON),
-            _link("root", f"{place.root}/"),
+            _link("root", f"{root}/"),
         ]
         return _json(page, GEOJSON)
 
     async def queryables(self, request: Request) -> Response:
         """The properties that a filter may use."""
         name = request.path_params.get("name")
-        found = await self._run(self._api.queryables, self._place(request), name)
+        found = await self._run(self._api.queryables, _root(request), name)
         return _json(found, "application/schema+json")
 
     async def aggregations(self, request: Request) -> Response:
         """What can be counted."""
-        return _json(aggregations(self._place(request).root))
+        return _json(aggregations(_root(request)))
 
     async def aggregate(self, request: Request) -> Response:
         """How many Items there are of what."""
         asked = _parameters(request)
-        return _json(await self._run(aggregate, self._api, asked, self._place(request).root))
+        return _json(await self._run(aggregate, self._api, asked, _root(request)))
 
     # --- how things look from outside ---
 
     async def _run(self, question: Callable[..., T], *arguments: Any) -> T:
         return await to_thread.run_sync(partial(question, *arguments), limiter=self._limiter)
 
-    def _place(self, request: Request) -> Place:
-        root = str(request.base_url).rstrip("/")
-        return Place(root, self._folder if is_url(self._index.href) else f"{root}/catalog")
-
     def _found(self, name: str, id_: str) -> Json:
         """An Item with the hrefs that hold on this machine."""
-        if name not in self._index.collections:
-            raise NotThereError(f"no collection {name!r}")
-        for item in self._api.found({"collections": [name], "ids": [id_]}).items(0, 1):
+        asked = {"collections": [self._api.known(name).id], "ids": [id_]}
+        for item in self._api.found(asked).items(0, 1):
             return item
         raise NotThereError(f"collection {name} has no Item {id_!r}")
 
-    def _published(self, href: str, place: Place) -> str:
+    def _published(self, href: str, root: str) -> str:
         """The URL of a file of the catalog; what lies elsewhere stays where it is."""
         inside = href.startswith(f"{self._folder}/") and not is_url(self._index.href)
-        return place.files + quote(href.removeprefix(self._folder)) if inside else href
+        return f"{root}/catalog{quote(href.removeprefix(self._folder))}" if inside else href
 
-    def _others(self, links: Any, base: str, place: Place) -> list[Json]:
+    def _others(self, links: Any, base: str, root: str) -> list[Json]:
         """The links of a document that are not those of the tree."""
         tree = {"root", "self", "parent", "collection", "child", "item", "items"}
         tree |= {"first", "prev", "next", "last"}
         return [
-            link | {"href": self._published(absolute_href(link["href"], base), place)}
+            link | {"href": self._published(absolute_href(link["href"], base), root)}
             for link in links
             if link["rel"] not in tree
         ]
 
-    def _collection(self, name: str, place: Place) -> Json:
-        if name not in self._index.collections:
-            known = ", ".join(self._index.collections)
-            raise NotThereError(f"no collection {name!r}; there are: {known}")
-        collection = self._index.collections[name]
-        here = _collection_url(name, place)
+    def _collection(self, name: str, root: str) -> Json:
+        collection = self._api.known(name)
+        here = _collection_url(name, root)
         links = [
             _link("self", here),
-            _link("root", f"{place.root}/"),
-            _link("parent", f"{place.root}/"),
+            _link("root", f"{root}/"),
+            _link("parent", f"{root}/"),
             _link("items", f"{here}/items", GEOJSON),
             _link(QUERYABLES_REL, f"{here}/queryables", "application/schema+json"),
-            *self._others(collection.document.get("links", ()), collection.href, place),
+            *self._others(collection.document.get("links", ()), collection.href, root),
         ]
         assets = {
             key: asset
-            | {"href": self._published(absolute_href(asset["href"], collection.href), place)}
+            | {"href": self._published(absolute_href(asset["href"], collection.href), root)}
             for key, asset in collection.document.get("assets", {}).items()
         }
         return dict(collection.document) | {"links": links, "assets": assets}
 
-    def _item(self, item: Json, place: Place) -> Json:
+    def _item(self, item: Json, root: str) -> Json:
         """The Item with links of the API and a picture, and assets where they are served."""
         for asset in item.get("assets", {}).values():
-            asset["href"] = self._published(asset["href"], place)
+            asset["href"] = self._published(asset["href"], root)
         if "links" in item and "collection" in item and "id" in item:
-            collection = _collection_url(item["collection"], place)
+            collection = _collection_url(item["collection"], root)
             id_ = quote(item["id"], safe="")
-            picture = f"{place.root}/thumbnails/{quote(item['collection'], safe='')}/{id_}.png"
+            picture = f"{root}/thumbnails/{quote(item['collection'], safe='')}/{id_}.png"
             item["links"] = [
                 _link("self", f"{collection}/items/{id_}", GEOJSON),
-                _link("root", f"{place.root}/"),
+                _link("root", f"{root}/"),
                 _link("parent", collection),
                 _link("collection", collection),
-                *self._others(item["links"], "", place),
+                *self._others(item["links"], "", root),
                 *([_link("preview", picture, "image/png")] if has_picture(item) else []),
             ]
         return item
 
 
-def _collection_url(name: str, place: Place) -> str:
-    return f"{place.root}/collections/{quote(name, safe='')}"
+def _root(request: Request) -> str:
+    return str(request.base_url).rstrip("/")
+
+
+def _collection_url(name: str, root: str) -> str:
+    return f"{root}/collections/{quote(name, safe='')}"
 
 
 def _link(
