@@ -148,3 +148,10 @@ def test_real_headers_are_what_gdal_says(real):
             assert header.crs == f"EPSG:{image.crs.to_epsg()}"
             assert header.transform == tuple(image.transform)[:6]
         assert header.pixels == Pixels(748, (64, 64, 13), ("y", "x", "band"))
+
+
+def test_a_file_far_larger_than_its_pixels_is_damaged():
+    data = tiff()
+    assert read_header(data + bytes(2**20), "a.tif").shape == (40, 48)
+    with pytest.raises(BadFileError, match="bytes for 11520 bytes of pixels"):
+        read_header(data + bytes(2**25), "a.tif")

@@ -11,6 +11,7 @@ from rasterio.io import MemoryFile
 
 from satimnet.builder import build
 from satimnet.builder.access import read_bytes
+from satimnet.builder.errors import SatimnetError
 from satimnet.builder.samples import Problem, Sample
 from satimnet.builder.sources import Source
 from stactools.inria import dataset
@@ -153,6 +154,18 @@ def test_a_mask_of_another_size_is_broken(tmp_path):
     report = build([tmp_path / "source"], out, datasets={dataset.id: dataset}, bad_files="any")
     assert [p.reason for p in report[0].problems] == ["(500, 400) pixels, its image has (400, 400)"]
     assert set(items_of(out)["austin1"].assets) == {"image"}
+
+
+def test_an_image_that_gdal_sees_otherwise_is_broken(tmp_path):
+    """Colours of CIELAB come out of GDAL as four bands."""
+    with MemoryFile() as memory:
+        with memory.open(
+            driver="GTiff", width=40, height=50, count=3, dtype="uint8", photometric="CIELAB"
+        ) as image:
+            image.write(np.full((3, 50, 40), 90, np.uint8))
+        write(tmp_path / "source", "test/images/sfo36.tif", data=bytes(memory.getbuffer()))
+    with pytest.raises(SatimnetError, match=r"sfo36\.tif: GDAL takes it for another image"):
+        build([tmp_path / "source"], tmp_path / "catalog")
 
 
 # --- where the files lie ------------------------------------------------------------------------

@@ -218,3 +218,19 @@ def test_files_beyond_the_limit_are_not_read(tmp_path):
     source = Source((tmp_path,))
     with pytest.raises(BadFileError, match="over the limit"):
         source.read(next(source.entries()))
+
+
+def test_a_name_that_never_ends_is_shortened_in_messages(tmp_path):
+    path = tmp_path / "files.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("d/" * 30_000 + "a.tif", b"1")
+    source = Source((path,))
+    (entry,) = source.entries()
+    assert entry.path.endswith("d/d/a.tif")
+    assert len(entry.label) < 600
+    assert entry.label.startswith(f"{path}!d/d/"[:200])
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("../" * 20_000 + "a.tif", b"1")
+    with pytest.raises(SatimnetError) as refused:
+        list(source.entries())
+    assert len(str(refused.value)) < 1000

@@ -19,6 +19,7 @@ from rich.table import Table
 from .sources import small_sources
 from .workers import Result, run
 
+_WIDTH = 120  # columns, where the tables go to a file
 _SCHEMAS = Path(__file__).parents[3] / "shared" / "schemas"
 
 
@@ -65,7 +66,7 @@ def _told(result: Result) -> str:
 def _print_summary(results: Sequence[Result], seconds: float) -> None:
     faults = sorted({r.outcome for r in results if r.fault})
     outcomes = ("error", "skips", "whole", *faults)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     for what, names in (
         ("dataset", [[r.dataset] for r in results]),
         ("what is spoilt", [r.spoilt for r in results]),

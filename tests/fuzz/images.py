@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+import warnings
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -221,9 +222,10 @@ def _tiff_kind(rng: Random, data: bytes) -> bytes:
 
 def _tiff_bomb(rng: Random, data: bytes) -> bytes:
     """The same kind of image, all zeros, of up to 60,000 x 60,000 pixels, in a small file."""
-    from rasterio.errors import RasterioError
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
     from rasterio.io import MemoryFile
 
+    warnings.simplefilter("ignore", NotGeoreferencedWarning)
     try:
         with MemoryFile(data) as memory, memory.open() as image:
             options = {k: image.profile[k] for k in ("count", "dtype", "crs", "transform")}

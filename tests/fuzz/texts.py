@@ -278,7 +278,7 @@ def _value(rng: Random, data: bytes) -> bytes:
     """Values of other types, keys that are missing, there twice, or too many."""
     try:
         content = json.loads(data)
-    except ValueError:  # spoilt before
+    except (ValueError, RecursionError):  # spoilt before
         return data
     nodes = list(_nodes(content, 50))
     for _ in range(rng.choice((1, 1, 1, 10)) if nodes else 0):

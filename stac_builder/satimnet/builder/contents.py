@@ -114,8 +114,10 @@ def _image(member: Member, data: bytes, spec: Mapping[str, Any], as_published: b
     if as_published or spec.get("store") != "cog":
         return Content(member.asset, member.path, data, header)
     recoded = recode(data, member.label)
-    header = read_header(recoded, member.label)
-    return Content(member.asset, member.path, recoded, header, _original(member, data))
+    out = read_header(recoded, member.label)
+    if (out.shape, out.bands, out.dtype[1:]) != (header.shape, header.bands, header.dtype[1:]):
+        raise BadFileError(member.label, "GDAL takes it for another image; damaged")
+    return Content(member.asset, member.path, recoded, out, _original(member, data))
 
 
 def _publishers_mask(
@@ -132,6 +134,8 @@ def _publishers_mask(
         raise BadFileError(member.label, f"{header.shape} pixels, its image has {image.shape}")
     _check(header, {**spec, "data_type": _DATA_TYPES.get(header.dtype[1:])}, member.label)
     read = read_pixels(data, member.label)[0]
+    if read.shape != header.shape:
+        raise BadFileError(member.label, "GDAL takes it for another image; damaged")
     mask = harmonise(read, classes, member.label)
     if as_published or (mask is read and spec.get("store") != "cog"):
         return Content(member.asset, member.path, data, header), mask

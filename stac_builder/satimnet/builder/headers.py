@@ -19,6 +19,7 @@ from satimnet.builder.grids import on_earth
 
 MAX_IMAGE_SIZE = 2**29
 """Bytes of pixels that an image may have: masks are drawn and scenes recoded in memory."""
+_MAX_EXCESS = 4  # times that a file may be larger than its pixels; some tags come on top
 _MAX_RATIO = 4000  # of pixels to file; deflate ends at 1032, an all-white JPEG comes near 500
 
 Order = tuple[str, ...]
@@ -71,6 +72,8 @@ def read_header(data: bytes, label: str) -> Header:
         raise BadFileError(label, "truncated or damaged header") from error
     if size > MAX_IMAGE_SIZE:
         raise BadFileError(label, f"{size} bytes of pixels, over the limit {MAX_IMAGE_SIZE}")
+    if len(data) > _MAX_EXCESS * size + 2**24:
+        raise BadFileError(label, f"{len(data)} bytes for {size} bytes of pixels; damaged")
     if not 0 < size <= _MAX_RATIO * len(data):
         raise BadFileError(label, f"its header announces {size} bytes of pixels; damaged")
     if header.crs is not None and not on_earth(header.crs, header.transform, header.shape):

@@ -12,8 +12,10 @@ import os
 import struct
 import zlib
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import IO, Any
 
 from satimnet.builder.contents import Content, Original, contents
@@ -34,6 +36,8 @@ _END = struct.Struct("<4s4H2IH")
 _ALIGNMENT_EXTRA = struct.Struct("<3H")  # header id, length, alignment
 _ALIGNMENT_ID = 0xD935  # the extra field that Android's zipalign uses for the same purpose
 _FILE_MODE = 0o100644 << 16
+_LARGE = 2**26  # bytes of a sample: threads take turns, several such at once fill the memory
+_turn = Lock()
 _MAX_OFFSET = 2**32 - 2**24  # offsets have 32 bits, and the directory must fit as well
 
 
@@ -86,11 +90,14 @@ def pack(plan: ShardPlan, reader: Reader, record: Mapping[str, Any], path: Path)
     with part.open("wb", buffering=2**20) as file:
         writer = ShardWriter(file)
         for sample in plan.samples:
-            made = contents(sample, reader, record)
-            problems.extend(made.problems)
-            if made.files:
-                members = tuple(packed(f, writer.add(f.path, f.data)) for f in made.files)
-                samples.append(PackedSample(sample, members, made.classes, made.statistics))
+            size = sum(member.size for member in sample.members)
+            with _turn if size > _LARGE else nullcontext():
+                made = contents(sample, reader, record)
+                problems.extend(made.problems)
+                if made.files:
+                    members = tuple(packed(f, writer.add(f.path, f.data)) for f in made.files)
+                    samples.append(PackedSample(sample, members, made.classes, made.statistics))
+                del made
         writer.finish()
     os.replace(part, path)
     return Shard(plan.name, writer.size, tuple(samples), tuple(problems))

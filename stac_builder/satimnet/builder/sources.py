@@ -29,6 +29,7 @@ MAX_FILE_SIZE = 2**29
 """Bytes of the largest file taken from a source: no published scene comes near, bombs do."""
 
 _ARCHIVE = re.compile(r"\.(zip|tar|tar\.gz|tgz)$", re.IGNORECASE)
+_LONGEST = 500  # characters of a path in messages; archives may have 65,535
 _DRIVE = re.compile(r"[A-Za-z]:")
 # What zipfile and tarfile raise of damaged headers; the last of a version that zip will never have
 _BROKEN = (
@@ -65,9 +66,10 @@ class Entry:
     @property
     def label(self) -> str:
         """How messages name the file: its path on disk, or ``archive.zip!member``."""
-        return printable(
-            self.container if self.kind == "file" else f"{self.container}!{self.member}"
-        )
+        text = self.container if self.kind == "file" else f"{self.container}!{self.member}"
+        if len(text) > _LONGEST:
+            text = f"{text[: _LONGEST // 2]}…{text[-_LONGEST // 2 :]}"
+        return printable(text)
 
 
 @dataclass(frozen=True)
@@ -279,7 +281,9 @@ def _zip_entries(archive: Path, prefix: str, state: tuple[int, int]) -> tuple[En
         if member.is_dir() or (mode & 0o170000) == 0o120000:  # links are no data
             continue
         if member.flag_bits & 1:
-            raise SatimnetError(f"{archive}: {member.filename} is encrypted; give it decrypted")
+            raise SatimnetError(
+                f"{archive}: {member.filename[:_LONGEST]} is encrypted; give it decrypted"
+            )
         entries.append(
             Entry(
                 printable(prefix + member.filename),
@@ -332,7 +336,8 @@ def _refuse_unsafe(archive: Path, name: str) -> None:
     parts = name.replace("\\", "/").split("/")
     if ".." in parts or parts[0] == "" or _DRIVE.match(name) or "\0" in name:
         raise SatimnetError(
-            f"{archive}: member {name!r} would leave the archive; get it from its publisher"
+            f"{archive}: member {name[:_LONGEST]!r} would leave the archive; "
+            "get it from its publisher"
         )
 
 
