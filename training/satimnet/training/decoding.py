@@ -63,6 +63,8 @@ def _decode_jpeg(data: bytes | memoryview, bands: int | None) -> NDArray[Any]:
     import simplejpeg
 
     grey = bands != 3 and simplejpeg.decode_jpeg_header(data)[2] == "Gray"
+    # into memory of its own: decoding all into the same was seen to take 0 to 20 % longer,
+    # depending on where that happened to lie
     image: NDArray[Any] = simplejpeg.decode_jpeg(data, colorspace="GRAY" if grey else "RGB")
     return image
 

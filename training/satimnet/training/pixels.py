@@ -85,7 +85,7 @@ class Reader:
         shard, where a shard is cut short or an image cannot be decoded.
         """
         layout = self._layout
-        if not (self.remote or layout.encoded):
+        if not self.remote:
             self._advise(rows)
         for at, end in self._cuts(rows, scale):
             some, part = rows[at:end], out[at:end]
@@ -144,27 +144,25 @@ class Reader:
         calls = map(mmap.mmap.madvise, maps, repeat(mmap.MADV_WILLNEED), first.tolist(), lengths)
         deque(calls, maxlen=0)  # makes them, without a step of Python for each
 
-    def _convert(self, files: Sequence[Array], out: Array, at: int | None = None) -> None:
-        """Converts files, each (1, ...) in stored order, into `out`, or the file `at` of it."""
+    def _convert(self, files: Sequence[Array], out: Array) -> None:
+        """Converts files, each (1, ...) in stored order, into `out`."""
         layout = self._layout
-        axis = layout.order.index("band") + 1
-        target = out
         if layout.start.shape[1] > 1:
-            target = out.reshape(-1, *layout.file_shape)
-        if at is not None:
-            target = target[at : at + 1]
+            out = out.reshape(-1, *layout.file_shape)
         if self._whole:
-            np.concatenate(files, out=target, casting="unsafe")
+            np.concatenate(files, out=out, casting="unsafe")
             return
+        axis = layout.order.index("band") + 1
         for k, column in enumerate(layout.columns):
             source: tuple[Any, ...] = (*[slice(None)] * axis, column)
             place: tuple[Any, ...] = (*[slice(None)] * axis, k)
             picked: Any = [file[source] for file in files]
-            np.concatenate(picked, out=target[place], casting="unsafe")
+            np.concatenate(picked, out=out[place], casting="unsafe")
 
     def _decode(self, rows: Numbers, out: Array) -> None:
+        """Decodes the files of samples, one after the other, into `out`."""
         layout = self._layout
-        files, axis = layout.start.shape[1], layout.order.index("band")
+        files, axis, whole = layout.start.shape[1], layout.order.index("band"), self._whole
         bands = 1 if files > 1 else layout.shape[axis]
         expected = (*layout.image_size, bands)
         for k, data in enumerate(self._bytes(rows)):
@@ -179,10 +177,14 @@ class Reader:
                     f"sample is {layout.dtype} {expected}; batches need images of one size and type"
                 )
             if files > 1:
-                image = image[..., 0]
-            elif axis != 2:
+                out[row, band] = image[..., 0]
+                continue
+            if axis != 2:
                 image = np.moveaxis(image, -1, axis)
-            self._convert([image[None]], out, k)
+            if whole:
+                out[row] = image
+            else:
+                self._convert([image[None]], out[row : row + 1])
 
     def _bytes(self, rows: Numbers) -> list[memoryview]:
         """The bytes of the files of samples."""

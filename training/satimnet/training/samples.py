@@ -128,7 +128,7 @@ class Samples:
             raise SatimnetError(
                 f"nobody says which classes {int(missing.sum())} of {len(self)} samples have, "
                 f"{self.ids[int(missing.argmax())]} first; search for those with classes, "
-                "or read without labels"
+                "or give labels=None"
             )
         found = np.zeros((len(self), len(self.classes)), np.float32)
         rows = pc.list_parent_indices(tags).to_numpy(zero_copy_only=False)
