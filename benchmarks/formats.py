@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from benchmarks.torchvision_cpu import import_torchvision
+
 Batches = Callable[[], Iterator[tuple[Tensor, Tensor]]]
 """An epoch: images and labels, batch by batch."""
 
@@ -74,6 +76,7 @@ def _litdata_sample(entry: tuple[str, int]) -> dict[str, Any]:
 
 def mosaicml(files: Sequence[Path], labels: Sequence[int], folder: Path, size: int) -> Batches:
     """MDS shards of its usual 64 MiB."""
+    import_torchvision()  # it imports it
     from streaming import MDSWriter, StreamingDataset
 
     columns = {"image": "ndarray", "label": "int"}

@@ -100,7 +100,7 @@ def _contenders(
         folder.mkdir()
         try:
             batches = pack(data.tiffs, labels, folder, BATCH)
-        except ImportError as error:
+        except (ImportError, RuntimeError) as error:
             absent[name] = f"{name}: cannot be had here ({error})"
             continue
         if digest(batches()) != truth:
