@@ -281,10 +281,15 @@ def _classes_of(
 
 
 def in_order(concepts: Mapping[str, Concept]) -> dict[str, Concept]:
-    """The same concepts, down the branches of the tree."""
+    """The same concepts, down the branches of the tree.
+
+    Neighbours come as in this package, then those of datasets by their ids: the order in which
+    datasets join a catalog must not show.
+    """
+    places = {id_: place for place, id_ in enumerate(_base())}
     below: dict[str | None, list[str]] = {}
-    for concept in reversed(list(concepts.values())):
-        below.setdefault(concept.broader, []).append(concept.id)
+    for id_ in sorted(concepts, key=lambda id_: (places.get(id_, len(places)), id_), reverse=True):
+        below.setdefault(concepts[id_].broader, []).append(id_)
     ordered: dict[str, Concept] = {}
     waiting = below.get(None, [])
     while waiting:
