@@ -28,6 +28,7 @@ from satimnet.builder.errors import SatimnetError
 from satimnet.builder.index import Index
 from satimnet.builder.pipeline import build
 from satimnet.builder.validation import validate
+from satimnet.builder.workspaces import workspace
 from stactools.eurosat import dataset
 from stactools.satimnet.copying import copy as command
 
@@ -215,8 +216,8 @@ def test_a_catalog_is_not_copied_into_itself(own):
 
 
 def test_one_copy_at_a_time_writes_a_destination(catalog, tmp_path):
-    with copies._staging(tmp_path / "copy"):
-        refused("another copy is writing it", catalog, tmp_path / "copy")
+    with workspace(tmp_path / "copy", "copying"):
+        refused("another run is writing it", catalog, tmp_path / "copy")
 
 
 def test_a_missing_file_is_named(own, tmp_path, serve):

@@ -453,7 +453,7 @@ def test_a_build_at_the_same_place_at_the_same_time(miniature, out):
     staging.mkdir()
     with (staging / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(SatimnetError, match="another build is writing it"):
+        with pytest.raises(SatimnetError, match="another run is writing it"):
             build([miniature], out)
     assert staging.exists()
 

@@ -10,7 +10,6 @@ lies elsewhere (another host, an absolute path, a way out by ``..``) stays a lin
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import posixpath
@@ -21,7 +20,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -37,6 +35,7 @@ from satimnet.builder.datasets import installed
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.skos import CONCEPTS_NAME, write_concepts
+from satimnet.builder.workspaces import workspace
 
 if TYPE_CHECKING:
     import requests
@@ -82,7 +81,7 @@ def copy(
     base, name = _split(os.fspath(catalog))
     _refuse(destination, base)
     fetch = partial(_download, _sessions(), base) if is_url(base) else partial(_copy_file, base)
-    with _staging(destination) as staging:
+    with workspace(destination, "copying", kept_on_error=True) as staging:
         copying = _Copying(fetch, staging, progress)
         heads = copying.heads(name, collections)
         part = len(heads.chosen) < heads.children
@@ -507,28 +506,3 @@ def _sessions() -> Callable[[], requests.Session]:
         return found
 
     return session
-
-
-@contextmanager
-def _staging(destination: Path) -> Iterator[Path]:
-    """The hidden folder that a copy works in; it stays after a kill or an error."""
-    whole = destination.absolute()
-    staging = whole.parent / f".{whole.name}.copying"
-    try:
-        staging.mkdir(parents=True, exist_ok=True)
-        lock = os.open(staging / "lock", os.O_RDWR | os.O_CREAT)
-    except OSError as error:
-        raise SatimnetError(
-            f"{destination}: cannot be written there ({error.strerror}); choose another"
-        ) from error
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise SatimnetError(
-                f"{destination}: another copy is writing it; wait for it"
-            ) from error
-        yield staging
-        shutil.rmtree(staging)
-    finally:
-        os.close(lock)

@@ -6,16 +6,13 @@ killed build leaves that folder behind, and the next one goes on from its finish
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -42,6 +39,8 @@ from satimnet.builder.samples import Problem, Sample
 from satimnet.builder.shards import Shard, pack
 from satimnet.builder.skos import write_concepts
 from satimnet.builder.sources import Reader, Source
+from satimnet.builder.tasks import run_tasks
+from satimnet.builder.workspaces import workspace
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -99,7 +98,7 @@ def build(
     known = installed() if datasets is None else datasets
     _refuse_foreign(out)
     _refuse_inside(out, [*sources, *chain.from_iterable((assigned or {}).values())])
-    with _staging(out) as staging:
+    with workspace(out, "building") as staging:
         indexes = staging / "indexes"
         groups, unknown = recognise(sources, known, indexes)
         if unknown and (bad_files == "stop" or not (groups or assigned)):
@@ -143,7 +142,9 @@ def _build_dataset(dataset: Dataset, source: Source, how: _How) -> Report:
     _prepare(folder, rows, dataset, plans, files)
     _require_space(plans, rows, how.staging)
     jobs = [(p, dataset.record, source.indexes, folder, rows, files) for p in plans]
-    for outcome in _run(jobs, how.scheduler, f"Packing {dataset.id}", how.progress):
+    for outcome in run_tasks(
+        _make_shard, jobs, how.scheduler, f"Packing {dataset.id}", how.progress
+    ):
         if isinstance(outcome, str):
             raise SatimnetError(outcome)
         problems.extend(outcome)
@@ -168,37 +169,6 @@ def _samples(
         count += 1
         if count % _OFTEN == 0:
             progress(f"Scanning {dataset.id}", count, 0)
-
-
-def _run(
-    jobs: Sequence[tuple[Any, ...]], scheduler: str, what: str, progress: Progress
-) -> Iterator[list[Problem] | str]:
-    """Outcomes of `_make_shard`, one dask task a shard."""
-    from dask.base import compute
-    from dask.callbacks import Callback
-    from dask.delayed import delayed
-
-    # As arguments of a delayed call, plans would be searched for dask collections, all of them.
-    tasks = [delayed(partial(_make_shard, *job), pure=False, traverse=False)() for job in jobs]
-    done = 0
-    progress(what, done, len(tasks))
-    if "://" in scheduler:
-        from distributed import Client, as_completed
-
-        with Client(scheduler) as client:
-            for _, outcome in as_completed(client.compute(tasks), with_results=True):
-                done += 1
-                progress(what, done, len(tasks))
-                yield outcome
-        return
-
-    def count(key: Any, *_: Any) -> None:
-        nonlocal done
-        done += 1
-        progress(what, min(done, len(tasks)), len(tasks))
-
-    with Callback(posttask=count):
-        yield from compute(*tasks, scheduler=scheduler)
 
 
 def _make_shard(
@@ -358,37 +328,6 @@ def _problem_row(problem: Problem, source: Source) -> dict[str, str]:
 
 
 # --- the staging folder -------------------------------------------------------------------------
-
-
-@contextmanager
-def _staging(out: Path) -> Iterator[Path]:
-    """The hidden folder that a build works in; removed on success and on errors, not by a kill."""
-    staging = out.absolute().parent / f".{out.absolute().name}.building"
-    try:
-        staging.mkdir(parents=True, exist_ok=True)
-        lock = os.open(staging / "lock", os.O_RDWR | os.O_CREAT)
-    except OSError as error:
-        raise SatimnetError(
-            f"{out}: cannot be written there ({error.strerror}); choose another --out"
-        ) from error
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise SatimnetError(f"{out}: another build is writing it; wait for it") from error
-        try:
-            yield staging
-        except OSError as error:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise SatimnetError(
-                f"{error.filename or out}: {error.strerror or error}; mend it and build again"
-            ) from error
-        except Exception:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise
-        shutil.rmtree(staging)
-    finally:
-        os.close(lock)
 
 
 def _prepare(

@@ -6,12 +6,10 @@ run leaves that folder behind, and the next one goes on from the shards that wer
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +33,8 @@ from satimnet.builder.quality.footprints import find_overlaps
 from satimnet.builder.quality.measuring import Task, measure, read_findings, read_results
 from satimnet.builder.quality.pixels import SIDE
 from satimnet.builder.quality.reports import GENERATOR, REPORT_NAME, Report, Summary, write_report
+from satimnet.builder.tasks import run_tasks
+from satimnet.builder.workspaces import workspace
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,10 +59,14 @@ def assess(
         raise SatimnetError(f"{catalog}: only catalogs on disk are read whole; copy it here first")
     index = Index(catalog)
     _refuse_foreign(out)
-    with _workspace(out, _state(index)) as work:
+    with workspace(out, "assessing") as work:
+        _forget_others(work, _state(index))
         tasks = _tasks(index, work)
         copies = _room_for_copies(work / "copies", sum(task.count for task in tasks))
-        _run(tasks, scheduler, progress)
+        jobs = [(task,) for task in tasks]
+        for problem in run_tasks(_measure, jobs, scheduler, "Reading shards", progress):
+            if problem is not None:
+                raise SatimnetError(problem)
         progress("Comparing images", 0, 0)
         report = _compare(index, tasks, copies)
         progress("Writing the report", 0, 0)
@@ -117,34 +121,6 @@ def _room_for_copies(path: Path, count: int) -> NDArray[np.uint8]:
     return np.memmap(path, np.uint8, "r", shape=(max(count, 1), SIDE, SIDE))
 
 
-def _run(tasks: Sequence[Task], scheduler: str, progress: Progress) -> None:
-    """Measures all row groups, one dask task each."""
-    from dask.base import compute
-    from dask.callbacks import Callback
-    from dask.delayed import delayed
-
-    jobs = [delayed(_measure, pure=False, traverse=False)(task) for task in tasks]
-    done = 0
-    progress("Reading shards", done, len(jobs))
-
-    def count(*_: Any) -> None:
-        nonlocal done
-        done += 1
-        progress("Reading shards", min(done, len(jobs)), len(jobs))
-
-    if "://" in scheduler:
-        from distributed import Client, as_completed
-
-        with Client(scheduler) as client:
-            for _, problem in as_completed(client.compute(jobs), with_results=True):
-                _refuse(problem)
-                count()
-        return
-    with Callback(posttask=count):
-        for problem in compute(*jobs, scheduler=scheduler):
-            _refuse(problem)
-
-
 def _measure(task: Task) -> str | None:
     """Measures; what to tell the user if that fails, as errors of processes come back wrapped."""
     import pyarrow as pa
@@ -159,11 +135,6 @@ def _measure(task: Task) -> str | None:
     except OSError as error:
         return f"{error.filename or task.parquet}: {error.strerror or error}; mend it and run again"
     return None
-
-
-def _refuse(problem: str | None) -> None:
-    if problem is not None:
-        raise SatimnetError(problem)
 
 
 # --- comparing ----------------------------------------------------------------------------------
@@ -206,38 +177,17 @@ def _families(index: Index) -> set[frozenset[str]]:
 # --- the hidden folder --------------------------------------------------------------------------
 
 
-@contextmanager
-def _workspace(out: Path, state: str) -> Iterator[Path]:
-    """The folder that a run works in, with what an earlier one left if it read the same."""
-    work = out.absolute().parent / f".{out.absolute().name}.assessing"
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-        lock = os.open(work / "lock", os.O_RDWR | os.O_CREAT)
-    except OSError as error:
-        raise SatimnetError(
-            f"{out}: cannot be written there ({error.strerror}); choose another --out"
-        ) from error
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise SatimnetError(f"{out}: another run is writing it; wait for it") from error
-        mark = work / "state"
-        if not mark.exists() or mark.read_text() != state:
-            for path in work.iterdir():
-                if path.is_dir():
-                    shutil.rmtree(path)
-                elif path.name != "lock":
-                    path.unlink()
-            mark.write_text(state)
-        try:
-            yield work
-        except Exception:
-            shutil.rmtree(work, ignore_errors=True)
-            raise
-        shutil.rmtree(work)
-    finally:
-        os.close(lock)
+def _forget_others(work: Path, state: str) -> None:
+    """Removes what an earlier run left if it read another catalog."""
+    mark = work / "state"
+    if mark.exists() and mark.read_text() == state:
+        return
+    for path in work.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != "lock":
+            path.unlink()
+    mark.write_text(state)
 
 
 def _state(index: Index) -> str:
