@@ -45,13 +45,16 @@ _COMMANDS: tuple[click.Command, ...] = (
 )
 
 
+@click.group(
+    "satimnet",
+    commands=_COMMANDS,
+    short_help="Harmonised training sets: build, check, search, train",
+)
+def satimnet() -> None:
+    """Catalogs of harmonised training sets for satellite-image classification."""
+
+
 def create_satimnet_command(cli: click.Group) -> click.Command:
     """Adds the group ``satimnet`` to the ``stac`` command."""
-
-    @cli.group("satimnet", short_help="Harmonised training sets: build, check, search, train")
-    def satimnet() -> None:
-        """Catalogs of harmonised training sets for satellite-image classification."""
-
-    for command in _COMMANDS:
-        satimnet.add_command(command)
+    cli.add_command(satimnet)
     return satimnet

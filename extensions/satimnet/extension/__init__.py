@@ -1,7 +1,7 @@
 """The STAC extension ``satimnet``: attributes of training sets and of their samples.
 
 The text of the specification is ``extensions/README.md`` of the repository, its JSON Schema is
-:func:`schema`, and :class:`SatimnetExtension` gives the fields on pystac objects.
+`schema`, and `SatimnetExtension` gives the fields on pystac objects.
 """
 
 from __future__ import annotations

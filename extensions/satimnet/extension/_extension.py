@@ -58,7 +58,7 @@ class _Field(Generic[V]):
 
 
 class _Summary(Generic[V]):
-    """The summary of ``satimnet:<attribute name>``: None as in :class:`_Field`."""
+    """The summary of ``satimnet:<attribute name>``: None as in `_Field`."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._key = PREFIX + name
