@@ -29,11 +29,15 @@ def opened(data: bytes, label: str) -> Iterator[DatasetReader]:
     from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
     from rasterio.io import MemoryFile
 
+    # Patches often have no place. For the whole process: catch_warnings() is not for threads.
+    warnings.simplefilter("ignore", NotGeoreferencedWarning)
     try:
-        with warnings.catch_warnings(), Env(GDAL_CACHEMAX=_CACHE):
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # patches often have no place
-            with MemoryFile(data) as memory, memory.open(driver=_DRIVERS) as image:
-                yield image
+        with (
+            Env(GDAL_CACHEMAX=_CACHE),
+            MemoryFile(data) as memory,
+            memory.open(driver=_DRIVERS) as image,
+        ):
+            yield image
     except (RasterioError, CRSError, CPLE_BaseError) as error:
         reason = " ".join(str(error).split())
         raise BadFileError(label, f"GDAL cannot read it ({reason:.200})") from error
