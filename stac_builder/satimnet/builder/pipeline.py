@@ -235,6 +235,23 @@ def _read_rows(path: Path) -> pa.Table:
         return pa.ipc.open_file(file).read_all()
 
 
+class _Rows(Sequence["pa.Table"]):
+    """The tables in the files, each mapped anew when it is looked at.
+
+    What was read of a mapped file counts as memory for as long as its table is kept: 4 GB of
+    BigEarthNet's rows.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, at: Any) -> Any:
+        return _Rows(self._paths[at]) if isinstance(at, slice) else _read_rows(self._paths[at])
+
+
 def _finished(shard: Path, rows: Path) -> list[Problem] | None:
     """The problems of a shard that an earlier run finished, else None."""
     path = rows / f"{shard.stem}.arrow"
@@ -254,9 +271,11 @@ def _judge(
     bad_files: BadFiles,
 ) -> Report:
     """The report, unless there is more wrong than the build should put up with."""
-    tables = [_read_rows(path) for path in rows.glob("*.arrow")]
-    items = sum(len(table) for table in tables)
-    members = sum(int(table.schema.metadata[b"members"]) for table in tables)
+    sizes = [
+        (len(table), int(table.schema.metadata[b"members"]))
+        for table in _Rows([*rows.glob("*.arrow")])
+    ]
+    items, members = (sum(column) for column in zip(*sizes, strict=True))
     wanted = sum(p.members for p in plans)
     report = Report(dataset.id, items, members, tuple(problems))
     if bad := report.of("broken"):
@@ -283,15 +302,18 @@ def _publish(
     files: ItemFiles,
     report: Report,
 ) -> None:
-    tables = [_read_rows(rows / f"{p.name}.arrow") for p in plans]
-    collection = collection_of(dataset.record, tables)
     nodes: dict[tuple[str, ...], list[str]] = {}
-    for shard, table in zip(plans, tables, strict=True):
-        if len(table):
-            nodes.setdefault(shard.level, []).extend(table["id"].to_pylist())
+    paths = []
+    for shard in plans:
+        path = rows / f"{shard.name}.arrow"
+        if ids := _read_rows(path)["id"].to_pylist():
+            nodes.setdefault(shard.level, []).extend(ids)
+            paths.append(path)
         else:  # every file of it was broken
             (folder / "shards" / f"{shard.name}.zip").unlink()
-    write_parquet([t for t in tables if len(t)], collection, folder / PARQUET_NAME)
+    tables = _Rows(paths)
+    collection = collection_of(dataset.record, tables)
+    write_parquet(tables, collection, folder / PARQUET_NAME)
     content = {
         "items": report.items,
         "members": report.members,
@@ -300,7 +322,7 @@ def _publish(
         "ignored": [_problem_row(problem, source) for problem in report.of("foreign")],
     }
     write_json(content, folder / "build-report.json")
-    drawn = write_overview(collection, [t for t in tables if len(t)], folder)
+    drawn = write_overview(collection, tables, folder)
     collection["assets"] = {
         "build-report": {
             "href": "./build-report.json",
