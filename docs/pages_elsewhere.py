@@ -29,6 +29,7 @@ _FILES = (
     "training/satimnet/training/recipes/*.toml",
 )
 _LINK = re.compile(r"(\]\(|\]: )(?!\w+:|#|/)([^)\s#]+)")  # relative, up to the fragment
+_HREF = re.compile(r'(<a [^>]*?href=")(?!\w+:|#|/)([^"#]+)')
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -54,3 +55,19 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
         return match[1] + posixpath.relpath(place, posixpath.dirname(here) or ".")
 
     return _LINK.sub(turned, markdown)
+
+
+def on_page_content(html: str, page: Page, files: Files, **_: Any) -> str:
+    """The page of a notebook, whose relative links MkDocs leaves as they are."""
+    here = page.file.src_uri
+    if not here.endswith(".ipynb"):
+        return html
+
+    def turned(match: re.Match[str]) -> str:
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(here), match[2]))
+        elsewhere = target.removeprefix("../")
+        place = next((ours for ours, theirs in _PAGES.items() if theirs == elsewhere), target)
+        file = files.get_file_from_path(place)
+        return match[1] + file.url_relative_to(page.file) if file else match[0]
+
+    return _HREF.sub(turned, html)
