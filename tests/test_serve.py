@@ -43,6 +43,7 @@ from satimnet.builder.errors import SatimnetError
 from satimnet.builder.extracts import save
 from satimnet.builder.index import Index
 from satimnet.builder.queries import search
+from satimnet.builder.server import browser
 from satimnet.builder.server.thumbnails import has_picture, thumbnail
 
 pytest.importorskip("uvicorn", reason="needs the extra serve")
@@ -79,6 +80,10 @@ def ask(url, body=None, method=None, **headers):
             return answer.status, answer.headers, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.headers, error.read()
+
+
+def content_of(url):
+    return ask(url)[2]
 
 
 def ask_json(url, body=None, status=200):
@@ -466,6 +471,25 @@ def raw(url, target):
         while piece := connection.recv(65536):
             answer += piece
     return int(answer.split(b" ", 2)[1]), answer
+
+
+@pytest.mark.parametrize("which", ["folder", "catalog"])
+def test_the_page_tells_search_engines_what_there_is(which, request, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    built = browser._place()
+    built.mkdir(parents=True)
+    (built / "index.html").write_text("<html><head><title>T</title></head><body></body></html>")
+    with served(request.getfixturevalue(which)) as (url, _):
+        head, _, _ = content_of(f"{url}browser/").decode().partition("</head>")
+        found = re.search(r'<script type="application/ld\+json">([^<]*)</script>', head)
+        described = json.loads(found[1])
+        assert described["@type"] == "DataCatalog"
+        assert described["dataset"]
+        for dataset in described["dataset"]:
+            (download,) = dataset["distribution"]
+            assert content_of(download["contentUrl"])[:4] == b"PAR1"
+            collection = json.loads(content_of(dataset["@id"]))
+            assert dataset["name"] == collection.get("title", collection["id"])
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from satimnet.builder.exports.links import title_of
+
 _CITATION = re.compile(
     r"(?P<authors>[^:]+): (?P<title>.+?)\. (?P<venue>.+?)(?:, (?P<pages>\d+-\d+))?, "
     r"(?P<year>(?:19|20)\d\d)\.?"
@@ -23,7 +25,7 @@ _ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
 
 def text(collection: Mapping[str, Any]) -> str:
     """What to cite for the dataset of a Collection: a line each, with DOIs and the licence."""
-    lines = [str(collection["title"])]
+    lines = [title_of(collection)]
     if doi := _own_doi(collection):
         lines.append(f"  The data: https://doi.org/{doi}")
     for citation, doi in _publications(collection):
@@ -42,7 +44,7 @@ def bibtex(collection: Mapping[str, Any]) -> str:
         key = collection["id"] + ("" if number == 1 else f"-{number}")
         entries.append(_entry(key, citation, doi))
     if doi := _own_doi(collection):
-        fields = {"title": str(collection["title"]), "howpublished": f"https://doi.org/{doi}"}
+        fields = {"title": title_of(collection), "howpublished": f"https://doi.org/{doi}"}
         entries.append(_written("misc", f"{collection['id']}-data", fields, doi))
     return "\n".join(entries)
 

@@ -115,7 +115,7 @@ def described(collection: Mapping[str, Any]) -> Json:
     document = dict(collection)
     described: Json = {
         "name": document["id"],
-        "alternateName": document["title"],
+        "alternateName": document.get("title"),
         "description": document["description"].strip(),
         "license": licence_urls(document),
         "url": home_of(document),

@@ -12,7 +12,7 @@ from typing import Any
 
 from satimnet.builder.access import is_url
 from satimnet.builder.exports.croissant import described
-from satimnet.builder.exports.links import Links, dois_of, home_of, licence_urls
+from satimnet.builder.exports.links import Links, dois_of, home_of, licence_urls, title_of
 from satimnet.builder.exports.tables import row_count
 from satimnet.builder.index import Index, IndexedCollection
 
@@ -37,7 +37,7 @@ def dcat(index: Index, collections: Sequence[IndexedCollection], links: Links) -
         "@context": _CONTEXT,
         "@id": links.to(index.href),
         "@type": "dcat:Catalog",
-        "dct:title": _english(index.document["title"]),
+        "dct:title": _english(title_of(index.document)),
         "dct:description": _english(index.document["description"]),
         "dcat:dataset": [_dataset(collection, links) for collection in collections],
     }
@@ -49,7 +49,7 @@ def data_catalog(index: Index, collections: Sequence[IndexedCollection], links: 
         "@context": "https://schema.org/",
         "@type": "DataCatalog",
         "@id": links.to(index.href),
-        "name": index.document["title"],
+        "name": title_of(index.document),
         "description": index.document["description"],
         "dataset": [_schema_org(collection, links) for collection in collections],
     }
@@ -64,7 +64,7 @@ def _dataset(collection: IndexedCollection, links: Links) -> Json:
         "@id": links.to(collection.href),
         "@type": "dcat:Dataset",
         "dct:identifier": document["id"],
-        "dct:title": _english(document["title"]),
+        "dct:title": _english(title_of(document)),
         "dct:description": _english(document["description"].strip()),
         "dcat:keyword": [_english(word) for word in document.get("keywords", ())],
         "dct:creator": _agents(document, "producer"),
@@ -150,9 +150,10 @@ def _typed(value: Any, kind: str) -> Json | None:
 def _schema_org(collection: IndexedCollection, links: Links) -> Json:
     document = collection.document
     said = described(document)
-    said["name"], said["alternateName"] = document["title"], document["id"]
-    said["citation"] = document.get("sci:citation") or said.pop("citeAs")
-    said.pop("citeAs", None)
+    said["name"], said["alternateName"] = title_of(document), document["id"]
+    cited = said.pop("citeAs", None)
+    if citation := document.get("sci:citation") or cited:
+        said["citation"] = citation
     for role in ("creator", "publisher"):
         said[role] = [agent | {"@type": "Organization"} for agent in said.get(role, ())]
     west, south, east, north = document["extent"]["spatial"]["bbox"][0]
@@ -165,7 +166,7 @@ def _schema_org(collection: IndexedCollection, links: Links) -> Json:
         "spatialCoverage": {"@type": "Place", "geo": box},
         "temporalCoverage": f"{start or '..'}/{end or '..'}",
         "variableMeasured": [
-            row["name"] for row in document["summaries"]["classification:classes"]
+            row["name"] for row in document.get("summaries", {}).get("classification:classes", ())
         ],
         "distribution": [
             {

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 from satimnet.builder.access import is_url
 
@@ -16,12 +17,16 @@ class Links:
     """Makes links for a document in the folder ``folder``."""
 
     folder: Path
+    base: str = ""
+    """URL of the folder: links are not relative then."""
 
     def to(self, href: str) -> str:
         """The link to an absolute path or URL: relative to a file, as it stands to a URL."""
         if is_url(href):
             return href
         path = Path(os.path.relpath(href, self.folder)).as_posix()
+        if self.base:
+            return urljoin(self.base, quote(path))
         return quote(path if path.startswith("../") else f"./{path}")
 
     def to_member(self, shard: str, member: str) -> str:
@@ -39,6 +44,11 @@ def licence_urls(collection: dict[str, Any]) -> list[str]:
     if licence not in ("other", "various", "proprietary"):
         return [f"https://spdx.org/licenses/{licence}.html"]
     return [str(link["href"]) for link in collection["links"] if link["rel"] == "license"]
+
+
+def title_of(document: Mapping[str, Any]) -> str:
+    """The title of a Catalog or Collection, or its id: STAC asks for that alone."""
+    return str(document.get("title") or document["id"])
 
 
 def home_of(collection: dict[str, Any]) -> str | None:

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from satimnet.builder.access import read_bytes
-from satimnet.builder.exports.links import Links, dois_of
+from satimnet.builder.exports.links import Links, dois_of, title_of
 from satimnet.builder.exports.tables import asset_keys, batches
 from satimnet.builder.index import IndexedCollection
 from satimnet.builder.progress import Progress, silent
@@ -203,7 +203,7 @@ def _head(collection: Mapping[str, Any], plan: _Plan, count: int, by_class: Coun
     head: Json = {
         "type": "AI_EOTrainingDataset",
         "id": collection["id"],
-        "name": collection["title"],
+        "name": title_of(collection),
         "description": collection["description"].strip(),
         "license": _licence(collection),
         "doi": next(iter(dois_of(dict(collection))), None),

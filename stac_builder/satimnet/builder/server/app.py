@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -29,6 +29,8 @@ from satimnet.builder.access import is_url
 from satimnet.builder.api import CONFORMS_TO, GEOJSON, QUERYABLES_REL, Api, NotThereError
 from satimnet.builder.catalogs import PARQUET_TYPE
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.exports.dcat import data_catalog
+from satimnet.builder.exports.links import Links
 from satimnet.builder.index import Index, absolute_href
 
 from .aggregations import AGGREGATE_REL, AGGREGATIONS_REL, aggregate, aggregations
@@ -65,7 +67,7 @@ def create_app(catalog: str, browser: Path | None = None) -> Starlette:
     """
     index = Index(catalog)
     index.kinds(list(index.collections))  # a broken index shows here, not at the first question
-    served = _Served(index, browser is not None)
+    served = _Served(index, browser)
     routes: list[BaseRoute] = [
         Route("/", served.landing),
         Route("/conformance", served.conformance),
@@ -88,7 +90,9 @@ def create_app(catalog: str, browser: Path | None = None) -> Starlette:
         folder = index.href.rpartition("/")[0]
         routes.append(Mount("/catalog", StaticFiles(directory=folder)))
     if browser is not None:
-        routes.append(Route("/browser/config.js", served.browser_config))  # not the built one
+        # not the built ones
+        routes.append(Route("/browser/", served.browser_page))
+        routes.append(Route("/browser/config.js", served.browser_config))
         routes.append(Mount("/browser", StaticFiles(directory=browser, html=True)))
     allow = Middleware(
         CORSMiddleware,
@@ -105,10 +109,10 @@ def create_app(catalog: str, browser: Path | None = None) -> Starlette:
 class _Served:
     """One catalog and the answers about it."""
 
-    def __init__(self, index: Index, browsable: bool) -> None:
+    def __init__(self, index: Index, browser: Path | None) -> None:
         self._index = index
         self._folder = index.href.rpartition("/")[0]
-        self._browsable = browsable
+        self._browser = browser
         self._api = Api(index, _PAGE, self._item)
         # Questions wait here for each other, so that they leave threads for the files.
         self._limiter = CapacityLimiter(8)
@@ -120,7 +124,7 @@ class _Served:
         """The catalog with links to all that can be asked; to people, STAC Browser."""
         root = _root(request)
         wants_page = request.headers.get("accept", "").startswith("text/html")
-        if wants_page and self._browsable:
+        if wants_page and self._browser is not None:
             return RedirectResponse(f"{root}/browser/")
         links = [
             _link("self", f"{root}/", title=self._index.document.get("title")),
@@ -150,6 +154,17 @@ class _Served:
     async def openapi(self, request: Request) -> Response:
         """What can be asked, for programs."""
         return _json(openapi(_root(request), self._index), OPENAPI_TYPE)
+
+    async def browser_page(self, request: Request) -> Response:
+        """The page of STAC Browser; its head tells search engines what the catalog has."""
+        assert self._browser is not None
+        html = (self._browser / "index.html").read_text()
+        links = Links(Path(self._folder), f"{_root(request)}/catalog/")
+        content = data_catalog(self._index, list(self._index.collections.values()), links)
+        # no text of a catalog may end the script (HTML, 13.2.5.14)
+        script = json.dumps(content, ensure_ascii=False).replace("<", "\\u003c")
+        head = f'<script type="application/ld+json">{script}</script></head>'
+        return HTMLResponse(html.replace("</head>", head, 1))
 
     async def browser_config(self, request: Request) -> Response:
         """How STAC Browser is set up."""
