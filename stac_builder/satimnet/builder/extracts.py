@@ -31,7 +31,7 @@ from satimnet.builder.items import Item, write_items
 from satimnet.builder.pages import files_for, write_features, write_pages
 from satimnet.builder.plans import DEFAULT_SHARD_SIZE, MAX_SHARD_SIZE
 from satimnet.builder.progress import Progress, silent
-from satimnet.builder.rows import absolute, items_of
+from satimnet.builder.rows import MappedRows, absolute, items_of
 from satimnet.builder.shards import ShardWriter
 from satimnet.builder.skos import CONCEPTS_NAME, scheme_json
 
@@ -177,7 +177,7 @@ def _write_collection(found: Found, out: _Out, rows: Path, progress: Progress) -
     for level, paths in features.items():
         write_pages(paths, len(nodes[level]), out.folder.joinpath(*level))
     collection = _document(out, total)
-    parts = [_read(path) for path in tables]
+    parts = MappedRows(tables)
     collection = narrowed(collection, parts)
     write_geoparquet(parts, [collection], out.folder / PARQUET_NAME)
     write_collection(collection, nodes, out.folder, files)
@@ -218,6 +218,7 @@ def _groups(found: Found, out: _Out) -> Iterator[tuple[Level, list[Item], pa.Tab
     numbers.sort()
     for start in range(0, len(numbers), _CHUNK):
         rows = found.index.rows(out.source.id, numbers[start : start + _CHUNK])
+        begin = 0
         for at, item in enumerate(items_of(rows, out.source.parquet)):
             own = _level(item, out.source)
             entries = [e for a in item["assets"].values() for e in a.get("archive", ())]
@@ -228,11 +229,12 @@ def _groups(found: Found, out: _Out) -> Iterator[tuple[Level, list[Item], pa.Tab
                 or members + len(entries) > _MOST_MEMBERS
             )
             if items and (own != level or full):
+                parts.append(rows.slice(begin, at - begin))
                 yield level, items, pa.concat_tables(parts)
-                size, members, items, parts = 0, 0, [], []
+                begin, size, members, items, parts = at, 0, 0, [], []
             level, size, members = own, size + more, members + len(entries)
             items.append(_placed(item, own, out))
-            parts.append(rows.slice(at, 1))
+        parts.append(rows.slice(begin))
     if items:
         yield level, items, pa.concat_tables(parts)
 
@@ -322,19 +324,15 @@ def _keep(items: list[Item], table: pa.Table, path: Path) -> Path:
     """Puts the rows by, with the assets and links of the Items."""
     import pyarrow as pa
 
+    table = (
+        table.combine_chunks()
+    )  # each chunk would be a batch of the file, and be described there
     for name in ("assets", "links"):
         column = pa.array([item[name] for item in items], table.schema.field(name).type)
         table = table.set_column(table.column_names.index(name), name, column)
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
         writer.write_table(table)
     return path
-
-
-def _read(path: Path) -> pa.Table:
-    import pyarrow as pa
-
-    with pa.memory_map(str(path)) as file:
-        return pa.ipc.open_file(file).read_all()
 
 
 def _write_concepts(index: Index, catalog: Path) -> None:

@@ -34,7 +34,7 @@ from satimnet.builder.overviews import OVERVIEW_ASSET, write_overview
 from satimnet.builder.pages import ItemFiles, files_for, write_features, write_pages
 from satimnet.builder.plans import DEFAULT_SHARD_SIZE, MAX_SHARD_SIZE, ShardPlan, plan
 from satimnet.builder.progress import Progress, silent
-from satimnet.builder.rows import table_of
+from satimnet.builder.rows import MappedRows, read_rows, table_of
 from satimnet.builder.samples import Problem, Sample
 from satimnet.builder.shards import Shard, pack
 from satimnet.builder.skos import write_concepts
@@ -228,36 +228,12 @@ def _write_rows(table: pa.Table, shard: Shard, path: Path) -> None:
     os.replace(part, path)
 
 
-def _read_rows(path: Path) -> pa.Table:
-    import pyarrow as pa
-
-    with pa.memory_map(str(path)) as file:
-        return pa.ipc.open_file(file).read_all()
-
-
-class _Rows(Sequence["pa.Table"]):
-    """The tables in the files, each mapped anew when it is looked at.
-
-    What was read of a mapped file counts as memory for as long as its table is kept: 4 GB of
-    BigEarthNet's rows.
-    """
-
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = paths
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def __getitem__(self, at: Any) -> Any:
-        return _Rows(self._paths[at]) if isinstance(at, slice) else _read_rows(self._paths[at])
-
-
 def _finished(shard: Path, rows: Path) -> list[Problem] | None:
     """The problems of a shard that an earlier run finished, else None."""
     path = rows / f"{shard.stem}.arrow"
     if not path.exists() or not shard.exists():
         return None
-    state = _read_rows(path).schema.metadata
+    state = read_rows(path).schema.metadata
     if int(state[b"shard_size"]) != shard.stat().st_size:
         return None
     return [Problem(*problem) for problem in json.loads(state[b"problems"])]
@@ -273,7 +249,7 @@ def _judge(
     """The report, unless there is more wrong than the build should put up with."""
     sizes = [
         (len(table), int(table.schema.metadata[b"members"]))
-        for table in _Rows([*rows.glob("*.arrow")])
+        for table in MappedRows([*rows.glob("*.arrow")])
     ]
     items, members = (sum(column) for column in zip(*sizes, strict=True))
     wanted = sum(p.members for p in plans)
@@ -306,12 +282,12 @@ def _publish(
     paths = []
     for shard in plans:
         path = rows / f"{shard.name}.arrow"
-        if ids := _read_rows(path)["id"].to_pylist():
+        if ids := read_rows(path)["id"].to_pylist():
             nodes.setdefault(shard.level, []).extend(ids)
             paths.append(path)
         else:  # every file of it was broken
             (folder / "shards" / f"{shard.name}.zip").unlink()
-    tables = _Rows(paths)
+    tables = MappedRows(paths)
     collection = collection_of(dataset.record, tables)
     write_parquet(tables, collection, folder / PARQUET_NAME)
     content = {

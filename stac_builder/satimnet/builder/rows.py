@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
@@ -240,6 +241,31 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     return value
+
+
+def read_rows(path: Path) -> pa.Table:
+    """The table of an Arrow file, mapped into memory."""
+    import pyarrow as pa
+
+    with pa.memory_map(str(path)) as file:
+        return pa.ipc.open_file(file).read_all()
+
+
+class MappedRows(Sequence["pa.Table"]):
+    """The tables of Arrow files, each mapped anew when it is looked at.
+
+    What was read of a mapped file counts as memory for as long as its table is kept: 4 GB of
+    BigEarthNet's rows.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, at: Any) -> Any:
+        return MappedRows(self._paths[at]) if isinstance(at, slice) else read_rows(self._paths[at])
 
 
 def absolute(href: str, base: str) -> str:
