@@ -7,12 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pystac
+import pystac_client
 import pytest
 import rasterio
+from odc.stac import load
 from rasterio.io import MemoryFile
+from serving import served
 
-from satimnet.builder.access import gdal_path, open_asset, read_bytes
+from satimnet.builder.access import gdal_path, open_asset, read_bytes, resolve
+from satimnet.builder.client import open as open_catalog
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.pipeline import build
+from stactools.bigearthnet.miniature import write_miniature
 
 
 def items_by_class(catalog: Path, served_at: str | None = None) -> dict[str, pystac.Item]:
@@ -121,3 +127,62 @@ def test_errors_name_the_file(tmp_path):
 def test_no_virtual_path_stands_in_the_catalog(catalog):
     for file in catalog.rglob("*.json"):
         assert "/vsi" not in json.dumps(json.loads(file.read_bytes()))
+
+
+def test_resolved_assets_open_by_their_href_alone(catalog, serve):
+    """As an Item, an ItemCollection, a dict of either, and as pystac-client hands them over."""
+    with serve(catalog) as url:
+        items = items_by_class(catalog, url)
+        wanted = {item.id: read_bytes(item.assets["multispectral"]) for item in items.values()}
+        as_dict = items["Forest"].to_dict(include_self_link=True)
+        for asset in as_dict["assets"].values():
+            asset["href"] = items["Forest"].assets["rgb"].get_absolute_href()
+        whole = pystac.ItemCollection([items["River"].clone()])
+        whole.items[0].set_self_href(items["River"].get_self_href())
+        alone = items["Highway"]
+        resolved = [as_dict, {"type": "FeatureCollection", "features": [as_dict]}, whole, alone]
+        for found in resolved:
+            assert resolve(resolve(found)) is found  # again changes nothing
+        found = [as_dict, whole.items[0].to_dict(), alone.to_dict()]
+        assert {item["assets"]["rgb"]["type"] for item in found} == {"image/jpeg"}
+        for item in found:
+            asset = item["assets"]["multispectral"]
+            assert not {"archive", "satimnet:pixels"} & asset.keys()
+            assert asset["file:size"] == len(wanted[item["id"]])
+            with MemoryFile(wanted[item["id"]]) as memory, memory.open() as image:
+                pixels = image.read()
+            with rasterio.open(asset["href"]) as image:
+                np.testing.assert_array_equal(image.read(), pixels)
+
+
+def test_resolve_leaves_the_rest(catalog):
+    collection = pystac.Collection.from_file(catalog / "eurosat/collection.json")
+    for other in (collection, collection.to_dict(), {"features": []}):
+        before = json.dumps(other if isinstance(other, dict) else other.to_dict())
+        assert resolve(other) is other
+        assert json.dumps(other if isinstance(other, dict) else other.to_dict()) == before
+    plain = {"type": "Feature", "assets": {"a": {"href": "a.tif", "type": "image/tiff"}}}
+    assert resolve(plain)["assets"] == {"a": {"href": "a.tif", "type": "image/tiff"}}
+
+
+@pytest.fixture(scope="module")
+def bigearthnet(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bigearthnet")
+    build(write_miniature(folder / "source"), folder / "catalog")
+    return folder / "catalog"
+
+
+def test_odc_stac_loads_what_is_resolved(bigearthnet):
+    """Bands of 10, 20 and 60 m, from their own files in a shard, on one grid; local and served."""
+    search = open_catalog(bigearthnet).search(max_items=1)
+    with served(bigearthnet) as (url, _):
+        client = pystac_client.Client.open(url, modifier=resolve)
+        for items in (resolve(search.item_collection()), client.search(max_items=1).items()):
+            (item,) = items
+            cube = load([item])
+            assert len(cube.data_vars) == 12
+            assert cube.odc.crs == item.properties["proj:code"]
+            for name, times in (("B02", 1), ("B11", 2), ("B09", 6)):
+                with rasterio.open(item.assets[name].href) as image:
+                    expected = image.read(1).repeat(times, 0).repeat(times, 1)
+                np.testing.assert_array_equal(cube[name].values[0], expected)

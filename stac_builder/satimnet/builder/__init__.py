@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from satimnet.builder.access import gdal_path, open_asset, read_bytes
+    from satimnet.builder.access import gdal_path, open_asset, read_bytes, resolve
     from satimnet.builder.client import open
     from satimnet.builder.errors import BadFileError, SatimnetError
     from satimnet.builder.pipeline import build
@@ -25,6 +25,7 @@ __all__ = [
     "open",
     "open_asset",
     "read_bytes",
+    "resolve",
     "search",
     "validate",
 ]
@@ -37,6 +38,7 @@ _HOMES = {
     "open": "client",
     "open_asset": "access",
     "read_bytes": "access",
+    "resolve": "access",
     "search": "queries",
     "validate": "validation",
 }

@@ -8,13 +8,15 @@ paths never stand in the JSON, where pystac would corrupt them; they are derived
 from __future__ import annotations
 
 import io
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlparse
 
 from satimnet.builder.errors import SatimnetError
 
 if TYPE_CHECKING:
     import pystac
+
+T = TypeVar("T")
 
 
 def gdal_path(asset: pystac.Asset | dict[str, Any], member: int = 0) -> str:
@@ -34,6 +36,44 @@ def gdal_path(asset: pystac.Asset | dict[str, Any], member: int = 0) -> str:
         first, last = entry["range"]
         return f"/vsisubfile/{first}_{last - first + 1},{path}"
     return f"/vsizip/{{{path}}}/{entry['href']}"
+
+
+def resolve(found: T) -> T:
+    """Makes every asset that is a member of a shard one that GDAL opens by its ``href``, in place.
+
+    That is for programs that take ``href`` as it is: odc-stac, stackstac, rioxarray. ``found`` is
+    an Item or ItemCollection, or one of these as a dict; it is returned. Anything else stays as it
+    is, so this can be the ``modifier`` of a pystac-client. Of an asset with several members the
+    first counts. What has been resolved must not be saved: a path of GDAL's is no link.
+
+    Raises:
+        SatimnetError: an asset has a relative href and no owner.
+    """
+    for item in _items(found):
+        for asset in (item["assets"] if isinstance(item, dict) else item.assets).values():
+            fields = asset if isinstance(asset, dict) else asset.extra_fields
+            if not fields.get("archive"):
+                continue
+            path = gdal_path(asset)
+            entry = fields.pop("archive")[0]
+            fields.pop("satimnet:pixels", None)  # it counts from the beginning of the shard
+            fields |= {key: entry[key] for key in ("file:size", "file:checksum") if key in entry}
+            if isinstance(asset, dict):
+                asset |= {"href": path, "type": entry.get("type")}
+            else:
+                asset.href, asset.media_type = path, entry.get("type")
+    return found
+
+
+def _items(found: Any) -> list[Any]:
+    """The Items in what pystac-client hands to a modifier, as they are there."""
+    import pystac
+
+    if isinstance(found, pystac.ItemCollection):
+        return list(found.items)
+    if isinstance(found, dict):
+        return list(found.get("features", [found] if found.get("type") == "Feature" else []))
+    return [found] if isinstance(found, pystac.Item) else []
 
 
 def read_bytes(asset: pystac.Asset | dict[str, Any], member: int = 0) -> bytes:
