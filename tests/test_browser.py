@@ -89,6 +89,15 @@ class Page:
 
         self.wait(click, f"no link {text!r} can be followed")
 
+    def press(self, text):
+        def click():
+            for button in self.driver.find_elements("css selector", "button, a[role=button]"):
+                if text in button.text:
+                    button.click()
+                    return True
+
+        self.wait(click, f"nothing to press says {text!r}")
+
     def picture(self, css):
         """Waits for an image that has pixels."""
         self.finds(css)
@@ -126,6 +135,10 @@ def test_from_the_root_to_an_item_and_its_thumbnail(page, url):
     assert re.search(r"Classes\s+AnnualCrop\s+Concepts\s+arable-land", page.text)
     page.finds(".ol-viewport canvas")
     page.keep("item")
+    page.press("13-band patch")  # is a file of its own here, which the map can show
+    page.press("Show on map")
+    page.sees("SHOWN")
+    assert page.finds("a[href*='/members/'][href$='/AnnualCrop_1.tif']")
     page.follow("Thumbnails")
     assert page.picture("img[src*='/thumbnails/eurosat/AnnualCrop_1.png']") == 256
     assert page.errors() == []

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import cql2
 import numpy as np
+import odc.stac
 import pystac
 import pystac_client
 import pytest
@@ -34,6 +35,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from pystac.validation import validate_dict
 from pystac_client.exceptions import APIError
+from rasterio.windows import from_bounds
 from serving import COMMAND, served
 from trial_catalog import write_catalog
 
@@ -42,9 +44,11 @@ from satimnet.builder.access import gdal_path, read_bytes
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.extracts import save
 from satimnet.builder.index import Index
+from satimnet.builder.pipeline import build
 from satimnet.builder.queries import search
 from satimnet.builder.server import browser
 from satimnet.builder.server.thumbnails import has_picture, thumbnail
+from stactools.bigearthnet.miniature import write_miniature
 
 pytest.importorskip("uvicorn", reason="needs the extra serve")
 
@@ -519,7 +523,10 @@ WAYS = [
 ]
 
 
-@pytest.mark.parametrize("mount", [b"/catalog/", b"/browser/", b"/", b"/thumbnails/"])
+MOUNTS = [b"/catalog/", b"/browser/", b"/", b"/thumbnails/", b"/members/0-9/", b"/plain/"]
+
+
+@pytest.mark.parametrize("mount", MOUNTS)
 def test_nothing_outside_the_catalog_can_be_read(trapped, mount):
     url, home = trapped
     secret = str(home).encode() + b"/secret.txt"
@@ -527,10 +534,12 @@ def test_nothing_outside_the_catalog_can_be_read(trapped, mount):
         status, answer = raw(url, mount + way)
         assert status in (200, 307, 308, 400, 404, 405), (way, answer[:200])
         assert b"business" not in answer, way
-        if mount == b"/catalog/":
+        if mount in (b"/catalog/", b"/members/0-9/"):
             assert status != 200, way
-    status, answer = raw(url, b"/catalog/inside.zip")  # a link that stays inside leads there
-    assert (status, answer.endswith(b"eurosat A bytes")) == (200, True)
+            assert raw(url, mount + way + b"/name.jpg")[0] != 200, way
+    for path in (b"/catalog/inside.zip", b"/members/8-14/inside.zip/x"):
+        status, answer = raw(url, path)  # a link that stays inside leads there
+        assert (status, answer.endswith(b"A bytes")) == (200, True)
 
 
 def test_only_this_machine_can_reach_it(url):
@@ -623,6 +632,88 @@ def test_two_hundred_clients_half_of_them_cut_off(catalog, tmp_path):
                 break
             threading.Event().wait(0.1)
         assert after <= before + 5
+
+
+# --- without archives ----------------------------------------------------------------------------
+
+
+def test_the_plain_api_has_the_same_items_with_members_as_assets(url, folder, items):
+    client = pystac_client.Client.open(f"{url}plain/")
+    found = list(client.search(limit=90, sortby="-id").items_as_dicts())
+    known = sorted_by(items, ("id", True))
+    assert [item["id"] for item in found] == [item["id"] for item in known]
+    for item, kept in zip(found, known, strict=True):
+        assert item["properties"] == kept["properties"]
+        for key, asset in item["assets"].items():
+            entry = kept["assets"][key]["archive"][0]
+            assert not {"archive", "satimnet:pixels"} & asset.keys()
+            assert asset["type"] == entry["type"]
+            assert asset["href"].rpartition("/")[2] == entry["href"].rpartition("/")[2]
+    for item, kept in list(zip(found, known, strict=True))[::100]:
+        for key, asset in item["assets"].items():
+            assert content_of(asset["href"]) == read_bytes(kept["assets"][key])
+    assert ask_json(found[0]["links"][0]["href"]) == found[0]
+    landing = ask_json(f"{url}plain/")
+    for one in landing["links"]:
+        assert one["href"].startswith((f"{url}plain/", f"{url}catalog/"))
+        assert ask(one["href"])[0] == 200
+    assert ask_json(ask_json(f"{url}plain/api")["servers"][0]["url"])["id"] == "trial"
+    collection = client.get_collection("clouds")
+    assert ask(collection.assets["geoparquet-items"].href)[0] == 200
+
+
+def test_parts_of_a_member(url, folder):
+    shard = (folder / "clouds/shards/B.zip").read_bytes()
+    whole, where = shard[3:8], f"{url}members/3-7/clouds/shards/B.zip/a%20b.png"
+    status, headers, content = ask(where)
+    assert (status, headers["Content-Type"], content) == (200, "image/png", whole)
+    assert (headers["Accept-Ranges"], headers["Content-Length"]) == ("bytes", "5")
+    for wanted, first, last in [
+        ("bytes=1-2", 1, 2),
+        ("bytes=-2", 3, 4),
+        ("bytes=2-", 2, 4),
+        ("bytes=0-65535", 0, 4),  # as geotiff.js asks
+    ]:
+        status, headers, content = ask(where, Range=wanted)
+        assert (status, content) == (206, whole[first : last + 1])
+        assert headers["Content-Range"] == f"bytes {first}-{last}/5"
+    for odd in ("bytes=-", "bytes=3-1", "bytes=0-1,3-4", "items=0-1", "bytes=x-"):
+        assert ask(where, Range=odd)[::2] == (200, whole)
+    status, headers, _ = ask(where, Range="bytes=5-")
+    assert (status, headers["Content-Range"]) == (416, "bytes */5")
+    status, headers, content = ask(where, method="HEAD")
+    assert (status, headers["Content-Length"], content) == (200, "5", b"")
+    for gone in ("3-7/clouds/shards/C.zip/x", "7-3/clouds/shards/B.zip/x", "3-7/clouds/shards/x"):
+        assert ask(f"{url}members/{gone}")[0] == 404
+    assert ask(f"{url}members/0-{len(shard)}/clouds/shards/B.zip/x")[0] == 404
+    assert ask(f"{url}members/0-{'9' * 400}/clouds/shards/B.zip/x")[0] == 404
+
+
+def test_what_has_no_shard_here_stays_as_it_is(catalog, tmp_path):
+    save(search(catalog, classes="River"), tmp_path / "saved")
+    with served(tmp_path / "saved") as (url, _):
+        (item, *_) = ask_json(f"{url}plain/search")["features"]
+        assert item["assets"]["rgb"]["archive"]
+        assert read_bytes(item["assets"]["rgb"])[:2] == b"\xff\xd8"
+
+
+def test_gdal_and_odc_stac_need_nothing_of_ours(tmp_path):
+    """GDAL's STACIT driver, through which GIS programs show a search as one raster."""
+    build(write_miniature(tmp_path / "source"), tmp_path / "catalog")
+    with served(tmp_path / "catalog") as (url, _):
+        client = pystac_client.Client.open(f"{url}plain/")
+        (item,) = client.search(max_items=1).items()
+        cube = odc.stac.load([item], bands=["B04", "B11"])
+        code = item.properties["proj:code"]
+        zone = code.replace(":", "_")
+        assert cube.odc.crs == code
+        mosaic = f'STACIT:"{url}plain/search?collections=bigearthnet":asset=B04,crs={zone}'
+        with rasterio.open(mosaic) as whole, rasterio.open(item.assets["B04"].href) as image:
+            pixels = image.read(1)
+            assert whole.crs == image.crs == code
+            window = from_bounds(*image.bounds, whole.transform)
+            np.testing.assert_array_equal(whole.read(1, window=window), pixels)
+        np.testing.assert_array_equal(cube["B04"].values[0], pixels)
 
 
 def test_thumbnails(catalog):

@@ -38,6 +38,7 @@ def serve(catalog: str, port: int, host: str, quiet: bool) -> None:
             return
         click.echo(f"STAC API      {url}")
         if "://" not in catalog:
+            click.echo(f"for GIS       {url}plain/")
             click.echo(f"files         {url}catalog/catalog.json")
         if browser is None:
             click.echo("STAC Browser  not built yet; `stac satimnet browser` builds it, once")

@@ -55,14 +55,20 @@ def resolve(found: T) -> T:
             if not fields.get("archive"):
                 continue
             path = gdal_path(asset)
-            entry = fields.pop("archive")[0]
-            fields.pop("satimnet:pixels", None)  # it counts from the beginning of the shard
-            fields |= {key: entry[key] for key in ("file:size", "file:checksum") if key in entry}
+            entry = take_member(fields)
             if isinstance(asset, dict):
                 asset |= {"href": path, "type": entry.get("type")}
             else:
                 asset.href, asset.media_type = path, entry.get("type")
     return found
+
+
+def take_member(fields: dict[str, Any]) -> dict[str, Any]:
+    """Removes the first entry of an asset's archive, and lets the asset describe this file."""
+    entry: dict[str, Any] = fields.pop("archive")[0]
+    fields.pop("satimnet:pixels", None)  # it counts from the beginning of the shard
+    fields |= {key: entry[key] for key in ("file:size", "file:checksum") if key in entry}
+    return entry
 
 
 def _items(found: Any) -> list[Any]:

@@ -1,7 +1,8 @@
 """The web application: which URL gets which answer.
 
 ``/`` is the landing page of the STAC API, the catalog's files lie below ``/catalog``, STAC Browser
-below ``/browser`` if it was built. Nothing is ever written.
+below ``/browser`` if it was built. Below ``/plain`` there is the same API once more, for programs
+that know files and no archives: its assets are members of shards. Nothing is ever written.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from urllib.parse import quote
 
 import orjson
 from anyio import CapacityLimiter, to_thread
+from pyproj import CRS
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -25,7 +27,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from satimnet.builder.access import is_url
+from satimnet.builder.access import is_url, take_member
 from satimnet.builder.api import CONFORMS_TO, GEOJSON, QUERYABLES_REL, Api, NotThereError
 from satimnet.builder.catalogs import PARQUET_TYPE
 from satimnet.builder.errors import SatimnetError
@@ -33,6 +35,7 @@ from satimnet.builder.exports.dcat import data_catalog
 from satimnet.builder.exports.links import Links
 from satimnet.builder.index import Index, absolute_href
 
+from . import members
 from .aggregations import AGGREGATE_REL, AGGREGATIONS_REL, aggregate, aggregations
 from .openapi import OPENAPI_TYPE, openapi
 from .thumbnails import has_picture, thumbnail
@@ -40,6 +43,7 @@ from .thumbnails import has_picture, thumbnail
 Json = dict[str, Any]
 T = TypeVar("T")
 
+_PLAIN = "/plain"
 _PAGE = 50  # Items where nobody says how many
 _MOST_BODY = 2**20  # bytes of a question
 _FEATURES = "http://www.opengis.net/spec/ogcapi-features-1/1.0/conf"
@@ -68,7 +72,7 @@ def create_app(catalog: str, browser: Path | None = None) -> Starlette:
     index = Index(catalog)
     index.kinds(list(index.collections))  # a broken index shows here, not at the first question
     served = _Served(index, browser)
-    routes: list[BaseRoute] = [
+    api: list[BaseRoute] = [
         Route("/", served.landing),
         Route("/conformance", served.conformance),
         Route("/api", served.openapi),
@@ -81,14 +85,16 @@ def create_app(catalog: str, browser: Path | None = None) -> Starlette:
         Route("/search", served.search, methods=["GET", "POST"]),
         Route("/aggregations", served.aggregations),
         Route("/aggregate", served.aggregate),
-        Route("/favicon.ico", served.icon),
         Route("/thumbnails/{name}/{id}.png", served.thumbnail),
     ]
+    routes = [*api, Route("/favicon.ico", served.icon)]
     if not is_url(index.href):
         mimetypes.add_type(PARQUET_TYPE, ".parquet")
         mimetypes.add_type(GEOJSON, ".geojson")
-        folder = index.href.rpartition("/")[0]
-        routes.append(Mount("/catalog", StaticFiles(directory=folder)))
+        files = StaticFiles(directory=index.href.rpartition("/")[0])
+        routes.append(Mount("/catalog", files))
+        routes.append(Route(members.ROUTE, partial(members.member, files)))
+        routes.append(Mount(_PLAIN, routes=api))
     if browser is not None:
         # not the built ones
         routes.append(Route("/browser/", served.browser_page))
@@ -125,7 +131,7 @@ class _Served:
         root = _root(request)
         wants_page = request.headers.get("accept", "").startswith("text/html")
         if wants_page and self._browser is not None:
-            return RedirectResponse(f"{root}/browser/")
+            return RedirectResponse(f"{root.removesuffix(_PLAIN)}/browser/")
         links = [
             _link("self", f"{root}/", title=self._index.document.get("title")),
             _link("root", f"{root}/"),
@@ -168,10 +174,13 @@ class _Served:
 
     async def browser_config(self, request: Request) -> Response:
         """How STAC Browser is set up."""
-        root = _root(request)
+        # People who click on an asset expect an image, not a whole shard of them.
+        root = _root(request) + ("" if is_url(self._index.href) else _PLAIN)
         title = self._index.document.get("title", self._index.document.get("id"))
         config = {"catalogUrl": f"{root}/", "catalogTitle": title, "itemsPerPage": 24}
         config |= {"searchResultsPerPage": 24, "allowExternalAccess": False}
+        # The map shows the thumbnail at first: of COGs it would show the empty parts of tiles, too.
+        config |= {"displayOverview": False, "crs": _definitions(self._index)}
         script = f"window.STAC_BROWSER_CONFIG = {json.dumps(config)};\n"
         return Response(script, media_type="text/javascript")
 
@@ -265,10 +274,15 @@ class _Served:
             return item
         raise NotThereError(f"collection {name} has no Item {id_!r}")
 
-    def _published(self, href: str, root: str) -> str:
+    def _lies_inside(self, href: str) -> bool:
+        return href.startswith(f"{self._folder}/") and not is_url(self._index.href)
+
+    def _published(self, href: str, root: str, below: str = "catalog") -> str:
         """The URL of a file of the catalog; what lies elsewhere stays where it is."""
-        inside = href.startswith(f"{self._folder}/") and not is_url(self._index.href)
-        return f"{root}/catalog{quote(href.removeprefix(self._folder))}" if inside else href
+        if not self._lies_inside(href):
+            return href
+        path = quote(href.removeprefix(self._folder))
+        return f"{root.removesuffix(_PLAIN)}/{below}{path}"
 
     def _others(self, links: Any, base: str, root: str) -> list[Json]:
         """The links of a document that are not those of the tree."""
@@ -301,7 +315,15 @@ class _Served:
     def _item(self, item: Json, root: str) -> Json:
         """The Item with links of the API and a picture, and assets where they are served."""
         for asset in item.get("assets", {}).values():
-            asset["href"] = self._published(asset["href"], root)
+            href, archive = asset["href"], asset.get("archive") or [{}]
+            if root.endswith(_PLAIN) and self._lies_inside(href) and "range" in archive[0]:
+                entry = take_member(asset)
+                first, last = entry["range"]
+                shard = self._published(href, root, f"members/{first}-{last}")
+                name = quote(entry["href"].rpartition("/")[2], safe="")
+                asset |= {"href": f"{shard}/{name}", "type": entry.get("type")}
+            else:
+                asset["href"] = self._published(href, root)
         if "links" in item and "collection" in item and "id" in item:
             collection = _collection_url(item["collection"], root)
             id_ = quote(item["id"], safe="")
@@ -318,7 +340,17 @@ class _Served:
 
 
 def _root(request: Request) -> str:
-    return str(request.base_url).rstrip("/")
+    """The URL of the API that was asked, with or without archives."""
+    scope = request.scope
+    mount: str = scope["root_path"].removeprefix(scope.get("app_root_path", ""))
+    return str(request.base_url).rstrip("/") + mount
+
+
+def _definitions(index: Index) -> dict[str, str]:
+    """The WKT of every CRS of the Collections, which STAC Browser would ask another host for."""
+    summaries = [c.document.get("summaries", {}) for c in index.collections.values()]
+    codes = {code for found in summaries for code in found.get("proj:code", ()) if code}
+    return {code: CRS.from_user_input(code).to_wkt("WKT1_GDAL") for code in sorted(codes)}
 
 
 def _collection_url(name: str, root: str) -> str:
