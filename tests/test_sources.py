@@ -1,5 +1,6 @@
 """Sources are read in place, and archives are mistrusted."""
 
+import contextlib
 import io
 import os
 import tarfile
@@ -7,11 +8,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from satimnet.builder import build
 from satimnet.builder.errors import BadFileError, SatimnetError
 from satimnet.builder.samples import Problem
-from satimnet.builder.sources import MAX_FILE_SIZE, Reader, Source
+from satimnet.builder.sources import MAX_FILE_SIZE, Reader, Source, _tar_members
 
 FILES = {"a/one.bin": os.urandom(5000), "a/b/two.bin": b"x" * 70_000, "three.txt": b""}
 
@@ -70,6 +73,53 @@ def test_all_forms_give_the_same_files(make, prefix, tmp_path):
         read = {entry.path: reader.read(entry) for entry in reversed(entries)}
     assert read == {prefix + name: data for name, data in FILES.items()}
     assert [entry.size for entry in entries] == [len(read[entry.path]) for entry in entries]
+
+
+LONG = "/".join(f"folder{at:02}" for at in range(20))  # two fields of a ustar header
+KINDS = [tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE]
+NAMES = ["./a.tif", "b", "ä/ö.tif", "\udcff.tif", LONG, LONG + "/" + "x" * 120, "a" * 100]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    members=st.lists(
+        st.tuples(
+            st.sampled_from(NAMES),
+            st.sampled_from(KINDS),
+            st.integers(0, 3000),
+            st.sampled_from([0, 1.5, 2**31, 2**40, -5]),
+        ),
+        max_size=12,
+    ),
+    form=st.sampled_from([tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]),
+    whole=st.booleans(),
+    harm=st.none() | st.tuples(st.integers(0, 20_000), st.integers(0, 255)),
+)
+def test_plain_tar_headers_are_read_as_tarfile_reads_them(members, form, whole, harm):
+    packed = io.BytesIO()
+    headers = {"comment": "of all", "mtime": "7"} if whole else {}
+    with tarfile.open(fileobj=packed, mode="w", format=form, pax_headers=headers) as archive:
+        for name, kind, size, time in members:
+            info = tarfile.TarInfo(name)
+            info.type, info.size, info.mtime = kind, size if kind in KINDS[:3] else 0, time
+            with contextlib.suppress(ValueError):  # the form cannot say it
+                archive.addfile(info, io.BytesIO(bytes(size)))
+    data = bytearray(packed.getvalue())
+    if harm and harm[0] < len(data):
+        data[harm[0]] = harm[1]
+
+    def read(members_of):
+        found = []
+        try:
+            with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+                for one in members_of(archive):
+                    at = one.offset_data
+                    found.append((one.name, one.size, at, one.mtime, one.isreg(), one.issparse()))
+        except (tarfile.TarError, ValueError, OverflowError) as error:
+            found.append(type(error))
+        return found
+
+    assert read(_tar_members) == read(lambda archive: iter(archive.next, None))
 
 
 def test_targz_readers_use_the_index_of_the_scan(tmp_path):
