@@ -4,7 +4,7 @@ Writes, once, a source into FOLDER: one tar in the official layout with all 590,
 their real names (see `benchmarks.names`), 7.7 million files, each band with a twentieth of its
 rows and columns, and the publisher's lists beside it. Then builds its catalog, validates and
 searches it, each in a process of its own, and says how long that took and how much memory.
-``--every N`` takes each Nth patch only.
+``--every N`` takes each Nth patch only; ``--years N`` has all of them again in each of N years.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m benchmarks.scale", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="each Nth patch")
+    parser.add_argument("--years", type=int, default=1, metavar="N", help="each patch N times")
     parser.add_argument("--step", choices=_STEPS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     source, catalog = arguments.folder / "source", arguments.folder / "catalog"
@@ -53,7 +54,7 @@ def main() -> None:
         _STEP[arguments.step](source, catalog)
         return
     if not source.exists():
-        _write(source, arguments.every)
+        _write(source, arguments.every, arguments.years)
     for step in _STEPS:
         command = [sys.executable, "-m", "benchmarks.scale", "--step", step, arguments.folder]
         subprocess.run(list(map(str, command)), check=True)
@@ -136,10 +137,12 @@ def _tiny() -> dict[str, Dataset]:
 # --- the source ---------------------------------------------------------------------------------
 
 
-def _write(source: Path, every: int) -> None:
+def _write(source: Path, every: int, years: int) -> None:
     part = source.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
-    shutil.copytree(LISTS, part, ignore=shutil.ignore_patterns("*.parquet"))
+    part.mkdir(parents=True)
+    for path in LISTS.glob("*.bz2"):
+        shutil.copyfile(path, part / path.name)
     titles = {row["name"]: row["title"] for row in dataset.record["classes"]}
     sides = {
         key: spec["shape"][0] // _SMALLER
@@ -148,7 +151,7 @@ def _write(source: Path, every: int) -> None:
     }
     rng = np.random.default_rng(0)
     with (part / f"{_TOP}.tar").open("wb", buffering=2**24) as file:
-        for patch in named_patches(dataset.record)[::every]:
+        for patch in _again(named_patches(dataset.record)[::every], years):
             corner = _corner(patch)
             folder = f"{_TOP}/{patch.name}/{patch.name}"
             for band, side in sides.items():
@@ -159,6 +162,15 @@ def _write(source: Path, every: int) -> None:
             file.write(_entry(f"{folder}_labels_metadata.json", labels))
         file.write(bytes(2 * tarfile.BLOCKSIZE))
     part.rename(source)
+
+
+def _again(patches: list[Patch], years: int) -> Iterator[Patch]:
+    """The patches, and each of them under the name of the same day in the years after it."""
+    for later in range(years):
+        for patch in patches:
+            year = int(patch.day[0])
+            name = patch.name.replace(f"L2A_{year}", f"L2A_{year + later}", 1)
+            yield replace(patch, name=name)
 
 
 def _entry(name: str, data: bytes) -> bytes:

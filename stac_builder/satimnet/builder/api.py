@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -134,6 +135,8 @@ class Api:
         root: str,
     ) -> Json:
         asked = dict(parameters)
+        if method == "POST" and isinstance(asked.get("bbox"), str):
+            raise SatimnetError("bbox of a POST is an array of 4 or 6 numbers, not text")
         start = _whole("token", asked.pop("token", None), 0, 0)
         limit = min(MOST, _whole("limit", asked.pop("limit", None), self._page, 1))
         found = self.found(asked | fixed)
@@ -159,7 +162,8 @@ class Api:
         if asked.get("bbox") is not None and asked.get("intersects") is not None:
             raise SatimnetError("bbox and intersects exclude each other; give one of them")
         conditions = [] if asked.get("filter") is None else [parse_filter(asked["filter"])]
-        conditions += _of_query(asked.get("query") or {})
+        if query := asked.get("query"):
+            conditions += _of_query(query, self.index.kinds(list(self.index.collections)))
         return search(
             self.index,
             filter={"op": "and", "args": conditions} if conditions else None,
@@ -206,6 +210,8 @@ def _whole(name: str, value: Any, default: int, least: int) -> int:
 def _given(name: str, value: Any) -> Any:
     """The value of a parameter, which is text in a GET query, as the search takes it."""
     if value is None:
+        if name == "fields":  # an empty object has a meaning; stac-api-validator wants this refused
+            raise SatimnetError("fields is null; leave it out, or give an object")
         return None
     if name in _CHOICES and value not in _CHOICES[name]:
         raise SatimnetError(f"{name} {value!r:.80}: there is {' and '.join(_CHOICES[name])}")
@@ -223,6 +229,12 @@ def _given(name: str, value: Any) -> Any:
 
 def _texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(part, str) for part in value)
+
+
+def _times(value: Any) -> bool:
+    # The search itself takes dates, too. pystac-client makes times of them before it asks.
+    parts = value.split("/") if isinstance(value, str) else [None]
+    return all(part in ("", "..") or (isinstance(part, str) and len(part) > 10) for part in parts)
 
 
 def _sorts(value: Any) -> bool:
@@ -251,7 +263,7 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     "collections": _texts,
     "ids": _texts,
     "q": _texts,
-    "datetime": lambda value: isinstance(value, str),
+    "datetime": _times,
     "bbox": lambda value: isinstance(value, list),
     "intersects": lambda value: isinstance(value, dict),
     "filter": lambda value: isinstance(value, str | dict),
@@ -264,13 +276,16 @@ _COMPARISONS = {"eq": "=", "neq": "<>", "lt": "<", "lte": "<=", "gt": ">", "gte"
 _PATTERNS = {"startsWith": "{}%", "endsWith": "%{}", "contains": "%{}%"}
 
 
-def _of_query(query: Mapping[str, Mapping[str, Any]]) -> list[Node]:
+def _of_query(query: Mapping[str, Mapping[str, Any]], kinds: Mapping[str, str]) -> list[Node]:
     """The STAC API's older query language as CQL2: https://github.com/stac-api-extensions/query"""
     conditions = []
     for name, wanted in query.items():
         for operator, value in wanted.items():
-            if operator in _COMPARISONS:
-                op, operand = _COMPARISONS[operator], value
+            kind = kinds.get(name, "")
+            if operator == "in" and kind.startswith("list of "):
+                op, operand = "a_overlaps", value
+            elif operator in _COMPARISONS:
+                op, operand = _COMPARISONS[operator], _number(value) if kind == "number" else value
             elif operator in _PATTERNS and isinstance(value, str):
                 op = "like"
                 operand = _PATTERNS[operator].format(re.sub(r"([%_\\])", r"\\\1", value))
@@ -278,3 +293,13 @@ def _of_query(query: Mapping[str, Mapping[str, Any]]) -> list[Node]:
                 raise SatimnetError(f"query of {name!r} has {operator!r}: {value!r}; see filter")
             conditions.append({"op": op, "args": [{"property": name}, operand]})
     return conditions
+
+
+def _number(value: Any) -> Any:
+    """Numbers that stand there as text: clients send them so, stac-api-validator among them."""
+    if isinstance(value, list):
+        return [_number(part) for part in value]
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return float(value)
+    return value

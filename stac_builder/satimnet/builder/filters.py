@@ -446,6 +446,8 @@ class _Compiler:
             a, b = self._comparable(op, self._take(op, args, 2))
             return _Term(f"({a.sql} {op} {b.sql})", "boolean")
         if op == "between":
+            if len(args) == 2 and isinstance(args[1], list):  # so drafts of CQL2-JSON had it
+                args = [args[0], *args[1]]
             a, low, high = self._comparable(op, self._take(op, args, 3))
             return _Term(f"({a.sql} BETWEEN {low.sql} AND {high.sql})", "boolean")
         if op == "in":

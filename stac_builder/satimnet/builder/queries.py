@@ -7,6 +7,7 @@ join to the whole. DuckDB does the reading, with no extension beyond those built
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -75,8 +76,9 @@ def search(
     - ``filter``: CQL2 text or JSON, see `satimnet.builder.filters`.
     - ``sortby``: fields, ``-`` before those to sort downwards, also as ``{"field", "direction"}``;
       nulls come last, ties go by collection and id.
-    - ``fields``: as in the STAC API: what is included comes on top of what makes an Item valid,
-      then ``-`` takes away. Only exclusions leave the rest of the Item as it is.
+    - ``fields``: as in the STAC API: those that are included, with what tells Items apart, without
+      those with ``-`` before them. Where only these are named, they are taken from what makes an
+      Item valid; ``{"exclude": [...]}`` takes them from the whole Item.
     - ``limit``: at most so many Items.
 
     https://github.com/radiantearth/stac-api-spec/tree/v1.0.0/item-search. Raises `SatimnetError`
@@ -208,18 +210,20 @@ def _order(
         yield from map(statement.column, ("collection", "id"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Fields:
-    include: tuple[str, ...] | None  # None: everything
-    exclude: tuple[str, ...]
+    base: tuple[str, ...] | None  # None: everything
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
 
 
-# The STAC API's default set, and what else an Item needs to be valid.
-# https://github.com/stac-api-extensions/fields#includeexclude-semantics
+# What is returned where nobody says what, and what comes with whatever else was asked for, so that
+# one can tell the Items apart. https://github.com/stac-api-extensions/fields#includeexclude-semantics
 _DEFAULT_FIELDS = (
     *("type", "stac_version", "id", "collection", "geometry", "bbox", "links", "assets"),
     *("properties.datetime", "properties.start_datetime", "properties.end_datetime"),
 )
+_ALWAYS_FIELDS = _DEFAULT_FIELDS[:4]
 _TOP_LEVEL = {path.partition(".")[0] for path in _DEFAULT_FIELDS} | {"stac_extensions"}
 
 
@@ -227,15 +231,17 @@ def _fields(
     fields: str | Sequence[str] | Mapping[str, Sequence[str] | None] | None,
 ) -> _Fields:
     if fields is None:
-        return _Fields(None, ())
+        return _Fields(None)
     if isinstance(fields, Mapping):
         include, exclude = fields.get("include") or (), fields.get("exclude") or ()
+        everything = bool(exclude) and "include" not in fields  # an empty one is another matter
     else:
         names = fields.split(",") if isinstance(fields, str) else fields
         include = [name.lstrip("+") for name in names if name and not name.startswith("-")]
         exclude = [name[1:] for name in names if name.startswith("-")]
-    included = None if exclude and not include else (*_DEFAULT_FIELDS, *map(_path, include))
-    return _Fields(included, tuple(map(_path, exclude)))
+        everything = False
+    base = None if everything else _ALWAYS_FIELDS if include else _DEFAULT_FIELDS
+    return _Fields(base, tuple(map(_path, include)), tuple(map(_path, exclude)))
 
 
 def _path(name: str) -> str:
@@ -244,13 +250,19 @@ def _path(name: str) -> str:
 
 
 def _picked(item: Item, fields: _Fields) -> Item:
+    """The Item with these fields; a longer path beats a shorter one, and inclusion exclusion."""
+    excluded = [path for path in fields.exclude if path not in fields.include]
+    again = [i for i in fields.include if any(i.startswith(f"{e}.") for e in excluded)]
+    whole = copy.deepcopy(item) if again else item
     picked = item
-    if fields.include is not None:
+    if fields.base is not None:
         picked = {}
-        for path in fields.include:
+        for path in (*fields.base, *fields.include):
             _copy(item, picked, path)
-    for path in fields.exclude:
+    for path in excluded:
         _remove(picked, path)
+    for path in again:
+        _copy(whole, picked, path)
     return picked
 
 

@@ -297,12 +297,13 @@ class _Served:
     def _collection(self, name: str, root: str) -> Json:
         collection = self._api.known(name)
         here = _collection_url(name, root)
+        top, title = self._index.document.get("title"), collection.document.get("title")
         links = [
-            _link("self", here),
-            _link("root", f"{root}/"),
-            _link("parent", f"{root}/"),
-            _link("items", f"{here}/items", GEOJSON),
-            _link(QUERYABLES_REL, f"{here}/queryables", "application/schema+json"),
+            _link("self", here, title=title),
+            _link("root", f"{root}/", title=top),
+            _link("parent", f"{root}/", title=top),
+            _link("items", f"{here}/items", GEOJSON, "Items"),
+            _link(QUERYABLES_REL, f"{here}/queryables", "application/schema+json", "Queryables"),
             *self._others(collection.document.get("links", ()), collection.href, root),
         ]
         assets = {
