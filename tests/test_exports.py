@@ -477,8 +477,28 @@ def test_the_same_catalog_gives_the_same_bytes(index, exported, tmp_path):
     for form in ("bibtex", "citation"):
         assert [p.read_bytes() for p in again[form]] == [p.read_bytes() for p in exported[form]]
     for form in ("croissant", "trainingdml"):
-        twice = export(index, form, tmp_path / "out" / form)
+        twice = export(index, form, tmp_path / "too" / form)
         assert [p.read_bytes() for p in twice] == [p.read_bytes() for p in again[form]]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_no_file_of_anybody_s_is_written_over(form, index, exported, tmp_path):
+    name = exported[form][-1].name  # the last: none before it is written either
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(SatimnetError, match=f"{name}: is there already; choose another --out"):
+        export(index, form, tmp_path)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_the_command_leaves_what_is_there(everything, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("references.bib").write_text("mine")
+    result = CliRunner().invoke(cli, ["satimnet", "export", str(everything), "--format", "bibtex"])
+    assert result.exit_code == 1
+    assert result.output.strip() == (
+        "Error: references.bib: is there already; choose another --out"
+    )
+    assert Path("references.bib").read_text() == "mine"
 
 
 def test_a_catalog_on_the_web(everything, serve, tmp_path):

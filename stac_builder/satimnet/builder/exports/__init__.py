@@ -44,11 +44,12 @@ def export(
 ) -> list[Path]:
     """Writes collections of a catalog (all of them, without ``collections``) into ``folder``.
 
-    Links are relative to ``folder``, unless the catalog lies on the web. A file that is there is
-    replaced once its successor is complete. Returns the files.
+    Links are relative to ``folder``, unless the catalog lies on the web. A file is there once it is
+    complete. Returns the files.
 
     Raises:
-        SatimnetError: no such format or collection, or something cannot be read.
+        SatimnetError: no such format or collection, a file is there already, or something cannot be
+            read.
     """
     chosen = _chosen(index, collections)
     if form in _NAMES_OF_EACH:
@@ -57,6 +58,9 @@ def export(
         jobs = [(chosen, _NAMES_OF_ALL[form])]
     else:
         raise SatimnetError(f"no format {form!r}; there are {', '.join(FORMATS)}")
+    for _, name in jobs:  # it may be the user's own: in the current folder, a references.bib
+        if os.path.lexists(folder / name):
+            raise SatimnetError(f"{folder / name}: is there already; choose another --out")
     links = Links(Path(os.path.abspath(folder)))
     folder.mkdir(parents=True, exist_ok=True)
     written = []
