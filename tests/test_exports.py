@@ -419,7 +419,9 @@ def test_bibtex_of_all_datasets(exported, index):
         "title": "EuroSAT: A Novel Dataset and Deep Learning Benchmark for Land Use and Land "
         "Cover Classification",
         "journal": "IEEE Journal of Selected Topics in Applied Earth Observations and Remote "
-        "Sensing 12(7)",
+        "Sensing",
+        "volume": "12",
+        "number": "7",
         "pages": "2217--2226",
         "year": "2019",
         "doi": "10.1109/JSTARS.2019.2918242",
@@ -428,7 +430,24 @@ def test_bibtex_of_all_datasets(exported, index):
     assert found["inria"]["title"].startswith(
         "Can Semantic Labeling Methods Generalize to Any City?"
     )
-    assert found["airbus-ship"][""] == "misc"
+    assert found["airbus-ship"] == {
+        "": "misc",
+        "author": "Airbus and Kaggle",
+        "title": "Airbus Ship Detection Challenge",
+        "howpublished": "https://www.kaggle.com/c/airbus-ship-detection",
+        "year": "2018",
+    }
+    article = found["clouds-s2-taiwan"]
+    assert [article[part] for part in ("journal", "volume", "number", "pages")] == [
+        "Remote Sensing",
+        "11",
+        "2",
+        "119",
+    ]
+    for fields in found.values():
+        assert {"title", "year"} <= fields.keys()
+        assert {"journal", "booktitle", "howpublished", "note"} & fields.keys()
+        assert not re.search(r"\(\d+\)", fields.get("journal", ""))
     cited = {doi for fields in found.values() if (doi := fields.get("doi"))}
     for collection in index.collections.values():
         for publication in collection.document.get("sci:publications", ()):
@@ -447,6 +466,27 @@ def test_citations_survive_what_a_record_may_say():
     assert fields["title"] == r"100 \% of\_it"
     assert fields["author"] == r"A. B and C \& D"
     assert "not stated by the publisher" in text(collection)
+
+
+@pytest.mark.parametrize(
+    ("citation", "expected"),
+    [
+        ("A. B: T. J 3, 2001.", {"journal": "J", "volume": "3"}),
+        ("A. B: T. J 3(1-2), 5-6, 2001", {"volume": "3", "number": "1-2", "pages": "5--6"}),
+        ("A. B: T. J 7, 2001.", {"journal": "J", "volume": "7", "year": "2001"}),
+        ("A. B: T. Workshop 2001, 2001.", {"booktitle": "Workshop 2001", "year": "2001"}),
+        ("A. B: T. arXiv:1802.07856, 2018.", {"journal": "arXiv:1802.07856", "year": "2018"}),
+        ("A. B: T, 2001.", {"title": "T", "note": "A. B: T, 2001.", "year": "2001"}),
+        ("Some words of 1999 and (2001)", {"title": "X", "year": "2001"}),
+        ("https://doi.org/10.1109/CVPR.2018.00418", {"title": "X"}),
+        ("Pages 1999-2004, no year", {"title": "X"}),
+    ],
+)
+def test_bibtex_of_any_citation(citation, expected):
+    (fields,) = entries(bibtex({"id": "x", "title": "X", "sci:citation": citation})).values()
+    assert {key: fields[key] for key in expected} == expected
+    assert ("year" in fields) == ("year" in expected or "2001" in citation)
+    assert (fields[""] == "misc") == ("note" in fields)
 
 
 def test_text_names_licence_and_doi(exported):

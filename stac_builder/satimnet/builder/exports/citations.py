@@ -1,7 +1,8 @@
 """Citations: how a dataset asks to be cited, as text and as BibTeX.
 
-Records word citations as ``Authors: Title. Where it appeared, pages, year.``; what does not read
-like that becomes an entry whose note is the citation as it stands.
+Records word citations as ``Authors: Title. Where it appeared 1(2), 3-4, year.``, or as
+``Authors: Title, year, URL``; what does not read like that becomes an entry with the dataset's
+title, whose note is the citation as it stands.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ from typing import Any
 from satimnet.builder.exports.links import title_of
 
 _CITATION = re.compile(
-    r"(?P<authors>[^:]+): (?P<title>.+?)\. (?P<venue>.+?)(?:, (?P<pages>\d+-\d+))?, "
-    r"(?P<year>(?:19|20)\d\d)\.?"
+    r"(?P<authors>[^:]+): (?P<title>.+?)"
+    r"(?:\. (?P<venue>.+?)(?: (?P<volume>\d{1,3})(?:\((?P<number>[^()]+)\))?)?"
+    r"(?:, (?P<pages>\d+(?:-\d+)?))?)?"
+    r", (?P<year>(?:19|20)\d\d)(?:, (?P<url>https?://\S+?))?\.?"
 )
+_YEAR = re.compile(r"(?<![^\s(,;:])(?:19|20)\d\d(?=[\s),;:]|\.?$|\.\s)")  # of no DOI, no pages
 _ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -42,9 +46,13 @@ def bibtex(collection: Mapping[str, Any]) -> str:
     entries = []
     for number, (citation, doi) in enumerate(_publications(collection), start=1):
         key = collection["id"] + ("" if number == 1 else f"-{number}")
-        entries.append(_entry(key, citation, doi))
+        entries.append(_entry(key, title_of(collection), citation, doi))
     if doi := _own_doi(collection):
-        fields = {"title": title_of(collection), "howpublished": f"https://doi.org/{doi}"}
+        fields = {
+            "title": title_of(collection),
+            "howpublished": f"https://doi.org/{doi}",
+            "year": str(collection.get("satimnet:release_date", ""))[:4],
+        }
         entries.append(_written("misc", f"{collection['id']}-data", fields, doi))
     return "\n".join(entries)
 
@@ -77,19 +85,33 @@ def licence(collection: Mapping[str, Any]) -> str:
     return "; ".join(parts) or "not stated by the publisher"
 
 
-def _entry(key: str, citation: str, doi: str | None) -> str:
-    fields = {"note": citation}
-    kind = "misc"
-    if match := _CITATION.fullmatch(citation):
-        kind = "inproceedings" if _is_meeting(match["venue"]) else "article"
-        place = "booktitle" if kind == "inproceedings" else "journal"
-        fields = {
-            "author": " and ".join(re.split(r", (?!Jr)", match["authors"])),
-            "title": match["title"],
-            place: match["venue"],
-            "pages": (match["pages"] or "").replace("-", "--"),
-            "year": match["year"],
-        }
+def _entry(key: str, title: str, citation: str, doi: str | None) -> str:
+    """The entry of a publication; ``title`` is for one whose citation tells none."""
+    match = _CITATION.fullmatch(citation)
+    if match is None:
+        years = _YEAR.findall(citation)
+        fields = {"title": title, "note": citation, "year": years[-1] if years else ""}
+        return _written("misc", key, fields, doi)
+    found = match.groupdict(default="")
+    fields = {
+        "author": " and ".join(re.split(r", (?!Jr)", found["authors"])),
+        "title": found["title"],
+    }
+    if not found["venue"]:
+        kind = "misc"
+        fields |= {"howpublished": found["url"]} if found["url"] else {"note": citation}
+    elif _is_meeting(found["venue"]):
+        kind = "inproceedings"
+        fields["booktitle"] = found["venue"]
+    else:
+        kind = "article"
+        fields["journal"] = found["venue"]
+    fields |= {
+        "volume": found["volume"],
+        "number": found["number"],
+        "pages": found["pages"].replace("-", "--"),
+        "year": found["year"],
+    }
     return _written(kind, key, fields, doi)
 
 
