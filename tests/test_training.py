@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 
 import numpy as np
 import pyarrow as pa
@@ -414,6 +415,7 @@ def test_what_is_no_checkpoint_is_a_user_error(trained, tmp_path):
     with pytest.raises(SatimnetError, match=r"none\.pt: cannot be read"):
         load(tmp_path / "none.pt")
     (tmp_path / "text.pt").write_text("hello")
+    torch.save({"format": CLASSES, "code": print}, tmp_path / "code.pt")
     torch.save({"format": "another"}, tmp_path / "other.pt")
     data = trained["segm"][0].read_bytes()
     (tmp_path / "half.pt").write_bytes(data[: len(data) // 2])
@@ -421,15 +423,18 @@ def test_what_is_no_checkpoint_is_a_user_error(trained, tmp_path):
     content["state"].popitem()
     torch.save(content, tmp_path / "lacking.pt")
     messages = {
-        "text": "not a checkpoint",
-        "other": "not a checkpoint of satimnet, or damaged .*another",
-        "half": "not a checkpoint of satimnet, or damaged",
+        "text": "not a checkpoint of satimnet, or damaged; give .* that stac satimnet train wrote",
+        "code": "not a checkpoint of satimnet, or damaged; give a checkpoint.pt",
+        "other": "not a checkpoint of satimnet but of the format 'another'; give a checkpoint.pt",
+        "half": "not a checkpoint of satimnet, or damaged; give a checkpoint.pt",
         "lacking": "the checkpoint is damaged",
     }
     for name, message in messages.items():
         with pytest.raises(SatimnetError, match=rf"{name}\.pt: {message}") as caught:
             load(tmp_path / f"{name}.pt")
         assert "\n" not in str(caught.value)
+        shown = "".join(traceback.format_exception(caught.value))
+        assert "weights_only=False" not in shown  # torch's advice, unsafe with a foreign file
 
 
 def test_checkpoints_of_another_network_or_other_bands_are_refused(trained):

@@ -105,7 +105,8 @@ def load(
     `kinds`, and when it takes other bands than `bands`, if they are given.
     """
     where = pick_device(device)
-    content = read(path, _FORMAT, "checkpoint", where)
+    instead = "give a checkpoint.pt that stac satimnet train wrote"
+    content = read(path, _FORMAT, "checkpoint", where, instead)
     try:
         state = content.pop("state")
         outputs = tuple(
@@ -153,9 +154,12 @@ def _write(path: str | os.PathLike[str], write_to: Callable[[Path], object]) -> 
 
 
 def read(
-    path: str | os.PathLike[str], expected: str, what: str, device: torch.device
+    path: str | os.PathLike[str], expected: str, what: str, device: torch.device, instead: str
 ) -> dict[str, Any]:
-    """Read what `write` wrote, its tensors on `device`; its "format" is the expected one."""
+    """Read what `write` wrote, its tensors on `device`; its "format" is the expected one.
+
+    Of any other file the error says what to do `instead`.
+    """
     try:
         with open(path, "rb") as file:
             data = io.BytesIO(file.read())
@@ -163,12 +167,14 @@ def read(
         raise SatimnetError(f"{path}: cannot be read ({error.strerror})") from error
     try:
         content: dict[str, Any] = torch.load(data, map_location=device, weights_only=True)
-        if content["format"] != expected:
-            raise ValueError(f"its format is {content['format']}, not {expected}")
-    except Exception as error:  # torch raises many kinds on foreign files
+        found = str(content["format"])
+    except Exception:  # torch raises many kinds on foreign files
+        # its words are kept back: they advise to run what a file of unknown origin says
+        raise SatimnetError(f"{path}: not a {what} of satimnet, or damaged; {instead}") from None
+    if found != expected:
         raise SatimnetError(
-            f"{path}: not a {what} of satimnet, or damaged ({_first_line(error)})"
-        ) from error
+            f"{path}: not a {what} of satimnet but of the format {found[:50]!r}; {instead}"
+        )
     return content
 
 

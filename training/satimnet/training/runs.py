@@ -139,7 +139,7 @@ class Run:
         path, plan = self._path, self._plan
         if not path.exists():
             return
-        found = read(path, _FORMAT, "training", self._rank.device)
+        found = read(path, _FORMAT, "training", self._rank.device, "remove it to begin anew")
         try:
             require_same(
                 found["kind"], found["width"], found["bands"], found["settings"], plan, path
