@@ -72,6 +72,13 @@ def test_labels_are_indices_into_the_class_table_without_background(samples, sou
     assert [samples.classes[k] for k in samples.labels] == [s["class"] for s in source]
 
 
+def test_samples_are_shown_in_one_line(samples):
+    assert repr(samples) == (
+        "<Samples: 30 of mini; classes: 3; bands: red, green, blue, "
+        "B01, B02, B03, B04, B05, B06, B07, B08, B09, B10, B11, B12, B8A>"
+    )
+
+
 def test_search_by_class_and_split(catalog, source):
     found = open_samples(catalog.parent).search(classes=["Lake", "Town"], split="train")
     expected = [s["id"] for s in source if s["class"] != "Field" and s["split"] == "train"]

@@ -95,6 +95,15 @@ class Samples:
     def __len__(self) -> int:
         return len(self.table)
 
+    def __repr__(self) -> str:
+        """One line: a notebook shows it, and the table would flood the cell."""
+        images = [names for home in self.collections.values() for names in home.bands.values()]
+        bands = dict.fromkeys(name for names in images for name in names)
+        return (
+            f"<Samples: {len(self):,} of {', '.join(self.collections)}; "
+            f"classes: {len(self.classes)}; bands: {', '.join(bands)}>"
+        )
+
     @cached_property
     def ids(self) -> list[str]:
         """Item ids, one per sample."""
