@@ -17,7 +17,10 @@ from satimnet.builder.index import Index
 from satimnet.builder.queries import count, search
 
 TABLES = {
-    "eurosat": [("Forest", "Forest", "closed tree cover"), ("River", "River or canal", "running")],
+    "eurosat": [
+        *(("Forest", "Forest", "closed tree cover"), ("River", "River or canal", "running")),
+        ("SeaLake", "Sea or lake", "water that stands"),
+    ],
     "clouds": [("Höhle", "Cave", "a hole in a rock"), ("it's", "It", "Land-use of no kind")],
 }
 
@@ -195,3 +198,42 @@ def test_long_filters_that_are_flat_are_taken(index):
     assert count(index, filter=f"{many} OR {around}") > 0
     assert count(index, filter=f"s_intersects(geometry, LINESTRING({ring}))") == 0
     assert count(index, filter=alternatives) == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ({"split": "tset"}, "no split 'tset'; there are train, validation, test"),
+        ({"split": ["train", "val"]}, "no split 'val'"),
+        ({"classes": "Rivr"}, "no class 'Rivr'; did you mean River?"),
+        ({"classes": ["Forest", "river or cannal"]}, "did you mean River?"),
+        (
+            {"all_classes": "Desert"},
+            "no class 'Desert'; there are Forest, Höhle, River, SeaLake, it's",
+        ),
+        ({"bbox": (5, -100, 15, 45)}, "latitudes are -90 to 90"),
+        ({"bbox": (5, 40, 0, 15, 450, 10)}, "latitudes are -90 to 90"),
+    ],
+)
+def test_what_is_misspelt_is_told_and_not_just_not_found(index, query, message):
+    with pytest.raises(SatimnetError, match=re.escape(message)):
+        search(index, **query)
+
+
+def test_the_command_says_what_it_understood(catalog, folder):
+    def run(*arguments):
+        return CliRunner().invoke(cli, ["satimnet", *map(str, arguments)])
+
+    done = run("search", catalog, "--concept", "forests", "--limit", 1)
+    assert done.exit_code == 0
+    assert done.stderr.startswith("forests means: forest")
+    assert run("search", catalog, "--concept", "forests", "--count").stderr == ""
+    assert run("search", catalog, "--concept", "f").exit_code == 1
+    both = run("search", folder, "--text", "hole in,closed", "--count")
+    assert (
+        both.stdout
+        == run("search", folder, "--text", "hole in", "--text", "closed", "--count").stdout
+    )
+    assert int(both.stdout) > 0
+    for wrong in (["search", folder, "--all-classes"], ["info", folder, "--format", "json"]):
+        assert run(*wrong).exit_code == 2

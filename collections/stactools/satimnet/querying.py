@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 
 from satimnet.builder.commands import one_line_errors
-from satimnet.builder.errors import SatimnetError
 from stactools.satimnet.options import FOLDER, quiet_option
 from stactools.satimnet.progress import progress_bar
 from stactools.satimnet.wording import counted
@@ -43,6 +42,8 @@ def info(catalog: str, attributes: bool, form: str) -> None:
     from satimnet.builder.queries import search_table
     from stactools.satimnet.attributes import print_attributes
 
+    if form != "table" and not attributes:
+        raise click.UsageError(f"--format {form} is for --attributes")
     index = Index(catalog)
     if attributes:
         print_attributes(index, form)
@@ -85,7 +86,8 @@ def info(catalog: str, attributes: bool, form: str) -> None:
     "--text",
     "texts",
     multiple=True,
-    help="Words in a title or description of the item, its classes or its collection.",
+    help="A phrase in a title or description of the item, its classes or its collection; of "
+    "several, also by commas, one suffices.",
 )
 @click.option("--sortby", help="Fields, '-' before those to sort downwards: -datetime,id")
 @click.option("--limit", type=click.IntRange(min=0), help="At most so many items.")
@@ -139,8 +141,9 @@ def search(
         raise click.UsageError("--format geoparquet and --out FILE go together")
     if sum(map(bool, (count, facets, out, save, copy))) > 1:
         raise click.UsageError("give one of --count, --facets, --out, --save and --copy")
+    if all_classes and not classes:
+        raise click.UsageError("--all-classes says how several --class are meant; give them")
     index = Index(catalog)
-    _require_known(index, classes)
     found = run(
         index,
         collections=collections or None,
@@ -152,7 +155,7 @@ def search(
         all_classes=classes if all_classes else None,
         concept=concepts or None,
         split=split or None,
-        q=texts or None,
+        q=[part for text in texts for part in text.split(",")] or None,
         sortby=sortby,
         limit=limit,
     )
@@ -170,7 +173,16 @@ def search(
         for item in found:
             click.echo(json.dumps(item))
     else:
+        if concepts:
+            _print_meaning(index, concepts)
         _print_items(found)
+
+
+def _print_meaning(index: Index, terms: tuple[str, ...]) -> None:
+    """Says, aside, which concepts the terms were taken for: a part of a name suffices."""
+    for term in terms:
+        labels = ", ".join(concept.label for concept in index.scheme.resolve(term))
+        click.echo(f"{term} means: {labels}", err=True)
 
 
 def _write(
@@ -187,17 +199,6 @@ def _write(
             number, path = extracts.write_found(found, out), out
     if not quiet:
         click.echo(f"{path} is ready: {counted(number, 'item')}")
-
-
-def _require_known(index: Index, classes: tuple[str, ...]) -> None:
-    known = {
-        row["name"]
-        for collection in index.collections.values()
-        for row in collection.document.get("summaries", {}).get("classification:classes", ())
-    }
-    for name in classes:
-        if known and name not in known:
-            raise SatimnetError(f"no class {name!r}; there are {', '.join(sorted(known))}")
 
 
 def _numbers(text: str | None) -> list[float] | None:

@@ -238,6 +238,8 @@ def box_of(bbox: Sequence[float]) -> shapely.Geometry:
     crosses = west > east
     if south > north or (crosses and (west > 180 or east < -180)):
         raise SatimnetError(f"bbox {bbox!r} is not in the order west, south, east, north")
+    if south < -90 or north > 90:
+        raise SatimnetError(f"bbox {bbox!r} reaches beyond a pole: latitudes are -90 to 90")
     spans = [(west, 180.0), (-180.0, east)] if crosses else [(west, east)]
     return shapely.union_all([_box(w, south, e, north) for w, e in spans])
 

@@ -8,6 +8,7 @@ join to the whole. DuckDB does the reading, with no extension beyond those built
 from __future__ import annotations
 
 import copy
+import difflib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -90,9 +91,9 @@ def search(
     names = None if collections is None else _listed(collections)
     conditions = [
         *_one_of("id", ids),
-        *_one_of("satimnet:split", split),
-        *([] if classes is None else [_op("a_overlaps", _CLASSES, _listed(classes))]),
-        *([] if all_classes is None else [_op("a_contains", _CLASSES, _listed(all_classes))]),
+        *_one_of("satimnet:split", _known_splits(split)),
+        *_of_classes(index, "a_overlaps", classes),
+        *_of_classes(index, "a_contains", all_classes),
         *([] if q is None else [_free_text(index, names, q)]),
         *([] if concept is None else [_op("a_overlaps", _CONCEPTS, _concepts(index, concept))]),
         *([] if bbox is None else [_op("s_intersects", _GEOMETRY, {"bbox": list(bbox)})]),
@@ -120,6 +121,9 @@ def count(catalog: str | os.PathLike[str] | Index, **query: Any) -> int:
 
 # --- what was asked -----------------------------------------------------------------------------
 
+SPLITS = ("train", "validation", "test")
+"""The values that ``satimnet:split`` may have."""
+
 _GEOMETRY = {"property": "geometry"}
 _CLASSES = {"property": "satimnet:classes"}
 _CONCEPTS = {"property": "satimnet:concepts"}
@@ -135,6 +139,41 @@ def _listed(values: Sequence[str] | str) -> list[str]:
 
 def _one_of(name: str, values: Sequence[str] | str | None) -> list[Node]:
     return [] if values is None else [_op("in", {"property": name}, _listed(values))]
+
+
+def _known_splits(names: Sequence[str] | str | None) -> list[str] | None:
+    for name in _listed(names or ()):
+        if name not in SPLITS:
+            raise SatimnetError(f"no split {name!r:.100}; there are {', '.join(SPLITS)}")
+    return None if names is None else _listed(names)
+
+
+def _of_classes(index: Index, op: str, names: Sequence[str] | str | None) -> list[Node]:
+    """The condition, if each name stands in the class table of a collection."""
+    if names is None:
+        return []
+    tables = [
+        collection.document.get("summaries", {}).get("classification:classes")
+        for collection in index.collections.values()
+    ]
+    rows = [row for table in tables for row in table or ()]
+    known = {row["name"] for row in rows}
+    for name in _listed(names):
+        if all(tables) and name not in known:
+            raise SatimnetError(f"{index.href}: no class {name!r:.100}; {_hint(name, rows)}")
+    return [_op(op, _CLASSES, _listed(names))]
+
+
+def _hint(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """The names of classes whose name or title resembles this one; else all there are."""
+    names: dict[str, set[str]] = {}
+    for row in rows:
+        for text in (row["name"], row.get("title", row["name"])):
+            names.setdefault(text.casefold(), set()).add(row["name"])
+    near = difflib.get_close_matches(name.casefold()[:100], names, n=3)
+    if near:
+        return f"did you mean {' or '.join(sorted(set().union(*map(names.__getitem__, near))))}?"
+    return f"there are {', '.join(sorted({row['name'] for row in rows}))}"
 
 
 def _concepts(index: Index, terms: Sequence[str] | str) -> list[str]:

@@ -84,7 +84,7 @@ def _all_fit(fits: Callable[[str, str], bool], wanted: Name, name: Name) -> bool
 
 _FITS: tuple[Callable[[str, str], bool], ...] = (
     lambda stem, other: stem == other,
-    lambda stem, other: other.startswith(stem),
+    lambda stem, other: len(stem) > 1 and other.startswith(stem),
     lambda stem, other: len(stem) > 2 and stem in other,
 )
 
