@@ -64,6 +64,7 @@ def test_a_part_is_a_catalog_of_its_own(place, schemas, tmp_path, way):
     assert findings.objects["Feature"] == 12
     if way is copy or "://" not in place:
         assert findings.members == 24
+    assert findings.members + findings.elsewhere == 24
     same_items(found, made, "the same" if way is save else "new")
     collection = json.loads((made / "eurosat/collection.json").read_text())
     assert collection["summaries"]["satimnet:classes"] == sorted(WANTED)

@@ -7,9 +7,13 @@ from pathlib import Path
 import pystac
 import pystac.validation
 import pytest
+from click.testing import CliRunner
 from pystac.validation import JsonSchemaSTACValidator
+from stactools.cli.cli import cli
 
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.extracts import save
+from satimnet.builder.queries import search
 from satimnet.builder.validation import validate
 from satimnet.extension import SCHEMA_URI, schema
 
@@ -54,6 +58,19 @@ def test_what_cannot_be_checked_is_said(catalog, no_network):
     assert findings.problems == []
     assert SCHEMA_URI in findings.checked
     assert any("/archive/" in uri for uri in findings.unavailable)
+
+
+def test_members_elsewhere_are_counted(catalog, serve, tmp_path, no_network):
+    with serve(catalog) as url:
+        save(search(url, classes="River"), tmp_path / "saved")
+    findings = validate(tmp_path / "saved", checksums=True)
+    assert (findings.problems, findings.members, findings.elsewhere) == ([], 0, 8)
+    assert validate(catalog, checksums=True).elsewhere == 0
+    result = CliRunner().invoke(cli, ["satimnet", "validate", str(tmp_path / "saved")])
+    assert result.exit_code == 0
+    assert "NOT checked, as the catalog leaves them where they are, at URLs: 8 members" in (
+        result.output
+    )
 
 
 def pystac_validator(schemas: Path) -> JsonSchemaSTACValidator:

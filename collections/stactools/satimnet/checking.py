@@ -50,6 +50,12 @@ def print_findings(findings: Findings) -> None:
         + (f", {members} against their checksums" if findings.members else "")
         + f": {counted(findings.count, 'problem') if findings.count else 'no problems'}"
     )
+    if findings.elsewhere:
+        click.echo(
+            f"NOT checked, as the catalog leaves them where they are, at URLs: "
+            f"{counted(findings.elsewhere, 'member')}",
+            err=True,
+        )
     if findings.unavailable:
         click.echo(
             "NOT checked, for want of a schema (give --schemas or a network): "

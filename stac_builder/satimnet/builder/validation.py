@@ -38,6 +38,8 @@ class Findings:
     """How many of each type (Catalog, Collection, Feature, page of Items) were checked."""
     members: int = 0
     """How many members' bytes were compared with their checksums."""
+    elsewhere: int = 0
+    """How many members lie at URLs, as in a part of a catalog on the web: none was looked at."""
     checked: list[str] = field(default_factory=list)
     """URIs of the schemas that objects were held against."""
     unavailable: list[str] = field(default_factory=list)
@@ -166,9 +168,8 @@ def _check_members(
     findings: Findings,
 ) -> None:
     for key, asset in item.get("assets", {}).items():
-        if is_url(
-            str(asset.get("href"))
-        ):  # a part of a catalog may leave the shards where they are
+        if is_url(str(asset.get("href"))):
+            findings.elsewhere += len(asset.get("archive", ())) or 1
             continue
         shard = path.parent / str(asset.get("href"))
         if shard not in shards:
