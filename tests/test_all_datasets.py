@@ -14,7 +14,7 @@ from stactools.cli.cli import cli
 
 from satimnet.builder import build, search, validate
 from satimnet.builder.access import read_bytes
-from satimnet.builder.datasets import installed, miniatures
+from satimnet.builder.datasets import installed, miniatures, recognise
 from satimnet.builder.samples import Sample
 from satimnet.builder.sources import Entry, Source
 
@@ -31,11 +31,15 @@ def sources(tmp_path_factory) -> dict[str, list[Path]]:
 
 
 @pytest.fixture(scope="module")
-def everything(sources, tmp_path_factory) -> Path:
+def top(sources) -> Path:
+    return next(path for path in next(iter(sources.values()))[0].parents if path.name == "all")
+
+
+@pytest.fixture(scope="module")
+def everything(top, tmp_path_factory) -> Path:
     """The catalog of all, each folder recognised by its layout."""
-    folder = next(path for path in next(iter(sources.values()))[0].parents if path.name == "all")
     out = tmp_path_factory.mktemp("built") / "catalog"
-    reports = build(sorted(folder.iterdir()), out)
+    reports = build(sorted(top.iterdir()), out)
     assert {report.dataset for report in reports} == set(DATASETS)
     return out
 
@@ -53,6 +57,32 @@ def pixels(asset: dict) -> tuple[np.ndarray, object, object]:
 
 def test_every_dataset_has_a_miniature(sources):
     assert sorted(sources) == DATASETS
+
+
+def test_datasets_beside_each_other_are_told_apart(top):
+    """A folder of several datasets counts as so many sources, one of a dataset alone as one."""
+    groups, unknown = recognise([top], installed())
+    assert unknown == []
+    assert groups == recognise(sorted(top.iterdir()), installed())[0]
+    assert sorted(groups) == DATASETS
+    for folder in top.iterdir():
+        groups, _ = recognise([folder], installed())
+        assert [source.paths for source in groups.values()] == [(folder,)]
+
+
+def test_sources_of_which_nothing_comes_are_warned_of(sources, tmp_path):
+    labels = next(path for path in sources["xview"][0].parent.rglob("xView_train.geojson"))
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / labels.name).write_bytes(labels.read_bytes())
+    (tmp_path / "strange").mkdir()
+    (tmp_path / "strange/notes.txt").write_text("nothing")
+    good = sources["uc-merced"][0]
+    arguments = ["satimnet", "build", good, tmp_path / "labels", tmp_path / "strange", "-q"]
+    done = CliRunner().invoke(cli, list(map(str, [*arguments, "--out", tmp_path / "catalog"])))
+    assert done.exit_code == 0, done.output
+    first, second = done.stderr.splitlines()
+    assert first.startswith("Warning: xview: no item, so no collection: ")
+    assert second == f"Warning: {tmp_path / 'strange'}: not the layout of a known dataset; left out"
 
 
 def test_the_catalog_is_valid(everything, schemas):

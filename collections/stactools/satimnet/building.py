@@ -154,9 +154,21 @@ def build(
             items=items,
             progress=progress,
         )
+    _warn_of_nothing(reports)
     if not quiet:
         print_reports(reports)
         click.echo(f"{out / 'catalog.json'} is ready")
+
+
+def _warn_of_nothing(reports: Sequence[Report]) -> None:
+    """Names, aside and even where quiet was asked for, the sources of which nothing came."""
+    for report in reports:
+        if report.dataset is not None and not report.items:
+            reason = report.problems[0].reason if report.problems else "it has no image"
+            click.echo(f"Warning: {report.dataset}: no item, so no collection: {reason}", err=True)
+        elif report.dataset is None:
+            for problem in report.problems:
+                click.echo(f"Warning: {problem.path}: {problem.reason}; left out", err=True)
 
 
 def _require_own_demo(folder: Path, catalog: Path) -> None:
@@ -193,11 +205,10 @@ _KINDS = {
 def print_reports(reports: Sequence[Report]) -> None:
     """Prints what a build made of each dataset, and the first of its problems."""
     for report in reports:
-        if report.dataset is None:
-            click.echo("not recognised")
-        else:
-            items, members = counted(report.items, "item"), counted(report.members, "file")
-            click.echo(f"{report.dataset}: {items} with {members}")
+        if report.dataset is None:  # has been warned of
+            continue
+        items, members = counted(report.items, "item"), counted(report.members, "file")
+        click.echo(f"{report.dataset}: {items} with {members}")
         for kind, what in _KINDS.items():
             problems = report.of(kind)
             for problem in problems[:_SHOWN]:

@@ -9,11 +9,14 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from satimnet.builder.samples import Problem, Sample, Scan
 from satimnet.builder.sources import Source
+
+_MOST_BESIDE = 100  # more are the patches of one dataset, as of BigEarthNet
 
 
 @dataclass(frozen=True)
@@ -85,20 +88,44 @@ def recognise(
 ) -> tuple[dict[str, Source], list[Problem]]:
     """Dataset ids to their sources, each path recognised by the first file that fits a layout.
 
-    Paths of one dataset (its editions, say) become one source. Paths that are empty or fit no
-    dataset are named among the problems.
+    Paths of one dataset (its editions, say) become one source. A folder in which several datasets
+    lie side by side counts as so many paths. Paths that are empty or fit no dataset are named among
+    the problems.
     """
     groups: dict[str, list[Path]] = {}
     problems = []
-    for path in paths:
-        empty = True
-        for entry in Source((path,)).entries():
-            empty = False
-            name = next((n for n, d in datasets.items() if d.recognises(entry.path)), None)
-            if name is not None:
-                groups.setdefault(name, []).append(path)
-                break
+    for path in chain.from_iterable(_beside_each_other(path, datasets) for path in paths):
+        name, empty = _dataset_of(path, "", datasets)
+        if name is not None:
+            groups.setdefault(name, []).append(path)
         else:
             what = "an empty source" if empty else "not the layout of a known dataset"
             problems.append(Problem(str(path), what, "foreign"))
     return {name: Source(tuple(group), indexes) for name, group in groups.items()}, problems
+
+
+def _beside_each_other(path: Path, datasets: Mapping[str, Dataset]) -> list[Path]:
+    """What lies in a folder, if it is of several datasets; else the path itself."""
+    if not path.is_dir():
+        return [path]
+    inside = [child for child in sorted(path.iterdir()) if not child.is_symlink()]
+    if len(inside) > _MOST_BESIDE:
+        return [path]
+    names = {
+        _dataset_of(child, f"{child.name}/" if child.is_dir() else "", datasets)[0]
+        for child in inside
+    }
+    return inside if len(names - {None}) > 1 else [path]
+
+
+def _dataset_of(
+    path: Path, prefix: str, datasets: Mapping[str, Dataset]
+) -> tuple[str | None, bool]:
+    """The dataset of the first file that fits a layout, and whether there is no file at all."""
+    empty = True
+    for entry in Source((path,)).entries():
+        empty = False
+        for name, dataset in datasets.items():
+            if dataset.recognises(prefix + entry.path):
+                return name, empty
+    return None, empty
