@@ -26,6 +26,7 @@ from mini_catalog import (
     write_band_catalog,
     write_catalog,
 )
+from mini_mixture import write_mixture
 from torch.utils.data import DataLoader
 
 from satimnet.builder.errors import SatimnetError
@@ -215,13 +216,36 @@ def test_memory_is_used_again_once_a_batch_is_gone(samples, threads, most):
 def test_samples_without_the_image_are_not_dropped_silently(tmp_path, source):
     mixed = [s | {"multispectral": None} if k % 2 else s for k, s in enumerate(source)]
     catalog = open_samples(write_catalog(tmp_path, mixed))
-    with pytest.raises(SatimnetError, match=r"30 samples .*15 have multispectral.*bands=B01,B02"):
+    with pytest.raises(SatimnetError, match=r"30 samples.*15 have multi.*bands=\[.B01.\]"):
         catalog.search().to_batches(4, bands=["B01"])
     assert next(catalog.search().to_batches(4)).images.shape[1] == 3  # all have rgb
     found = catalog.search(bands=["B01"])
     assert found.ids == [s["id"] for s in source[::2]]
     images, _ = gathered(found.to_batches(4, bands=["B01"]))
     np.testing.assert_array_equal(images[3, 0], source[6]["multispectral"][..., 0])
+
+
+def test_bands_find_the_collections_that_have_them(tmp_path):
+    catalog = open_samples(write_mixture(tmp_path))
+    with pytest.raises(
+        SatimnetError, match=r"image images of .*scenes.*tiles have different bands"
+    ) as caught:
+        catalog.search().to_batches(4)
+    assert "--collection NAME" in str(caught.value)
+    assert 'collections=["NAME"] in Python' in str(caught.value)
+    colours = catalog.search(bands=["red", "green"])
+    assert list(colours.collections) == ["mini", "scenes"]
+    assert colours.classes == (*CLASSES, "Ship")
+    reds = [catalog.search(collections=[name], bands=["red"]) for name in colours.collections]
+    assert colours.ids == [name for found in reds for name in found.ids]
+    with pytest.raises(SatimnetError, match=r"24 sam.*18 have rgb, 6 have image\); choose"):
+        colours.to_batches(4, bands=["red", "green"])
+    both = catalog.search(collections=["mini", "bands"], bands=["B02", "B03"])
+    with pytest.raises(SatimnetError, match=r"12 have multispectral, 4 have B02, 4 have B03"):
+        both.to_batches(4, bands=["B02", "B03"])
+    assert both.ids[12:] == catalog.search(collections=["bands"]).ids
+    with pytest.raises(SatimnetError, match="no image has the bands B77; there are rgb: red"):
+        catalog.search(bands=["B77"])
 
 
 def test_unknown_bands_and_empty_searches_are_user_errors(samples, catalog):
@@ -436,7 +460,7 @@ def test_patches_that_lack_a_band_are_not_dropped_silently(tmp_path, patches):
     lacking = [p | {"files": {n: f for n, f in p["files"].items() if n != "B01" or k}}
                for k, p in enumerate(patches)]  # fmt: skip
     catalog = open_samples(write_band_catalog(tmp_path, lacking, tiff))
-    with pytest.raises(SatimnetError, match=r"10 have B02.*9 have B01.*bands=B02,B03,"):
+    with pytest.raises(SatimnetError, match=r"10 have B02.*9 have B01.*bands=\[.B02., .B03."):
         catalog.search().to_batches(4)
     assert next(catalog.search().to_batches(4, bands=["B02", "B03"])).images.shape == (4, 2, 48, 48)
     found = catalog.search(bands=list(SIZES))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -18,10 +19,13 @@ from satimnet.builder.rows import absolute
 from .decoding import decode
 
 if TYPE_CHECKING:
-    from .samples import Samples
+    from .samples import Collection, Samples
 
 Array = NDArray[Any]
 Numbers = NDArray[np.int64]
+
+ONE_COLLECTION = 'choose one collection: --collection NAME, or collections=["NAME"] in Python'
+"""What to do where samples of several collections do not go together."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,7 @@ def locate_all(samples: Samples, bands: Sequence[str] | None) -> tuple[Layout, .
     have, or all images of one band each. Raises `SatimnetError` when no images have the bands,
     samples lack them, or images of the same bands differ in size.
     """
-    chosen = _choose(samples, bands)
+    chosen = images_of(samples, bands)
     key, names = next(iter(chosen.items()))
     if len(chosen) == 1:
         return (_layout(samples, key, names, names if bands is None else tuple(bands)),)
@@ -143,39 +147,45 @@ def locate_mask(samples: Samples, key: str) -> Layout:
     return layout
 
 
-def have_bands(
-    table: pa.Table, known: Mapping[str, tuple[str, ...]], bands: Sequence[str]
-) -> NDArray[np.bool_]:
-    """Return for each of the item rows whether its assets have all of `bands`.
+def have_bands(samples: Samples, bands: Sequence[str]) -> NDArray[np.bool_]:
+    """Return for each of the samples whether its images have all of `bands`.
 
-    `known` gives the band names of each asset. Raises `SatimnetError` when no assets have them.
+    Raises `SatimnetError` when no images of their collections have them.
     """
-    whole, single = _candidates(known, bands)
-    present = _presence(table, whole).any(axis=1)
-    if single:
-        present = present | _presence(table, single).all(axis=1)
-    return np.asarray(present)
+    homes = samples.table["collection"]
+    found = np.zeros(len(samples), np.bool_)
+    for name in with_bands(samples.collections, bands):
+        own = np.asarray(pc.equal(homes, name))
+        whole, single = _candidates(samples.collections[name].bands, bands)
+        found |= own & _presence(samples.table, whole).any(axis=1)
+        if single:
+            found |= own & _presence(samples.table, single).all(axis=1)
+    return found
 
 
-def _candidates(
-    known: Mapping[str, tuple[str, ...]], bands: Sequence[str]
-) -> tuple[list[str], list[str]]:
-    """The assets with all of the bands; the assets with one band each that have them together."""
-    whole = [key for key, names in known.items() if set(bands) <= set(names)]
-    homes = {names[0]: key for key, names in known.items() if len(names) == 1}
-    single = [homes[band] for band in bands] if set(bands) <= set(homes) else []
-    if not (whole or single):
-        listing = "; ".join(f"{key}: {', '.join(names)}" for key, names in known.items())
-        raise SatimnetError(f"no image has the bands {', '.join(bands)}; there are {listing}")
-    return whole, single
+def with_bands(
+    collections: Mapping[str, Collection], bands: Sequence[str]
+) -> dict[str, Collection]:
+    """Return the collections that have images with all of `bands`.
+
+    Raises `SatimnetError` when none has.
+    """
+    found = {
+        name: home for name, home in collections.items() if any(_candidates(home.bands, bands))
+    }
+    if not found:
+        raise _no_bands(bands, [home.bands for home in collections.values()])
+    return found
 
 
-def _choose(samples: Samples, bands: Sequence[str] | None) -> dict[str, tuple[str, ...]]:
-    """The assets to read, with the names of their bands."""
+def images_of(samples: Samples, bands: Sequence[str] | None) -> dict[str, tuple[str, ...]]:
+    """Return the images that `locate_all` reads, with the names of their bands; it raises as it."""
     _require_samples(samples)
     known = samples.bands
     if bands is not None:
         whole, single = _candidates(known, bands)
+        if not (whole or single):
+            raise _no_bands(bands, [known])
     elif all(len(names) == 1 for names in known.values()):
         whole, single = [], list(known)
     else:
@@ -187,14 +197,42 @@ def _choose(samples: Samples, bands: Sequence[str] | None) -> dict[str, tuple[st
         return {best: known[best]}
     if single and _presence(samples.table, single).all():
         return {key: known[key] for key in single}
-    keys = whole or single
+    keys = list(dict.fromkeys([*whole, *single]))
     counts = _presence(samples.table, keys).sum(axis=0).tolist()
     listing = ", ".join(f"{count} have {key}" for key, count in zip(keys, counts, strict=True))
-    needed = known[keys[int(np.argmax(counts))]] if whole else [known[key][0] for key in single]
+    if bands is not None:
+        needed, lacking = list(bands), not have_bands(samples, bands).all()
+    else:
+        most = keys[int(np.argmax(counts))]
+        needed = list(known[most]) if whole else [known[key][0] for key in single]
+        lacking = True
+    if len(samples.collections) > 1:
+        advice = ONE_COLLECTION
+    elif lacking:
+        advice = f"search for those that have it, with bands={json.dumps(needed)}"
+    else:  # all have the bands, some in one image and some in another
+        advice = "read those of each image by themselves"
     raise SatimnetError(
-        f"the {len(samples)} samples do not all have the same image ({listing}); "
-        f"search for those that have it, with bands={','.join(needed)}"
+        f"the {len(samples)} samples do not all have the same image ({listing}); {advice}"
     )
+
+
+def _candidates(
+    known: Mapping[str, tuple[str, ...]], bands: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """The assets with all of the bands; the assets with one band each that have them together."""
+    whole = [key for key, names in known.items() if set(bands) <= set(names)]
+    homes = {names[0]: key for key, names in known.items() if len(names) == 1}
+    single = [homes[band] for band in bands] if set(bands) <= set(homes) else []
+    return whole, single
+
+
+def _no_bands(
+    bands: Sequence[str], known: Iterable[Mapping[str, tuple[str, ...]]]
+) -> SatimnetError:
+    images = [f"{key}: {', '.join(names)}" for own in known for key, names in own.items()]
+    listing = "; ".join(dict.fromkeys(images))
+    return SatimnetError(f"no image has the bands {', '.join(bands)}; there are {listing}")
 
 
 def _require_samples(samples: Samples) -> None:

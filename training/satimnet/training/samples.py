@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from satimnet.builder.errors import SatimnetError
 from satimnet.builder.index import Index
 from satimnet.builder.queries import search_table
 
-from .layouts import Array, Numbers, have_bands, locate_all
+from .layouts import ONE_COLLECTION, Array, Numbers, have_bands, locate_all, with_bands
 
 if TYPE_CHECKING:
     from .batches import Batch, Labels
@@ -56,27 +56,28 @@ class Catalog:
     ) -> Samples:
         """Return the samples that meet all conditions given; all samples if none is given.
 
-        bands: only samples with an image that has all of these bands. Everything else is as in
-        `satimnet.builder.search`: collections, classes, split, ids, bbox, datetime,
-        filter (CQL2), sortby, limit and so on; limit counts before bands are looked at. Raises
-        `SatimnetError` for a collection, class or band that is not in the catalog.
+        bands: only samples with an image that has all of these bands, and only of the collections
+        that have such images. Everything else is as in `satimnet.builder.search`: collections,
+        classes, split, ids, bbox, datetime, filter (CQL2), sortby, limit and so on; limit counts
+        before bands are looked at. Raises `SatimnetError` for a collection, class or band that is
+        not in the catalog.
         """
         chosen = {
             name: collection
             for name, collection in self.collections.items()
             if collections is None or name in collections
         }
-        names = dict.fromkeys(name for home in chosen.values() for name in home.classes)
+        names = _classes(chosen)
         unknown = [name for name in classes or () if name not in names]
         if unknown:
             raise SatimnetError(
                 f"{self.index.href}: no class {', '.join(unknown)}; there are {', '.join(names)}"
             )
         found = search_table(self.index, collections=collections, classes=classes, **query)
-        samples = Samples(found, chosen, tuple(names))
+        samples = Samples(found, chosen, names)
         if bands is None:
             return samples
-        return samples.subset(np.flatnonzero(have_bands(found, samples.bands, bands)))
+        return samples.of(with_bands(chosen, bands), have_bands(samples, bands))
 
 
 @dataclass(frozen=True)
@@ -187,13 +188,22 @@ class Samples:
                 if bands.setdefault(key, names) != names:
                     raise SatimnetError(
                         f"the {key} images of {', '.join(self.collections)} have different bands; "
-                        "search one collection"
+                        f"{ONE_COLLECTION}"
                     )
         return bands
 
     def subset(self, indices: Numbers) -> Samples:
         """Return the samples at `indices`, in that order."""
         return replace(self, table=self.table.take(pa.array(indices, pa.int64())))
+
+    def of(self, names: Iterable[str], wanted: NDArray[np.bool_]) -> Samples:
+        """Return the `wanted` samples, as those of some of the collections, which they all are of.
+
+        Their classes are those of these collections.
+        """
+        homes = {name: self.collections[name] for name in names}
+        table = self.table if wanted.all() else self.table.filter(pa.array(wanted))
+        return Samples(table, homes, _classes(homes))
 
     def holdout(self, fraction: float, seed: int = 0) -> tuple[Samples, Samples]:
         """Divide the samples into a part to learn from and `fraction` of them held out.
@@ -301,6 +311,11 @@ def open_samples(href: str | os.PathLike[str]) -> Catalog:
     return Catalog(
         index, {name: _collection(found.document) for name, found in index.collections.items()}
     )
+
+
+def _classes(collections: Mapping[str, Collection]) -> tuple[str, ...]:
+    """Names of the classes of all of the collections, each once."""
+    return tuple(dict.fromkeys(name for home in collections.values() for name in home.classes))
 
 
 def _collection(document: Mapping[str, Any]) -> Collection:
