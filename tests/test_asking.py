@@ -2,10 +2,14 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
+import threading
 import unicodedata
 from collections import Counter
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from click.testing import CliRunner
@@ -237,3 +241,32 @@ def test_the_command_says_what_it_understood(catalog, folder):
     assert int(both.stdout) > 0
     for wrong in (["search", folder, "--all-classes"], ["info", folder, "--format", "json"]):
         assert run(*wrong).exit_code == 2
+
+
+def test_a_host_without_ranges_and_a_lost_index_are_named(folder, tmp_path):
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/catalog.json"
+        with pytest.raises(SatimnetError, match="does not answer byte ranges") as refused:
+            list(search(url, limit=1))
+        assert str(refused.value).startswith(url)
+        server.shutdown()
+    shutil.copytree(folder, tmp_path / "catalog")
+    lost = tmp_path / "catalog/clouds/items.parquet"
+    lost.write_bytes(b"x" * 100)
+    with pytest.raises(SatimnetError, match="parquet"):
+        list(search(tmp_path / "catalog", limit=1))
+    lost.unlink()
+    with pytest.raises(SatimnetError, match=f"{lost}: nothing is there; build or copy"):
+        list(search(tmp_path / "catalog", limit=1))
+
+
+def test_an_interruption_is_one_line(monkeypatch, folder):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("satimnet.builder.queries.search", interrupted)
+    done = CliRunner().invoke(cli, ["satimnet", "search", str(folder)])
+    assert done.exit_code == 130
+    assert done.stderr.strip() == "Error: interrupted; the same command can be given again"

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -568,6 +569,13 @@ def test_what_cannot_be_served_is_told_in_a_line(folder, url, tmp_path):
     taken = urllib.parse.urlsplit(url).port
     assert f"port {taken}: cannot be served" in stac(folder, "--port", taken)
     assert "cannot be served" in stac(folder, "--host", "192.0.2.1")
+
+
+def test_ctrl_c_ends_it_quietly(folder):
+    with served(folder) as (url, process):
+        assert ask(url)[0] == 200
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == 0
 
 
 # --- survival ------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -45,7 +46,8 @@ def serve(catalog: str, port: int, host: str, quiet: bool) -> None:
         else:
             click.echo(f"STAC Browser  {url}browser/")
 
-    run(catalog, host, port, browser=browser, ready=ready)
+    with suppress(KeyboardInterrupt):  # is how it ends
+        run(catalog, host, port, browser=browser, ready=ready)
 
 
 @click.command()

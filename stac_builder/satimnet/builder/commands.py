@@ -27,6 +27,10 @@ def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
             return command(*args, **options)
         except (click.ClickException, BrokenPipeError):  # a pipe into head is no error
             raise
+        except KeyboardInterrupt:
+            interrupted = click.ClickException("interrupted; the same command can be given again")
+            interrupted.exit_code = 130  # as shells have it
+            raise interrupted from None
         except Exception as error:
             if debug:
                 raise

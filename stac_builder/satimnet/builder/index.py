@@ -142,12 +142,25 @@ class Index:
                     )
                     registered.append(name)
                 return database.sql(sql, params=statement.values or None).to_arrow_table()
-            except duckdb.Error as error:
+            except (duckdb.Error, ValueError) as error:
+                self._require_files(error)
                 reason = " ".join(str(error).split())
                 raise SatimnetError(f"{self.href}: the search failed: {reason:.500}") from error
             finally:
                 for name in registered:
                     database.remove_function(name)
+
+    def _require_files(self, error: Exception) -> None:
+        """Says which file is missing or on an unfit host, if that is behind an error."""
+        if "range request" in str(error):  # in fsspec's words
+            raise SatimnetError(
+                f"{self.href}: its host does not answer byte ranges; use one that does"
+            ) from error
+        for collection in self.collections.values():
+            if not is_url(collection.parquet) and not os.path.isfile(collection.parquet):
+                raise SatimnetError(
+                    f"{collection.parquet}: nothing is there; build or copy the catalog again"
+                ) from error
 
     def _rows_of(self, collection: str) -> str:
         href = self.collections[collection].parquet.replace("'", "''")
@@ -248,14 +261,19 @@ class Index:
 
         href = self.collections[collection].parquet
         state = None
-        if not is_url(href):
-            stat = os.stat(href)
-            state = stat.st_ino, stat.st_size, stat.st_mtime_ns
-        known, file = self._files.get(collection, (None, None))
-        if file is None or known != state:
-            source = self._http.open(href) if is_url(href) else href
-            file = pq.ParquetFile(source, pre_buffer=True)
-            self._files[collection] = state, file
+        try:
+            if not is_url(href):
+                stat = os.stat(href)
+                state = stat.st_ino, stat.st_size, stat.st_mtime_ns
+            known, file = self._files.get(collection, (None, None))
+            if file is None or known != state:
+                source = self._http.open(href) if is_url(href) else href
+                file = pq.ParquetFile(source, pre_buffer=True)
+                self._files[collection] = state, file
+        except (OSError, ValueError) as error:
+            self._require_files(error)
+            reason = " ".join(str(error).split())
+            raise SatimnetError(f"{href}: cannot be read: {reason:.300}") from error
         return file
 
     @cached_property
