@@ -18,6 +18,8 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pystac
 import pytest
 from click.testing import CliRunner
@@ -25,8 +27,10 @@ from click.testing import CliRunner
 from satimnet.builder import copies
 from satimnet.builder.copies import copy
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.extracts import save
 from satimnet.builder.index import Index
 from satimnet.builder.pipeline import build
+from satimnet.builder.queries import search
 from satimnet.builder.validation import validate
 from satimnet.builder.workspaces import workspace
 from stactools.eurosat import dataset
@@ -240,6 +244,73 @@ def test_a_pipe_is_not_read_for_ever(own, tmp_path):
     os.unlink(own / "second" / "items.parquet")
     os.mkfifo(own / "second" / "items.parquet")
     refused("nothing is there", own, tmp_path / "copy")
+
+
+def move_shards(parquet: Path, folder: str) -> None:
+    """Has the rows of an index point to shards in another folder."""
+    table = pq.read_table(parquet)
+    assets = table["assets"].to_pylist()
+    for row in assets:
+        for asset in row.values():
+            asset["href"] = asset["href"].replace("./shards", folder)
+    at = table.column_names.index("assets")
+    column = pa.array(assets, table.schema.field(at).type)
+    pq.write_table(table.set_column(at, "assets", column), parquet)
+
+
+@pytest.mark.parametrize("web", [False, True])
+def test_shards_in_the_folder_of_another_catalog(web, catalog, tmp_path, serve):
+    """From a copy at another depth the relative hrefs would lead nowhere."""
+    whole = shutil.copytree(catalog, tmp_path / "whole")
+    save(search(whole, classes="River"), tmp_path / "saved")
+    with serve(tmp_path) as url:
+        source = f"{url}/saved" if web else tmp_path / "saved"
+        message = refused("shards outside of its folder", source, tmp_path / "copy")
+    assert message.startswith(f"{source}/eurosat/items.parquet: points to")
+    assert f"use stac satimnet search {source} --copy" in message
+    assert sorted(os.listdir(tmp_path)) == ["saved", "whole"]
+
+
+def test_shards_on_the_web_stay_there(catalog, tmp_path, serve):
+    with serve(catalog) as url:
+        save(search(url, classes="River"), tmp_path / "saved")
+        copied = copy(tmp_path / "saved", tmp_path / "deep" / "copy")
+    assert files_of(tmp_path / "deep" / "copy") == files_of(tmp_path / "saved")
+    assert copied.left == ()
+
+
+def test_shards_of_another_collection_come_with_it(own, tmp_path):
+    move_shards(own / "second" / "items.parquet", "../eurosat/shards")
+    copy(own, tmp_path / "whole")
+    refused("outside of its folder", own, tmp_path / "copy", collections=["second"])
+    assert sorted(os.listdir(tmp_path)) == ["web", "whole"]
+
+
+def test_what_fails_before_a_file_is_copied_leaves_no_folder(two, own, second, tmp_path):
+    refused(f"{two}/catalog.json: no collection", two, tmp_path / "a" / "copy", collections=["x"])
+    (own / "second" / "items.parquet").unlink()
+    refused("nothing is there", own, tmp_path / "copy")
+    (own / "second" / "collection.json").write_text("{")
+    refused("second/collection.json: no JSON", own, tmp_path / "copy")
+    copy(second, tmp_path / "copy")
+    refused("has a collection second already", second, tmp_path / "copy")
+    assert sorted(os.listdir(tmp_path)) == ["copy", "web"]
+
+
+def test_what_fails_later_leaves_what_it_copied(own, tmp_path):
+    item = own / "eurosat" / "River" / "River_2.json"
+    text = item.read_bytes()
+    item.unlink()
+    refused("nothing is there", own, tmp_path / "copy")
+    begun = len(files_of(tmp_path / ".copy.copying"))
+    (own / "second" / "collection.json").rename(own / "lost")
+    refused("nothing is there", own, tmp_path / "copy")
+    assert len(files_of(tmp_path / ".copy.copying")) == begun > 10
+    (own / "lost").rename(own / "second" / "collection.json")
+    item.write_bytes(text)
+    copy(own, tmp_path / "copy")
+    assert files_of(tmp_path / "copy") == files_of(own)
+    assert sorted(os.listdir(tmp_path)) == ["copy", "web"]
 
 
 # --- copies that were interrupted
@@ -507,6 +578,22 @@ def test_command_says_what_was_not_copied(own, tmp_path):
     code, output = run(own, tmp_path / "copy")
     assert code == 0
     assert "not copied: second/River/River_1.json: /etc/hostname" in output
+
+
+def test_what_was_not_copied_is_counted_once(own, tmp_path):
+    file = own / "second" / "collection.json"
+    link = {"rel": "derived_from", "href": "../../whole/collection.json"}
+    edit(file, links=[*json.loads(file.read_bytes())["links"], link])
+    assert copy(own, tmp_path / "one").left == (
+        "second/collection.json: ../../whole/collection.json",
+    )
+    assets = {str(number): {"href": f"/elsewhere/{number}"} for number in range(1500)}
+    edit(own / "second" / "River" / "River_1.json", assets=assets)
+    copied = copy(own, tmp_path / "two")
+    assert (len(copied.left), copied.left_count) == (1000, 1501)
+    code, output = run(own, tmp_path / "three")
+    assert code == 0
+    assert "not copied: 1,491 more links\n" in output
 
 
 # --- stactools' own commands

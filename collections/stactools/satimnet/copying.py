@@ -35,8 +35,8 @@ def copy(catalog: str, destination: Path, collections: tuple[str, ...], quiet: b
         return
     for link in copied.left[:10]:
         click.echo(f"not copied: {link}")
-    if len(copied.left) > 10:
-        click.echo(f"not copied: {len(copied.left) - 10:,} more links")
+    if copied.left_count > 10:
+        click.echo(f"not copied: {counted(copied.left_count - 10, 'more link')}")
     files, size = counted(copied.files, "file"), copied.size / 2**20
     click.echo(f"{', '.join(copied.collections)}: {files}, {size:,.1f} MiB")
     click.echo(f"{destination / 'catalog.json'} is ready")

@@ -15,6 +15,7 @@ import os
 import posixpath
 import re
 import shutil
+import tempfile
 import threading
 import time
 from collections import deque
@@ -46,6 +47,7 @@ _MAX_FILE = 2**34  # bytes of a file whose size no asset tells
 _ATTEMPTS = 3
 _SECONDS = (10, 60)  # to connect, and between two pieces of an answer
 _CHUNK = 2**20
+_SHOWN = 1000  # links that are not copied beyond these are counted, not kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class Copied:
     """Bytes of all files."""
     left: tuple[str, ...]
     """Links to files that were not copied, as they are none of the catalog's: ``file: href``."""
+    left_count: int
+    """How many there are of these; the tuple stops at a thousand."""
 
 
 def copy(
@@ -75,25 +79,34 @@ def copy(
     a kill or an error the same call goes on from there, if the catalog is still the same.
 
     Raises:
-        SatimnetError: there is no such catalog or collection, a file cannot be had or has not the
-            size that an asset says, or the destination has such a collection or is no catalog.
+        SatimnetError: there is no such catalog or collection, it leaves its shards in the folders
+            of others, a file cannot be had or has not the size that an asset says, or the
+            destination has such a collection or is no catalog.
     """
     base, name = _split(os.fspath(catalog))
     _refuse(destination, base)
     fetch = partial(_download, _sessions(), base) if is_url(base) else partial(_copy_file, base)
+    with tempfile.TemporaryDirectory() as scratch:
+        heads = _Copying(fetch, base, Path(scratch), silent).heads(name, collections)
+    part = len(heads.chosen) < heads.children
+    if part or not _is_new(destination):
+        _require_addable(heads.chosen, destination)
     with workspace(destination, "copying", kept_on_error=True) as staging:
-        copying = _Copying(fetch, staging, progress)
-        heads = copying.heads(name, collections)
-        part = len(heads.chosen) < heads.children
-        if part or not _is_new(destination):
-            _require_addable(heads.chosen, destination)
-        copying.run(heads)
+        copying = _Copying(fetch, base, staging, progress)
         made = staging / "catalog"
+        try:
+            copying.begin(heads)
+        except Exception:
+            if not any(made.iterdir()):  # nothing to go on from
+                shutil.rmtree(staging, ignore_errors=True)
+            raise
+        copying.run(heads)
         if part:
             _rewrite(made, {})
         _move_in_place(made, destination, heads.chosen.values())
     ids = tuple(_shown(str(document.get("id"))) for document in heads.chosen.values())
-    return Copied(ids, copying.files, copying.size, tuple(copying.left))
+    left = tuple(copying.left)
+    return Copied(ids, copying.files, copying.size, left, copying.left_count)
 
 
 def _split(href: str) -> tuple[str, str]:
@@ -191,17 +204,24 @@ class _Heads:
     root: Mapping[str, Any]
     children: int
     """How many collections the root has."""
+    others: Sequence[str]
+    """Paths of what the root has besides: catalogs, which are not copied."""
     chosen: Mapping[str, Mapping[str, Any]]
     """The Collections to copy, by the path of their file."""
+    assets: Sequence[_File]
+    """Their own assets."""
+    texts: Mapping[str, bytes]
+    """Root and Collections as they were read, by path."""
 
 
 class _Copying:
     """A copy on its way into a staging folder."""
 
-    def __init__(self, fetch: _Fetch, staging: Path, progress: Progress) -> None:
-        self.files = self.size = 0
+    def __init__(self, fetch: _Fetch, base: str, staging: Path, progress: Progress) -> None:
+        self.files = self.size = self.left_count = 0
         self.left: list[str] = []
         self._fetch = fetch
+        self._base = base
         self._progress = progress
         self._made = staging / "catalog"
         self._mark = staging / "mark"
@@ -214,58 +234,93 @@ class _Copying:
         self._made.mkdir(exist_ok=True)
 
     def heads(self, name: str, wanted: Sequence[str] | None) -> _Heads:
-        """Copies root and Collections with their own assets, which tell two catalogs apart."""
-        root = self._head(_File("catalog.json", "", True), name)
-        children = {}
+        """Reads root and Collections, and chooses among these."""
+        texts: dict[str, bytes] = {}
+        root = self._read(_File("catalog.json", "", True), texts, name)
+        children, others = {}, []
         for file in self._of(root, "catalog.json", ""):
             if file.follow:
-                document = self._head(file)
+                document = self._read(file, texts)
                 if document.get("type") == "Collection":
                     children[file.path] = document
                 else:
-                    (self._heads / file.path).unlink()
-                    self.left.append(f"catalog.json: {file.path}")
+                    others.append(file.path)
         ids = [_shown(str(document.get("id"))) for document in children.values()]
+        home = f"{self._base}/{name}"
         for id_ in wanted or ():
             if id_ not in ids:
-                raise SatimnetError(f"{name}: no collection {id_!r}; there are {', '.join(ids)}")
+                raise SatimnetError(f"{home}: no collection {id_!r}; there are {', '.join(ids)}")
         chosen = {p: d for p, d in children.items() if wanted is None or str(d.get("id")) in wanted}
         if not chosen:
-            raise SatimnetError(f"{name}: no relative link leads to a collection; nothing to copy")
-        for path in children.keys() - chosen.keys():
-            (self._heads / path).unlink()
-        for path, document in chosen.items():
-            for file in self._of(document, path, _folder(path)):
-                if not file.follow:
-                    self._head(file)
-        self._begin()
-        return _Heads(root, len(children), chosen)
+            raise SatimnetError(f"{home}: no relative link leads to a collection; nothing to copy")
+        assets = [
+            file
+            for path, document in chosen.items()
+            for file in self._of(document, path, _folder(path))
+            if not (file.follow or file.optional)
+        ]
+        kept = {path: texts[path] for path in ("catalog.json", *chosen)}
+        return _Heads(root, len(children), others, chosen, assets, kept)
 
-    def _head(self, file: _File, name: str | None = None) -> dict[str, Any]:
+    def _read(
+        self, file: _File, texts: dict[str, bytes], name: str | None = None
+    ) -> dict[str, Any]:
         target = self._heads / file.path
         self._get(file, target, name)
-        return _document(target, file.path) if file.follow else {}
+        texts[file.path] = target.read_bytes()
+        return _document(target, f"{self._base}/{name or file.path}")
 
-    def _begin(self) -> None:
-        """Keeps what an earlier run copied if it was the same catalog, to the last byte of what
-        the heads say: the index has the checksum of every member.
+    def begin(self, heads: _Heads) -> None:
+        """Copies root and Collections with their own assets, which tell two catalogs apart.
+
+        Keeps what an earlier run copied if it was the same catalog, to the last byte of what
+        these say: the index has the checksum of every member.
         """
+        for name, text in heads.texts.items():
+            target = self._heads / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(text)
+        for file in heads.assets:
+            self._get(file, self._heads / file.path)
+        self._require_whole(heads)
         digest = hashlib.sha256()
-        heads = sorted(path for path in self._heads.rglob("*") if path.is_file())
-        for path in heads:
+        files = sorted(path for path in self._heads.rglob("*") if path.is_file())
+        for path in files:
             digest.update(f"{path.relative_to(self._heads)}\n{path.stat().st_size}\n".encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            with path.open("rb") as opened:
+                digest.update(hashlib.file_digest(opened, "sha256").digest())
         if not self._mark.exists() or self._mark.read_text() != digest.hexdigest():
             shutil.rmtree(self._made)
             self._mark.write_text(digest.hexdigest())
-        for path in heads:
+        for path in files:
             target = self._made / path.relative_to(self._heads)
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(path, target)
 
+    def _require_whole(self, heads: _Heads) -> None:
+        """Members must lie in what is copied: from another place the way to the others is another.
+
+        The index tells it of every Item. Links to what has a host or a root stay right.
+        """
+        folders = tuple(map(_folder, heads.chosen))
+        for file in heads.assets:
+            if posixpath.basename(file.path) != PARQUET_NAME:
+                continue
+            for asset in _shards(self._heads / file.path).get("assets", ()):
+                href = asset["href"]
+                if not isinstance(href, str) or href.startswith("/") or _FOREIGN.match(href):
+                    continue
+                if not _joined(file.path, href).startswith(folders):
+                    raise SatimnetError(
+                        f"{self._base}/{file.path}: points to shards outside of its folder, as "
+                        f"{_shown(href)}; use stac satimnet search {self._base} --copy FOLDER "
+                        "instead"
+                    )
+
     def run(self, heads: _Heads) -> None:
         """Copies all that the heads lead to."""
+        for path in heads.others:
+            self._leave(f"catalog.json: {path}")
         first = [_File(path, _folder(path), True) for path in heads.chosen]
         first += [file for file in self._of(heads.root, "catalog.json", "") if not file.follow]
         self.files, self.size = 1, (self._made / "catalog.json").stat().st_size
@@ -303,7 +358,7 @@ class _Copying:
             except _MissingError:
                 if not file.optional:
                     raise
-                self.left.append(file.path)
+                self._leave(file.path)
                 return []
         size = target.stat().st_size
         _require_size(file.path, size, file.size)
@@ -356,12 +411,17 @@ class _Copying:
         if not isinstance(href, str) or _FOREIGN.match(href):
             return None
         if _PLAIN.fullmatch(href) and not href.startswith("/"):
-            target = posixpath.normpath(posixpath.join(posixpath.dirname(path), href))
+            target = _joined(path, href)
             if target.startswith(scope) and target.split("/")[0] not in ("..", "."):
                 return target
-        if len(self.left) < 1000:
-            self.left.append(f"{path}: {_shown(href)}")
+        self._leave(f"{path}: {_shown(href)}")
         return None
+
+    def _leave(self, link: str) -> None:
+        with _COUNTING:
+            self.left_count += 1
+            if len(self.left) < _SHOWN:
+                self.left.append(link)
 
 
 _COUNTING = threading.Lock()
@@ -379,7 +439,7 @@ def _shards(parquet: Path) -> dict[str, Any]:
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    found: set[tuple[str | None, int | None]] = set()
+    found: set[tuple[str | None, int | None]] = set()  # few, of rows that may be millions
     keys = ("href", "file:size")
     try:
         with pq.ParquetFile(parquet) as opened:
@@ -388,11 +448,17 @@ def _shards(parquet: Path) -> dict[str, Any]:
                 columns = [f"assets.{name}.{key}" for key in keys]
                 for batch in opened.iter_batches(columns=columns):
                     asset = batch.column("assets")
-                    hrefs, sizes = (pc.struct_field(asset, [name, key]) for key in keys)
-                    found.update(zip(hrefs.to_pylist(), sizes.to_pylist(), strict=True))
+                    both = pa.table([pc.struct_field(asset, [name, key]) for key in keys], keys)
+                    each = both.group_by(list(keys)).aggregate([])
+                    found.update(zip(*(each[key].to_pylist() for key in keys), strict=True))
     except (OSError, LookupError, TypeError, pa.ArrowException):
         return {}
     return {"assets": [{"href": href, "file:size": size} for href, size in found if href]}
+
+
+def _joined(path: str, href: str) -> str:
+    """Where in the catalog an href of the file at ``path`` leads; outside it begins with ``..``."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(path), href))
 
 
 def _folder(path: str) -> str:
