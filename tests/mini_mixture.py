@@ -19,7 +19,7 @@ def write_mixture(folder):
     """
     generator = np.random.default_rng(0)
     patches = [
-        sample | {"multispectral": sample["multispectral"] if k % 3 else None}
+        sample | {"multispectral": sample["multispectral"] if k % 3 != 1 else None}
         for k, sample in enumerate(make_samples(6))
     ]
     write_catalog(folder, patches)

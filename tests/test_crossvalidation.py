@@ -197,8 +197,8 @@ def test_train_evaluate_and_picture(fused, tmp_path, split):
     assert again.output == result.output
     other = run(*arguments, "--split-by", split, "--windows", 10_000)
     assert other.exit_code == 1
-    assert other.output.startswith(f"Error: {out / 'checkpoint.pt'}: holds another training")
-    assert other.output.count("\n") == 1
+    assert other.stderr.startswith(f"Error: {out / 'checkpoint.pt'}: holds another training")
+    assert other.stderr.count("\n") == 1
 
     checkpoint = ("--checkpoint", out / "checkpoint.pt")
     result = run("evaluate", fused, *checkpoint, "--out", tmp_path / "test", "--device", "cpu")
@@ -248,9 +248,9 @@ def test_bad_input_is_one_line(fused, catalog, tmp_path):
     for arguments, message in cases.items():
         result = run(*arguments)
         assert result.exit_code == 1, arguments
-        assert message in result.output
-        assert result.output.startswith("Error: ")
-        assert result.output.count("\n") == 1, result.output
+        assert message in result.stderr
+        assert result.stderr.startswith("Error: ")
+        assert result.stderr.count("\n") == 1, result.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.pt", "file"]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,10 +14,11 @@ from stactools.satimnet.options import FOLDER, quiet_option
 from stactools.satimnet.wording import counted
 
 if TYPE_CHECKING:
-    from satimnet.training import Evaluation, Samples, Table
+    from satimnet.training import Checkpoint, Evaluation, Samples, Table
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _MODELS = click.Choice(["class", "segm", "dual"])
+_COLLECTION = "Id of a collection; without it all whose samples can be taken together."
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -31,7 +32,7 @@ def _options(*options: Callable[[_Command], _Command]) -> Callable[[_Command], _
 
 
 _which = _options(
-    click.option("--collection", help="Id of a collection; all without it."),
+    click.option("--collection", help=_COLLECTION),
     click.option("--filter", "cql2", help="CQL2 text over the Items' properties."),
     click.option(
         "--limit", type=click.IntRange(1), help="Take only so many samples, drawn by the seed."
@@ -104,6 +105,9 @@ def train(
 ) -> None:
     """Train a network on CATALOG and judge it by what was held out.
 
+    Taken are the samples with all of --bands, and told is what is left out. Where collections do
+    not go together, --collection chooses one.
+
     CNN-class gives patches a class, CNN-segm gives pixels the class of the mask, CNN-dual both at
     once. Without --holdout the catalog's train and test splits are used; where it has none, a
     tenth of each class is held out. Killed and started again with the same options, it goes on.
@@ -111,11 +115,11 @@ def train(
     from satimnet.training import held_out, write_report
     from satimnet.training import train as run
 
-    samples = _samples(catalog, model, collection, cql2, limit, bands, seed=how["seed"])
+    if split_by == "window" and model == "class":
+        raise SatimnetError("--split-by window is for segm and dual; class has whole patches")
+    samples = _samples(catalog, [model], collection, cql2, limit, bands, seed=how["seed"])
     held: Samples | float
     if split_by == "window":
-        if model == "class":
-            raise SatimnetError("--split-by window is for segm and dual; class has whole patches")
         training, held, pictured = samples, holdout or 0.1, samples
     else:
         training, held = _parts(samples, holdout, how["seed"])
@@ -178,8 +182,7 @@ def crossvalidate(
     unknown = [model for model in chosen if model not in _MODELS.choices]
     if unknown:
         raise SatimnetError(f"model {unknown[0]}: there are {', '.join(_MODELS.choices)}")
-    model = next((model for model in chosen if model != "class"), "class")
-    samples = _samples(catalog, model, collection, cql2, limit, bands, seed=how["seed"])
+    samples = _samples(catalog, chosen, collection, cql2, limit, bands, seed=how["seed"])
     table = run(
         samples,
         chosen,
@@ -197,7 +200,7 @@ def crossvalidate(
 @click.command()
 @click.argument("catalog")
 @click.option("--checkpoint", required=True, type=_FILE)
-@click.option("--collection", help="Id of a collection; all without it.")
+@click.option("--collection", help=_COLLECTION)
 @click.option("--split", help="Only samples of this split.")
 @click.option("--filter", "cql2", help="CQL2 text over the Items' properties.")
 @click.option("--device", help="cpu or cuda; the GPU if there is one.")
@@ -212,14 +215,13 @@ def evaluate(
     device: str | None,
     out: Path,
 ) -> None:
-    """Evaluate a trained network on CATALOG."""
+    """Evaluate a trained network on CATALOG: on samples with its bands and its classes."""
     from satimnet.training import evaluate as run
     from satimnet.training import load, write_report
 
     trained = load(checkpoint)
-    model = trained.kind.removeprefix("cnn-")
-    bands = ",".join(trained.bands)
-    samples = _samples(catalog, model, collection, cql2, None, bands, split)
+    models, bands = [trained.kind.removeprefix("cnn-")], ",".join(trained.bands)
+    samples = _samples(catalog, models, collection, cql2, None, bands, split, trained=trained)
     results = run(checkpoint, samples, device=device)
     _print(results, write_report(results, trained, out, samples))
 
@@ -234,7 +236,7 @@ def evaluate(
     type=_FILE,
     help="Of CNN-segm or CNN-dual; may be given again.",
 )
-@click.option("--collection", help="Id of a collection; all without it.")
+@click.option("--collection", help=_COLLECTION)
 @click.option("--split", help="Only samples of this split.")
 @click.option("--filter", "cql2", help="CQL2 text over the Items' properties.")
 @click.option("--count", default=6, show_default=True, help="Samples to show.")
@@ -257,7 +259,7 @@ def picture(
 
     trained = [load(path, kinds=("cnn-segm", "cnn-dual")) for path in checkpoints]
     bands = ",".join(dict.fromkeys(name for one in trained for name in one.bands))
-    samples = _samples(catalog, "segm", collection, cql2, None, bands, split)
+    samples = _samples(catalog, ["segm"], collection, cql2, None, bands, split)
     try:
         draw_predictions(samples, trained, out, count, seed)
     except OSError as error:
@@ -267,35 +269,36 @@ def picture(
 
 def _samples(
     catalog: str,
-    model: str,
+    models: Sequence[str],
     collection: str | None,
     cql2: str | None,
     limit: int | None,
     bands: str,
     split: str | None = None,
     seed: int = 0,
+    trained: Checkpoint | None = None,
 ) -> Samples:
-    """The samples that have the bands, and for networks of pixels those that have a mask."""
+    """The samples that the networks can take; says which these are, and how many are left out."""
     import numpy as np
 
-    from satimnet.training import find_mask, open_samples
+    from satimnet.training import open_samples
+    from satimnet.training.choosing import choose
 
-    only = None if collection is None else [collection]
-    found = open_samples(catalog).search(
-        collections=only, bands=bands.split(","), split=split, filter=cql2
+    choice = choose(
+        open_samples(catalog),
+        bands.split(","),
+        models=models,
+        trained=trained,
+        collections=None if collection is None else [collection],
+        split=split,
+        filter=cql2,
     )
-    of_split = "" if split is None else f" of the split {split}"
-    if len(found) == 0:
-        raise SatimnetError(f"{catalog}: no item{of_split} has the bands {bands}")
-    if model != "class":
-        masked = find_mask(found).among(found)
-        if not masked.all():
-            click.echo(f"{counted(int((~masked).sum()), 'sample')} without a mask left out")
-        found = found.subset(np.flatnonzero(masked))
-        if len(found) == 0:
-            raise SatimnetError(f"{catalog}: no item{of_split} has a mask")
+    for line in choice.lines():
+        click.echo(line)
+    found = choice.samples
     if limit is None or limit >= len(found):
         return found
+    click.echo(f"drawn by the seed: {limit:,} of {len(found):,}")
     drawn = np.random.default_rng(seed).permutation(len(found))[:limit]
     return found.subset(np.sort(drawn))
 

@@ -17,7 +17,7 @@ from satimnet.builder.errors import SatimnetError
 from .checkpoints import Checkpoint, load
 from .devices import pick_device
 from .feeds import patch_feed, window_feed
-from .outputs import Output, class_output, find_mask
+from .outputs import Output, few, find_mask, outputs_of
 from .samples import Samples
 
 
@@ -74,12 +74,13 @@ def evaluate(
     where = pick_device(device)
     trained = load(checkpoint, str(where))
     mask = find_mask(samples) if trained.dense else None
-    for output in trained.outputs:
-        theirs = class_output(samples) if mask is None or output.name == "class" else mask.output
-        if theirs.names != output.names:
+    theirs = outputs_of(samples, trained.kind.removeprefix("cnn-"))
+    for output, other in zip(trained.outputs, theirs, strict=True):
+        if other.names != output.names:
             raise SatimnetError(
-                f"{checkpoint}: trained for the classes {', '.join(output.names)}; "
-                f"the samples have {', '.join(theirs.names)}"
+                f"{checkpoint}: trained for other classes than the samples of "
+                f"{', '.join(samples.collections)} have "
+                f"({_difference(output.names, other.names)}); choose samples with its classes"
             )
     feed = (
         patch_feed(samples, trained.bands, where)
@@ -135,6 +136,16 @@ def _evaluations(
         output.name: Evaluation(output, np.asarray(table, np.int64))
         for output, table in zip(outputs, tables, strict=True)
     }
+
+
+def _difference(ours: tuple[str, ...], theirs: tuple[str, ...]) -> str:
+    """How the classes of a network and of samples differ, in a few words."""
+    sides = {
+        "only the network": [name for name in ours if name not in theirs],
+        "only the samples": [name for name in theirs if name not in ours],
+    }
+    told = [f"{side}: {few(names)}" for side, names in sides.items() if names]
+    return "; ".join(told) or "the same in another order"
 
 
 def _fraction(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:

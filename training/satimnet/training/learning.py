@@ -19,7 +19,7 @@ from satimnet.builder.errors import SatimnetError
 from .checkpoints import Checkpoint, build, load, make_room
 from .devices import Rank, pick_device, run_on
 from .feeds import Feed, patch_feed, window_feed
-from .outputs import Mask, Output, class_output, find_mask
+from .outputs import find_mask, outputs_of
 from .runs import Plan, Run, require_same, seed_of
 from .samples import Samples
 from .windows import draw, hold_out, shuffled
@@ -125,7 +125,7 @@ def train(
     plan = Plan(
         kind=f"cnn-{model}",
         bands=None if bands is None else tuple(bands),
-        outputs=_outputs(samples, model, mask),
+        outputs=outputs_of(samples, model),
         mask=mask,
         width=width,
         epochs=epochs,
@@ -147,12 +147,6 @@ def train(
         return found
     run_on(where, devices, _train, plan, parts, path, save_seconds, quiet)
     return load(path, str(where))
-
-
-def _outputs(samples: Samples, model: str, mask: Mask | None) -> tuple[Output, ...]:
-    if mask is None:
-        return (class_output(samples),)
-    return (mask.output,) if model == "segm" else (class_output(samples), mask.output)
 
 
 def _digest(parts: Sequence[Samples]) -> str:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.rows import absolute
 
+from .layouts import ONE_COLLECTION
+
 if TYPE_CHECKING:
     from .samples import Samples
 
@@ -102,6 +104,22 @@ def class_output(samples: Samples) -> Output:
     )
 
 
+def outputs_of(samples: Samples, model: str) -> tuple[Output, ...]:
+    """Return the outputs of a network ("class", "segm", "dual") for the samples.
+
+    Raises `SatimnetError` as `find_mask` for segm and dual.
+    """
+    if model == "class":
+        return (class_output(samples),)
+    mask = find_mask(samples).output
+    return (mask,) if model == "segm" else (class_output(samples), mask)
+
+
+def has_masks(samples: Samples) -> bool:
+    """Return whether all collections of the samples have masks."""
+    return all(_mask_keys(document) for document in _documents(samples).values())
+
+
 def find_mask(samples: Samples) -> Mask:
     """Return how the masks of the samples are read.
 
@@ -111,9 +129,15 @@ def find_mask(samples: Samples) -> Mask:
     first, *others = masks.values()
     if any(other != first for other in others):
         raise SatimnetError(
-            f"the masks of {', '.join(masks)} have different classes; choose one --collection"
+            f"the masks of {', '.join(masks)} have different classes; {ONE_COLLECTION}"
         )
     return first
+
+
+def few(names: Sequence[str]) -> str:
+    """Return the first of the names, and how many more there are."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 def recipe_digest(samples: Samples) -> str | None:
@@ -124,14 +148,13 @@ def recipe_digest(samples: Samples) -> str | None:
 
 
 def _mask(collection: str, document: Mapping[str, Any]) -> Mask:
-    assets = document.get("item_assets", {})
-    keys = [key for key, asset in assets.items() if "mask" in asset.get("roles", ())]
+    keys = _mask_keys(document)
     if not keys:
         raise SatimnetError(
             f"{collection} has no masks; CNN-segm and CNN-dual need a collection with masks, "
             "such as stac satimnet fuse makes"
         )
-    asset = assets[keys[0]]
+    asset = document["item_assets"][keys[0]]
     table = asset.get("classification:classes")
     table = table or document.get("summaries", {}).get("classification:classes", [])
     unseen = {asset.get("nodata")} | {row["value"] for row in table if row["name"] == _UNOBSERVED}
@@ -139,6 +162,11 @@ def _mask(collection: str, document: Mapping[str, Any]) -> Mask:
     if len(classes) < 2 or not all(0 <= row.value < 255 for row in classes):
         raise SatimnetError(f"{collection}: the class table of {keys[0]} has less than two classes")
     return Mask(keys[0], classes)
+
+
+def _mask_keys(document: Mapping[str, Any]) -> list[str]:
+    assets = document.get("item_assets", {})
+    return [key for key, asset in assets.items() if "mask" in asset.get("roles", ())]
 
 
 def _class(row: Mapping[str, Any]) -> Class:
