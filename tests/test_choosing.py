@@ -152,8 +152,10 @@ def test_a_network_is_judged_on_samples_of_its_bands_and_classes(mixture, checkp
     assert lines[1].endswith("; 6 of other with other classes than the network's")
     assert lines[2].endswith(" on 6 samples")
     told = error("evaluate", catalog, *trained, "--collection", "other")
-    assert "the samples of other have other classes than the network was trained for" in told
+    assert "the samples are of other, with other classes than the network was trained for" in told
     assert "(Field, Lake, Town); choose others" in told
+    told = error("evaluate", catalog, *trained, "--collection", "other", "--split", "test")
+    assert "the samples of the split test are of other, with" in told
     told = error("evaluate", catalog, *trained, "--split", "validation")
     assert "no item of the split validation has the bands B02, B03" in told
 

@@ -60,9 +60,9 @@ def choose(
     found = catalog.search(**query)
     having = have_bands(found, bands)
     listed = ", ".join(bands)
+    split = query.get("split")
+    among = "" if split is None else f" of the split {split}"
     if not having.any():
-        split = query.get("split")
-        among = "" if split is None else f" of the split {split}"
         raise SatimnetError(f"{where}: no item{among} has the bands {listed}")
     left_out = _Reasons()
     parts = _parts(found, having, bands)
@@ -71,7 +71,7 @@ def choose(
     if dense:
         parts = _masked(parts, left_out, where)
     if trained is not None:
-        parts = _of_classes(parts, trained, left_out, where)
+        parts = _of_classes(parts, trained, left_out, where, among)
     elif len(parts) > 1 and any(model != "segm" for model in models):
         single = {name: part for name, part in parts.items() if _one_class_each(part)}
         parts = left_out.keep(single or parts, parts, "not of one class each")
@@ -126,7 +126,9 @@ def _masked(parts: Parts, left_out: _Reasons, where: str) -> Parts:
     return kept
 
 
-def _of_classes(parts: Parts, trained: Checkpoint, left_out: _Reasons, where: str) -> Parts:
+def _of_classes(
+    parts: Parts, trained: Checkpoint, left_out: _Reasons, where: str, among: str
+) -> Parts:
     """The parts that have the classes of the network; all, if it learned them all together."""
     model = trained.kind.removeprefix("cnn-")
     wanted = [output.names for output in trained.outputs]
@@ -139,8 +141,8 @@ def _of_classes(parts: Parts, trained: Checkpoint, left_out: _Reasons, where: st
         return parts
     if not kept:
         raise SatimnetError(
-            f"{where}: the samples of {', '.join(parts)} have other classes than the network was "
-            f"trained for ({'; '.join(map(few, wanted))}); choose others"
+            f"{where}: the samples{among} are of {', '.join(parts)}, with other classes than the "
+            f"network was trained for ({'; '.join(map(few, wanted))}); choose others"
         )
     return left_out.keep(kept, parts, "with other classes than the network's")
 
