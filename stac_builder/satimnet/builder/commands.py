@@ -28,9 +28,8 @@ def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
         except (click.ClickException, BrokenPipeError):  # a pipe into head is no error
             raise
         except KeyboardInterrupt:
-            interrupted = click.ClickException("interrupted; the same command can be given again")
-            interrupted.exit_code = 130  # as shells have it
-            raise interrupted from None
+            click.echo("Error: interrupted; the same command can be given again", err=True)
+            raise click.exceptions.Exit(130) from None  # as shells have it
         except Exception as error:
             if debug:
                 raise
