@@ -62,6 +62,16 @@ def real_catalog(real: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Networks this small gain nothing by more, and lose much where the cores are busy."""
+    torch = pytest.importorskip("torch", reason="needs the extra training")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 class _RangeHandler(SimpleHTTPRequestHandler):
     """Serves files and byte ranges of them, as static hosts do."""
 

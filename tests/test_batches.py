@@ -34,14 +34,7 @@ from satimnet.training import open_samples
 from satimnet.training.layouts import Layout, locate
 from satimnet.training.pixels import Reader
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Networks this small gain nothing by more, and lose much where the cores are busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

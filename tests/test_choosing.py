@@ -6,7 +6,6 @@ import shutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 from click.testing import CliRunner
 from mini_masks import make_patches, write_masked_catalog
 from mini_mixture import write_mixture
@@ -19,12 +18,7 @@ from satimnet.training.choosing import choose
 HOW = ("--width", 4, "--epochs", 1, "--batch-size", 4, "--device", "cpu", "--quiet")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -20,12 +20,7 @@ from satimnet.training.windows import hold_out as hold_out_windows
 OPTIONS = {"width": 4, "epochs": 1, "batch_size": 16, "device": "cpu", "quiet": True}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -57,12 +57,7 @@ PLACE = Affine(10, 0, 600000, 0, -10, 5000040)
 SENSED = "2020-07-17T22:19:41.024Z"
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
