@@ -94,7 +94,7 @@ def test_a_pipe_into_head_is_no_error(catalog):
 def test_an_unknown_class_is_named(catalog):
     done = stac("satimnet", "search", catalog, "--class", "forest")
     assert done.exit_code == 1
-    assert "no class 'forest'; there are AnnualCrop, Forest" in done.output
+    assert "no class 'forest'; did you mean Forest?" in done.output
 
 
 def test_build_validate_info_search(miniature, schemas, tmp_path):
