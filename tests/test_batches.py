@@ -84,7 +84,7 @@ def test_search_by_class_and_split(catalog, source):
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ({"classes": ["Sea"]}, "Sea.*Field, Lake, Town"),
+        ({"classes": ["Sea"]}, "Sea.*Field, Lake, Nothing, Town"),
         ({"collections": ["other"]}, "other.*mini"),
         ({"split": "tset"}, "no split 'tset'; there are train, validation, test"),
         ({"bands": ["B99"]}, "B99.*red, green, blue.*B8A"),

@@ -57,15 +57,15 @@ def resolve(found: T) -> T:
             path = gdal_path(asset)
             entry = take_member(fields)
             if isinstance(asset, dict):
-                asset |= {"href": path, "type": entry.get("type")}
+                asset |= {"href": path, "type": entry["type"]}
             else:
-                asset.href, asset.media_type = path, entry.get("type")
+                asset.href, asset.media_type = path, entry["type"]
     return found
 
 
 def take_member(fields: dict[str, Any]) -> dict[str, Any]:
     """Removes the first entry of an asset's archive, and lets the asset describe this file."""
-    entry: dict[str, Any] = fields.pop("archive")[0]
+    entry: dict[str, Any] = {"type": "application/octet-stream"} | fields.pop("archive")[0]
     fields.pop("satimnet:pixels", None)  # it counts from the beginning of the shard
     fields |= {key: entry[key] for key in ("file:size", "file:checksum") if key in entry}
     return entry

@@ -96,7 +96,7 @@ def copy(
         made = staging / "catalog"
         try:
             copying.begin(heads)
-        except Exception:
+        except (SatimnetError, OSError):
             if not any(made.iterdir()):  # nothing to go on from
                 shutil.rmtree(staging, ignore_errors=True)
             raise

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from satimnet.builder.catalogs import PARQUET_NAME
 from satimnet.builder.choices import ranked
 from satimnet.builder.rows import items_of
+from satimnet.builder.samples import SPLITS
 from satimnet.builder.sheets import Picture, Tag, Tile, draw_sheet, grid_of
 from satimnet.builder.views import View, mask_of, read_views
 
@@ -41,7 +42,6 @@ _FILL = 0.3
 _GAMMA = 0.75
 """Brightens the shadows of measured values, which are linear in light as pictures are not."""
 _GREY = (150, 150, 150)
-_SPLITS = ("train", "validation", "test")
 
 
 def write_overview(collection: Mapping[str, Any], tables: Sequence[pa.Table], folder: Path) -> bool:
@@ -164,7 +164,7 @@ def _subtitle(collection: Mapping[str, Any], tables: Sequence[pa.Table]) -> str:
         [
             f"{items:,} item{'' if items == 1 else 's'}",
             f"{classes} class{'' if classes == 1 else 'es'}",
-            *(f"{split} {splits[split]:,}" for split in _SPLITS if split in splits),
+            *(f"{split} {splits[split]:,}" for split in SPLITS if split in splits),
             *([] if licence == "other" else [f"licence {licence}"]),
         ]
     )

@@ -28,6 +28,7 @@ from satimnet.builder.filters import (
 from satimnet.builder.freetext import condition_of
 from satimnet.builder.index import ALWAYS_THERE, Index, IndexedCollection
 from satimnet.builder.rows import items_of, property_type
+from satimnet.builder.samples import SPLITS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -92,8 +93,8 @@ def search(
     conditions = [
         *_one_of("id", ids),
         *_one_of("satimnet:split", _known_splits(split)),
-        *_of_classes(index, "a_overlaps", classes),
-        *_of_classes(index, "a_contains", all_classes),
+        *_of_classes(index, names, "a_overlaps", classes),
+        *_of_classes(index, names, "a_contains", all_classes),
         *([] if q is None else [_free_text(index, names, q)]),
         *([] if concept is None else [_op("a_overlaps", _CONCEPTS, _concepts(index, concept))]),
         *([] if bbox is None else [_op("s_intersects", _GEOMETRY, {"bbox": list(bbox)})]),
@@ -121,9 +122,6 @@ def count(catalog: str | os.PathLike[str] | Index, **query: Any) -> int:
 
 # --- what was asked -----------------------------------------------------------------------------
 
-SPLITS = ("train", "validation", "test")
-"""The values that ``satimnet:split`` may have."""
-
 _GEOMETRY = {"property": "geometry"}
 _CLASSES = {"property": "satimnet:classes"}
 _CONCEPTS = {"property": "satimnet:concepts"}
@@ -148,13 +146,16 @@ def _known_splits(names: Sequence[str] | str | None) -> list[str] | None:
     return None if names is None else _listed(names)
 
 
-def _of_classes(index: Index, op: str, names: Sequence[str] | str | None) -> list[Node]:
-    """The condition, if each name stands in the class table of a collection."""
+def _of_classes(
+    index: Index, collections: Sequence[str] | None, op: str, names: Sequence[str] | str | None
+) -> list[Node]:
+    """The condition, if each name stands in the class table of one of the collections."""
     if names is None:
         return []
     tables = [
         collection.document.get("summaries", {}).get("classification:classes")
-        for collection in index.collections.values()
+        for id_, collection in index.collections.items()
+        if collections is None or id_ in collections
     ]
     rows = [row for table in tables for row in table or ()]
     known = {row["name"] for row in rows}

@@ -9,6 +9,9 @@ from typing import Any, Literal, Protocol
 from satimnet.builder.errors import printable
 from satimnet.builder.sources import Entry, Reader, Source
 
+SPLITS = ("train", "validation", "test")
+"""The values that ``satimnet:split`` may have, in the order in which they are named."""
+
 
 class Made(Protocol):
     """A file that is made when its shard is packed; it must pickle."""

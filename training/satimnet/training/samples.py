@@ -67,14 +67,8 @@ class Catalog:
             for name, collection in self.collections.items()
             if collections is None or name in collections
         }
-        names = _classes(chosen)
-        unknown = [name for name in classes or () if name not in names]
-        if unknown:
-            raise SatimnetError(
-                f"{self.index.href}: no class {', '.join(unknown)}; there are {', '.join(names)}"
-            )
         found = search_table(self.index, collections=collections, classes=classes, **query)
-        samples = Samples(found, chosen, names)
+        samples = Samples(found, chosen, _classes(chosen))
         if bands is None:
             return samples
         return samples.of(with_bands(chosen, bands), have_bands(samples, bands))

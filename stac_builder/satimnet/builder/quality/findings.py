@@ -10,8 +10,6 @@ Severity = Literal["error", "warning", "info"]
 """``error``: a file or what the catalog says of it is wrong. ``warning``: training or evaluation
 may be misled. ``info``: worth knowing."""
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
-SPLITS = ("train", "validation", "test")
-"""In the order in which they are named."""
 
 Ring = tuple[tuple[float, float], ...]
 Said = tuple[str, str, Ring]

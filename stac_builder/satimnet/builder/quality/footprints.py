@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from satimnet.builder.quality.findings import OVERLAP_SHARE, SPLITS, Finding
+from satimnet.builder.quality.findings import OVERLAP_SHARE, Finding
+from satimnet.builder.samples import SPLITS
 
 if TYPE_CHECKING:
     import pyarrow as pa

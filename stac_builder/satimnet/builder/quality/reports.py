@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from satimnet.builder.quality.distributions import Band
-from satimnet.builder.quality.findings import CHECKS, SEVERITIES, SPLITS, Finding, Severity
+from satimnet.builder.quality.findings import CHECKS, SEVERITIES, Finding, Severity
 from satimnet.builder.quality.measuring import Task, read_results
 from satimnet.builder.quality.pictures import draw_item
 from satimnet.builder.rows import items_of
+from satimnet.builder.samples import SPLITS
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import mimetypes
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from urllib.parse import quote
 import orjson
 from anyio import CapacityLimiter, to_thread
 from pyproj import CRS
+from pyproj.exceptions import CRSError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -322,7 +324,7 @@ class _Served:
                 first, last = entry["range"]
                 shard = self._published(href, root, f"members/{first}-{last}")
                 name = quote(entry["href"].rpartition("/")[2], safe="")
-                asset |= {"href": f"{shard}/{name}", "type": entry.get("type")}
+                asset |= {"href": f"{shard}/{name}", "type": entry["type"]}
             else:
                 asset["href"] = self._published(href, root)
         if "links" in item and "collection" in item and "id" in item:
@@ -351,7 +353,11 @@ def _definitions(index: Index) -> dict[str, str]:
     """The WKT of every CRS of the Collections, which STAC Browser would ask another host for."""
     summaries = [c.document.get("summaries", {}) for c in index.collections.values()]
     codes = {code for found in summaries for code in found.get("proj:code", ()) if code}
-    return {code: CRS.from_user_input(code).to_wkt("WKT1_GDAL") for code in sorted(codes)}
+    found = {}
+    for code in sorted(codes):
+        with suppress(CRSError):  # one that PROJ does not know costs its own images alone
+            found[code] = CRS.from_user_input(code).to_wkt("WKT1_GDAL")
+    return found
 
 
 def _collection_url(name: str, root: str) -> str:
