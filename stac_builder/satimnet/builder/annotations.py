@@ -13,6 +13,7 @@ import orjson
 
 from satimnet.builder.grids import lonlat_of
 from satimnet.builder.headers import Header
+from satimnet.builder.lonlat import area_of, over_pole, unrolled
 from satimnet.builder.masks import shape_of_runs
 from satimnet.builder.samples import Object
 
@@ -56,7 +57,29 @@ def annotation_lonlat(objects: Sequence[Object], header: Header) -> bytes:
         return points
 
     features = [_feature(item, header, place) for item in objects]
+    for feature in features:
+        feature["geometry"] = _within_180(feature["geometry"])
     return orjson.dumps({"type": "FeatureCollection", "features": features})
+
+
+def _within_180(shape: dict[str, Any]) -> dict[str, Any]:
+    """The geometry, cut where its longitudes jump from 180 to -180 or go beyond (RFC 7946)."""
+    several = [shape["coordinates"]] if shape["type"] == "Polygon" else shape["coordinates"]
+    lons = [lon for rings in several for ring in rings for lon, _ in ring]
+    if min(lons) >= -180 and max(lons) <= 180 and max(lons) - min(lons) <= 180:
+        return shape
+    polygons: list[Any] = []
+    for rings in several:
+        outer, *holes = (unrolled(*np.array(ring).T) for ring in rings)
+        if abs(outer[-1, 0] - outer[0, 0]) > 180:
+            outer = over_pole(outer, np.copysign(90, outer[:, 1].mean()))
+        for hole in holes:
+            hole[:, 0] += 360 * np.round((outer[0, 0] - hole[0, 0]) / 360)
+        cut, _ = area_of([outer, *holes], _DIGITS)
+        polygons += [cut["coordinates"]] if cut["type"] == "Polygon" else cut["coordinates"]
+    if len(polygons) == 1:
+        return {"type": "Polygon", "coordinates": polygons[0]}
+    return {"type": "MultiPolygon", "coordinates": polygons}
 
 
 def _feature(item: Object, header: Header, place: Callable[[Ring], Ring]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import orjson
 
 from satimnet.builder.concepts import THEMES_URI, concepts_by_class, scheme_of, themes_of
@@ -22,8 +23,9 @@ from satimnet.builder.items import (
     STAC_VERSION,
     ZIP_TYPE,
 )
+from satimnet.builder.lonlat import flat, union
 from satimnet.builder.pages import ItemFiles, page_name
-from satimnet.builder.rows import bbox_type
+from satimnet.builder.rows import BBOX, bbox_type
 from satimnet.builder.skos import CONCEPTS_NAME
 from satimnet.extension import SCHEMA_URI
 
@@ -58,6 +60,7 @@ _GLOSSARY = {
 }
 
 _JSON = "application/json"
+_SHAPES = {b"\3": "Polygon", b"\6": "MultiPolygon"}  # those of footprints
 Json = dict[str, Any]
 
 
@@ -100,7 +103,7 @@ def narrowed(collection: Json, tables: Sequence[pa.Table]) -> Json:
     import pyarrow as pa
 
     start, end = collection["extent"]["temporal"]["interval"][0]
-    record = {"bbox": collection["extent"]["spatial"]["bbox"][0]}
+    record = {"bbox": flat(collection["extent"]["spatial"]["bbox"][0])}
     record |= {"start_datetime": start, "end_datetime": end}
     extent = {
         "spatial": {"bbox": [_bbox(record, tables)]},
@@ -197,7 +200,17 @@ def write_parquet(tables: Sequence[pa.Table], collection: Json, path: Path) -> N
 
     Columns without a single value are left out, but for those that an Item must have.
     """
-    write_geoparquet(tables, [collection], path, ["Polygon"])
+    write_geoparquet(tables, [collection], path, _shapes_of(tables))
+
+
+def _shapes_of(tables: Sequence[pa.Table]) -> list[str]:
+    """Names of the geometries' types, which the second byte of their WKB tells."""
+    import pyarrow.compute as pc
+
+    codes: set[bytes] = set()
+    for table in tables:
+        codes.update(pc.unique(pc.binary_slice(table["geometry"], 1, 2)).drop_null().to_pylist())
+    return [_SHAPES[code] for code in sorted(codes)]
 
 
 def write_geoparquet(
@@ -260,16 +273,11 @@ def _bbox(record: Mapping[str, Any], tables: Sequence[pa.Table]) -> list[float]:
     import pyarrow.compute as pc
 
     boxes = pa.chunked_array([chunk for t in tables for chunk in t["bbox"].chunks], bbox_type())
-    corners = [pc.struct_field(boxes, key) for key in ("xmin", "ymin", "xmax", "ymax")]
-    found = [(pc.min if at < 2 else pc.max)(values).as_py() for at, values in enumerate(corners)]
-    if boxes.null_count == len(boxes):
-        return list(record["bbox"])
-    if boxes.null_count == 0:
-        return found
-    return [
-        (min if at < 2 else max)(pair)
-        for at, pair in enumerate(zip(found, record["bbox"], strict=True))
-    ]
+    known = pc.drop_null(boxes)
+    found = np.stack([pc.struct_field(known, n).to_numpy() for n in BBOX], axis=-1).tolist()
+    if len(known) < len(boxes) or not found:
+        found.append(record["bbox"])
+    return union(found)
 
 
 def _interval(record: Mapping[str, Any], tables: Sequence[pa.Table]) -> list[str]:

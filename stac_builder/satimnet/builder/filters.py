@@ -11,7 +11,8 @@ https://docs.ogc.org/is/21-065r2/21-065r2.html. Where the standard leaves a choi
   take an instant as an interval of no length wherever they want an interval.
 - Arrays are compared as sets. Text sorts by code point; ``casei`` is Unicode's full case folding,
   ``accenti`` drops the combining marks of the decomposed text.
-- Geometries are planar, in longitude and latitude; only a bbox may cross the antimeridian.
+- Geometries are planar, in longitude and latitude; one that crosses the antimeridian goes on
+  beyond 180 degrees or is cut there (RFC 7946, 3.1.9). In a bbox west may be the larger number.
 """
 
 from __future__ import annotations
@@ -30,10 +31,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.lonlat import normalised, spans, turned
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import shapely
+
+_MAX_LONGITUDE = 540.0  # maps that are panned around the Earth count on
 
 Node = Any  # CQL2-JSON: a dict, list, text, number, bool or None
 
@@ -206,7 +210,11 @@ def period_of(text: str) -> tuple[datetime, datetime]:
 
 
 def geometry_of(geojson: Mapping[str, Any]) -> shapely.Geometry:
-    """A GeoJSON geometry (or Feature); raises `SatimnetError` if it is none, empty or invalid."""
+    """A GeoJSON geometry (or Feature), within 180 degrees.
+
+    What lies beyond them, as in longitudes of 0 to 360, is cut off and moved there. Raises
+    `SatimnetError` if it is no geometry, empty or invalid.
+    """
     import shapely
 
     try:
@@ -216,14 +224,16 @@ def geometry_of(geojson: Mapping[str, Any]) -> shapely.Geometry:
     if shapely.is_empty(geometry) or not shapely.is_valid(geometry):
         reason = shapely.is_valid_reason(geometry)
         raise SatimnetError(f"geometry is empty or invalid ({reason}): {geojson!r:.200}")
-    return geometry
+    west, _, east, _ = shapely.bounds(geometry)
+    _require_longitudes(west, east, f"geometry {geojson!r:.200}")
+    return shapely.union_all(turned(geometry)) if west < -180 or east > 180 else geometry
 
 
 def box_of(bbox: Sequence[float]) -> shapely.Geometry:
     """A bbox of west, south, east, north in degrees, of six numbers without its heights.
 
-    East of 180 degrees it goes on from the west: two boxes where west exceeds east. Raises
-    `SatimnetError` if it is no bbox.
+    East of 180 degrees it goes on from the west: two boxes where west exceeds east. Longitudes may
+    also count from 0 to 360. Raises `SatimnetError` if it is no bbox.
     """
     import shapely
 
@@ -235,13 +245,20 @@ def box_of(bbox: Sequence[float]) -> shapely.Geometry:
         raise SatimnetError(f"bbox {bbox!r} needs 4 numbers (west, south, east, north) or 6")
     half = len(numbers) // 2
     (west, south), (east, north) = numbers[:2], numbers[half : half + 2]
-    crosses = west > east
-    if south > north or (crosses and (west > 180 or east < -180)):
+    if 180 < west <= 360 and 0 <= east < west:  # across Greenwich, in longitudes of 0 to 360
+        west -= 360
+    if south > north or (west > east and (west > 180 or east < -180)):
         raise SatimnetError(f"bbox {bbox!r} is not in the order west, south, east, north")
     if south < -90 or north > 90:
         raise SatimnetError(f"bbox {bbox!r} reaches beyond a pole: latitudes are -90 to 90")
-    spans = [(west, 180.0), (-180.0, east)] if crosses else [(west, east)]
-    return shapely.union_all([_box(w, south, e, north) for w, e in spans])
+    _require_longitudes(west, east, f"bbox {bbox!r}")
+    ranges = spans(*normalised(west, east))
+    return shapely.union_all([_box(w, south, e, north) for w, e in ranges])
+
+
+def _require_longitudes(west: float, east: float, label: str) -> None:
+    if west < -_MAX_LONGITUDE or east > _MAX_LONGITUDE:
+        raise SatimnetError(f"{label} has no longitudes: they are -180 to 180, or 0 to 360")
 
 
 def _box(west: float, south: float, east: float, north: float) -> shapely.Geometry:

@@ -45,8 +45,19 @@ def lonlat_of(
     return lon, lat
 
 
+@lru_cache(_KEPT)
+def is_geographic(crs: str) -> bool:
+    """Whether coordinates in ``crs`` are longitudes and latitudes."""
+    from pyproj import CRS
+
+    return bool(CRS.from_user_input(crs).is_geographic)
+
+
 def on_earth(crs: str, transform: Sequence[float] | None, shape: tuple[int, int]) -> bool:
-    """Whether a grid of that many rows and columns has pixels, and its corners a place."""
+    """Whether a grid of that many rows and columns has pixels, and its corners a place.
+
+    Longitudes may count from 0 to 360 degrees, or go on beyond 180.
+    """
     if transform is None:
         return False
     a, b, c, d, e, f = transform
@@ -57,4 +68,4 @@ def on_earth(crs: str, transform: Sequence[float] | None, shape: tuple[int, int]
         lon, lat = lonlat_of(crs, a * columns + b * rows + c, d * columns + e * rows + f)
     except ValueError:
         return False
-    return bool((abs(lon) <= 180 + _ROUNDING).all() and (abs(lat) <= 90 + _ROUNDING).all())
+    return bool((abs(lon) <= 360 + _ROUNDING).all() and (abs(lat) <= 90 + _ROUNDING).all())

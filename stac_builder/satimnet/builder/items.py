@@ -13,12 +13,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 
 from satimnet.builder.access import is_url
 from satimnet.builder.concepts import THEMES_URI, concepts_by_class, scheme_of, themes_of
-from satimnet.builder.grids import lonlat_of
+from satimnet.builder.footprints import Footprint, footprints_of
 from satimnet.builder.headers import Header
 from satimnet.builder.shards import PackedMember, PackedSample, Shard
 from satimnet.extension import SCHEMA_URI
@@ -48,7 +47,7 @@ def describe(shard: Shard, record: Mapping[str, Any]) -> list[Item]:
             meanings[packed.classes],
             record,
         )
-        for packed, grid, footprint in zip(shard.samples, grids, _footprints(grids), strict=True)
+        for packed, grid, footprint in zip(shard.samples, grids, footprints_of(grids), strict=True)
     ]
 
 
@@ -65,7 +64,7 @@ def describe_files(packed: PackedSample, record: Mapping[str, Any]) -> Item:
             **_file_info(member),
         }
     meaning = _meanings(record, {packed.classes})[packed.classes]
-    item = _item(packed, grid, _footprints([grid])[0], assets, meaning, record)
+    item = _item(packed, grid, footprints_of([grid])[0], assets, meaning, record)
     del item["collection"]  # STAC wants a link to it, and there is no file to link to
     return item | {"links": [], "stac_extensions": item["stac_extensions"][1:]}
 
@@ -73,7 +72,7 @@ def describe_files(packed: PackedSample, record: Mapping[str, Any]) -> Item:
 def _item(
     packed: PackedSample,
     grid: Header | None,
-    footprint: list[list[float]] | None,
+    footprint: Footprint | None,
     assets: dict[str, Any],
     meaning: Mapping[str, Any],
     record: Mapping[str, Any],
@@ -120,9 +119,8 @@ def _item(
         "collection": record["id"],
     }
     if footprint is not None:
-        item["geometry"] = {"type": "Polygon", "coordinates": [footprint]}
-        xs, ys = zip(*footprint, strict=True)
-        item["bbox"] = [min(xs), min(ys), max(xs), max(ys)]
+        item["geometry"] = footprint.geometry
+        item["bbox"] = footprint.bbox
     return item
 
 
@@ -220,31 +218,6 @@ def _projection(header: Header) -> dict[str, Any]:
         key = "proj:code" if header.crs.startswith("EPSG:") else "proj:wkt2"
         fields |= {key: header.crs, "proj:transform": list(header.transform)}
     return fields
-
-
-# --- footprints ---------------------------------------------------------------------------------
-
-_CORNERS = np.array([(0, 0), (0, 1), (1, 1), (1, 0), (0, 0)])  # (column, row): anticlockwise
-
-
-def _footprints(grids: list[Header | None]) -> list[list[list[float]] | None]:
-    """Closed outer rings in longitude and latitude, to 1e-7 degrees (a centimetre)."""
-    rings: list[list[list[float]] | None] = [None] * len(grids)
-    by_crs: dict[str, list[int]] = {}
-    for index, grid in enumerate(grids):
-        if grid is not None and grid.crs is not None:
-            by_crs.setdefault(grid.crs, []).append(index)
-    for crs, indices in by_crs.items():
-        chosen = [grid for index in indices if (grid := grids[index]) is not None]
-        a, b, c, d, e, f = np.array([grid.transform for grid in chosen]).T[:, :, None]
-        rows, columns = np.array([grid.shape for grid in chosen]).T[:, :, None]
-        column, row = _CORNERS[:, 0] * columns, _CORNERS[:, 1] * rows
-        x, y = a * column + b * row + c, d * column + e * row + f
-        lon, lat = lonlat_of(crs, x, y)
-        corners = np.stack((lon, lat), axis=-1).round(7).tolist()
-        for index, ring in zip(indices, corners, strict=True):
-            rings[index] = ring
-    return rings
 
 
 # --- files --------------------------------------------------------------------------------------

@@ -23,7 +23,9 @@ from satimnet.builder.items import Item
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_BBOX = ("xmin", "ymin", "xmax", "ymax")
+BBOX = ("xmin", "ymin", "xmax", "ymax")
+"""Fields of the bbox column. As in STAC, xmin is the larger number across 180 degrees: so says
+https://geoparquet.org/releases/v1.1.0/ (bounding box columns)."""
 _TOP_LEVEL = {"type", "stac_version", "stac_extensions", "id", "collection"}
 _TOP_LEVEL |= {"geometry", "bbox", "links", "assets"}
 
@@ -106,7 +108,7 @@ def bbox_type() -> pa.StructType:
     """Arrow type of the bbox column."""
     import pyarrow as pa
 
-    return pa.struct([(key, pa.float64()) for key in _BBOX])
+    return pa.struct([(key, pa.float64()) for key in BBOX])
 
 
 def property_type(name: str) -> pa.DataType:
@@ -163,7 +165,7 @@ def table_of(items: list[Item], record: Mapping[str, Any]) -> pa.Table:
             columns[name] = _outlines(items)
         elif name == "bbox":
             columns[name] = [
-                dict(zip(_BBOX, item["bbox"], strict=True)) if "bbox" in item else None
+                dict(zip(BBOX, item["bbox"], strict=True)) if "bbox" in item else None
                 for item in items
             ]
         elif name in properties:
@@ -176,16 +178,26 @@ def table_of(items: list[Item], record: Mapping[str, Any]) -> pa.Table:
 
 
 def _outlines(items: list[Item]) -> list[bytes | None]:
-    """WKB of the Items' geometries, which are polygons without holes."""
+    """WKB of the Items' geometries."""
     import shapely
 
     outlines: list[bytes | None] = [None] * len(items)
-    placed = [at for at, item in enumerate(items) if item["geometry"] is not None]
-    if placed:
-        rings = np.array([items[at]["geometry"]["coordinates"][0] for at in placed])
-        for at, outline in zip(placed, shapely.to_wkb(shapely.polygons(rings)), strict=True):
-            outlines[at] = outline
+    shapes = [item["geometry"] for item in items]
+    # nearly all are corners in a ring, which go into one array
+    simple = [at for at, shape in enumerate(shapes) if _is_ring(shape)]
+    others = [at for at, shape in enumerate(shapes) if shape is not None and not _is_ring(shape)]
+    geometries = shapely.from_geojson([json.dumps(shapes[at]) for at in others]).tolist()
+    if simple:
+        rings = np.array([shapes[at]["coordinates"][0] for at in simple])
+        geometries += shapely.polygons(rings).tolist()
+    for at, outline in zip((*others, *simple), shapely.to_wkb(geometries), strict=True):
+        outlines[at] = outline
     return outlines
+
+
+def _is_ring(shape: Mapping[str, Any] | None) -> bool:
+    """Whether a geometry is four corners of a Polygon."""
+    return shape is not None and [len(ring) for ring in shape["coordinates"]] == [5]
 
 
 @cache

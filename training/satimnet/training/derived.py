@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from satimnet.builder.access import is_url
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.lonlat import flat, union
 
 from .recipes import MASK_CLASSES, Recipe
 from .selection import Drawn, band_files
@@ -47,7 +48,7 @@ def record_of(
     names = dict.fromkeys(one.draw.collection for one in drawn if len(one.table))
     homes = [index.collections[name] for name in names]
     sources = [dict(home.document) for home in homes]
-    boxes = [document["extent"]["spatial"]["bbox"][0] for document in sources]
+    boxes = [flat(document["extent"]["spatial"]["bbox"][0]) for document in sources]
     times = [document["extent"]["temporal"]["interval"][0] for document in sources]
     licences = {document["license"] for document in sources}
     assets: Json = {"image": _image(recipe, sources)}
@@ -62,7 +63,7 @@ def record_of(
         "providers": _unique(row for document in sources for row in document["providers"]),
         "links": [*_licences(sources), *_derived(homes, folder)],
         "layout": "the samples of a recipe",
-        "bbox": [(min if k < 2 else max)(box[k] for box in boxes) for k in range(4)],
+        "bbox": union(boxes),
         "start_datetime": min(start for start, _ in times),
         "end_datetime": max(end for _, end in times),
         "collection": _collection(recipe, sources, "mask" in assets),

@@ -15,6 +15,7 @@ from satimnet.builder.exports.croissant import described
 from satimnet.builder.exports.links import Links, dois_of, home_of, licence_urls, title_of
 from satimnet.builder.exports.tables import row_count
 from satimnet.builder.index import Index, IndexedCollection
+from satimnet.builder.lonlat import flat, spans
 
 Json = dict[str, Any]
 
@@ -111,10 +112,13 @@ def _agents(collection: Mapping[str, Any], role: str) -> list[Json]:
 
 
 def _place(collection: Mapping[str, Any]) -> Json:
-    west, south, east, north = collection["extent"]["spatial"]["bbox"][0]
-    corners = [(west, south), (east, south), (east, north), (west, north), (west, south)]
-    ring = ", ".join(f"{x} {y}" for x, y in corners)
-    box = {"@type": "geo:wktLiteral", "@value": f"POLYGON(({ring}))"}
+    west, south, east, north = flat(collection["extent"]["spatial"]["bbox"][0])
+    rings = []
+    for w, e in spans(west, east):
+        corners = [(w, south), (e, south), (e, north), (w, north), (w, south)]
+        rings.append("((" + ", ".join(f"{x} {y}" for x, y in corners) + "))")
+    text = f"POLYGON{rings[0]}" if len(rings) == 1 else f"MULTIPOLYGON({', '.join(rings)})"
+    box = {"@type": "geo:wktLiteral", "@value": text}
     return {"@type": "dct:Location", "dcat:bbox": box}
 
 
@@ -156,14 +160,14 @@ def _schema_org(collection: IndexedCollection, links: Links) -> Json:
         said["citation"] = citation
     for role in ("creator", "publisher"):
         said[role] = [agent | {"@type": "Organization"} for agent in said.get(role, ())]
-    west, south, east, north = document["extent"]["spatial"]["bbox"][0]
+    west, south, east, north = flat(document["extent"]["spatial"]["bbox"][0])
     start, end = document["extent"]["temporal"]["interval"][0]
-    box = {"@type": "GeoShape", "box": f"{south} {west} {north} {east}"}
+    boxes = [{"@type": "GeoShape", "box": f"{south} {w} {north} {e}"} for w, e in spans(west, east)]
     return {
         "@type": "Dataset",
         "@id": links.to(collection.href),
         **said,
-        "spatialCoverage": {"@type": "Place", "geo": box},
+        "spatialCoverage": {"@type": "Place", "geo": boxes[0] if len(boxes) == 1 else boxes},
         "temporalCoverage": f"{start or '..'}/{end or '..'}",
         "variableMeasured": [
             row["name"] for row in document.get("summaries", {}).get("classification:classes", ())

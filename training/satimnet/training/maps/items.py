@@ -7,10 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from satimnet.builder.access import is_url
-from satimnet.builder.grids import lonlat_of
+from satimnet.builder.footprints import footprints_of
 from satimnet.builder.items import (
     FILE_URI,
     PROCESSING_URI,
@@ -26,7 +24,6 @@ from .modelcards import Origin, model_name, relative
 from .scenes import Scene
 
 CLASSIFICATION_URI = "https://stac-extensions.github.io/classification/v1.1.0/schema.json"
-_CORNERS = np.array([(0, 0), (0, 1), (1, 1), (1, 0), (0, 0)])  # column, row: anticlockwise
 
 
 def map_item(
@@ -42,7 +39,8 @@ def map_item(
     patches it did. The Items of these are `<name>.json` in the same folder.
     """
     names = [model_name(trained, origin) for trained, origin in networks]
-    geometry, bbox = _footprint(scene)
+    footprint = footprints_of([scene])[0]
+    assert footprint is not None  # a scene has a place
     how = " within patches chosen by ".join(names)
     source = "the scene" if scene.level is None else f"the Sentinel-2 {scene.level} scene"
     properties = {
@@ -94,8 +92,8 @@ def map_item(
         "stac_version": STAC_VERSION,
         "stac_extensions": [CLASSIFICATION_URI, FILE_URI, PROCESSING_URI, PROJECTION_URI],
         "id": file.stem,
-        "geometry": geometry,
-        "bbox": bbox,
+        "geometry": footprint.geometry,
+        "bbox": footprint.bbox,
         "properties": properties,
         "links": links,
         "assets": assets,
@@ -105,25 +103,3 @@ def map_item(
 def _file_info(path: Path) -> dict[str, Any]:
     origin = Origin.of(path)
     return {"file:size": origin.size, "file:checksum": SHA256 + origin.sha256}
-
-
-def _footprint(scene: Scene) -> tuple[dict[str, Any], list[float]]:
-    """The scene's corners as GeoJSON geometry, cut where it crosses 180 degrees, and its bbox.
-
-    https://www.rfc-editor.org/rfc/rfc7946 (sections 3.1.9 and 5.2: west may be the larger number)
-    """
-    from shapely import box, force_2d, transform, union_all
-    from shapely.geometry import Polygon, mapping
-
-    a, b, c, d, e, f = scene.transform
-    column, row = _CORNERS[:, 0] * scene.shape[1], _CORNERS[:, 1] * scene.shape[0]
-    lon, lat = lonlat_of(scene.crs, a * column + b * row + c, d * column + e * row + f)
-    if np.ptp(lon) <= 180:
-        area = Polygon(np.stack((lon, lat), 1).round(7))
-        return dict(mapping(area)), list(area.bounds)
-    whole = Polygon(np.stack((lon % 360, lat), 1).round(7))
-    east = whole.intersection(box(0, -90, 180, 90))
-    west = transform(whole.intersection(box(180, -90, 360, 90)), lambda xy: xy - (360, 0))
-    _, south, edge, north = west.bounds
-    area = force_2d(union_all([east, west]))
-    return dict(mapping(area)), [east.bounds[0], south, edge, north]
