@@ -102,6 +102,12 @@ def _synthetic(dataset: Dataset) -> Dataset:
 )
 @click.option("--shard-size", default="256MiB", show_default=True, help="Upper size of a shard.")
 @click.option(
+    "--max-scene-size",
+    default="4GiB",
+    show_default=True,
+    help="Leave out images with more bytes of pixels.",
+)
+@click.option(
     "--items",
     type=click.Choice(["json", "pages", "none"]),
     help="A file for each, pages of 100, or only the parquet; by default files, but pages where "
@@ -117,6 +123,7 @@ def build(
     assigned: tuple[str, ...],
     scheduler: str,
     shard_size: str,
+    max_scene_size: str,
     items: ItemFiles | None,
     strict: bool,
     keep_going: bool,
@@ -150,6 +157,7 @@ def build(
             assigned=named,
             scheduler=scheduler,
             shard_size=_bytes(shard_size),
+            max_scene_size=_bytes(max_scene_size),
             bad_files="stop" if strict else "any" if keep_going else "few",
             items=items,
             progress=progress,

@@ -7,19 +7,33 @@ Masks and annotations are drawn from the sample's objects, or harmonised from th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from satimnet.builder.annotations import annotation, annotation_lonlat
-from satimnet.builder.encodings import COG_TYPE, encode_mask, read_pixels, recode
+from satimnet.builder.encodings import (
+    COG_TYPE,
+    STRIP,
+    encode_mask,
+    read_pixels,
+    read_strips,
+    recode,
+)
 from satimnet.builder.errors import BadFileError
-from satimnet.builder.headers import Header, read_header
-from satimnet.builder.masks import draw, harmonise, statistics
+from satimnet.builder.headers import MAX_IMAGE_SIZE, Data, Header, read_header
+from satimnet.builder.masks import draw, harmonise, histogram, statistics
 from satimnet.builder.samples import Member, Problem, Sample
 from satimnet.builder.sources import Entry, Reader
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MAX_SCENE_SIZE = 2**32
+"""Bytes of pixels that an image may have if nobody says otherwise: 37,000 pixels a side of RGB."""
 _TYPES = {b"\xff\xd8": "image/jpeg", b"\x89PNG": "image/png"}  # by their first bytes
 _ENDINGS = {"image/png": "png", COG_TYPE: "tif", "application/geo+json": "geojson"}
 
@@ -42,10 +56,12 @@ class Content:
 
     asset: str
     path: str
-    data: bytes
+    data: Data
     header: Header | None = None
     """None of what is no image."""
     original: Original | None = None
+    type: str | None = None
+    """Media type; None is that of the asset in the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +76,39 @@ class Contents:
     problems: tuple[Problem, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _How:
+    """What is the same for all files of a sample; see `contents`."""
+
+    largest: int
+    scratch: Path | None
+    as_published: bool
+
+    def header(self, data: Data, label: str) -> Header:
+        return read_header(data, label, self.largest)
+
+
 def contents(
-    sample: Sample, reader: Reader, record: Mapping[str, Any], *, as_published: bool = False
+    sample: Sample,
+    reader: Reader,
+    record: Mapping[str, Any],
+    *,
+    largest: int = MAX_SCENE_SIZE,
+    scratch: Path | None = None,
+    as_published: bool = False,
 ) -> Contents:
     """The files of a sample, checked; those that are broken are named among the problems.
 
-    Without a whole image there are no files. ``as_published`` draws, recodes and harmonises none.
+    Without a whole image there are no files. Images of over ``largest`` bytes of pixels are broken.
+    Those of over `MAX_IMAGE_SIZE` become COGs, and so do their masks, in parts and in the folder
+    ``scratch``. ``as_published`` draws, recodes and harmonises none.
     """
+    how = _How(largest, scratch, as_published)
     assets = record["assets"]
     files: list[Content] = []
     problems: list[Problem] = []
     image: Header | None = None
-    mask, table = None, record["classes"]
+    pixels, table = None, record["classes"]
     # masks last, as they must fit their image
     for member in sorted(sample.members, key=lambda m: "mask" in assets[m.asset]["roles"]):
         try:
@@ -83,41 +120,48 @@ def contents(
                 if image is None:
                     break
                 table = spec.get("classes", table)  # a mask of something else has its own
-                content, mask = _publishers_mask(member, data, spec, table, image, as_published)
+                content, pixels = _publishers_mask(member, data, spec, table, image, how)
                 files.append(content)
             else:
-                files.append(_image(member, data, spec, as_published))
+                files.append(_image(member, data, spec, how))
                 image = image or files[-1].header
         except BadFileError as error:
             problems.append(Problem(error.path, error.reason, error.kind))
     if image is None:
         return Contents((), None, (), tuple(problems))
-    if sample.objects is None and mask is None:
+    if sample.objects is None and pixels is None:
         return Contents(tuple(files), sample.classes, (), tuple(problems))
     if sample.objects is not None:
         try:
-            values = {row["name"]: row["value"] for row in record["classes"]}
-            mask = draw(sample.objects, values, image.shape)
-            if not as_published:
-                files.extend(_derived(sample, mask, image, files[0].path, record))
+            derived, pixels = _derived(sample, image, files[0].path, record, how)
+            files.extend(derived)
         except ValueError as error:
             problems.append(Problem(sample.members[0].label, f"its label: {error}"))
             return Contents(tuple(files), sample.classes, (), tuple(problems))
-    found = statistics(mask, sample.objects, table)
+    found = statistics(pixels, sample.objects, table)
     classes = tuple(row["class"] for row in found) if sample.classes is None else sample.classes
     return Contents(tuple(files), classes, tuple(found), tuple(problems))
 
 
-def _image(member: Member, data: bytes, spec: Mapping[str, Any], as_published: bool) -> Content:
-    header = read_header(data, member.label)
+def _image(member: Member, data: bytes, spec: Mapping[str, Any], how: _How) -> Content:
+    header = how.header(data, member.label)
     _check(header, spec, member.label)
-    if as_published or spec.get("store") != "cog":
+    large = header.size > MAX_IMAGE_SIZE
+    if how.as_published or not (large or spec.get("store") == "cog"):
         return Content(member.asset, member.path, data, header)
-    recoded = recode(data, member.label)
-    out = read_header(recoded, member.label)
+    recoded = recode(data, header, member.label, how.scratch if large else None)
+    out = how.header(recoded, member.label)
     if (out.shape, out.bands, out.dtype[1:]) != (header.shape, header.bands, header.dtype[1:]):
         raise BadFileError(member.label, "GDAL takes it for another image; damaged")
-    return Content(member.asset, member.path, recoded, out, _original(member, data))
+    path, type_ = _as_stored(member.path, spec["type"], large)
+    return Content(member.asset, path, recoded, out, _original(member, data), type_)
+
+
+def _as_stored(path: str, type_: str, large: bool) -> tuple[str, str]:
+    """Path and media type of an image in its shard: a large one is a COG in any dataset."""
+    if large and type_ != COG_TYPE:
+        return str(PurePosixPath(path).with_suffix(".tif")), COG_TYPE
+    return path, type_
 
 
 def _publishers_mask(
@@ -126,45 +170,90 @@ def _publishers_mask(
     spec: Mapping[str, Any],
     classes: Sequence[Mapping[str, Any]],
     image: Header,
-    as_published: bool,
-) -> tuple[Content, Any]:
-    """The publisher's mask in values of the class table: his bytes if they say the same."""
-    header = read_header(data, member.label)
+    how: _How,
+) -> tuple[Content, NDArray[np.int64]]:
+    """The publisher's mask in values of the class table: his bytes if they say the same.
+
+    With it comes its histogram.
+    """
+    header = how.header(data, member.label)
     if header.shape != image.shape:  # told before it is decoded: it may be enormous
         raise BadFileError(member.label, f"{header.shape} pixels, its image has {image.shape}")
-    _check(header, {**spec, "data_type": _DATA_TYPES.get(header.dtype[1:])}, member.label)
-    read = read_pixels(data, member.label)[0]
-    if read.shape != header.shape:
-        raise BadFileError(member.label, "GDAL takes it for another image; damaged")
-    mask = harmonise(read, classes, member.label)
-    if as_published or (mask is read and spec.get("store") != "cog"):
-        return Content(member.asset, member.path, data, header), mask
-    data_out = encode_mask(mask, header, classes, spec["type"])
-    out = read_header(data_out, member.label)
-    return Content(member.asset, member.path, data_out, out, _original(member, data)), mask
+    coloured = header.bands in (3, 4) and len(spec["bands"]) == 1
+    type_ = _DATA_TYPES.get(header.dtype[1:])
+    shown = replace(header, bands=1) if coloured else header
+    _check(shown, {**spec, "data_type": type_}, member.label)
+    large = header.size > MAX_IMAGE_SIZE or image.size > MAX_IMAGE_SIZE
+    pixels = np.zeros(256, np.int64)
+
+    def harmonised(strips: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.uint8]]:
+        for read in strips:
+            mask = harmonise(read, classes, member.label)
+            pixels[:] += histogram(mask)
+            yield mask
+
+    if large:
+        strips = harmonised(read_strips(data, header, member.label))
+        if how.as_published:
+            for _ in strips:
+                pass
+    else:
+        read = read_pixels(data, member.label)
+        if read.shape[1:] != header.shape:
+            raise BadFileError(member.label, "GDAL takes it for another image; damaged")
+        mask = next(harmonised([read]))
+        strips = iter([mask])
+        same = np.shares_memory(mask, read) and not header.packed
+        if same and spec.get("store") != "cog":
+            return Content(member.asset, member.path, data, header), pixels
+    if how.as_published:
+        return Content(member.asset, member.path, data, header), pixels
+    path, type_ = _as_stored(member.path, spec["type"], large)
+    made = encode_mask(strips, header, classes, type_, how.scratch if large else None)
+    out = how.header(made, member.label)
+    return Content(member.asset, path, made, out, _original(member, data), type_), pixels
 
 
 def _derived(
-    sample: Sample, mask: Any, image: Header, beside: str, record: Mapping[str, Any]
-) -> list[Content]:
-    """What the builder draws, as far as the record has assets for it and the image a place."""
-    made = []
+    sample: Sample, image: Header, beside: str, record: Mapping[str, Any], how: _How
+) -> tuple[list[Content], NDArray[np.int64]]:
+    """What the builder draws, as far as the record has assets for it and the image a place.
+
+    With it comes the histogram of the mask. Raises `ValueError` as `draw` does.
+    """
     objects: Sequence[Any] = sample.objects or ()
+    values = {row["name"]: row["value"] for row in record["classes"]}
+    large = image.size > MAX_IMAGE_SIZE
+    masks = draw(objects, values, image.shape, STRIP if large else None)
+    pixels = np.zeros(256, np.int64)
+
+    def counted() -> Iterator[NDArray[np.uint8]]:
+        for mask in masks:
+            pixels[:] += histogram(mask)
+            yield mask
+
+    made = []
     for asset, spec in record["assets"].items():
         kind = spec.get("derive")
-        if kind is None or (kind == "annotation-lonlat" and image.crs is None):
+        if kind is None or how.as_published or (kind == "annotation-lonlat" and image.crs is None):
             continue
         header = None
+        path, type_ = f"{sample.id}_{asset}.{_ENDINGS[spec['type']]}", spec["type"]
+        data: Data
         if kind == "mask":
-            data = encode_mask(mask, image, record["classes"], spec["type"])
-            header = read_header(data, sample.id)
+            path, type_ = _as_stored(path, type_, large)
+            scratch = how.scratch if large else None
+            data = encode_mask(counted(), image, record["classes"], type_, scratch)
+            header = how.header(data, sample.id)
         elif kind == "annotation":
             data = annotation(objects, image)
         else:
             data = annotation_lonlat(objects, image)
-        name = f"{sample.id}_{asset}.{_ENDINGS[spec['type']]}"
-        made.append(Content(asset, str(PurePosixPath(beside).with_name(name)), data, header))
-    return made
+        path = str(PurePosixPath(beside).with_name(path))
+        made.append(Content(asset, path, data, header, None, type_))
+    for _ in counted():  # where no mask is made of it
+        pass
+    return made, pixels
 
 
 def _original(member: Member, data: bytes) -> Original:

@@ -11,6 +11,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 from math import prod
+from mmap import mmap
 from operator import add
 from typing import Any
 
@@ -18,11 +19,13 @@ from satimnet.builder.errors import BadFileError
 from satimnet.builder.grids import on_earth
 
 MAX_IMAGE_SIZE = 2**29
-"""Bytes of pixels that an image may have: masks are drawn and scenes recoded in memory."""
+"""Bytes of pixels that an image may have to be decoded at once. Larger ones are read in parts."""
 _MAX_EXCESS = 4  # times that a file may be larger than its pixels; some tags come on top
 _MAX_RATIO = 4000  # of pixels to file; deflate ends at 1032, an all-white JPEG comes near 500
 
 Order = tuple[str, ...]
+Data = bytes | mmap
+"""The content of a file, in memory or mapped there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +53,19 @@ class Header:
     """``EPSG:<code>``, WKT2 where there is no code, None without georeference."""
     transform: tuple[float, ...] | None = None
     """Affine coefficients a, b, c, d, e, f: x = a * column + b * row + c, y = d * column + …"""
+    packed: bool = False
+    """Whether several pixels share a byte; decoded, each has its own."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of its pixels."""
+        return prod(self.shape) * self.bands * int(self.dtype[2:])
 
 
-def read_header(data: bytes, label: str) -> Header:
+def read_header(data: Data, label: str, largest: int = MAX_IMAGE_SIZE) -> Header:
     """Header of a TIFF, PNG or JPEG file given whole; ``label`` names it in errors.
+
+    ``largest`` is how many bytes of pixels it may have.
 
     Raises:
         BadFileError: not an image of these formats, damaged or truncated, or at no place on Earth.
@@ -64,14 +76,14 @@ def read_header(data: bytes, label: str) -> Header:
         elif data[:8] == _PNG_START:
             header = _png(data, label)
         elif data[:4] in _TIFF_STARTS:
-            header = _tiff(data, label)
+            header = _tiff(data, label, largest)
         else:
             raise BadFileError(label, "neither TIFF, PNG nor JPEG" if data else "empty file")
-        size = prod(header.shape) * header.bands * int(header.dtype[2:])
+        size = header.size
     except (struct.error, LookupError, ValueError, TypeError, ArithmeticError) as error:
         raise BadFileError(label, "truncated or damaged header") from error
-    if size > MAX_IMAGE_SIZE:
-        raise BadFileError(label, f"{size} bytes of pixels, over the limit {MAX_IMAGE_SIZE}")
+    if size > largest:
+        raise BadFileError(label, f"{size} bytes of pixels, over the limit {largest}")
     if len(data) > _MAX_EXCESS * size + 2**24:
         raise BadFileError(label, f"{len(data)} bytes for {size} bytes of pixels; damaged")
     if not 0 < size <= _MAX_RATIO * len(data):
@@ -95,7 +107,7 @@ _PNG_COLOURS = {
 _MAX_PARTS = 2**20  # chunks or segments; a PNG of 1 GiB has some 100,000
 
 
-def _png(data: bytes, label: str) -> Header:
+def _png(data: Data, label: str) -> Header:
     columns, rows, bits, colours, *methods = struct.unpack_from(">II5B", data, 16)
     (checksum,) = struct.unpack_from(">I", data, 29)
     if data[8:16] != b"\0\0\0\x0dIHDR" or zlib.crc32(data[12:29]) != checksum:
@@ -117,7 +129,8 @@ def _png(data: bytes, label: str) -> Header:
         raise BadFileError(label, f"damaged PNG (over {_MAX_PARTS} chunks)")
     if not has_pixels:
         raise BadFileError(label, "damaged PNG (no pixels)")
-    return Header((rows, columns), bands, "<u2" if bits == 16 else "|u1")
+    dtype = "<u2" if bits == 16 else "|u1"
+    return Header((rows, columns), bands, dtype, packed=bits < 8)
 
 
 # --- JPEG ---------------------------------------------------------------------------------------
@@ -126,7 +139,7 @@ _SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOFn; the three ar
 _MARKER = re.compile(rb"\xff+([^\xff])", re.DOTALL)  # any number of fill bytes before it
 
 
-def _jpeg(data: bytes, label: str) -> Header:
+def _jpeg(data: Data, label: str) -> Header:
     position = 2
     header = None
     for _ in range(_MAX_PARTS):
@@ -170,7 +183,7 @@ _PLACES = frozenset({_PIXEL_SCALE, _TIE_POINT, _TRANSFORMATION})
 _MAX_ENTRIES = 4096  # of a directory; libtiff knows some 300 tags
 
 
-def _tiff(data: bytes, label: str) -> Header:
+def _tiff(data: Data, label: str, largest: int) -> Header:
     endian, big = _TIFF_STARTS[data[:4]]
     tags = _tags(data, endian, big)
     rows, columns = tags[_LENGTH][0], tags[_WIDTH][0]
@@ -178,12 +191,15 @@ def _tiff(data: bytes, label: str) -> Header:
     bits, formats = tags.get(_BITS, (1,)), tags.get(_SAMPLE_FORMAT, (1,))
     if len(set(bits)) > 1 or len(set(formats)) > 1:
         raise BadFileError(label, "bands of different data types; split them into files")
-    if bits[0] not in (8, 16, 32, 64) or formats[0] not in _KINDS:
+    packed = bits[0] in (1, 2, 4) and formats[0] == 1
+    if (bits[0] not in (8, 16, 32, 64) and not packed) or formats[0] not in _KINDS:
         raise BadFileError(label, f"TIFF samples of {bits[0]} bits, format {formats[0]}; not read")
-    size = bits[0] // 8
+    size = 1 if packed else bits[0] // 8
     if _TILE_WIDTH in tags:  # GDAL makes room for whole tiles
         sides = zip((rows, columns), (tags[_TILE_LENGTH][0], tags[_TILE_WIDTH][0]), strict=True)
-        if prod(-(-side // tile) * tile for side, tile in sides) * bands * size > MAX_IMAGE_SIZE:
+        if prod(-(-side // tile) * tile for side, tile in sides) * bands * size > max(
+            largest, MAX_IMAGE_SIZE
+        ):
             raise BadFileError(label, "damaged TIFF (enormous tiles)")
     dtype = f"{'|' if size == 1 else endian}{_KINDS[formats[0]]}{size}"
     offsets = tags.get(_STRIP_OFFSETS) or tags[_TILE_OFFSETS]
@@ -194,11 +210,11 @@ def _tiff(data: bytes, label: str) -> Header:
     if end > len(data):
         raise BadFileError(label, f"truncated TIFF ({len(data)} bytes of at least {end})")
     crs, transform = _georeference(data, label, tags)
-    pixels = _pixels(tags, offsets, sizes, rows, columns, bands, size)
-    return Header((rows, columns), bands, dtype, pixels, crs, transform)
+    pixels = None if packed else _pixels(tags, offsets, sizes, rows, columns, bands, size)
+    return Header((rows, columns), bands, dtype, pixels, crs, transform, packed)
 
 
-def _tags(data: bytes, endian: str, big: bool) -> dict[int, tuple[Any, ...]]:
+def _tags(data: Data, endian: str, big: bool) -> dict[int, tuple[Any, ...]]:
     """The wanted tags of the first directory, which is the full-resolution image (also in COGs)."""
     if big:
         (start,) = struct.unpack_from(endian + "Q", data, 8)
@@ -249,7 +265,7 @@ def _pixels(
 
 
 def _georeference(
-    data: bytes, label: str, tags: dict[int, tuple[Any, ...]]
+    data: Data, label: str, tags: dict[int, tuple[Any, ...]]
 ) -> tuple[str | None, tuple[float, ...] | None]:
     if _GEO_KEYS not in tags:
         return None, None
@@ -273,7 +289,7 @@ def _georeference(
     return f"EPSG:{code}", (a, b, c, d, e, f)
 
 
-def _georeference_by_gdal(data: bytes, label: str) -> tuple[str | None, tuple[float, ...] | None]:
+def _georeference_by_gdal(data: Data, label: str) -> tuple[str | None, tuple[float, ...] | None]:
     from satimnet.builder.rasters import opened
 
     with opened(data, label) as image:

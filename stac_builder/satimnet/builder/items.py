@@ -59,7 +59,7 @@ def describe_files(packed: PackedSample, record: Mapping[str, Any]) -> Item:
         spec = record["assets"][member.asset]
         assets[member.asset] = {
             "href": member.path,
-            "type": spec["type"],
+            "type": member.type or spec["type"],
             **_asset(member, grid, spec),
             **_file_info(member),
         }
@@ -165,7 +165,7 @@ def _packed_asset(
         "archive": [
             {
                 "href": member.path,
-                "type": spec["type"],
+                "type": member.type or spec["type"],
                 "range": [member.first, last],
                 **_file_info(member),
             }

@@ -8,7 +8,7 @@ Class values are those of the dataset's class table, 0 is background.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -29,22 +29,33 @@ _MAX_COVERS = 200
 costs as much as drawing the image once."""
 
 
-def draw(objects: Sequence[Object], values: Mapping[str, int], shape: tuple[int, int]) -> Mask:
-    """The mask of these objects: (y, x), uint8; ``values`` maps class names to class values.
+def draw(
+    objects: Sequence[Object],
+    values: Mapping[str, int],
+    shape: tuple[int, int],
+    height: int | None = None,
+) -> Iterator[Mask]:
+    """The mask of these objects, (y, x), uint8, in strips of ``height`` rows, or in one.
+
+    ``values`` maps class names to class values.
 
     Raises:
         ValueError: a run leaves the image, or the objects cover it absurdly often.
     """
     _refuse_heaps(objects, shape)
-    mask = np.zeros(shape, np.uint8)
+    rows, columns = shape
     ordered = sorted(objects, key=_area, reverse=True)  # stable: equal areas keep their order
-    for by_runs, group in groupby(ordered, key=lambda o: bool(o.runs)):
-        if by_runs:
-            drawn = _runs([(o.runs, values[o.name]) for o in group], shape)
-            np.copyto(mask, drawn, where=drawn > 0)
-        else:
-            _fill([(o.outline, values[o.name]) for o in group], mask)
-    return mask
+    groups = [(by_runs, list(group)) for by_runs, group in groupby(ordered, lambda o: bool(o.runs))]
+    for top in range(0, rows, height or rows):
+        mask = np.zeros((min(height or rows, rows - top), columns), np.uint8)
+        for by_runs, group in groups:
+            if by_runs:
+                drawn = _runs([(o.runs, values[o.name]) for o in group], shape)
+                drawn = drawn[top : top + len(mask)]
+                np.copyto(mask, drawn, where=drawn > 0)
+            else:
+                _fill([(o.outline, values[o.name]) for o in group], mask, top)
+        yield mask
 
 
 def _refuse_heaps(objects: Sequence[Object], shape: tuple[int, int]) -> None:
@@ -69,16 +80,20 @@ def _area(item: Object) -> float:
     return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
 
 
-def _fill(outlines: Sequence[tuple[Any, int]], mask: Mask) -> None:
+def _fill(outlines: Sequence[tuple[Any, int]], mask: Mask, top: int) -> None:
+    """Fills the part of outlines that lies in ``mask``, the rows of the image from ``top``."""
+    from affine import Affine
     from rasterio.features import rasterize
 
     shapes = [
         ({"type": "Polygon", "coordinates": [[*ring, ring[0]]]}, value)
         for ring, value in outlines
         if len(set(ring)) > 2
+        and min(y for _, y in ring) < top + len(mask)
+        and max(y for _, y in ring) > top
     ]
     if shapes:
-        rasterize(shapes, out=mask)
+        rasterize(shapes, out=mask, transform=Affine.translation(0, top))
 
 
 def _runs(objects: Sequence[tuple[Sequence[int], int]], shape: tuple[int, int]) -> Mask:
@@ -118,24 +133,29 @@ def shape_of_runs(runs: Sequence[int], shape: tuple[int, int]) -> dict[str, Any]
 
 
 def harmonise(mask: NDArray[Any], classes: Sequence[Mapping[str, Any]], label: str) -> Mask:
-    """The publisher's mask with the values of the class table (``source_value`` to ``value``).
+    """The publisher's mask (band, y, x) with the values of the class table, (y, x).
 
-    A ``source_value`` may be a list of values; the mask itself comes back if nothing changes.
+    Of one band it has values (``source_value`` to ``value``), of three or four colours
+    (``source_color``, else ``color_hint``, to ``value``). A class may have a list of either. The
+    band itself comes back if nothing changes.
 
     Raises:
-        BadFileError: it has a value that the table does not know.
+        BadFileError: it has a value or a colour that the table does not know.
     """
     if mask.dtype.kind not in "iu":
         raise BadFileError(label, f"a mask of {mask.dtype}; class values are whole numbers")
-    lowest, highest = (int(mask.min()), int(mask.max())) if mask.size else (0, 0)
+    if len(mask) > 1:
+        return _of_colours(mask, classes, label)
+    band = mask[0]
+    lowest, highest = (int(band.min()), int(band.max())) if band.size else (0, 0)
     if lowest < 0 or highest > 255:
         value = lowest if lowest < 0 else highest
         raise BadFileError(label, f"mask value {value} is not in the class table")
-    read: Mask = mask.astype(np.uint8, copy=False)
+    read: Mask = band.astype(np.uint8, copy=False)
     table = np.full(256, -1, np.int16)
     for row in classes:
         table[row.get("source_value", row["value"])] = row["value"]
-    present = np.flatnonzero(_histogram(read))
+    present = np.flatnonzero(histogram(read))
     if unknown := [int(value) for value in present if table[value] < 0]:
         raise BadFileError(label, f"mask value {unknown[0]} is not in the class table")
     if (table[present] == present).all():
@@ -144,16 +164,49 @@ def harmonise(mask: NDArray[Any], classes: Sequence[Mapping[str, Any]], label: s
     return harmonised
 
 
+def _of_colours(mask: NDArray[Any], classes: Sequence[Mapping[str, Any]], label: str) -> Mask:
+    """The class values of red, green and blue; a fourth band, transparency, is not looked at."""
+    if len(mask) not in (3, 4) or mask.dtype != np.uint8:
+        raise BadFileError(label, f"a mask of {len(mask)} bands of {mask.dtype}, not of RGB")
+    known = {colour: row["value"] for row in classes for colour in colours_of(row)}
+    order = np.array(sorted(known), np.uint32)
+    values = np.array([known[colour] for colour in order.tolist()], np.uint8)
+    bands = mask[:3].reshape(3, -1)
+    found = np.empty(bands.shape[1], np.uint8)
+    for start in range(0, found.size, _CHUNK):
+        red, green, blue = bands[:, start : start + _CHUNK].astype(np.uint32)
+        codes = red << 16 | green << 8 | blue
+        unknown = codes[~np.isin(codes, order)]
+        if unknown.size:
+            raise BadFileError(label, f"mask colour #{unknown[0]:06X} is not in the class table")
+        found[start : start + _CHUNK] = values[np.searchsorted(order, codes)]
+    return found.reshape(mask.shape[1:])
+
+
+def colours_of(row: Mapping[str, Any]) -> list[int]:
+    """The colours that a class of the table has in the publisher's masks, as 0xRRGGBB.
+
+    Raises:
+        ValueError: one of them is not written as six hexadecimal digits.
+    """
+    found = row.get("source_color", row.get("color_hint", []))
+    return [
+        int.from_bytes(bytes.fromhex(text.removeprefix("#")))
+        for text in ([found] if isinstance(found, str) else found)
+    ]
+
+
 def statistics(
-    mask: Mask | None, objects: Sequence[Object] | None, classes: Sequence[Mapping[str, Any]]
+    pixels: NDArray[np.int64] | None,
+    objects: Sequence[Object] | None,
+    classes: Sequence[Mapping[str, Any]],
 ) -> list[dict[str, Any]]:
     """Of each class but that of value 0: how many objects, and how many pixels of the mask.
 
-    Rows in the order of the class table, as ``satimnet:statistics`` has them; classes that do not
-    occur have none.
+    ``pixels`` is the mask's `histogram`. Rows in the order of the class table, as
+    ``satimnet:statistics`` has them; classes that do not occur have none.
     """
     counts = Counter(o.name for o in objects or ())
-    pixels = None if mask is None else _histogram(mask)
     rows = []
     for row in classes:
         name, value = row["name"], row["value"]
@@ -169,7 +222,8 @@ def statistics(
     return rows
 
 
-def _histogram(mask: NDArray[Any]) -> NDArray[np.int64]:
+def histogram(mask: NDArray[Any]) -> NDArray[np.int64]:
+    """How many pixels of a mask have each of the values 0 to 255."""
     flat = mask.reshape(-1)
     total = np.zeros(256, np.int64)
     for start in range(0, flat.size, _CHUNK):

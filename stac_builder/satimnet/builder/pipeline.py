@@ -27,6 +27,7 @@ from satimnet.builder.catalogs import (
     write_parquet,
     write_root,
 )
+from satimnet.builder.contents import MAX_SCENE_SIZE
 from satimnet.builder.datasets import Dataset, installed, recognise
 from satimnet.builder.errors import SatimnetError, printable
 from satimnet.builder.items import describe, write_items
@@ -76,6 +77,7 @@ def build(
     datasets: Mapping[str, Dataset] | None = None,
     scheduler: str = "threads",
     shard_size: int = DEFAULT_SHARD_SIZE,
+    max_scene_size: int = MAX_SCENE_SIZE,
     bad_files: BadFiles = "few",
     items: ItemFiles | None = None,
     progress: Progress = silent,
@@ -88,6 +90,7 @@ def build(
     ``datasets`` defaults to the installed ones; ``scheduler`` is ``threads``, ``processes`` or the
     address of a dask cluster that sees the same file system; ``items`` is how the tree shows them,
     by default a file each up to `satimnet.builder.pages.MOST_FILES` of a collection, else pages.
+    Images of over ``max_scene_size`` bytes of pixels are left out as broken.
 
     Raises:
         SatimnetError: a source is unusable, or the catalog cannot be written. Whatever stood at
@@ -108,7 +111,7 @@ def build(
             if name not in known:
                 raise SatimnetError(f"{name}: no such dataset; there are {', '.join(known)}")
             groups[name] = Source(tuple(paths), indexes)
-        how = _How(staging, scheduler, shard_size, bad_files, items, progress)
+        how = _How(staging, scheduler, shard_size, max_scene_size, bad_files, items, progress)
         reports = [_build_dataset(known[name], source, how) for name, source in groups.items()]
         made = [report.dataset for report in reports if report.items and report.dataset]
         if not made:
@@ -126,6 +129,7 @@ class _How:
     staging: Path
     scheduler: str
     shard_size: int
+    max_scene_size: int
     bad_files: BadFiles
     items: ItemFiles | None
     progress: Progress
@@ -139,9 +143,11 @@ def _build_dataset(dataset: Dataset, source: Source, how: _How) -> Report:
     files = how.items or files_for(sum(p.count for p in plans))
     folder = how.staging / "catalog" / dataset.id
     rows = how.staging / "rows" / dataset.id
-    _prepare(folder, rows, dataset, plans, files)
+    _prepare(folder, rows, dataset, plans, files, how.max_scene_size)
     _require_space(plans, rows, how.staging)
-    jobs = [(p, dataset.record, source.indexes, folder, rows, files) for p in plans]
+    jobs = [
+        (p, dataset.record, source.indexes, folder, rows, files, how.max_scene_size) for p in plans
+    ]
     for outcome in run_tasks(
         _make_shard, jobs, how.scheduler, f"Packing {dataset.id}", how.progress
     ):
@@ -178,6 +184,7 @@ def _make_shard(
     folder: Path,
     rows: Path,
     files: ItemFiles,
+    largest: int,
 ) -> list[Problem] | str:
     """Packs and describes one shard, unless an earlier run did; the rows file comes last.
 
@@ -193,7 +200,7 @@ def _make_shard(
     gc.disable()
     try:
         with Reader(indexes) as reader:
-            shard = pack(plan, reader, record, path)
+            shard = pack(plan, reader, record, path, largest=largest, scratch=rows)
         items = describe(shard, record)
         if files != "none":
             folder.joinpath(*plan.level).mkdir(parents=True, exist_ok=True)
@@ -329,10 +336,16 @@ def _problem_row(problem: Problem, source: Source) -> dict[str, str]:
 
 
 def _prepare(
-    folder: Path, rows: Path, dataset: Dataset, plans: Sequence[ShardPlan], files: ItemFiles
+    folder: Path,
+    rows: Path,
+    dataset: Dataset,
+    plans: Sequence[ShardPlan],
+    files: ItemFiles,
+    largest: int,
 ) -> None:
     """Makes the folders of a dataset; what an earlier run left is kept if it was the same build."""
-    content = (version("satimnet"), dict(dataset.record), [p.digest for p in plans], files)
+    digests = [p.digest for p in plans]
+    content = (version("satimnet"), dict(dataset.record), digests, files, largest)
     digest = hashlib.sha256(repr(content).encode()).hexdigest()
     mark = rows / "build"
     if not mark.exists() or mark.read_text() != digest:

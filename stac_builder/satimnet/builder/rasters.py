@@ -12,14 +12,18 @@ from satimnet.builder.errors import BadFileError
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
-_CACHE = 2**26
+    from satimnet.builder.headers import Data
+
+CACHE = 2**26
 """Bytes of blocks that GDAL keeps; by default it is a twentieth of the machine's memory."""
 _DRIVERS = ["GTiff", "PNG", "JPEG"]  # no others: GDAL's would follow what a file points at
 
 
 @contextmanager
-def opened(data: bytes, label: str) -> Iterator[DatasetReader]:
+def opened(data: Data, label: str, cache: int = CACHE) -> Iterator[DatasetReader]:
     """An image file in memory, opened by GDAL; ``label`` names it in errors.
+
+    ``cache`` is how many bytes of blocks GDAL keeps meanwhile.
 
     Raises:
         BadFileError: GDAL cannot read it, also of what is done with the image inside the block.
@@ -33,7 +37,7 @@ def opened(data: bytes, label: str) -> Iterator[DatasetReader]:
     warnings.simplefilter("ignore", NotGeoreferencedWarning)
     try:
         with (
-            Env(GDAL_CACHEMAX=_CACHE),
+            Env(GDAL_CACHEMAX=cache, GDAL_PAM_ENABLED="NO"),
             MemoryFile(data) as memory,
             memory.open(driver=_DRIVERS) as image,
         ):

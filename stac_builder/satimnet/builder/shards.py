@@ -18,9 +18,9 @@ from pathlib import Path
 from threading import Lock
 from typing import IO, Any
 
-from satimnet.builder.contents import Content, Original, contents
+from satimnet.builder.contents import MAX_SCENE_SIZE, Content, Original, contents
 from satimnet.builder.errors import SatimnetError
-from satimnet.builder.headers import Header
+from satimnet.builder.headers import Data, Header
 from satimnet.builder.plans import ShardPlan
 from satimnet.builder.samples import Problem, Sample
 from satimnet.builder.sources import Reader
@@ -53,6 +53,8 @@ class PackedMember:
     sha256: str
     header: Header | None = None
     original: Original | None = None
+    type: str | None = None
+    """Media type; None is that of the asset in the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +77,20 @@ class Shard:
     problems: tuple[Problem, ...]
 
 
-def pack(plan: ShardPlan, reader: Reader, record: Mapping[str, Any], path: Path) -> Shard:
+def pack(
+    plan: ShardPlan,
+    reader: Reader,
+    record: Mapping[str, Any],
+    path: Path,
+    *,
+    largest: int = MAX_SCENE_SIZE,
+    scratch: Path | None = None,
+) -> Shard:
     """Writes the files of a plan's samples into the shard ``path``.
 
-    ``record`` is the dataset's; what is broken is left out and named among the shard's problems,
-    as `contents` does. The shard appears under its name only when it is whole.
+    ``record`` is the dataset's, ``largest`` and ``scratch`` are as in `contents`; what is broken is
+    left out and named among the shard's problems, as there. The shard appears under its name only
+    when it is whole.
 
     Raises:
         OSError: the shard cannot be written.
@@ -92,7 +103,7 @@ def pack(plan: ShardPlan, reader: Reader, record: Mapping[str, Any], path: Path)
         for sample in plan.samples:
             size = sum(member.size for member in sample.members)
             with _turn if size > _LARGE else nullcontext():
-                made = contents(sample, reader, record)
+                made = contents(sample, reader, record, largest=largest, scratch=scratch)
                 problems.extend(made.problems)
                 if made.files:
                     members = tuple(packed(f, writer.add(f.path, f.data)) for f in made.files)
@@ -113,6 +124,7 @@ def packed(content: Content, first: int) -> PackedMember:
         hashlib.sha256(content.data).hexdigest(),
         content.header,
         content.original,
+        content.type,
     )
 
 
@@ -127,7 +139,7 @@ class ShardWriter:
         self._file = file
         self._central: list[bytes] = []
 
-    def add(self, path: str, data: bytes) -> int:
+    def add(self, path: str, data: Data) -> int:
         """Offset of the member's first byte."""
         name = path.encode()
         fixed = _LOCAL.size + len(name) + _ALIGNMENT_EXTRA.size
@@ -159,6 +171,6 @@ class ShardWriter:
         self._write(central)
         self._write(_END.pack(b"PK\5\6", 0, 0, count, count, len(central), start, 0))
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: Data) -> None:
         self._file.write(data)
         self.size += len(data)
