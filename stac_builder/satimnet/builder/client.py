@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
 import pystac
+from pystac.cache import ResolvedObjectCache
 from pystac_client import Client
 from pystac_client.stac_api_io import StacApiIO
 
@@ -29,7 +30,36 @@ def open(href: str | os.PathLike[str]) -> Client:
     `SatimnetError`. A plain ``Client.open`` of the same href does not search.
     """
     index = Index(href)
-    return Client.open(index.href, stac_io=_StaticApi(index))
+    return _Client.open(index.href, stac_io=_StaticApi(index))
+
+
+class _Catalogs(ResolvedObjectCache):
+    """What pystac remembers of a catalog, without the Items.
+
+    To tell an Item by, pystac would read and parse its parents, for each Item again; and a search
+    may go through more Items than there is memory for.
+    """
+
+    def cache(self, obj: pystac.STACObject) -> None:
+        """Remembers the object, unless it is an Item."""
+        if not isinstance(obj, pystac.Item):
+            super().cache(obj)
+
+
+class _Client(Client):
+    """A client that remembers no Items, whichever memory pystac gives it."""
+
+    _catalogs: _Catalogs
+
+    @property
+    def _resolved_objects(self) -> ResolvedObjectCache:
+        return self._catalogs
+
+    @_resolved_objects.setter
+    def _resolved_objects(self, known: ResolvedObjectCache) -> None:
+        self._catalogs = _Catalogs(
+            known.id_keys_to_objects, known.hrefs_to_objects, known.ids_to_collections
+        )
 
 
 class _StaticApi(StacApiIO):
@@ -41,6 +71,15 @@ class _StaticApi(StacApiIO):
         self._folder = index.href.rpartition("/")[0]
         self._api = Api(index, _PAGE)
         self._by_href = {c.href: c for c in index.collections.values()}
+        self._catalogs: dict[str, pystac.STACObject] = {}
+
+    def read_stac_object(self, source: Any, *args: Any, **kwargs: Any) -> pystac.STACObject:
+        """The object at that href; a catalog, the parent of many Items, is read once."""
+        href = str(getattr(source, "href", source))
+        found = self._catalogs.get(href) or super().read_stac_object(source, *args, **kwargs)
+        if isinstance(found, pystac.Catalog):
+            self._catalogs[href] = found
+        return found
 
     def read_json(self, source: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """What an API answers to a URL or a ``next`` link; else what lies at that href."""

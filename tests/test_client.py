@@ -1,0 +1,53 @@
+"""What the client's Items cost: nothing is read for one that another has read already."""
+
+import gc
+import shutil
+import weakref
+
+import pystac
+
+from satimnet.builder import open as open_catalog
+
+
+def test_items_are_found_without_a_look_at_their_parents(catalog, tmp_path):
+    copied = shutil.copytree(catalog, tmp_path / "catalog")
+    parents = list(copied.glob("eurosat/*/catalog.json"))
+    assert parents
+    for parent in parents:
+        parent.unlink()
+    client = open_catalog(copied)
+    collection = client.get_collection("eurosat")
+    for items in (
+        client.search(collections=["eurosat"]).items(),
+        client.search().item_collection(),
+        client.get_items(),
+        client.get_all_items(),
+        collection.get_items(),
+        collection.get_all_items(),
+    ):
+        assert sum(1 for _ in items) == 40
+
+
+def test_items_of_one_parent_share_it(catalog):
+    client = open_catalog(catalog)
+    first, second = client.search(
+        filter="a_contains(\"satimnet:classes\", ('River'))", limit=1, max_items=2
+    ).items()
+    assert first.get_parent() is second.get_parent()
+    assert first.get_parent().id == "eurosat-River"
+    assert first.get_collection() is second.get_collection()
+    assert first.get_collection().id == "eurosat"
+
+
+def test_the_client_does_not_keep_the_items(catalog):
+    client = open_catalog(catalog)
+    seen = [weakref.ref(item) for item in client.search().items()]
+    gc.collect()
+    assert len(seen) == 40
+    assert not [one() for one in seen if one() is not None]
+
+
+def test_items_can_be_taken_over_into_a_catalog_of_ones_own(catalog):
+    own = pystac.Catalog("own", "Some of the Items")
+    own.add_items(open_catalog(catalog).search(max_items=3).items())
+    assert [item.get_parent() for item in own.get_items()] == [own] * 3
