@@ -2,7 +2,7 @@
 
 Every patch gets an Item with the fields that satimnet gives it, its asset pointing at the file
 itself: nothing is packed, no index is written. What is known of the whole dataset (title, class
-table, names of the bands) comes from the same record.
+table and what its classes mean, names of the bands) comes from the same record.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pystac.extensions.projection import ProjectionExtension
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.warp import transform_geom
 
+from satimnet.builder.concepts import THEMES_URI, concepts_by_class, scheme_of, themes_of
 from satimnet.builder.items import PROCESSING_URI
 from satimnet.extension import SCHEMA_URI
 from stactools.eurosat import create_collection
@@ -30,8 +31,9 @@ def catalog_by_hand(files: Iterable[Path], record: Mapping[str, Any], out: Path)
     """Writes ``out/collection.json`` and an Item file for each image; returns how many Items."""
     warnings.simplefilter("ignore", NotGeoreferencedWarning)  # the RGB edition has no place
     collection = create_collection()
+    meanings = _meanings(record)
     for file in files:
-        collection.add_item(_item(file, record))
+        collection.add_item(_item(file, record, meanings[file.parent.name]))
     collection.normalize_hrefs(str(out))
     count = 0
     for item in collection.get_items():
@@ -41,7 +43,20 @@ def catalog_by_hand(files: Iterable[Path], record: Mapping[str, Any], out: Path)
     return count
 
 
-def _item(file: Path, record: Mapping[str, Any]) -> pystac.Item:
+def _meanings(record: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The properties of the Items of each class that say what it is."""
+    scheme = scheme_of([record])
+    return {
+        name: {
+            "satimnet:classes": [name],
+            "satimnet:concepts": [concept],
+            "themes": themes_of([concept], scheme),
+        }
+        for name, concept in concepts_by_class(record).items()
+    }
+
+
+def _item(file: Path, record: Mapping[str, Any], meaning: Mapping[str, Any]) -> pystac.Item:
     key = "multispectral" if file.suffix == ".tif" else "rgb"
     spec = record["assets"][key]
     data = file.read_bytes()
@@ -60,9 +75,9 @@ def _item(file: Path, record: Mapping[str, Any]) -> pystac.Item:
         properties={
             "title": file.stem,
             **record["properties"],
-            "satimnet:classes": [file.parent.name],
+            **meaning,
         },
-        stac_extensions=[PROCESSING_URI, SCHEMA_URI],
+        stac_extensions=[PROCESSING_URI, THEMES_URI, SCHEMA_URI],
     )
     asset = pystac.Asset(
         str(file),
