@@ -346,7 +346,7 @@ def test_neighbours_are_one_request_over_http(server):
 def test_a_server_without_ranges_is_a_user_error(server):
     remote = open_samples(f"http://127.0.0.1:{server.server_port}").search()
     server.ranges = False
-    with pytest.raises(SatimnetError, match="range requests"):
+    with pytest.raises(SatimnetError, match="must answer byte ranges"):
         list(remote.to_batches(4, bands=["B01"]))
 
 

@@ -8,10 +8,13 @@ paths never stand in the JSON, where pystac would corrupt them; they are derived
 from __future__ import annotations
 
 import io
+import os
+import stat
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlparse
 
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.spans import span_of
 
 if TYPE_CHECKING:
     import pystac
@@ -26,15 +29,16 @@ def gdal_path(asset: pystac.Asset | dict[str, Any], member: int = 0) -> str:
     ``member`` counts the entries of ``archive``.
 
     Raises:
-        SatimnetError: the asset has no such member, or a relative href and no owner.
+        SatimnetError: the asset has no such member, the byte range of it cannot be, or the asset
+            has a relative href and no owner.
     """
     href, entry = _place(asset, member)
     path = f"/vsicurl/{href}" if is_url(href) else href
     if entry is None:
         return path
     if "range" in entry:
-        first, last = entry["range"]
-        return f"/vsisubfile/{first}_{last - first + 1},{path}"
+        first, size = span_of(entry, f"{href}, member {member}")
+        return f"/vsisubfile/{first}_{size},{path}"
     return f"/vsizip/{{{path}}}/{entry['href']}"
 
 
@@ -86,28 +90,35 @@ def read_bytes(asset: pystac.Asset | dict[str, Any], member: int = 0) -> bytes:
     """The bytes of the asset's file; over HTTP one range request.
 
     Raises:
-        SatimnetError: the file is missing or shorter than the asset says.
+        SatimnetError: the file is missing, no regular file, or shorter than the asset says.
     """
     import fsspec
 
     href, entry = _place(asset, member)
-    first, end = None, None
+    first, size, end = 0, None, None
     if entry is not None:
-        if "range" not in entry:
-            raise SatimnetError(
-                f"{href}: {entry['href']} has no byte range; build the catalog again"
-            )
-        first, end = entry["range"][0], entry["range"][1] + 1
+        first, size = span_of(entry, f"{href}, member {member}")
+        end = first + size
     try:
         filesystem, path = fsspec.core.url_to_fs(href)
-        data: bytes = filesystem.cat_file(path, start=first, end=end)
+        # a pipe would be waited for, and room is made for all bytes before they are read
+        there = os.stat(path) if "://" not in href else None
+        if there is not None and not stat.S_ISREG(there.st_mode):
+            raise SatimnetError(f"{href}: no regular file; it is not read")
+        if there is not None and size is not None and there.st_size < first + size:
+            raise _shorter(href, max(0, there.st_size - first), size)
+        data: bytes = filesystem.cat_file(path, start=None if size is None else first, end=end)
     except OSError as error:
         raise SatimnetError(f"{href}: {error.strerror or error}") from error
-    if first is not None and end is not None and len(data) != end - first:
-        if len(data) > end - first:
-            raise SatimnetError(f"{href}: the server sends all of it; it must answer byte ranges")
-        raise SatimnetError(f"{href}: {len(data)} bytes where the catalog says {end - first}")
+    if size is not None and len(data) > size:
+        raise SatimnetError(f"{href}: the server sends all of it; it must answer byte ranges")
+    if size is not None and len(data) < size:
+        raise _shorter(href, len(data), size)
     return data
+
+
+def _shorter(href: str, found: int, stated: int) -> SatimnetError:
+    return SatimnetError(f"{href}: {found} bytes where the catalog says {stated}")
 
 
 def open_asset(asset: pystac.Asset | dict[str, Any], member: int = 0) -> IO[bytes]:
@@ -125,6 +136,8 @@ def _place(asset: pystac.Asset | dict[str, Any], member: int) -> tuple[str, dict
         raise SatimnetError(f"{asset}: relative href without an owner; open its Item from a file")
     if archive is None:
         return href, None
+    if not isinstance(archive, list | tuple):
+        raise SatimnetError(f"{href}: its archive is no list of members; build the catalog again")
     if not 0 <= member < len(archive):
         raise SatimnetError(f"{href}: no member {member}, the asset has {len(archive)}")
     return href, archive[member]

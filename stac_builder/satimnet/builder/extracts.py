@@ -10,7 +10,7 @@ import os
 import posixpath
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,7 @@ from satimnet.builder.progress import Progress, silent
 from satimnet.builder.rows import MappedRows, absolute, items_of
 from satimnet.builder.shards import ShardWriter
 from satimnet.builder.skos import CONCEPTS_NAME, scheme_json
+from satimnet.builder.spans import run_of, span_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -305,19 +306,27 @@ def _add(id_: str, key: str, asset: dict[str, Any], writer: ShardWriter) -> None
     moved = []
     for number, entry in enumerate(asset["archive"]):
         name = entry["href"]
-        first, last = entry.get("range", (0, -1))
+        first, size = span_of(entry, f"{id_}, asset {key}")
         inside = not posixpath.isabs(name) and ".." not in name.split("/") and "\\" not in name
-        if not inside or not 0 <= first <= last + 1 <= first + MAX_SHARD_SIZE:
+        if not inside or size > MAX_SHARD_SIZE:
             raise SatimnetError(f"{id_}, asset {key}: {name!r:.80} is no member that can be copied")
         at = writer.add(name, read_bytes(asset, number))
-        moved.append((first, last, at))
-        entry["range"] = [at, at + last - first]
-        if "satimnet:pixels" in entry:
-            entry["satimnet:pixels"]["offset"] += at - first
-    pixels = asset.get("satimnet:pixels")
-    if pixels is not None:
-        shift = next(at - first for first, last, at in moved if first <= pixels["offset"] <= last)
-        pixels["offset"] += shift
+        moved.append((first, size, at))
+        entry["range"] = [at, at + size - 1]
+        _shift(entry, moved[-1:], f"{id_}, asset {key}")
+    _shift(asset, moved, f"{id_}, asset {key}")
+
+
+def _shift(fields: dict[str, Any], moved: Sequence[tuple[int, int, int]], label: str) -> None:
+    """Lets ``satimnet:pixels`` tell where the pixels lie now; ``moved`` is from, size, to."""
+    if fields.get("satimnet:pixels") is None:
+        return
+    run = run_of(fields["satimnet:pixels"], label)
+    for first, size, at in moved:
+        if first <= run.offset <= run.offset + run.size <= first + size:
+            fields["satimnet:pixels"]["offset"] += at - first
+            return
+    raise SatimnetError(f"{label}: its pixels lie outside of its file; build the catalog again")
 
 
 def _keep(items: list[Item], table: pa.Table, path: Path) -> Path:

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from satimnet.builder.access import read_bytes
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.headers import read_header
 from satimnet.builder.rows import absolute
+from satimnet.builder.spans import FARTHEST, run_of
 
 from .decoding import decode
 
@@ -253,19 +255,25 @@ def _presence(table: pa.Table, keys: Sequence[str]) -> NDArray[np.bool_]:
 
 def _layout(samples: Samples, key: str, names: tuple[str, ...], wanted: tuple[str, ...]) -> Layout:
     """Where the pixels of one asset lie."""
+    try:
+        return _read_layout(samples, key, names, wanted)
+    except pa.ArrowException as error:  # a column is of another type than it should be
+        raise _not_described(samples, key) from error
+
+
+def _read_layout(
+    samples: Samples, key: str, names: tuple[str, ...], wanted: tuple[str, ...]
+) -> Layout:
     asset = pc.struct_field(samples.table["assets"], [key])  # all others are never copied
     hrefs = pc.struct_field(asset, ["href"]).combine_chunks().dictionary_encode()
     files = samples.table["parquet"].combine_chunks().dictionary_encode()
+    archive = pc.struct_field(asset, ["archive"])
+    ranges = pc.struct_field(pc.list_flatten(archive), ["range"])
+    if hrefs.null_count or not (_have_length(archive, 1) and _have_length(ranges, 2)):
+        raise _not_described(samples, key)
+    first, last = _numbers(pc.list_flatten(ranges)).reshape(-1, 2).T
     codes = _numbers(files.indices) * len(hrefs.dictionary) + _numbers(hrefs.indices)
     pairs, shard = np.unique(codes, return_inverse=True)
-    members = pc.list_flatten(pc.struct_field(asset, ["archive"]))
-    ranges = pc.list_flatten(pc.struct_field(members, ["range"]))
-    if not len(samples) == len(members) == len(ranges) // 2:
-        raise SatimnetError(
-            f"{files.dictionary[0]}: not every {key} is one member of a shard with its byte range; "
-            "build the catalog again"
-        )
-    first, last = _numbers(ranges).reshape(-1, 2).T
     layout = Layout(
         ids=tuple(samples.ids),
         shards=tuple(
@@ -282,53 +290,93 @@ def _layout(samples: Samples, key: str, names: tuple[str, ...], wanted: tuple[st
         columns=tuple(names.index(band) for band in wanted),
         encoded=True,
     )
+    possible = (first >= 0) & (first <= last) & (last < FARTHEST)
+    _require(layout, possible, f"the byte range of {key} cannot be")
     runs = _field(asset, "satimnet:pixels")
     if runs is not None and not runs.null_count:
-        runs = runs.combine_chunks()
-        return _uncompressed(layout, runs, key)
-    member = {"range": [int(first[0]), int(last[0])]}
-    data = read_bytes({"href": layout.shards[int(shard[0])], "archive": [member]})
-    try:
-        image = decode(data, len(names))
-    except SatimnetError as error:
-        where = f"{layout.shards[int(shard[0])]}: sample {layout.ids[0]}"
-        raise SatimnetError(f"{where} {error}") from error
-    if image.shape[2] != len(names):
+        layout = _uncompressed(layout, runs.combine_chunks(), key)
+    else:
+        layout = _decoded(layout)
+    bands = layout.shape[layout.order.index("band")]
+    if bands != len(names):
+        where = layout.shards[int(layout.shard[0, 0])]
         raise SatimnetError(
-            f"{layout.shards[int(shard[0])]}: {key} of {layout.ids[0]} has {image.shape[2]} bands, "
-            f"its collection says {len(names)}; build the catalog again"
+            f"{where}: {key} of {layout.ids[0]} has {bands} bands, its collection says "
+            f"{len(names)}; build the catalog again"
         )
+    return layout
+
+
+def _decoded(layout: Layout) -> Layout:
+    """The layout with size and type of its first image, which has to be decoded to know them."""
+    data = _first_file(layout)
+    try:
+        image = decode(data, layout.shape[2])
+    except SatimnetError as error:
+        where = layout.shards[int(layout.shard[0, 0])]
+        raise SatimnetError(f"{where}: sample {layout.ids[0]} {error}") from error
     return replace(layout, dtype=image.dtype, shape=image.shape)
 
 
 def _uncompressed(layout: Layout, runs: pa.StructArray, key: str) -> Layout:
-    first = runs[0].as_py()
     for name in ("dtype", "shape", "order"):
-        values = pc.struct_field(runs, [name])
-        if isinstance(first[name], list):
-            same = len(values.flatten()) == len(first[name]) * len(values) and all(
-                pc.all(pc.equal(pc.list_element(values, k), value)).as_py()
-                for k, value in enumerate(first[name])
-            )
-        else:
-            same = pc.all(pc.equal(values, first[name])).as_py()
-        if not same:
+        if not _alike(pc.struct_field(runs, [name])):
             raise SatimnetError(
                 f"the {key} images of the {len(layout)} samples differ in {name}; "
                 "batches need images of one size and type"
             )
-    dtype, shape, order = np.dtype(first["dtype"]), tuple(first["shape"]), tuple(first["order"])
-    if "band" not in order:
-        shape, order = (*shape, 1), (*order, "band")
-    size = dtype.itemsize * int(np.prod(shape))
-    return replace(
+    run = run_of(runs[0].as_py(), f"{layout.shards[0]}: {key} of {layout.ids[0]}")
+    start = _numbers(pc.struct_field(runs, ["offset"]))[:, None]
+    end = layout.start + layout.size
+    inside = (layout.start <= start) & (start <= end) & (run.size <= end - start)
+    _require(layout, inside[:, 0], f"the pixels of {key} lie outside of its file")
+    found = replace(
         layout,
-        start=_numbers(pc.struct_field(runs, ["offset"]))[:, None],
-        size=np.full((len(layout), 1), size, np.int64),
-        dtype=dtype,
-        shape=shape,
-        order=order,
+        start=start,
+        size=np.full((len(layout), 1), run.size, np.int64),
+        dtype=run.dtype,
+        shape=run.shape,
+        order=run.order,
         encoded=False,
+    )
+    _require_as_in_file(found, layout, key)
+    return found
+
+
+def _require_as_in_file(layout: Layout, files: Layout, key: str) -> None:
+    """Refuses a layout by which the first file would be read otherwise than it says itself."""
+    where = f"{layout.shards[int(layout.shard[0, 0])]}: {key} of {layout.ids[0]}"
+    header = read_header(_first_file(files), where)
+    pixels = header.pixels
+    alike = (
+        pixels is not None
+        and np.dtype(header.dtype) == layout.dtype
+        and dict(zip(pixels.order, pixels.shape)) == dict(zip(layout.order, layout.shape))
+        and (header.bands == 1 or pixels.order == layout.order)
+        and pixels.offset == layout.start[0, 0] - files.start[0, 0]
+    )
+    if not alike:
+        raise SatimnetError(f"{where} is not laid out as the catalog says; build the catalog again")
+
+
+def _first_file(layout: Layout) -> bytes:
+    first, size = int(layout.start[0, 0]), int(layout.size[0, 0])
+    member = {"range": [first, first + size - 1]}
+    return read_bytes({"href": layout.shards[int(layout.shard[0, 0])], "archive": [member]})
+
+
+def _require(layout: Layout, right: NDArray[np.bool_], fault: str) -> None:
+    """Refuses a layout of which something is wrong, before anything is read by it."""
+    if not right.all():
+        row = int(right.argmin())
+        where = layout.shards[int(layout.shard[row, 0])]
+        raise SatimnetError(f"{where}: sample {layout.ids[row]}: {fault}; build the catalog again")
+
+
+def _not_described(samples: Samples, key: str) -> SatimnetError:
+    return SatimnetError(
+        f"{samples.table['parquet'][0].as_py()}: not every {key} is one member of a shard with its "
+        "byte range and pixels; build the catalog again"
     )
 
 
@@ -365,4 +413,24 @@ def _field(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray | None:
 
 
 def _numbers(values: pa.Array | pa.ChunkedArray) -> Numbers:
-    return np.asarray(values).astype(np.int64, copy=False)
+    """As int64. Raises `pa.ArrowException` where one is null or no integer."""
+    if values.null_count:
+        raise pa.ArrowInvalid("null")
+    return np.asarray(pc.cast(values, pa.int64()))
+
+
+def _have_length(lists: pa.Array | pa.ChunkedArray, length: int) -> bool:
+    """Whether all the lists are there and have that many values."""
+    return bool(pc.all(pc.equal(pc.fill_null(pc.list_value_length(lists), -1), length)).as_py())
+
+
+def _alike(values: pa.Array) -> bool:
+    """Whether all rows hold the same, be it a value or a list; nulls are like nothing."""
+    if values.null_count:
+        return False
+    if not (pa.types.is_list(values.type) or pa.types.is_large_list(values.type)):
+        return bool(pc.all(pc.equal(values, values[0])).as_py())
+    length = len(values[0])
+    return _have_length(values, length) and all(
+        _alike(pc.list_element(values, k)) for k in range(length)
+    )

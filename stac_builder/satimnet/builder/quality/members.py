@@ -13,12 +13,14 @@ from satimnet.builder.items import SHA256
 from satimnet.builder.quality.findings import Said
 from satimnet.builder.quality.labels import Labelled, read_objects
 from satimnet.builder.quality.pixels import Image, decode
+from satimnet.builder.spans import span_of
 
 if TYPE_CHECKING:
     from satimnet.builder.items import Item
 
 _LARGEST = 2**31  # bytes of a member that are read into memory
 _MOST_OPEN = 64
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe is not waited for
 
 
 class Shards:
@@ -35,19 +37,19 @@ class Shards:
             os.close(self._open.popitem()[1])
 
     def read(self, href: str, span: tuple[int, int], label: str) -> bytes:
-        """The bytes of a member; ``span`` is its first and last byte.
+        """The bytes of a member; ``span`` is its first byte and their number.
 
         Raises:
             BadFileError: the shard cannot be read there.
         """
-        first, size = span[0], span[1] - span[0] + 1
-        if first < 0 or not 0 < size <= _LARGEST:
-            raise BadFileError(label, f"its range is absurd ({size:,} bytes from {first:,})")
+        first, size = span
+        if size > _LARGEST:
+            raise BadFileError(label, f"{size:,} bytes are too many to be read into memory")
         try:
             if href not in self._open:
                 if len(self._open) == _MOST_OPEN:
                     os.close(self._open.pop(next(iter(self._open))))
-                self._open[href] = os.open(href, os.O_RDONLY | os.O_CLOEXEC)
+                self._open[href] = os.open(href, _FLAGS)
             data = os.pread(self._open[href], size, first)
         except OSError as error:
             raise BadFileError(label, f"its shard cannot be read ({error.strerror})") from error
@@ -80,7 +82,7 @@ def read_content(item: Item, shards: Shards) -> Content:
         for entry in asset.get("archive", ()):
             label = str(entry.get("href"))
             try:
-                data = shards.read(asset["href"], _span(entry, label), label)
+                data = shards.read(asset["href"], span_of(entry, label), label)
                 content.members += 1
                 content.size += len(data)
                 content.said.extend(_against_checksum(data, entry, label))
@@ -93,14 +95,6 @@ def read_content(item: Item, shards: Shards) -> Content:
             except BadFileError as error:
                 content.said.append(("unreadable", str(error), ()))
     return content
-
-
-def _span(entry: Mapping[str, Any], label: str) -> tuple[int, int]:
-    try:
-        first, last = entry["range"]
-    except (LookupError, ValueError) as error:
-        raise BadFileError(label, "the catalog has no byte range of it") from error
-    return first, last
 
 
 def _against_checksum(data: bytes, entry: Mapping[str, Any], label: str) -> Iterator[Said]:
