@@ -15,8 +15,9 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from satimnet.builder.cql2_text import Node
 from satimnet.builder.errors import SatimnetError
-from satimnet.builder.filters import Node, parse_filter
+from satimnet.builder.filters import parse_filter
 from satimnet.builder.index import Index, IndexedCollection
 from satimnet.builder.queries import Found, search
 

@@ -1,7 +1,8 @@
 """CQL2 filters as DuckDB SQL, exact in every operator and in SQL's three-valued logic.
 
-The `cql2` package parses the text form; what it yields, CQL2-JSON, is compiled here:
-https://docs.ogc.org/is/21-065r2/21-065r2.html. Where the standard leaves a choice:
+`satimnet.builder.cql2_text` reads the text form; what it yields, CQL2-JSON, is compiled here:
+https://docs.ogc.org/is/21-065r2/21-065r2.html. Filters come from anybody, so all of them are
+bounded, in `parse_filter`, before anything is compiled. Where the standard leaves a choice:
 
 - A property that an Item lacks is null, and a comparison with null is neither true nor false, so
   ``not (x = 'a')`` leaves out the Items without x. Division by zero gives null, too.
@@ -17,6 +18,7 @@ https://docs.ogc.org/is/21-065r2/21-065r2.html. Where the standard leaves a choi
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -30,6 +32,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from satimnet.builder.cql2_text import DEEPEST, Node, parse_text
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.lonlat import normalised, spans, turned
 
@@ -37,9 +40,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import shapely
 
-_MAX_LONGITUDE = 540.0  # maps that are panned around the Earth count on
+Value = float | str | bool | None
 
-Node = Any  # CQL2-JSON: a dict, list, text, number, bool or None
+_NUMBERS = itertools.count()
+_MAX_LONGITUDE = 540.0  # maps that are panned around the Earth count on
 
 
 class Function(NamedTuple):
@@ -62,7 +66,7 @@ class Statement:
     functions: dict[str, Function] = field(default_factory=dict)
     columns: set[str] = field(default_factory=set)
 
-    def bind(self, value: float | str) -> str:
+    def bind(self, value: Value | list[Value]) -> str:
         """The parameter that stands for ``value``."""
         name = f"v{len(self.values)}"
         self.values[name] = value
@@ -75,7 +79,9 @@ class Statement:
 
     def call(self, function: Function, *arguments: str) -> str:
         """A call of ``function`` with SQL expressions as arguments."""
-        name = f"satimnet_{len(self.functions)}"
+        names = [name for name, known in self.functions.items() if known is function]
+        # No two statements share a name: DuckDB has one set of functions for all connections.
+        name = names[0] if names else f"satimnet_{next(_NUMBERS)}"
         self.functions[name] = function
         return f"{name}({', '.join(arguments)})"
 
@@ -121,42 +127,124 @@ _KINDS = {
 
 
 def parse_filter(text: str | Mapping[str, Any]) -> Node:
-    """CQL2 text, CQL2-JSON as text, or CQL2-JSON, as CQL2-JSON.
+    """CQL2 text, CQL2-JSON as text, or CQL2-JSON, as CQL2-JSON with the bounds of a filter.
 
-    Raises `SatimnetError` where it is neither.
+    Values that one property is compared with by ``=`` and ``or`` become one list, however many.
+
+    Raises:
+        SatimnetError: it is neither, or too long, too deep or of too many conditions.
     """
-    import cql2
-
+    shown = f"filter {text!r:.300}" if isinstance(text, str) else "the filter"
     try:
-        if isinstance(text, str) and not text.lstrip().startswith("{"):  # JSON has its own limit
-            _require_shallow(text)
-        return cql2.Expr(text if isinstance(text, str) else dict(text)).to_json()
-    except SatimnetError:
-        raise
-    except Exception as error:  # the package's own error derives from nothing narrower
-        reason = " ".join(str(error).split())
-        raise SatimnetError(f"filter {text!r:.300} is not valid CQL2: {reason:.300}") from None
+        if isinstance(text, str):
+            if len(text) > _LONGEST:
+                raise SatimnetError(f"it has more than {_LONGEST:,} characters")
+            is_json = text.lstrip().startswith("{")
+            return _Checker().checked(json.loads(text) if is_json else parse_text(text))
+        return _Checker().checked(text)
+    except RecursionError:
+        raise SatimnetError(f"{shown} is nested too deeply; write it flatter") from None
+    except (SatimnetError, ValueError) as error:
+        raise SatimnetError(f"{shown} is not valid CQL2: {error!s:.300}") from None
 
 
-_DEEPEST = 64  # brackets within brackets
-_MOST = 1000  # operators
-_QUOTED = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"")
-_GEOMETRY = re.compile(r"\b(?:POINT|LINESTRING|POLYGON|BBOX)\s*\([-+.,()\de\s]*\)", re.I)
-_OPERATOR = re.compile(r"\b(?:and|or|not)\b|[-+*/%^]", re.IGNORECASE)
+_LONGEST = 2**20  # characters of a filter
+_MOST_CONDITIONS = 2000
+_MOST_NODES = 200_000  # operations, properties and values
+_MOST_POINTS = 10_000  # of a geometry
 
 
-def _require_shallow(text: str) -> None:
-    """Refuses CQL2 text on which the parser would use up the stack, and with it the process.
+class _Checker:
+    """CQL2-JSON from anybody, made sure of and put in order; counts what it has seen."""
 
-    With 8 MiB of stack that happens between 1,000 and 2,000 brackets, with 512 KiB below 100.
-    """
-    bare = _QUOTED.sub("", text)
-    depth = deepest = 0
-    for bracket in re.findall(r"[()\[\]]", bare):
-        depth += 1 if bracket in "([" else -1
-        deepest = max(deepest, depth)
-    if deepest > _DEEPEST or len(_OPERATOR.findall(_GEOMETRY.sub("", bare))) > _MOST:
-        raise SatimnetError(f"filter {text[:60]!r}… is nested too deeply; write it flatter")
+    def __init__(self) -> None:
+        self._nodes = self._conditions = 0
+
+    def checked(self, node: Any, depth: int = 0) -> Node:
+        self._nodes += 1
+        if depth > DEEPEST:
+            raise SatimnetError("it is nested too deeply; write it flatter")
+        if self._nodes > _MOST_NODES:
+            raise SatimnetError(f"it has more than {_MOST_NODES:,} values")
+        if isinstance(node, str | bool | float | None):
+            return node
+        if isinstance(node, int):
+            return _as_float(node)
+        if isinstance(node, list | tuple):
+            return self._all(node, depth)
+        if isinstance(node, Mapping):
+            return self._object(node, depth)
+        raise SatimnetError(f"it has {node!r:.80}, which is not JSON")
+
+    def _all(self, nodes: Sequence[Any], depth: int) -> list[Node]:
+        return [self.checked(node, depth + 1) for node in nodes]
+
+    def _object(self, node: Mapping[str, Any], depth: int) -> Node:
+        match node:
+            case {"op": str(op), "args": list(args) | tuple(args)}:
+                return self._operation(op, args, depth)
+            case {"interval": list(ends) | tuple(ends)}:
+                return {"interval": self._all(ends, depth)}
+            case {"timestamp": str()} | {"date": str()} | {"property": str()}:
+                return dict(node)
+            case {"bbox": list(numbers) | tuple(numbers)} if len(numbers) <= 6:
+                return {"bbox": self._all(numbers, depth)}
+            case {"type": str()}:
+                require_small(node)
+                return dict(node)
+        raise SatimnetError(f"it has {_show(node)}, which is no expression")
+
+    def _operation(self, name: str, args: Sequence[Any], depth: int) -> Node:
+        op = _NAMES.get(name.lower(), name)
+        checked = self._all(args, depth)
+        self._conditions += 1
+        if op in ("and", "or"):
+            nested = [_args_of(arg, op) or [arg] for arg in checked]
+            checked = [arg for own in nested for arg in own]
+            checked = _joined_values(checked) if op == "or" else checked
+            self._conditions += sum(not isinstance(arg, dict) for arg in checked)
+        if self._conditions > _MOST_CONDITIONS:
+            raise SatimnetError(
+                f"it has more than {_MOST_CONDITIONS:,} conditions; give the values of a property "
+                "as a list, with IN"
+            )
+        return {"op": op, "args": checked}
+
+
+def _args_of(node: Node, op: str) -> list[Node]:
+    return node["args"] if isinstance(node, dict) and node.get("op") == op else []
+
+
+def _joined_values(alternatives: Sequence[Node]) -> list[Node]:
+    """Alternatives of which those that compare a property with values are one for a property."""
+    values: dict[str, list[Node]] = {}
+    joined: list[Node] = []
+    for node in alternatives:
+        match node:
+            case {"op": "=", "args": [{"property": name}, value]} if _is_scalar(value):
+                own = [value]
+            case {"op": "in", "args": [{"property": name}, list(own)]} if all(map(_is_scalar, own)):
+                pass
+            case _:
+                joined.append(node)
+                continue
+        if name not in values:
+            values[name] = []
+            property_ = {"property": name}
+            joined.append({"op": "in", "args": [property_, values[name]]})
+        values[name] += own
+    return joined
+
+
+def _is_scalar(node: Node) -> bool:
+    return isinstance(node, str | bool | float)
+
+
+def _as_float(number: float) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        raise SatimnetError("it has a number of more than 300 digits") from None
 
 
 def compile_filter(node: Node, kinds: Mapping[str, str], statement: Statement) -> str:
@@ -217,6 +305,7 @@ def geometry_of(geojson: Mapping[str, Any]) -> shapely.Geometry:
     """
     import shapely
 
+    require_small(geojson)
     try:
         geometry = shapely.from_geojson(json.dumps(geojson))
     except (shapely.errors.GEOSException, TypeError, ValueError) as error:
@@ -229,6 +318,21 @@ def geometry_of(geojson: Mapping[str, Any]) -> shapely.Geometry:
     return shapely.union_all(turned(geometry)) if west < -180 or east > 180 else geometry
 
 
+def require_small(geojson: Mapping[str, Any]) -> None:
+    """Raises `SatimnetError` if a geometry has too many points or levels to be compared with."""
+    level: list[Any] = [geojson]
+    seen = 0
+    for _ in range(DEEPEST):
+        parts = (part.values() if isinstance(part, Mapping) else part for part in level)
+        level = [one for part in parts for one in part if isinstance(one, Mapping | list | tuple)]
+        seen += len(level)
+        if seen > 2 * _MOST_POINTS:
+            raise SatimnetError(f"a geometry has more than {_MOST_POINTS:,} points; simplify it")
+        if not level:
+            return
+    raise SatimnetError("a geometry is nested too deeply")
+
+
 def box_of(bbox: Sequence[float]) -> shapely.Geometry:
     """A bbox of west, south, east, north in degrees, of six numbers without its heights.
 
@@ -239,7 +343,7 @@ def box_of(bbox: Sequence[float]) -> shapely.Geometry:
 
     try:
         numbers = [float(number) for number in bbox]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         numbers = []
     if len(numbers) not in (4, 6) or not all(map(math.isfinite, numbers)):
         raise SatimnetError(f"bbox {bbox!r} needs 4 numbers (west, south, east, north) or 6")
@@ -347,6 +451,18 @@ def _map_text(function: Callable[[str], str], column: pa.ChunkedArray) -> pa.Arr
     return pa.array(texts, pa.string())
 
 
+_TEXT_FUNCTIONS = {
+    op: Function(partial(_map_text, call), ("VARCHAR",), "VARCHAR") for op, call in _TEXT.items()
+}
+_CALCULATIONS = {
+    op: Function(partial(_arithmetic, op), ("DOUBLE", "DOUBLE"), "DOUBLE") for op in _ARITHMETIC
+}
+_BETWEEN_COLUMNS = {
+    relation: Function(partial(_relate, relation), ("BLOB", "BLOB"), "BOOLEAN")
+    for relation in _RELATIONS
+}
+
+
 # --- the compiler -------------------------------------------------------------------------------
 
 _COMPARISONS = frozenset(("=", "<>", "<", "<=", ">", ">="))
@@ -376,6 +492,30 @@ _ARRAYS = {
     "a_equals": "(list_has_all({a}, {b}) AND list_has_all({b}, {a}))",
     "a_overlaps": "list_has_any({a}, {b})",
 }
+
+
+_NAMES = {
+    name.lower(): name
+    for name in (
+        *("and", "or", "not", "isNull", "between", "in", "like", *_TEXT, *_COMPARISONS),
+        *("+", "-", "*", *_ARITHMETIC, *_ARRAYS, *_TEMPORAL),
+        *(f"s_{relation}" for relation in _RELATIONS),
+    )
+}
+"""The operators of CQL2, by their names in lower case."""
+_NAMES |= {f"st_{relation}": f"s_{relation}" for relation in _RELATIONS} | {"!=": "<>"}
+
+_SQL_TYPES = {"text": "VARCHAR", "number": "DOUBLE", "boolean": "BOOLEAN", "time": "TIMESTAMPTZ"}
+_FEW = 8  # values that stand in the SQL one by one, where DuckDB holds them against statistics
+_MOST_OF_ARRAY = 1000  # values of a list that is held against the list of each Item
+
+
+def _kind_of_value(value: Value) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    return "text" if isinstance(value, str) else "number"
 
 
 @dataclass(frozen=True)
@@ -509,10 +649,23 @@ class _Compiler:
     def _in(self, item: Node, choices: Node) -> _Term:
         if not isinstance(choices, list):
             raise SatimnetError(f"'in' wants a list in a filter, not {_show(choices)}")
+        if len(choices) > _FEW and all(choice is None or _is_scalar(choice) for choice in choices):
+            return self._in_many(item, choices)
         term, *others = self._comparable("in", [item, *choices])
         # SQL has no empty list; DuckDB wants every value that is bound to be used.
         within = f"IN ({_joined(others)})" if others else "IS NULL AND FALSE"
         return _Term(f"({term.sql} {within})", "boolean")
+
+    def _in_many(self, item: Node, values: list[Value]) -> _Term:
+        """One list is bound and hashed, which takes thousands of values."""
+        one_of_each = {_kind_of_value(value): value for value in values}
+        aside = _Compiler(self._kinds, Statement())
+        terms = aside._comparable("in", [item, *one_of_each.values()])
+        (kind,) = {term.kind for term in terms} - {"null"} or {"text"}
+        if kind == "time":
+            values = [v and period_of(str(v))[0].isoformat() for v in values]
+        array = f"{self._statement.bind(values)}::{_SQL_TYPES[kind]}[]"
+        return _Term(f"({self._term(item).sql} IN (SELECT unnest({array})))", "boolean")
 
     def _like(self, text: Node, pattern: Node) -> _Term:
         term, literal = self._of_kind(text, "text"), self._of_kind(pattern, "text")
@@ -527,17 +680,17 @@ class _Compiler:
         if isinstance(term.value, str):
             value = _TEXT[op](term.value)
             return _Term(self._statement.rebind(term.sql, value), "text", value)
-        function = Function(partial(_map_text, _TEXT[op]), ("VARCHAR",), "VARCHAR")
-        return _Term(self._statement.call(function, term.sql), "text")
+        return _Term(self._statement.call(_TEXT_FUNCTIONS[op], term.sql), "text")
 
     def _calculation(self, op: str, left: Node, right: Node) -> _Term:
         a, b = (f"{self._of_kind(node, 'number').sql}::DOUBLE" for node in (left, right))
         if op not in _ARITHMETIC:
             return _Term(f"({a} {op} {b})", "number")
-        function = Function(partial(_arithmetic, op), ("DOUBLE", "DOUBLE"), "DOUBLE")
-        return _Term(self._statement.call(function, a, b), "number")
+        return _Term(self._statement.call(_CALCULATIONS[op], a, b), "number")
 
     def _array(self, op: str, left: Node, right: Node) -> _Term:
+        if any(isinstance(node, list) and len(node) > _MOST_OF_ARRAY for node in (left, right)):
+            raise SatimnetError(f"{op!r} takes a list of at most {_MOST_OF_ARRAY:,} values")
         a, b = self._term(left), self._term(right)
         kinds = {a.kind, b.kind} - {"null", "list of null"}
         if len(kinds) > 1 or not all(kind.startswith("list of ") for kind in kinds):
@@ -581,8 +734,7 @@ class _Compiler:
         if a.value is not None and b.value is not None:
             return self._term(bool(getattr(shapely, relation)(a.value, b.value)))
         if a.value is None and b.value is None:
-            function = Function(partial(_relate, relation), ("BLOB", "BLOB"), "BOOLEAN")
-            return _Term(self._statement.call(function, a.sql, b.sql), "boolean")
+            return _Term(self._statement.call(_BETWEEN_COLUMNS[relation], a.sql, b.sql), "boolean")
         if a.value is None:
             a, b, relation = b, a, _CONVERSE.get(relation, relation)
         function = Function(_relate_to(relation, a.value), ("BLOB",), "BOOLEAN")

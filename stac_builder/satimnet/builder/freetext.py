@@ -12,8 +12,9 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from satimnet.builder.cql2_text import Node
 from satimnet.builder.errors import SatimnetError
-from satimnet.builder.filters import Node, Phrase
+from satimnet.builder.filters import Phrase
 
 _ITEM_TEXTS = ("title", "description")
 

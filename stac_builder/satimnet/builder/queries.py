@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from satimnet.builder.cql2_text import Node
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.filters import (
-    Node,
     Statement,
     compile_filter,
     parse_filter,
