@@ -93,13 +93,13 @@ class Statement:
 
 @dataclass(frozen=True)
 class Phrase:
-    """A condition beyond CQL2: a text has these words, see `satimnet.builder.freetext`.
+    """A condition beyond CQL2: a text has one of these phrases, see `satimnet.builder.freetext`.
 
-    ``words`` are folded, with a space before each; the last may be the beginning of a word.
+    ``phrases`` are folded, with a space before each word; the last may be the beginning of one.
     """
 
     property: str
-    words: str
+    phrases: tuple[str, ...]
 
 
 def quoted(name: str) -> str:
@@ -576,8 +576,10 @@ class _Compiler:
     def _phrase(self, phrase: Phrase) -> _Term:
         text = self._of_kind({"property": phrase.property}, "text").sql
         words = f"regexp_replace(strip_accents(lower({text})), '[^\\pL\\pN]+', ' ', 'g')"
-        looked_for = self._statement.bind(phrase.words)
-        return _Term(f"contains(' ' || {words} || ' ', {looked_for})", "boolean")
+        # As one pattern, which costs the same however many there are; letters and digits alone
+        # need no escape.
+        looked_for = self._statement.bind("|".join(phrase.phrases))
+        return _Term(f"regexp_matches(' ' || {words} || ' ', {looked_for})", "boolean")
 
     def _list(self, nodes: list[Node]) -> _Term:
         terms = [self._term(node) for node in nodes]

@@ -17,6 +17,8 @@ from satimnet.builder.errors import SatimnetError
 from satimnet.builder.filters import Phrase
 
 _ITEM_TEXTS = ("title", "description")
+_MOST_TERMS = 1000
+_MOST_CHARACTERS = 20_000  # of all terms
 
 
 def condition_of(
@@ -27,39 +29,45 @@ def condition_of(
     ``documents`` are the Collections by id, ``known`` the properties that Items have.
 
     Raises:
-        SatimnetError: a term has no letter or digit.
+        SatimnetError: a term has no letter or digit, or there are too many.
     """
-    texts = [name for name in _ITEM_TEXTS if name in known]
-    return {"op": "or", "args": [_one(term, documents, texts) for term in terms]}
-
-
-def _one(term: str, documents: Mapping[str, Mapping[str, Any]], texts: Sequence[str]) -> Node:
-    phrase = folded(term)
-    if not phrase.strip():
-        raise SatimnetError(f"free text {term!r} has no word to look for")
-    phrase = phrase.rstrip()
-    parts: list[Node] = [Phrase(name, phrase) for name in texts]
+    if len(terms) > _MOST_TERMS or sum(map(len, terms)) > _MOST_CHARACTERS:
+        raise SatimnetError(
+            f"free text has at most {_MOST_TERMS:,} terms of {_MOST_CHARACTERS:,} characters in all"
+        )
+    if not terms:
+        return False
+    phrases = tuple(_phrase(term) for term in terms)
+    alternatives: list[Node] = [Phrase(name, phrases) for name in _ITEM_TEXTS if name in known]
     for name, document in documents.items():
         here = {"op": "=", "args": [{"property": "collection"}, name]}
-        if _has(phrase, [name, *_words_of(document), *document.get("keywords", ())]):
-            parts.append(here)
-        elif classes := _classes(phrase, document):
+        if _has(phrases, [name, *_words_of(document), *document.get("keywords", ())]):
+            alternatives.append(here)
+        elif classes := _classes(phrases, document):
             present = {"op": "a_overlaps", "args": [{"property": "satimnet:classes"}, classes]}
-            parts.append({"op": "and", "args": [here, present]})
-    return {"op": "or", "args": parts}
+            alternatives.append({"op": "and", "args": [here, present]})
+    return {"op": "or", "args": alternatives}
 
 
-def _classes(phrase: str, document: Mapping[str, Any]) -> list[str]:
+def _phrase(term: str) -> str:
+    phrase = folded(term).rstrip()
+    if not phrase:
+        raise SatimnetError(f"free text {term!r:.100} has no word to look for")
+    return phrase
+
+
+def _classes(phrases: Iterable[str], document: Mapping[str, Any]) -> list[str]:
     table = document.get("summaries", {}).get("classification:classes", ())
-    return [row["name"] for row in table if _has(phrase, [row["name"], *_words_of(row)])]
+    return [row["name"] for row in table if _has(phrases, [row["name"], *_words_of(row)])]
 
 
 def _words_of(thing: Mapping[str, Any]) -> list[str]:
     return [thing[key] for key in _ITEM_TEXTS if isinstance(thing.get(key), str)]
 
 
-def _has(phrase: str, texts: Iterable[str]) -> bool:
-    return any(phrase in folded(text) for text in texts)
+def _has(phrases: Iterable[str], texts: Iterable[str]) -> bool:
+    words = "".join(map(folded, texts))  # each has a space before and after it
+    return any(phrase in words for phrase in phrases)
 
 
 def folded(text: str) -> str:

@@ -10,6 +10,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -57,15 +58,20 @@ class IndexedCollection:
     parquet: str
 
 
+class TooSlowError(SatimnetError):
+    """A query took longer than it may."""
+
+
 class Index:
     """An open catalog, as it is at this moment; safe to share among threads.
 
     ``href`` is the absolute path or URL of ``catalog.json``, ``document`` its content,
-    ``collections`` the collections by id in the catalog's order. Raises `SatimnetError` if the
-    catalog or a collection cannot be read.
+    ``collections`` the collections by id in the catalog's order. ``seconds`` is how long a query
+    may take, without end if it is not given. Raises `SatimnetError` if the catalog or a collection
+    cannot be read.
     """
 
-    def __init__(self, catalog: str | os.PathLike[str]) -> None:
+    def __init__(self, catalog: str | os.PathLike[str], *, seconds: float | None = None) -> None:
         href = os.fspath(catalog)
         if not is_url(href):
             href = os.path.abspath(href)
@@ -81,8 +87,9 @@ class Index:
         if not self.collections:
             raise SatimnetError(f"{href}: the catalog links no collection; build one into it first")
         self._types: dict[str, dict[str, str]] = {}
-        self._files: dict[str, tuple[Any, pq.ParquetFile]] = {}
-        self._lock = threading.Lock()
+        self._footers: dict[str, tuple[Any, pq.FileMetaData]] = {}
+        self._seconds = seconds
+        self._lock = threading.Lock()  # of what is made once, never of a query
 
     @cached_property
     def scheme(self) -> Scheme:
@@ -102,10 +109,11 @@ class Index:
         database = duckdb.connect(
             config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
         )
-        database.execute("SET TimeZone = 'UTC'")
-        database.execute("SET enable_geoparquet_conversion = false")  # geometries stay WKB
+        # Of all its connections, for each query has one of its own.
+        database.execute("SET GLOBAL TimeZone = 'UTC'")
+        database.execute("SET GLOBAL enable_geoparquet_conversion = false")  # geometries stay WKB
         # The footer of BigEarthNet's file takes 0.3 s to read; a file that changes is read anew.
-        database.execute("SET parquet_metadata_cache = true")
+        database.execute("SET GLOBAL parquet_metadata_cache = true")
         if is_url(self.href):
             database.register_filesystem(self._http)
         # Let go of it before the interpreter ends, or DuckDB 2.0 may print what it finds open.
@@ -123,16 +131,22 @@ class Index:
         return self._types[collection]
 
     def run(self, sql: str, statement: Statement) -> pa.Table:
-        """The result of a query, with what ``statement`` says that it refers to."""
+        """The result of a query, with what ``statement`` says that it refers to.
+
+        Raises:
+            TooSlowError: it took longer than this index allows.
+            SatimnetError: it failed.
+        """
         import duckdb
         from duckdb.func import FunctionNullHandling, PythonUDFType
 
         with self._lock:
             database = self._database
-            registered = []
+        registered = []
+        with database.cursor() as connection, _at_most(self._seconds, connection.interrupt):
             try:
                 for name, function in statement.functions.items():
-                    database.create_function(
+                    connection.create_function(
                         name,
                         _unannotated(function),
                         list(function.takes),
@@ -141,14 +155,18 @@ class Index:
                         null_handling=FunctionNullHandling.SPECIAL,
                     )
                     registered.append(name)
-                return database.sql(sql, params=statement.values or None).to_arrow_table()
+                return connection.sql(sql, params=statement.values or None).to_arrow_table()
+            except duckdb.InterruptException:
+                raise TooSlowError(
+                    f"the search took more than {self._seconds:g} s and was stopped; ask for less"
+                ) from None
             except (duckdb.Error, ValueError) as error:
                 self._require_files(error)
                 reason = " ".join(str(error).split())
                 raise SatimnetError(f"{self.href}: the search failed: {reason:.500}") from error
             finally:
                 for name in registered:
-                    database.remove_function(name)
+                    connection.remove_function(name)
 
     def _require_files(self, error: Exception) -> None:
         """Says which file is missing or on an unfit host, if that is behind an error."""
@@ -222,8 +240,8 @@ class Index:
         if len(leaves) < len(names):
             leaves += [f"assets.{key}" for key in assets or ()]
         try:
-            with self._lock:
-                table, places = self._taken(self._parquet(collection), numbers, leaves)
+            with self._parquet(collection) as file:
+                table, places = self._taken(file, numbers, leaves)
         except (OSError, pa.ArrowException) as error:
             href = self.collections[collection].parquet
             raise SatimnetError(f"{href}: rows cannot be read ({error}); build it again") from error
@@ -256,7 +274,7 @@ class Index:
         return pa.concat_tables(parts), places
 
     def _parquet(self, collection: str) -> pq.ParquetFile:
-        """The collection's file, open; another file of its name is opened anew."""
+        """The collection's file, open; the footer of another file of its name is read anew."""
         import pyarrow.parquet as pq
 
         href = self.collections[collection].parquet
@@ -265,11 +283,13 @@ class Index:
             if not is_url(href):
                 stat = os.stat(href)
                 state = stat.st_ino, stat.st_size, stat.st_mtime_ns
-            known, file = self._files.get(collection, (None, None))
-            if file is None or known != state:
+            with self._lock:
                 source = self._http.open(href) if is_url(href) else href
-                file = pq.ParquetFile(source, pre_buffer=True)
-                self._files[collection] = state, file
+                known, footer = self._footers.get(collection, (None, None))
+            if known != state:
+                footer = None
+            file = pq.ParquetFile(source, metadata=footer, pre_buffer=True)
+            self._footers[collection] = state, file.metadata
         except (OSError, ValueError) as error:
             self._require_files(error)
             reason = " ".join(str(error).split())
@@ -279,6 +299,31 @@ class Index:
     @cached_property
     def _http(self) -> Any:
         return _http()
+
+
+@contextmanager
+def _at_most(seconds: float | None, interrupt: Callable[[], None]) -> Iterator[None]:
+    """Interrupts what is done within, once it has taken so many seconds.
+
+    Again and again, for DuckDB forgets what comes between two of its steps.
+    """
+    if seconds is None:
+        yield
+        return
+    done = threading.Event()
+
+    def watch(wait: float) -> None:
+        while not done.wait(wait):
+            interrupt()
+            wait = 0.1
+
+    watcher = threading.Thread(target=watch, args=[seconds], daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
 
 
 def _unannotated(function: Function) -> Callable[..., pa.Array]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import copy
 import difflib
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -33,6 +33,8 @@ from satimnet.builder.samples import SPLITS
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
+
+    _Rows = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 Item = dict[str, Any]
 
@@ -384,10 +386,21 @@ class Found:
         self._where = compile_filter(condition, kinds, statement)
         self._order = [*_order(sort, kinds, statement), "source_", "row_"]
         self._source = index.union(chosen, statement.columns)
+        self._known_rows: _Rows | None = None
+        self._lock = threading.Lock()
 
-    @cached_property
-    def _rows(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Each row's position among the collections and its number in that one's file."""
+    @property
+    def _rows(self) -> _Rows:
+        """Each row's position among the collections and its number in that one's file.
+
+        Looked up once; `functools.cached_property` of Python 3.11 would have all searches wait.
+        """
+        with self._lock:
+            if self._known_rows is None:
+                self._known_rows = self._find()
+            return self._known_rows
+
+    def _find(self) -> _Rows:
         sql = (
             f"SELECT source_, row_ FROM ({self._source}) WHERE {self._where} "
             f"ORDER BY {', '.join(self._order)}"
@@ -398,8 +411,8 @@ class Found:
         return table["source_"].to_numpy(), table["row_"].to_numpy()
 
     def __len__(self) -> int:
-        if "_rows" in self.__dict__:
-            return len(self._rows[0])
+        if self._known_rows is not None:
+            return len(self._known_rows[0])
         sql = f"SELECT count(*) AS n FROM ({self._source}) WHERE {self._where}"
         n = int(self._index.run(sql, self._statement)["n"][0].as_py())
         return n if self._limit is None else min(n, self._limit)
