@@ -19,9 +19,25 @@ from stactools.satimnet.progress import progress_bar
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is all."
 )
+@click.option(
+    "--root-path",
+    default="",
+    metavar="PATH",
+    help="Path below which a proxy has the server, as /stac; else as X-Forwarded-Prefix says.",
+)
+@click.option(
+    "--time-limit",
+    default=10.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="How long a search may take.",
+)
 @quiet_option
 @one_line_errors
-def serve(catalog: str, port: int, host: str, quiet: bool) -> None:
+def serve(
+    catalog: str, port: int, host: str, root_path: str, time_limit: float, quiet: bool
+) -> None:
     """Serve CATALOG (path or URL) by HTTP: its files, a STAC API, and STAC Browser.
 
     Only this machine can reach it, unless --host says otherwise. Ends with Ctrl-C.
@@ -47,7 +63,15 @@ def serve(catalog: str, port: int, host: str, quiet: bool) -> None:
             click.echo(f"STAC Browser  {url}browser/")
 
     with suppress(KeyboardInterrupt):  # is how it ends
-        run(catalog, host, port, browser=browser, ready=ready)
+        run(
+            catalog,
+            host,
+            port,
+            browser=browser,
+            root_path=root_path,
+            seconds=time_limit,
+            ready=ready,
+        )
 
 
 @click.command()

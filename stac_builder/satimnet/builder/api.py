@@ -125,7 +125,10 @@ class Api:
 
     def found(self, asked: Mapping[str, Any]) -> Found:
         """All that the parameters of a search, without ``limit`` and ``token``, ask for."""
-        return self._found(json.dumps(asked, sort_keys=True))
+        try:
+            return self._found(json.dumps(asked, sort_keys=True))
+        except RecursionError:
+            raise SatimnetError("the question is nested too deeply") from None
 
     def _answer(
         self,
@@ -162,12 +165,14 @@ class Api:
             raise SatimnetError(f"a search here has no parameter {', '.join(sorted(unknown))}")
         if asked.get("bbox") is not None and asked.get("intersects") is not None:
             raise SatimnetError("bbox and intersects exclude each other; give one of them")
-        conditions = [] if asked.get("filter") is None else [parse_filter(asked["filter"])]
+        filter_ = asked.get("filter")
         if query := asked.get("query"):
-            conditions += _of_query(query, self.index.kinds(list(self.index.collections)))
+            conditions = _of_query(query, self.index.kinds(list(self.index.collections)))
+            conditions += [] if filter_ is None else [parse_filter(filter_)]
+            filter_ = {"op": "and", "args": conditions}
         return search(
             self.index,
-            filter={"op": "and", "args": conditions} if conditions else None,
+            filter=filter_,
             **{name: asked[name] for name in asked.keys() & _SEARCHED},
         )
 
@@ -190,6 +195,8 @@ def _schema(kind: str) -> Json:
 _SEARCHED = {"collections", "ids", "bbox", "intersects", "datetime", "sortby", "fields", "q"}
 _LISTS = {"collections", "ids", "bbox", "q"}
 _OBJECTS = {"intersects", "query"}
+# Before the hours of a time zone: the plus of a URL arrives as a space.
+_OFFSET = re.compile(r"(?<=\d) (?=\d\d:\d\d(?:/|$))", re.ASCII)
 _CRS84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
 _CHOICES = {"filter-lang": ("cql2-text", "cql2-json"), "filter-crs": (_CRS84,)}
 _PARAMETERS = _SEARCHED | _OBJECTS | {"filter", *_CHOICES}
@@ -216,6 +223,8 @@ def _given(name: str, value: Any) -> Any:
         return None
     if name in _CHOICES and value not in _CHOICES[name]:
         raise SatimnetError(f"{name} {value!r:.80}: there is {' and '.join(_CHOICES[name])}")
+    if name == "datetime" and isinstance(value, str):
+        value = _OFFSET.sub("+", value)
     if name in _LISTS and isinstance(value, str):
         value = value.split(",")
     if name in _OBJECTS and isinstance(value, str):

@@ -60,6 +60,10 @@ _COLLECTION = "geometrycollection"
 _DIMENSIONS = ("z", "m", "zm")
 
 
+class TooLargeError(SatimnetError):
+    """A filter has more of something than is read."""
+
+
 class _Token(NamedTuple):
     kind: str
     text: str
@@ -75,7 +79,8 @@ def parse_text(text: str) -> Node:
     """CQL2 text as CQL2-JSON; the names of functions stay as they are written.
 
     Raises:
-        SatimnetError: this is no CQL2 text, or it has more tokens or levels than are read.
+        TooLargeError: it has more tokens or levels than are read.
+        SatimnetError: this is no CQL2 text.
     """
     parser = _Parser(_tokens(text))
     node = parser.expression(0)
@@ -96,7 +101,7 @@ def _tokens(text: str) -> list[_Token]:
         if kind == "end":
             return tokens
         if len(tokens) > MOST_TOKENS:
-            raise SatimnetError(f"it has more than {MOST_TOKENS:,} words, values and signs")
+            raise TooLargeError(f"it has more than {MOST_TOKENS:,} words, values and signs")
         at = match.end()
 
 
@@ -146,7 +151,7 @@ class _Parser:
         """What follows, up to an operator that binds no stronger than ``weakest``."""
         self._depth += 1
         if self._depth > DEEPEST:
-            raise SatimnetError("it is nested too deeply; write it flatter")
+            raise TooLargeError("it is nested too deeply; write it flatter")
         node = self._operand()
         while (strength := self._strength()) > weakest:
             node = self._operation(node, strength)

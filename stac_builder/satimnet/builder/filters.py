@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from satimnet.builder.cql2_text import DEEPEST, Node, parse_text
+from satimnet.builder.cql2_text import DEEPEST, Node, TooLargeError, parse_text
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.lonlat import normalised, spans, turned
 
@@ -138,12 +138,14 @@ def parse_filter(text: str | Mapping[str, Any]) -> Node:
     try:
         if isinstance(text, str):
             if len(text) > _LONGEST:
-                raise SatimnetError(f"it has more than {_LONGEST:,} characters")
+                raise TooLargeError(f"it has more than {_LONGEST:,} characters")
             is_json = text.lstrip().startswith("{")
-            return _Checker().checked(json.loads(text) if is_json else parse_text(text))
-        return _Checker().checked(text)
+            return _Checker().whole(json.loads(text) if is_json else parse_text(text))
+        return _Checker().whole(text)
     except RecursionError:
         raise SatimnetError(f"{shown} is nested too deeply; write it flatter") from None
+    except TooLargeError as error:
+        raise SatimnetError(f"{shown} is too large: {error}") from None
     except (SatimnetError, ValueError) as error:
         raise SatimnetError(f"{shown} is not valid CQL2: {error!s:.300}") from None
 
@@ -160,12 +162,21 @@ class _Checker:
     def __init__(self) -> None:
         self._nodes = self._conditions = 0
 
-    def checked(self, node: Any, depth: int = 0) -> Node:
+    def whole(self, node: Any) -> Node:
+        checked = self._checked(node, 0)
+        if self._conditions > _MOST_CONDITIONS:
+            raise TooLargeError(
+                f"it has more than {_MOST_CONDITIONS:,} conditions; give many values of a property "
+                "as a list, with IN"
+            )
+        return checked
+
+    def _checked(self, node: Any, depth: int) -> Node:
         self._nodes += 1
         if depth > DEEPEST:
-            raise SatimnetError("it is nested too deeply; write it flatter")
+            raise TooLargeError("it is nested too deeply; write it flatter")
         if self._nodes > _MOST_NODES:
-            raise SatimnetError(f"it has more than {_MOST_NODES:,} values")
+            raise TooLargeError(f"it has more than {_MOST_NODES:,} values")
         if isinstance(node, str | bool | float | None):
             return node
         if isinstance(node, int):
@@ -177,7 +188,7 @@ class _Checker:
         raise SatimnetError(f"it has {node!r:.80}, which is not JSON")
 
     def _all(self, nodes: Sequence[Any], depth: int) -> list[Node]:
-        return [self.checked(node, depth + 1) for node in nodes]
+        return [self._checked(node, depth + 1) for node in nodes]
 
     def _object(self, node: Mapping[str, Any], depth: int) -> Node:
         match node:
@@ -201,13 +212,10 @@ class _Checker:
         if op in ("and", "or"):
             nested = [_args_of(arg, op) or [arg] for arg in checked]
             checked = [arg for own in nested for arg in own]
-            checked = _joined_values(checked) if op == "or" else checked
-            self._conditions += sum(not isinstance(arg, dict) for arg in checked)
-        if self._conditions > _MOST_CONDITIONS:
-            raise SatimnetError(
-                f"it has more than {_MOST_CONDITIONS:,} conditions; give the values of a property "
-                "as a list, with IN"
-            )
+            joined = _joined_values(checked) if op == "or" else checked
+            self._conditions -= len(checked) - len(joined)
+            self._conditions += sum(not isinstance(arg, dict) for arg in joined)
+            checked = joined
         return {"op": op, "args": checked}
 
 
@@ -244,7 +252,7 @@ def _as_float(number: float) -> float:
     try:
         return float(number)
     except OverflowError:
-        raise SatimnetError("it has a number of more than 300 digits") from None
+        raise TooLargeError("it has a number of more than 300 digits") from None
 
 
 def compile_filter(node: Node, kinds: Mapping[str, str], statement: Statement) -> str:

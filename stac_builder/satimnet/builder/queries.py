@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 Item = dict[str, Any]
 
+_MOST_SORTED = 20
+_MOST_FIELDS = 100
 _CHUNK = 2000  # Items made at once: enough to drown a query's fixed cost, few enough for memory
 
 
@@ -228,8 +230,12 @@ def _sort_keys(
     if sortby is None:
         return []
     keys = []
-    for key in sortby.split(",") if isinstance(sortby, str) else sortby:
+    names = sortby.split(",") if isinstance(sortby, str) else sortby
+    if len(names) > _MOST_SORTED:
+        raise SatimnetError(f"sortby has {len(names):,} fields, at most {_MOST_SORTED} are taken")
+    for key in names:
         if isinstance(key, str):
+            key = key.strip()  # where a URL had a plus there is a space
             field, downwards = key.lstrip("+-"), key.startswith("-")
         elif "field" in key and key.get("direction", "asc") in ("asc", "desc"):
             field, downwards = key["field"], key.get("direction") == "desc"
@@ -279,9 +285,12 @@ def _fields(
         everything = bool(exclude) and "include" not in fields  # an empty one is another matter
     else:
         names = fields.split(",") if isinstance(fields, str) else fields
+        names = [name.strip() for name in names]  # where a URL had a plus there is a space
         include = [name.lstrip("+") for name in names if name and not name.startswith("-")]
         exclude = [name[1:] for name in names if name.startswith("-")]
         everything = False
+    if len(include) + len(exclude) > _MOST_FIELDS:
+        raise SatimnetError(f"fields has more than {_MOST_FIELDS} names")
     base = None if everything else _ALWAYS_FIELDS if include else _DEFAULT_FIELDS
     return _Fields(base, tuple(map(_path, include)), tuple(map(_path, exclude)))
 

@@ -39,7 +39,7 @@ def aggregate(api: Api, asked: Mapping[str, str], root: str) -> dict[str, Any]:
         SatimnetError: there is no such aggregation, or the conditions cannot be understood.
     """
     conditions = dict(asked)
-    wanted = [name for name in conditions.pop("aggregations", "").split(",") if name]
+    wanted = list(dict.fromkeys(filter(None, conditions.pop("aggregations", "").split(","))))
     if unknown := set(wanted).difference(_NAMES, [_TOTAL]):
         known = ", ".join([_TOTAL, *_NAMES])
         raise SatimnetError(f"no aggregation {', '.join(sorted(unknown))}; there are: {known}")

@@ -24,10 +24,10 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
 
 from satimnet.builder.access import is_url, take_member
 from satimnet.builder.api import CONFORMS_TO, GEOJSON, QUERYABLES_REL, Api, NotThereError
@@ -35,11 +35,13 @@ from satimnet.builder.catalogs import PARQUET_TYPE
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.exports.dcat import data_catalog
 from satimnet.builder.exports.links import Links
-from satimnet.builder.index import Index, absolute_href
+from satimnet.builder.index import Index, TooSlowError, absolute_href
 
 from . import members
 from .aggregations import AGGREGATE_REL, AGGREGATIONS_REL, aggregate, aggregations
+from .files import VisibleFiles
 from .openapi import OPENAPI_TYPE, openapi
+from .proxies import BehindProxy, root_path_of
 from .thumbnails import has_picture, thumbnail
 
 Json = dict[str, Any]
@@ -48,6 +50,14 @@ T = TypeVar("T")
 _PLAIN = "/plain"
 _PAGE = 50  # Items where nobody says how many
 _MOST_BODY = 2**20  # bytes of a question
+SECONDS = 10.0
+"""How long a search may take, where nobody says."""
+_LONGEST_REASON = 1000  # characters
+# Beside what is compressed by itself, pixels and tables: nobody asks for these whole.
+_COMPRESSED = (
+    *DEFAULT_EXCLUDED_CONTENT_TYPES,
+    *("image/*", "application/octet-stream", PARQUET_TYPE),
+)
 _FEATURES = "http://www.opengis.net/spec/ogcapi-features-1/1.0/conf"
 _FILTERS = "http://www.opengis.net/spec/ogcapi-features-3/1.0/conf"
 _STAC_API = "https://api.stacspec.org/v1.0.0"
@@ -62,16 +72,19 @@ _CONFORMS_TO = [
 ]
 
 
-def create_app(catalog: str, browser: Path | None = None) -> Starlette:
+def create_app(
+    catalog: str, browser: Path | None = None, *, root_path: str = "", seconds: float = SECONDS
+) -> Starlette:
     """The application that serves the catalog at a path or URL.
 
-    ``browser`` is the folder of a built STAC Browser. The catalog is served as it is at this
-    moment; a change of it needs a new application.
+    ``browser`` is the folder of a built STAC Browser, ``root_path`` the path below which a proxy
+    has the application, ``seconds`` how long a search may take. The catalog is served as it is at
+    this moment; a change of it needs a new application.
 
     Raises:
-        SatimnetError: there is no such catalog, or no Collection in it.
+        SatimnetError: there is no such catalog, no Collection in it, or the root path is none.
     """
-    index = Index(catalog)
+    index = Index(catalog, seconds=seconds)
     index.kinds(list(index.collections))  # a broken index shows here, not at the first question
     served = _Served(index, browser)
     api: list[BaseRoute] = [
@@ -93,7 +106,7 @@ def create_app(catalog: str, browser: Path | None = None) -> Starlette:
     if not is_url(index.href):
         mimetypes.add_type(PARQUET_TYPE, ".parquet")
         mimetypes.add_type(GEOJSON, ".geojson")
-        files = StaticFiles(directory=index.href.rpartition("/")[0])
+        files = VisibleFiles(directory=served.folder)
         routes.append(Mount("/catalog", files))
         routes.append(Route(members.ROUTE, partial(members.member, files)))
         routes.append(Mount(_PLAIN, routes=api))
@@ -101,7 +114,7 @@ def create_app(catalog: str, browser: Path | None = None) -> Starlette:
         # not the built ones
         routes.append(Route("/browser/", served.browser_page))
         routes.append(Route("/browser/config.js", served.browser_config))
-        routes.append(Mount("/browser", StaticFiles(directory=browser, html=True)))
+        routes.append(Mount("/browser", VisibleFiles(directory=browser, html=True)))
     allow = Middleware(
         CORSMiddleware,
         allow_origins=["*"],
@@ -110,8 +123,13 @@ def create_app(catalog: str, browser: Path | None = None) -> Starlette:
         expose_headers=["Accept-Ranges", "Content-Length", "Content-Range", "ETag"],
         max_age=86_400,
     )
-    handlers = {SatimnetError: _refuse, HTTPException: _refuse, Exception: _fail}
-    return Starlette(routes=routes, middleware=[allow], exception_handlers=handlers)
+    own = {route.path.split("/")[1] for route in routes if isinstance(route, Route | Mount)}
+    proxy = Middleware(BehindProxy, root_path=root_path_of(root_path), own=own)
+    compress = Middleware(GZipMiddleware, compresslevel=5, exclude_content_types=_COMPRESSED)
+    handlers = {SatimnetError: served.refuse, HTTPException: _refuse, Exception: _fail}
+    return Starlette(
+        routes=routes, middleware=[proxy, allow, compress], exception_handlers=handlers
+    )
 
 
 class _Served:
@@ -119,11 +137,12 @@ class _Served:
 
     def __init__(self, index: Index, browser: Path | None) -> None:
         self._index = index
-        self._folder = index.href.rpartition("/")[0]
+        self.folder = index.href.rpartition("/")[0]
         self._browser = browser
         self._api = Api(index, _PAGE, self._item)
         # Questions wait here for each other, so that they leave threads for the files.
         self._limiter = CapacityLimiter(8)
+        self._lookups = CapacityLimiter(4)  # of single things, which no search holds up
         self._painters = CapacityLimiter(2)
 
     # --- pages ---
@@ -167,7 +186,7 @@ class _Served:
         """The page of STAC Browser; its head tells search engines what the catalog has."""
         assert self._browser is not None
         html = (self._browser / "index.html").read_text()
-        links = Links(Path(self._folder), f"{_root(request)}/catalog/")
+        links = Links(Path(self.folder), f"{_root(request)}/catalog/")
         content = data_catalog(self._index, list(self._index.collections.values()), links)
         # no text of a catalog may end the script (HTML, 13.2.5.14)
         script = json.dumps(content, ensure_ascii=False).replace("<", "\\u003c")
@@ -193,7 +212,7 @@ class _Served:
     async def thumbnail(self, request: Request) -> Response:
         """A small picture of an Item."""
         name, id_ = request.path_params["name"], request.path_params["id"]
-        document = await self._run(self._found, name, id_)
+        document = await self._look_up(self._found, name, id_)
         picture = await to_thread.run_sync(
             thumbnail, document, self._index.collections[name].document, limiter=self._painters
         )
@@ -223,18 +242,17 @@ class _Served:
         """A page of a Collection's Items."""
         name, root = request.path_params["name"], _root(request)
         asked = _parameters(request)
-        page = await self._run(self._api.items, name, asked, "GET", root)
-        page["links"] += [
+        links = [
             _link("self", str(request.url), GEOJSON),
             _link("root", f"{root}/"),
             _link("collection", _collection_url(name, root)),
         ]
-        return _json(page, GEOJSON)
+        return await self._page(links, self._api.items, name, asked, "GET", root)
 
     async def item(self, request: Request) -> Response:
         """One Item."""
         name, id_ = request.path_params["name"], request.path_params["id"]
-        item = await self._run(self._api.item, name, id_, _root(request))
+        item = await self._look_up(self._api.item, name, id_, _root(request))
         return _json(item, GEOJSON)
 
     async def search(self, request: Request) -> Response:
@@ -242,17 +260,13 @@ class _Served:
         asked = await _body(request) if request.method == "POST" else _parameters(request)
         method = "POST" if request.method == "POST" else "GET"
         root = _root(request)
-        page = await self._run(self._api.search, asked, method, root)
-        page["links"] += [
-            _link("self", str(request.url), GEOJSON),
-            _link("root", f"{root}/"),
-        ]
-        return _json(page, GEOJSON)
+        links = [_link("self", str(request.url), GEOJSON), _link("root", f"{root}/")]
+        return await self._page(links, self._api.search, asked, method, root)
 
     async def queryables(self, request: Request) -> Response:
         """The properties that a filter may use."""
         name = request.path_params.get("name")
-        found = await self._run(self._api.queryables, _root(request), name)
+        found = await self._look_up(self._api.queryables, _root(request), name)
         return _json(found, "application/schema+json")
 
     async def aggregations(self, request: Request) -> Response:
@@ -264,10 +278,37 @@ class _Served:
         asked = _parameters(request)
         return _json(await self._run(aggregate, self._api, asked, _root(request)))
 
+    async def refuse(self, request: Request, error: Exception) -> Response:
+        """Why there is no answer, without the place of the catalog on this machine."""
+        reason = str(error)
+        for place in {self.folder, self.folder.replace("'", "''"), repr(self.folder)[1:-1]} - {""}:
+            reason = reason.replace(f"{place}/", "").replace(place, "the catalog")
+        status, code = next(
+            (status, code) for kind, status, code in _REFUSALS if isinstance(error, kind)
+        )
+        if len(reason) > _LONGEST_REASON:
+            reason = f"{reason[:_LONGEST_REASON]}…"
+        return _json({"code": code, "description": reason}, status=status)
+
     # --- how things look from outside ---
 
     async def _run(self, question: Callable[..., T], *arguments: Any) -> T:
         return await to_thread.run_sync(partial(question, *arguments), limiter=self._limiter)
+
+    async def _look_up(self, question: Callable[..., T], *arguments: Any) -> T:
+        return await to_thread.run_sync(partial(question, *arguments), limiter=self._lookups)
+
+    async def _page(
+        self, links: list[Json], question: Callable[..., Json], *arguments: Any
+    ) -> Response:
+        """The answer to a question that may be long, written where it holds nobody up."""
+
+        def write() -> Response:
+            page = question(*arguments)
+            page["links"] += links
+            return _json(page, GEOJSON)
+
+        return await self._run(write)
 
     def _found(self, name: str, id_: str) -> Json:
         """An Item with the hrefs that hold on this machine."""
@@ -277,13 +318,13 @@ class _Served:
         raise NotThereError(f"collection {name} has no Item {id_!r}")
 
     def _lies_inside(self, href: str) -> bool:
-        return href.startswith(f"{self._folder}/") and not is_url(self._index.href)
+        return href.startswith(f"{self.folder}/") and not is_url(self._index.href)
 
     def _published(self, href: str, root: str, below: str = "catalog") -> str:
         """The URL of a file of the catalog; what lies elsewhere stays where it is."""
         if not self._lies_inside(href):
             return href
-        path = quote(href.removeprefix(self._folder))
+        path = quote(href.removeprefix(self.folder))
         return f"{root.removesuffix(_PLAIN)}/{below}{path}"
 
     def _others(self, links: Any, base: str, root: str) -> list[Json]:
@@ -394,23 +435,28 @@ async def _body(request: Request) -> Json:
         if len(content) > _MOST_BODY:
             raise HTTPException(413, f"a question has at most {_MOST_BODY} bytes")
     try:
-        asked = json.loads(content or b"{}")
-    except (ValueError, RecursionError) as error:
+        asked = orjson.loads(content or b"{}")
+        orjson.dumps(asked)  # an answer has it in its links, and can be less deep than a question
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError) as error:
         raise SatimnetError(f"the body is not JSON: {error}") from None
     if not isinstance(asked, dict):
         raise SatimnetError("the body is no JSON object")
     return asked
 
 
+_REFUSALS = (
+    (NotThereError, 404, "NotFound"),
+    (TooSlowError, 422, "TooCostly"),
+    (SatimnetError, 400, "InvalidParameterValue"),
+)
+
+
 async def _refuse(request: Request, error: Exception) -> Response:
-    if isinstance(error, HTTPException):
-        content = {"code": str(error.status_code), "description": error.detail}
-        response = _json(content, status=error.status_code)
-        response.headers.update(error.headers or {})
-        return response
-    status = 404 if isinstance(error, NotThereError) else 400
-    code = "NotFound" if status == 404 else "InvalidParameterValue"
-    return _json({"code": code, "description": str(error)}, status=status)
+    assert isinstance(error, HTTPException)
+    content = {"code": str(error.status_code), "description": error.detail}
+    response = _json(content, status=error.status_code)
+    response.headers.update(error.headers or {})
+    return response
 
 
 async def _fail(request: Request, error: Exception) -> Response:

@@ -18,7 +18,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.staticfiles import StaticFiles
 
-ROUTE = "/members/{first:int}-{last:int}/{shard:path}/{name}"
+ROUTE = "/members/{range}/{shard:path}/{name}"
+
+_RANGE = re.compile(r"(\d{1,18})-(\d{1,18})", re.ASCII)
 
 _CHUNK = 2**18  # bytes that are read at once
 
@@ -33,7 +35,11 @@ def member(files: StaticFiles, request: Request) -> Response:
             416, the part lies outside.
     """
     asked = request.path_params
-    first, size = asked["first"], asked["last"] - asked["first"] + 1
+    match = _RANGE.fullmatch(asked["range"])
+    if match is None:
+        raise HTTPException(404)
+    first, last = map(int, match.groups())
+    size = last - first + 1
     try:
         path, status = files.lookup_path(asked["shard"])
     except (OSError, ValueError):

@@ -10,7 +10,7 @@ import uvicorn
 
 from satimnet.builder.errors import SatimnetError
 
-from .app import create_app
+from .app import SECONDS, create_app
 
 
 def serve(
@@ -19,17 +19,20 @@ def serve(
     port: int,
     *,
     browser: Path | None = None,
+    root_path: str = "",
+    seconds: float = SECONDS,
     ready: Callable[[str], None],
 ) -> None:
     """Serves the catalog at a path or URL until the process is told to stop.
 
-    ``port`` 0 takes a free one; ``browser`` is the folder of a built STAC Browser; ``ready`` is
-    called with the URL of the landing page when it can be asked for.
+    ``port`` 0 takes a free one; ``browser`` is the folder of a built STAC Browser; ``root_path``
+    and ``seconds`` are those of `create_app`; ``ready`` is called with the URL of the landing page
+    when it can be asked for.
 
     Raises:
         SatimnetError: there is no such catalog, or the address cannot be used.
     """
-    app = create_app(catalog, browser)
+    app = create_app(catalog, browser, root_path=root_path, seconds=seconds)
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family)
@@ -42,6 +45,9 @@ def serve(
         ) from error
     name = f"[{host}]" if ":" in host else host
     ready(f"http://{name}:{bound.getsockname()[1]}/")
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
+    # What a proxy says is understood by the application.
+    config = uvicorn.Config(
+        app, log_level="warning", timeout_graceful_shutdown=5, proxy_headers=False
+    )
     with bound:
         uvicorn.Server(config).run([bound])
