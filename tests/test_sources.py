@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from satimnet.builder import build
+from satimnet.builder.archives import _Window, tar_members
 from satimnet.builder.errors import BadFileError, SatimnetError
 from satimnet.builder.samples import Problem
-from satimnet.builder.sources import MAX_FILE_SIZE, Reader, Source, _tar_members
+from satimnet.builder.sources import MAX_FILE_SIZE, Reader, Source
 
 FILES = {"a/one.bin": os.urandom(5000), "a/b/two.bin": b"x" * 70_000, "three.txt": b""}
 
@@ -111,15 +112,16 @@ def test_plain_tar_headers_are_read_as_tarfile_reads_them(members, form, whole, 
     def read(members_of):
         found = []
         try:
-            with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-                for one in members_of(archive):
+            window = _Window(io.BytesIO(data), 0, len(data))
+            with tarfile.open(fileobj=window, mode="r:") as archive:
+                for one in members_of(archive, window):
                     at = one.offset_data
                     found.append((one.name, one.size, at, one.mtime, one.isreg(), one.issparse()))
         except (tarfile.TarError, ValueError, OverflowError) as error:
             found.append(type(error))
         return found
 
-    assert read(_tar_members) == read(lambda archive: iter(archive.next, None))
+    assert read(tar_members) == read(lambda archive, _: iter(archive.next, None))
 
 
 def test_targz_readers_use_the_index_of_the_scan(tmp_path):

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -31,6 +31,7 @@ from satimnet.builder.contents import MAX_SCENE_SIZE
 from satimnet.builder.datasets import Dataset, installed, recognise
 from satimnet.builder.errors import SatimnetError, printable
 from satimnet.builder.items import describe, write_items
+from satimnet.builder.leftovers import passed_over
 from satimnet.builder.overviews import OVERVIEW_ASSET, write_overview
 from satimnet.builder.pages import ItemFiles, files_for, write_features, write_pages
 from satimnet.builder.plans import DEFAULT_SHARD_SIZE, MAX_SHARD_SIZE, ShardPlan, plan
@@ -39,7 +40,8 @@ from satimnet.builder.rows import MappedRows, read_rows, table_of
 from satimnet.builder.samples import Problem, Sample
 from satimnet.builder.shards import Shard, pack
 from satimnet.builder.skos import write_concepts
-from satimnet.builder.sources import Reader, Source
+from satimnet.builder.sources import Entry, Reader, Source
+from satimnet.builder.tallies import Tally
 from satimnet.builder.tasks import run_tasks
 from satimnet.builder.workspaces import workspace
 
@@ -167,14 +169,19 @@ def _samples(
     """The samples of the scan, whose problems are noted."""
     count = 0
     progress(f"Scanning {dataset.id}", 0, 0)
-    for found in dataset.scan(source):
+    tally = Tally()
+    for found in dataset.scan(replace(source, tally=tally)):
         if isinstance(found, Problem):
             problems.append(found)
             continue
+        for member in found.members:
+            if isinstance(member.entry, Entry):
+                tally.take(member.entry)
         yield found
         count += 1
         if count % _OFTEN == 0:
             progress(f"Scanning {dataset.id}", count, 0)
+    problems.extend(passed_over(source, tally, dataset.record, problems))
 
 
 def _make_shard(
