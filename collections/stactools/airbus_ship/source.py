@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from satimnet.builder.errors import BadFileError
-from satimnet.builder.samples import Member, Object, Problem, Sample
+from satimnet.builder.samples import Member, Object, Problem, Sample, second_copy
 from satimnet.builder.sources import Entry, Source
 
 # Kaggle hands out one archive, or one of each folder; then the folder may be there twice.
@@ -25,8 +25,8 @@ _IMAGE = re.compile(
 )
 _TABLE = re.compile(r"(?:^|/)train_ship_segmentations_v2\.csv$")
 _ID = re.compile(r"[0-9a-f]{9}")
-_HEADER = b"ImageId,EncodedPixels"
-_ROW = re.compile(rb"(?P<id>[0-9a-f]{9})\.jpg,(?P<code>[^,]*)")
+_HEADER = re.compile(rb'"?ImageId"?,"?EncodedPixels"?')
+_ROW = re.compile(rb'"?(?P<id>[0-9a-f]{9})\.jpg"?,(?P<code>[^,]*)')
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 _PIXELS = 768 * 768  # of every image
@@ -46,6 +46,7 @@ def scan(source: Source, record: Mapping[str, Any]) -> Iterator[Sample | Problem
     """
     images: dict[str, dict[str, Entry]] = {"train": {}, "test": {}}
     tables: list[Entry] = []
+    in_both: set[str] = set()
     for entry in source.entries():
         if _TABLE.search(entry.path):
             tables.append(entry)
@@ -53,8 +54,11 @@ def scan(source: Source, record: Mapping[str, Any]) -> Iterator[Sample | Problem
             found, name = images[image["split"]], image["name"]
             if _ID.fullmatch(name) is None:
                 yield Problem(entry.label, "not named as Airbus-ship names its images", "foreign")
+            elif first := found.get(name):
+                yield second_copy(entry, first)
             elif first := images["train"].get(name) or images["test"].get(name):
-                yield Problem(entry.label, f"a second copy; {first.label} was taken", "foreign")
+                in_both.add(name)
+                yield second_copy(entry, first, other_split=True)
             else:
                 found[name] = entry
     train = images["train"]
@@ -63,7 +67,7 @@ def scan(source: Source, record: Mapping[str, Any]) -> Iterator[Sample | Problem
     folders = {_IMAGE.sub("", entry.path) for entry in train.values()}
     tables.sort(key=lambda entry: _TABLE.sub("", entry.path) not in folders)
     for entry in tables[1:]:
-        yield Problem(entry.label, f"a second copy; {tables[0].label} was taken", "foreign")
+        yield second_copy(entry, tables[0])
     header, rows = b"", _Rows()
     if tables:
         header, rows, problems = _read_table(source, tables[0], train)
@@ -87,7 +91,8 @@ def scan(source: Source, record: Mapping[str, Any]) -> Iterator[Sample | Problem
                     members.append(Member("labels", f"{path}.csv", own))
                 except ValueError as error:
                     yield Problem(f"{tables[0].label}: {id}.jpg", f"{error}; taken without objects")
-            yield Sample(id, level, tuple(members), split=split, objects=objects)
+            own_split = None if id in in_both else split
+            yield Sample(id, level, tuple(members), split=own_split, objects=objects)
 
 
 def _read_table(
@@ -96,10 +101,11 @@ def _read_table(
     """Header and rows of the wanted images, as they stand, and what is wrong with other rows."""
     if entry.size > _MAX_TABLE_SIZE:
         raise BadFileError(entry.label, f"{entry.size} bytes, far more than the official table")
-    lines = io.BytesIO(source.read(entry))
+    data = source.read(entry)
+    lines = io.BytesIO(data)
     header = lines.readline()
-    if header.removeprefix(_BYTE_ORDER_MARK).rstrip() != _HEADER:
-        raise BadFileError(entry.label, f"no header {_HEADER.decode()}; download it again")
+    if not _HEADER.fullmatch(header.removeprefix(_BYTE_ORDER_MARK).rstrip()):
+        raise BadFileError(entry.label, "no header ImageId,EncodedPixels; download it again")
     rows: _Rows = {}
     first_absent, first_strange = "", 0
     absent = strange = 0  # counted, not kept: there may be millions
@@ -113,6 +119,12 @@ def _read_table(
         elif line.strip():
             strange += 1
             first_strange = first_strange or number
+    if data[-1:] != b"\n" and any(id not in rows for id in wanted):
+        raise BadFileError(
+            entry.label, "ends within a line, and rows of images are missing; download it again"
+        )
+    if strange and not (rows or absent):
+        raise BadFileError(entry.label, "no row is an image and its code; download it again")
     problems = []
     if absent:
         reason = f"rows of images that train_v2 does not have: {absent}, first {first_absent}"
@@ -132,7 +144,7 @@ def _read_table(
 
 def _codes(rows: Iterable[bytes]) -> list[bytes]:
     """The different codes of an image, in the order of its rows."""
-    return list(dict.fromkeys(row.partition(b",")[2].strip() for row in rows))
+    return list(dict.fromkeys(row.partition(b",")[2].strip().strip(b'"') for row in rows))
 
 
 def _ships(rows: Iterable[bytes]) -> tuple[Object, ...]:

@@ -7,7 +7,9 @@ source: with seasonal snow, with cloud or shadow, of the three splits, and the t
 and seasons; all may be compressed with bzip2.
 
 The dataset has 7.7 million files, so nothing is kept of one folder when the next one begins. The
-lists are read in a pass of their own, as they may come last.
+lists are read in a pass of their own, as they may come last. That pass also finds the patches whose
+files do not follow each other (in a tar sorted by band, say); these are put together in further
+passes, some at a time, as their files would fill the memory.
 """
 
 from __future__ import annotations
@@ -15,10 +17,10 @@ from __future__ import annotations
 import bz2
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 import orjson
@@ -26,6 +28,7 @@ import orjson
 from satimnet.builder.errors import BadFileError
 from satimnet.builder.samples import Member, Problem, Sample
 from satimnet.builder.sources import Entry, Reader, Source
+from satimnet.builder.splits import SplitLists
 
 _PATCH = re.compile(
     r"(?:^|/)(?P<id>S2(?P<unit>[AB])_MSIL2A_(?P<year>20[0-9]{2})(?P<month>0[1-9]|1[0-2])"
@@ -55,13 +58,14 @@ _S1_TILE = re.compile(r"S1[AB]_IW_[0-9A-Z]{4}_[0-9A-Z]{4}_[0-9T]{15}_([0-9]{2}[A
 _WORDS = re.compile(r"[A-Za-z][A-Za-z .'-]{0,39}")
 _MAX_LIST = 2**27  # bytes; the largest, of all 590,326 patches, has 54 million
 _MAX_PACKED = 2**24  # bytes; the same list has 4 million
+_MOST_HELD = 2**16  # patches that are put together at a time; each takes six kilobytes
 
 
 @dataclass(frozen=True, slots=True)
 class _Lists:
     """What the lists of the source say of patches, by name."""
 
-    splits: dict[str, str] = field(default_factory=dict)
+    splits: SplitLists
     flags: dict[str, set[str]] = field(default_factory=dict)
     """Item property to the patches of which it is true; properties without a list are absent."""
     table: dict[str, tuple[str, str, str | None]] = field(default_factory=dict)
@@ -117,19 +121,29 @@ class _Strangers:
 
 
 def scan(source: Source, record: Mapping[str, Any]) -> Iterator[Sample | Problem]:
-    """Patches in the order of the source; damaged, missing and foreign files as problems."""
+    """Patches in the order of the source; damaged, missing and foreign files as problems.
+
+    Raises:
+        BadFileError: a list cannot be read: it says something of all patches.
+    """
     classes = _Classes.of(record)
-    lists = _Lists()
+    lists = _Lists(SplitLists(record))
     seen: set[str] = set()
     strangers: dict[str, _Strangers] = {}
     with source.reader() as reader:
-        yield from _read_lists(source, reader, lists)
-        for folder, entries in groupby(source.entries(), key=lambda e: _split(e.path)[0]):
+        scattered: set[str] = set()
+        yield from _read_lists(source, reader, lists, scattered)
+        for folder, entries in chain(
+            _together(source, scattered), _put_together(source, scattered)
+        ):
             patch = _PATCH.search(folder)
             if patch is None:
-                image = next((e for e in entries if e.path.endswith(_ENDINGS)), None)
-                if image is not None:
-                    strangers.setdefault(_split(folder)[0], _Strangers(image.label)).folders += 1
+                images = [e for e in entries if e.path.endswith(_ENDINGS)]
+                if images:
+                    parent = _split(folder)[0]
+                    strangers.setdefault(parent, _Strangers(images[0].label)).folders += 1
+                for image in images:
+                    source.take(image)
             elif patch["id"] in seen:
                 reason = f"a second copy; the {patch['id']} before it was taken"
                 yield Problem(next(entries).label, reason, "foreign")
@@ -138,6 +152,29 @@ def scan(source: Source, record: Mapping[str, Any]) -> Iterator[Sample | Problem
                 yield from _patch(patch, entries, reader, classes, lists)
     for found in strangers.values():
         yield Problem(found.first, found.reason, "foreign")
+
+
+def _together(source: Source, scattered: Set[str]) -> Iterator[tuple[str, Iterator[Entry]]]:
+    """Folders, but for the scattered ones, each with its files."""
+    for folder, entries in groupby(source.entries(), key=lambda entry: _split(entry.path)[0]):
+        if folder not in scattered:
+            yield folder, entries
+
+
+def _put_together(source: Source, scattered: Set[str]) -> Iterator[tuple[str, Iterator[Entry]]]:
+    """The scattered folders, each with all of its files; goes through the source several times."""
+    left = set(scattered)
+    while left:
+        held: dict[str, list[Entry]] = {}
+        for entry in source.entries():
+            folder = _split(entry.path)[0]
+            if folder in held:
+                held[folder].append(entry)
+            elif folder in left and len(held) < _MOST_HELD:
+                held[folder] = [entry]
+        left -= held.keys()
+        for folder, entries in held.items():
+            yield folder, iter(entries)
 
 
 def _split(path: str) -> tuple[str, str]:
@@ -210,7 +247,7 @@ def _patch(
             if asset in found
         ),
         names,
-        lists.splits.get(patch_id),
+        lists.splits.split(patch_id),
         datetime=labels.time if labels else None,
         properties=properties,
     )
@@ -261,22 +298,39 @@ def _read_labels(entry: Entry, reader: Reader) -> _Labels:
 # --- lists --------------------------------------------------------------------------------------
 
 
-def _read_lists(source: Source, reader: Reader, lists: _Lists) -> Iterator[Problem]:
-    """Fills ``lists``; yields what is wrong with them, one problem a list."""
+def _read_lists(
+    source: Source, reader: Reader, lists: _Lists, scattered: set[str]
+) -> Iterator[Problem]:
+    """Fills ``lists``, and ``scattered`` with the folders whose files do not follow each other.
+
+    Yields what is wrong with the lists, one problem a list.
+
+    Raises:
+        BadFileError: a list cannot be read.
+    """
+    current, done = "", set[int]()  # hashes; two alike only make a folder seem scattered
     for entry in source.entries():
+        folder = _split(entry.path)[0]
+        if folder != current:
+            done.add(hash(current))
+            current = folder
+            if hash(folder) in done:
+                scattered.add(folder)
         match = _LIST.search(entry.path) if entry.path.endswith((".csv", ".csv.bz2")) else None
         if match is None:
             continue
         try:
             lines = _lines(entry, reader, packed=match["packed"] is not None)
-            wrong = _take_table(lines, lists) if match["table"] else _take(lines, match, lists)
-        except BadFileError as error:
-            yield Problem(error.path, error.reason)
+            if match["table"]:
+                wrong = _take_table(lines, lists)
+            else:
+                wrong = _take(lines, match, lists, entry.label)
         except ValueError as error:
-            yield Problem(entry.label, str(error))
-        else:
-            if wrong:
-                yield Problem(entry.label, f"{wrong} of {len(lines)} lines are not understood")
+            reason = f"{error}; get the list again, or leave it out of the source"
+            raise BadFileError(entry.label, reason) from error
+        if wrong:
+            yield Problem(entry.label, f"{wrong} of {len(lines)} lines are not understood")
+    yield from lists.splits.problems()
 
 
 def _lines(entry: Entry, reader: Reader, *, packed: bool) -> list[str]:
@@ -298,17 +352,16 @@ def _lines(entry: Entry, reader: Reader, *, packed: bool) -> list[str]:
         raise ValueError(f"no text ({error.reason} at byte {error.start})") from error
 
 
-def _take(lines: Sequence[str], match: re.Match[str], lists: _Lists) -> int:
-    """Takes a list of names; returns how many lines name no patch, or one of another split."""
+def _take(lines: Sequence[str], match: re.Match[str], lists: _Lists, place: str) -> int:
+    """Takes a list of names; returns how many lines name no patch."""
     # The lists of BigEarthNet-MM have the Sentinel-1 patch behind a comma.
     names = [line.partition(",")[0].strip() for line in lines]
     known = [name for name in names if _PATCH.match(name)]
     if match["flag"]:
         lists.flags.setdefault(_FLAGS[match["flag"]], set()).update(known)
-        return len(names) - len(known)
-    split = _SPLITS[match["split"]]
-    fitting = sum(lists.splits.setdefault(name, split) == split for name in known)
-    return len(names) - fitting
+    else:
+        lists.splits.add(known, _SPLITS[match["split"]], place)
+    return len(names) - len(known)
 
 
 def _take_table(lines: Sequence[str], lists: _Lists) -> int:

@@ -22,13 +22,13 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from satimnet.builder.samples import Member, Problem, Sample
+from satimnet.builder.samples import Member, Problem, Sample, second_copy
 from satimnet.builder.sources import Entry, Source
 
 _FILE = re.compile(
     r"(?:^|/)(?:(?P<folder>[^/]+)/)?"
     r"(?P<id>(?P<year>20[0-9]{2})(?P<month>[0-9]{2})(?P<day>[0-9]{2})"
-    r"_S2_20m_[0-9]{1,6}_[0-9]{1,6})(?P<suffix>_mask)?\.tiff?\Z"
+    r"_S2_20m_[0-9]{1,6}_[0-9]{1,6})(?P<suffix>_mask)?\.tif\Z"
 )
 _ROLES = {"image": "image", "images": "image"}
 _ROLES |= dict.fromkeys(("mask", "masks", "cloud_mask", "cloud_masks"), "mask")
@@ -53,7 +53,7 @@ def scan(source: Source, record: Mapping[str, Any]) -> Iterator[Sample | Problem
         match = _FILE.search(entry.path)
         day = _day(match) if match else None
         if match is None or day is None:
-            if entry.path.lower().endswith((".tif", ".tiff")):
+            if entry.path.endswith(".tif"):
                 reason = "not named like 20180516_S2_20m_2240_36.tif, so its day is not known"
                 yield Problem(entry.label, reason, "foreign")
             continue
@@ -62,8 +62,7 @@ def scan(source: Source, record: Mapping[str, Any]) -> Iterator[Sample | Problem
         if role is None:
             files.undecided.append(entry)
         elif role in files.files:
-            reason = f"a second copy; {files.files[role].label} was taken"
-            yield Problem(entry.label, reason, "foreign")
+            yield second_copy(entry, files.files[role])
         else:
             files.files[role] = entry
     for sample, files in sorted(found.items()):

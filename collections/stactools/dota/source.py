@@ -11,12 +11,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any
 
 from satimnet.builder.errors import BadFileError
-from satimnet.builder.samples import Member, Object, Problem, Sample
+from satimnet.builder.samples import Member, Object, Problem, Sample, second_copy
 from satimnet.builder.sources import Entry, Reader, Source
 
 _SPLITS = {"train": "train", "val": "validation", "test": "test"}
@@ -26,12 +26,15 @@ _UPRIGHT = re.compile(r"_hbb(/|$)|reclabelTxt|_Task2_gt")
 _VERSION = re.compile(r"v(1\.0|1\.5|2\.0)")
 
 _MAX_LABEL_SIZE = 2**22  # bytes; the largest image of version 2.0 has 30,000 objects of 50 bytes
-_NUMBER = re.compile(r"[+-]?[0-9]{1,6}(\.[0-9]{0,16})?")  # no image has a million columns
+_MAX_COORDINATE = 1e6  # no image has a million columns
 _DIFFICULT = re.compile(r"[0-9]")
-_HEADER = re.compile(r"(imagesource|gsd):(.*)")
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_HEADER = re.compile(r"\s*([A-Za-z][A-Za-z _-]*):(.*)")
 _IMAGE_SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
 _GSD = re.compile(r"[0-9]{1,3}(\.[0-9]{0,32})?")
 _SMALLEST_GSD = 0.01  # metres; a few headers have degrees instead, such as 0.00000134
+
+_OBJECT = "'x1 y1 … x4 y4 class difficult'"
 
 _Key = tuple[str, str, str]
 """The folder above the split, the split, the file's name: what an image and its label share."""
@@ -57,6 +60,8 @@ class _Label:
     properties: Mapping[str, Any]
     unknown: Counter[str]
     """Objects of classes that DOTA does not have; they are left out."""
+    odd: tuple[int, ...]
+    """Numbers of the lines that are neither header nor object; they are left out."""
 
 
 def scan(source: Source, record: Mapping[str, Any]) -> Iterator[Sample | Problem]:
@@ -64,19 +69,33 @@ def scan(source: Source, record: Mapping[str, Any]) -> Iterator[Sample | Problem
     classes = {row["name"] for row in record["classes"] if row["value"] != 0}
     files = _files(source)
     yield from files.copies
+    splits: dict[str, set[str]] = {}
+    for _, split, name in files.images:
+        splits.setdefault(name, set()).add(split)
+    order = [*_SPLITS]
     taken: dict[str, Entry] = {}
     with source.reader() as reader:
-        for key, image in sorted(files.images.items(), key=lambda item: item[0][1:] + item[0][:1]):
+        for key, image in sorted(
+            files.images.items(), key=lambda item: (order.index(item[0][1]), *item[0][1:], item[0])
+        ):
             editions = files.labels.pop(key, {})
             _, split, name = key
             if taken.setdefault(name, image) is not image:
-                yield _copy(image, taken[name])
+                yield second_copy(image, taken[name], other_split=len(splits[name]) > 1)
+                for label in editions.values():
+                    source.take(label)
                 continue
             version = min(editions, default="")
             for other in editions.keys() - {version}:
                 instead = f"version {version}" if version else "those without a version"
                 files.unread[_folder(editions[other]), f"of version {other}, not {instead}"] += 1
-            yield from _sample(split, name, image, editions.get(version), version, reader, classes)
+                source.take(editions[other])
+            for found in _sample(
+                split, name, image, editions.get(version), version, reader, classes
+            ):
+                if isinstance(found, Sample) and len(splits[name]) > 1:
+                    found = replace(found, split=None)
+                yield found
     for editions in files.labels.values():
         yield Problem(editions[min(editions)].label, "label without an image", "incomplete")
     for (folder, reason), count in sorted(files.unread.items()):
@@ -95,20 +114,22 @@ def _files(source: Source) -> _Files:
             if _NUMBERED.fullmatch(name):
                 reason = "in no labelTxt folder of train, val or test"
                 found.unread[_folder(entry), reason] += 1
+                source.take(entry)
             continue
         key = "/".join(folders[:at]), folders[at], file["name"]
         within = "/".join(folders[at + 1 :])
         if within.startswith("images"):
             if file["kind"] == "png" and found.images.setdefault(key, entry) is not entry:
-                found.copies.append(_copy(entry, found.images[key]))
+                found.copies.append(second_copy(entry, found.images[key]))
         elif file["kind"] == "txt" and _UPRIGHT.search(within):
             found.unread[_folder(entry), "of upright boxes, not oriented ones"] += 1
+            source.take(entry)
         elif file["kind"] == "txt":
             version = _VERSION.search(within)
             editions = found.labels.setdefault(key, {})
             first = editions.setdefault(version[1] if version else "", entry)
             if first is not entry:
-                found.copies.append(_copy(entry, first))
+                found.copies.append(second_copy(entry, first))
     return found
 
 
@@ -123,11 +144,7 @@ def _split_at(folders: Sequence[str]) -> int | None:
 
 def _folder(entry: Entry) -> str:
     """How messages name the folder or archive of a file."""
-    return str(PurePath(entry.container).parent) if entry.kind == "file" else entry.container
-
-
-def _copy(entry: Entry, first: Entry) -> Problem:
-    return Problem(entry.label, f"a second copy; {first.label} was taken", "foreign")
+    return str(PurePath(entry.where).parent) if entry.kind == "file" else entry.where
 
 
 def _sample(
@@ -152,6 +169,9 @@ def _sample(
         yield Problem(image.label, "image without a label", "incomplete")
     if label is not None and said is not None and said.unknown:
         yield Problem(label.label, _worded(said.unknown), "incomplete")
+    if label is not None and said is not None and said.odd:
+        reason = f"lines left out, not {_OBJECT}: {len(said.odd)}, first line {said.odd[0]}"
+        yield Problem(label.label, reason, "incomplete")
     yield Sample(
         name,
         (_SPLITS[split],),
@@ -170,17 +190,17 @@ def _worded(unknown: Counter[str]) -> str:
 def _read_label(data: bytes, path: str, version: str, classes: Set[str]) -> _Label:
     """What a label file says: two header lines, which may be missing, then a line an object.
 
+    Lines are taken one by one, as the publisher's tools take them
+    (https://github.com/CAPTAIN-WHU/DOTA_devkit, dota_utils.py), but for numbers that are no place.
+
     Raises:
-        BadFileError: it is no text, or a line is neither header nor object.
+        BadFileError: it has lines that should be objects, and none is.
     """
     if len(data) > _MAX_LABEL_SIZE:
         raise BadFileError(path, f"label of {len(data)} bytes, over the limit {_MAX_LABEL_SIZE}")
-    try:
-        lines = data.decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise BadFileError(path, f"label is not UTF-8 text (byte {error.start})") from error
+    lines = _LINE_END.split(data.decode("utf-8-sig", "replace"))
     properties: dict[str, Any] = {"dota:label_version": version} if version else {}
-    objects = []
+    objects, odd = [], []
     unknown: Counter[str] = Counter()
     for number, line in enumerate(lines, 1):
         if header := _HEADER.match(line):
@@ -188,12 +208,14 @@ def _read_label(data: bytes, path: str, version: str, classes: Set[str]) -> _Lab
         elif words := line.split():
             item = _object(words)
             if item is None:
-                raise BadFileError(path, f"line {number} is not 'x1 y1 … x4 y4 class difficult'")
-            if item.name in classes:
+                odd.append(number)
+            elif item.name in classes:
                 objects.append(item)
             else:
                 unknown[item.name] += 1
-    return _Label(tuple(objects), properties, unknown)
+    if odd and not (objects or unknown):
+        raise BadFileError(path, f"no line is {_OBJECT}")
+    return _Label(tuple(objects), properties, unknown, tuple(odd))
 
 
 def _header_property(key: str, value: str) -> dict[str, Any]:
@@ -201,6 +223,8 @@ def _header_property(key: str, value: str) -> dict[str, Any]:
 
     Absent is written as nothing, "null" or "None".
     """
+    if key not in ("imagesource", "gsd"):
+        return {}
     if key == "imagesource":
         known = _IMAGE_SOURCE.fullmatch(value) and value.lower() not in ("null", "none")
         return {"dota:image_source": value} if known else {}
@@ -209,11 +233,18 @@ def _header_property(key: str, value: str) -> dict[str, Any]:
 
 
 def _object(words: Sequence[str]) -> Object | None:
-    """The object of a line; None if the line is none. Early labels lack the last word."""
-    if len(words) not in (9, 10) or not all(map(_NUMBER.fullmatch, words[:8])):
+    """The object of a line; None if the line is none.
+
+    Early labels lack the word for difficult, and there may be more words behind it.
+    """
+    try:
+        numbers = [float(word) for word in words[:8]]
+    except ValueError:
         return None
-    if len(words) == 10 and not _DIFFICULT.fullmatch(words[9]):
+    # also false of what is no number
+    if len(words) < 9 or not all(abs(number) < _MAX_COORDINATE for number in numbers):
         return None
-    x1, y1, x2, y2, x3, y3, x4, y4 = map(float, words[:8])
-    properties = {"difficult": int(words[9])} if len(words) == 10 else {}
+    x1, y1, x2, y2, x3, y3, x4, y4 = numbers
+    known = len(words) > 9 and _DIFFICULT.fullmatch(words[9])
+    properties = {"difficult": int(words[9])} if known else {}
     return Object(words[8], ((x1, y1), (x2, y2), (x3, y3), (x4, y4)), properties=properties)

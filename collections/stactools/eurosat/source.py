@@ -3,6 +3,10 @@
 The RGB archive has the class folders under ``2750/``, the 13-band archive under
 ``ds/images/remote_sensing/otherDatasets/sentinel_2/tif/``; copies have them elsewhere, so only the
 last two parts of a path count. A JPEG and a GeoTIFF of one name show the same place.
+
+The publisher has no split. Split lists of three widely used copies are read, wherever they lie:
+``train.csv`` with the columns Filename and Label (Kaggle), ``eurosat-train.txt`` with one file name
+a line, drawn at random, and ``eurosat-spatial-train.txt``, divided by longitude (both TorchGeo).
 """
 
 from __future__ import annotations
@@ -13,15 +17,18 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from satimnet.builder.samples import Member, Problem, Sample
+from satimnet.builder.errors import BadFileError
+from satimnet.builder.samples import Member, Problem, Sample, second_copy
 from satimnet.builder.sources import Entry, Source
+from satimnet.builder.splits import SplitLists
 
 _IMAGE = re.compile(r"(?:^|/)(?P<folder>[^/]+)/(?P<name>[^/]+)\.(?P<kind>jpg|tif)$")
 _ASSETS = {"jpg": "rgb", "tif": "multispectral"}
 
-# The split lists of two widely used copies: "train.csv" with the columns Filename and Label, and
-# "eurosat-train.txt" with one file name a line. The publisher has no split.
-_SPLIT_LIST = re.compile(r"(?:^|[/_-])(?P<split>train|validation|val|test)\.(?P<kind>csv|txt)$")
+_SPLIT_LIST = re.compile(
+    r"(?:^|/)(?P<family>(?:[^/]*[_-])?)(?P<split>train|validation|val|test)\.(?P<kind>csv|txt)$"
+)
+_LISTED = re.compile(r"([^/\\]+)\.(?:jpe?g|tiff?)$", re.IGNORECASE)
 _SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
 
 
@@ -29,21 +36,26 @@ def scan(source: Source, record: Mapping[str, Any]) -> Iterator[Sample | Problem
     """Samples of both editions, by class and number; foreign and repeated files as problems."""
     classes = {row["name"] for row in record["classes"]}
     found: dict[tuple[str, int], dict[str, Entry]] = {}
-    splits: dict[str, str] = {}
+    splits = SplitLists(record, record["options"]["splits"].get("value"))
     for entry in source.entries():
         image = _IMAGE.search(entry.path)
-        if image is None:
-            splits |= _split_list(source, entry)
+        if listed := _SPLIT_LIST.search(entry.path):
+            names = _names(source, entry)
+            splits.add(names, _SPLITS[listed["split"]], entry.label, _family(listed))
+            if not names:
+                yield Problem(entry.label, "a split list that names no image", "incomplete")
+        elif image is None:
+            continue
         elif image["folder"] in classes:
             number = image["name"].removeprefix(f"{image['folder']}_")
             key = image["folder"], int(number) if number.isdecimal() else -1
             if key[1] < 0 or f"{key[0]}_{key[1]}" != image["name"]:
                 yield Problem(entry.label, "not named as EuroSAT names its files", "foreign")
             elif image["kind"] in found.setdefault(key, {}):
-                first = found[key][image["kind"]].label
-                yield Problem(entry.label, f"a second copy; {first} was taken", "foreign")
+                yield second_copy(entry, found[key][image["kind"]])
             else:
                 found[key][image["kind"]] = entry
+    yield from splits.problems()
     for (name, number), entries in sorted(found.items()):
         sample = f"{name}_{number}"
         members = tuple(
@@ -51,19 +63,26 @@ def scan(source: Source, record: Mapping[str, Any]) -> Iterator[Sample | Problem
             for kind, asset in _ASSETS.items()
             if kind in entries
         )
-        yield Sample(sample, (name,), members, (name,), splits.get(sample))
+        yield Sample(sample, (name,), members, (name,), splits.split(sample))
 
 
-def _split_list(source: Source, entry: Entry) -> dict[str, str]:
-    """Sample ids to their split, if the file is a split list."""
-    match = _SPLIT_LIST.search(entry.path)
-    if match is None:
-        return {}
-    text = source.read(entry).decode("utf-8", "replace")
-    if match["kind"] == "txt":
+def _family(listed: re.Match[str]) -> str:
+    """Whose list it is, as the option ``splits`` names it; empty if the name does not say it."""
+    family = listed["family"].lower()
+    if listed["kind"] == "csv":
+        return family.strip("_-") or "kaggle"
+    return "random" if family == "eurosat-" else family.removeprefix("eurosat-").strip("_-")
+
+
+def _names(source: Source, entry: Entry) -> list[str]:
+    """The samples of a split list."""
+    text = source.read(entry).decode("utf-8-sig", "replace")
+    if entry.path.endswith(".txt"):
         names = text.split()
     else:
-        names = [row.get("Filename") or "" for row in csv.DictReader(io.StringIO(text))]
-    split = _SPLITS[match["split"]]
-    stems = (re.search(r"([^/]+)\.(?:jpg|tif)$", name) for name in names)
-    return {stem[1]: split for stem in stems if stem}
+        try:
+            names = [row.get("Filename") or "" for row in csv.DictReader(io.StringIO(text))]
+        except csv.Error as error:
+            raise BadFileError(entry.label, f"no table ({error}); get it again") from error
+    stems = map(_LISTED.search, names)
+    return [stem[1] for stem in stems if stem]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from satimnet.builder.samples import Member, Problem, Sample
+from satimnet.builder.samples import Member, Problem, Sample, second_copy
 from satimnet.builder.sources import Entry, Source
 
 _FILE = re.compile(r"(?:^|/)(?P<split>train|test)/(?P<folder>images|gt)/(?P<name>[^/.][^/]*)\.tif$")
@@ -48,10 +48,14 @@ def scan(source: Source, record: Mapping[str, Any]) -> Iterator[Sample | Problem
         key = file["split"], name["city"], int(name["number"])
         entries, asset = found.setdefault(key, {}), _ASSETS[file["folder"]]
         if asset in entries:
-            yield _second(entry, entries[asset])
+            yield second_copy(entry, entries[asset])
         else:
             entries[asset] = entry
 
+    splits: dict[str, set[str]] = {}
+    for (split, city, number), entries in found.items():
+        if "image" in entries:
+            splits.setdefault(f"{city}{number}", set()).add(split)
     taken: dict[str, Entry] = {}
     for split, city, number in sorted(found, key=lambda key: (key[0] != "train", *key)):
         entries = found[split, city, number]
@@ -61,7 +65,7 @@ def scan(source: Source, record: Mapping[str, Any]) -> Iterator[Sample | Problem
             continue
         image = entries["image"]
         if id in taken:
-            yield _second(image, taken[id])
+            yield second_copy(image, taken[id], other_split=len(splits[id]) > 1)
             continue
         taken[id] = image
         path = f"{split}/{city}/{id}"
@@ -74,10 +78,6 @@ def scan(source: Source, record: Mapping[str, Any]) -> Iterator[Sample | Problem
             id,
             (split, city),
             tuple(members),
-            split=split,
+            split=split if len(splits[id]) == 1 else None,
             properties={"inria:city": city, "satimnet:country": _COUNTRIES[city]},
         )
-
-
-def _second(entry: Entry, first: Entry) -> Problem:
-    return Problem(entry.label, f"a second copy; {first.label} was taken", "foreign")

@@ -95,6 +95,13 @@ def _synthetic(dataset: Dataset) -> Dataset:
     "--dataset", "assigned", multiple=True, metavar="NAME=PATH", help="A source of a named dataset."
 )
 @click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="NAME.OPTION=VALUE",
+    help="An option of a dataset, such as eurosat.splits=spatial.",
+)
+@click.option(
     "--scheduler",
     default="processes",
     show_default=True,
@@ -121,6 +128,7 @@ def build(
     sources: tuple[Path, ...],
     out: Path,
     assigned: tuple[str, ...],
+    options: tuple[str, ...],
     scheduler: str,
     shard_size: str,
     max_scene_size: str,
@@ -129,7 +137,11 @@ def build(
     keep_going: bool,
     quiet: bool,
 ) -> None:
-    """Build a catalog from SOURCES: folders, .zip or .tar(.gz) as their publishers give them out.
+    """Build a catalog from SOURCES: folders, .zip or .tar as their publishers give them out.
+
+    A tar may be compressed (.tar.gz, .tar.bz2, .tar.xz, .tar.zst); archives may lie in archives.
+    What cannot be read in place is unpacked beside the catalog while the build runs, which needs
+    room for its content: all compressed tars but .tar.gz, and compressed archives inside others.
 
     Other collections of the catalog stay, one of the same dataset is replaced: give all editions
     of a dataset at once. Broken files are left out, listed in the summary and in
@@ -155,6 +167,7 @@ def build(
             sources,
             out,
             assigned=named,
+            options=_options(options),
             scheduler=scheduler,
             shard_size=_bytes(shard_size),
             max_scene_size=_bytes(max_scene_size),
@@ -166,6 +179,19 @@ def build(
     if not quiet:
         print_reports(reports)
         click.echo(f"{out / 'catalog.json'} is ready")
+
+
+def _options(given: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Options by dataset, of words such as ``eurosat.splits=spatial``."""
+    options: dict[str, dict[str, str]] = {}
+    for word in given:
+        match = re.fullmatch(r"([^.=]+)\.([^=]+)=(.+)", word)
+        if match is None:
+            raise click.UsageError(f"--option {word}: give NAME.OPTION=VALUE")
+        if match[2] in options.setdefault(match[1], {}):
+            raise click.UsageError(f"--option {match[1]}.{match[2]}: is given twice; give it once")
+        options[match[1]][match[2]] = match[3]
+    return options
 
 
 def _warn_of_nothing(reports: Sequence[Report]) -> None:

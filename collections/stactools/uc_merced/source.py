@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from satimnet.builder.errors import BadFileError
-from satimnet.builder.samples import Member, Problem, Sample
+from satimnet.builder.samples import Member, Problem, Sample, second_copy
 from satimnet.builder.sources import Entry, Source
+from satimnet.builder.splits import SplitLists
 
 _IMAGE = re.compile(r"(?:^|/)(?P<folder>[^/]+)/(?P<name>[^/]+)\.tif$")
 
@@ -27,27 +28,24 @@ def scan(source: Source, record: Mapping[str, Any]) -> Iterator[Sample | Problem
     """Samples by class and number; wrongly named and repeated files as problems."""
     classes = {row["name"] for row in record["classes"]}
     found: dict[str, Entry] = {}
-    splits: dict[str, str] = {}
+    splits = SplitLists(record)
     for entry in source.entries():
         image = _IMAGE.search(entry.path)
         if listed := _SPLIT_LIST.search(entry.path):
-            try:
-                split = _SPLITS[listed["split"]]
-                splits |= dict.fromkeys(_listed_names(source, entry), split)
-            except BadFileError as error:
-                yield Problem(error.path, error.reason)
+            splits.add(_listed_names(source, entry), _SPLITS[listed["split"]], entry.label)
         elif image is None or image["folder"] not in classes:
             continue
         elif re.fullmatch(rf"{image['folder']}[0-9]{{2}}", image["name"]) is None:
             yield Problem(entry.label, "not named as UC Merced names its files", "foreign")
         elif first := found.get(image["name"]):
-            yield Problem(entry.label, f"a second copy; {first.label} was taken", "foreign")
+            yield second_copy(entry, first)
         else:
             found[image["name"]] = entry
+    yield from splits.problems()
     for name, entry in sorted(found.items()):
         folder = name[:-2]
         members = (Member("image", f"{folder}/{name}.tif", entry),)
-        yield Sample(name, (folder,), members, (folder,), splits.get(name))
+        yield Sample(name, (folder,), members, (folder,), splits.split(name))
 
 
 def _listed_names(source: Source, entry: Entry) -> list[str]:

@@ -15,15 +15,16 @@ from pathlib import PurePath
 from typing import Any
 
 from satimnet.builder.errors import BadFileError
-from satimnet.builder.samples import Member, Object, Problem, Sample
+from satimnet.builder.samples import Member, Object, Problem, Sample, second_copy
 from satimnet.builder.sources import Entry, Source
 from stactools.xview.features import read_features
 
 _LABELS = "xView_train.geojson"
 _MAX_FEATURES = 2**20  # of images at hand; the official file has 601,937
 _SPLITS = {"train_images": "train", "val_images": "validation"}
-_IMAGE = re.compile(r"([0-9]{1,9})\.tif")
-_BOUNDS = re.compile(r"(-?[0-9]{1,6}),(-?[0-9]{1,6}),(-?[0-9]{1,6}),(-?[0-9]{1,6})")
+_IMAGE = re.compile(r"([0-9]{1,9})\.(?i:tiff?)")
+_NUMBER = r"(-?[0-9]{1,6}(?:\.[0-9]{0,16})?)"
+_BOUNDS = re.compile(rf" *{_NUMBER} *, *{_NUMBER} *, *{_NUMBER} *, *{_NUMBER} *")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,9 @@ class _Files:
     images: dict[str, tuple[str, Entry]] = field(default_factory=dict)
     """By number: the split and the file."""
     labels: list[Entry] = field(default_factory=list)
-    copies: list[Problem] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    in_both: set[str] = field(default_factory=set)
+    """Numbers of images that are both for training and for validation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ class _Labels:
     """By number of the image."""
     left_out: Counter[str] = field(default_factory=Counter)
     """Features that give no object, by reason."""
+    odd: Counter[str] = field(default_factory=Counter)
+    """Features that are not as the publisher has them, by what is odd."""
     missing: Counter[str] = field(default_factory=Counter)
     """Features of images that are not here, by name of the image."""
 
@@ -64,19 +69,20 @@ class _Labels:
 
 
 def scan(source: Source, record: Mapping[str, Any]) -> Iterator[Sample | Problem]:
-    """Samples by split and number, those of the training images with their objects."""
+    """Samples by split and number, those of the training images with their objects.
+
+    Raises:
+        BadFileError: the label file cannot be read to its end: it labels all images.
+    """
     files = _files(source)
-    yield from files.copies
+    yield from files.problems
     classes = {row["value"]: row["name"] for row in record["classes"] if row["value"] != 0}
     training = {number for number, (split, _) in files.images.items() if split == "train"}
     labels: _Labels | None = None
     if files.labels:
         path = files.labels[0].label
-        try:
-            labels = _read_labels(source.read(files.labels[0]), path, classes, training)
-            yield from _incomplete(labels, path)
-        except BadFileError as error:
-            yield Problem(error.path, f"{error.reason}; images are taken without objects")
+        labels = _read_labels(source.read(files.labels[0]), path, classes, training)
+        yield from _incomplete(labels, path)
     elif training:
         some = files.images[min(training)][1]
         folder = str(PurePath(some.label).parent) if some.kind == "file" else some.container
@@ -93,7 +99,8 @@ def scan(source: Source, record: Mapping[str, Any]) -> Iterator[Sample | Problem
                 cut = labels.cut(annotation)
                 members.append(Member("labels", f"{split}/{number}.geojson", cut))
         objects = None if annotation is None else tuple(annotation.objects)
-        yield Sample(number, (split,), tuple(members), split=split, objects=objects)
+        own = None if number in files.in_both else split
+        yield Sample(number, (split,), tuple(members), split=own, objects=objects)
 
 
 def _by_split_and_number(item: tuple[str, tuple[str, Entry]]) -> tuple[str, int, str]:
@@ -109,14 +116,16 @@ def _files(source: Source) -> _Files:
         image = _IMAGE.fullmatch(name)
         if name == _LABELS:
             found.labels.append(entry)
-            first = found.labels[0]
+            first, other_split = found.labels[0], False
         elif image is not None and split is not None:
-            first = found.images.setdefault(image[1], (split, entry))[1]
+            first_split, first = found.images.setdefault(image[1], (split, entry))
+            other_split = first_split != split
+            if other_split:
+                found.in_both.add(image[1])
         else:
             continue
         if first is not entry:
-            reason = f"a second copy; {first.label} was taken"
-            found.copies.append(Problem(entry.label, reason, "foreign"))
+            found.problems.append(second_copy(entry, first, other_split=other_split))
     return found
 
 
@@ -126,6 +135,9 @@ def _incomplete(labels: _Labels, path: str) -> Iterator[Problem]:
         some = names if len(missing) <= 5 else f"{names} and {len(missing) - 5} more"
         reason = f"features whose image is not here: {missing.total()} (of {some})"
         yield Problem(path, reason, "incomplete")
+    if odd := labels.odd:
+        reasons = ", ".join(f"{count} {why}" for why, count in odd.most_common(5))
+        yield Problem(path, f"features left out: {reasons}", "incomplete")
     if left_out := labels.left_out:
         reasons = ", ".join(f"{count} {why}" for why, count in left_out.most_common(5))
         yield Problem(path, f"objects left out: {reasons:.300}", "incomplete")
@@ -135,12 +147,17 @@ def _read_labels(data: bytes, path: str, classes: Mapping[int, str], training: S
     """The labels of these training images.
 
     Raises:
-        BadFileError: no whole FeatureCollection, or a feature without the publisher's properties.
+        BadFileError: no whole FeatureCollection, or one in which all features are odd.
     """
-    labels, count = _Labels(data), 0
+    labels, count, usable = _Labels(data), 0, 0
     try:
         for feature in read_features(data):
-            name, type_id, bounds, properties = _said(feature.content)
+            try:
+                name, type_id, bounds, properties = _said(feature.content)
+            except ValueError as error:
+                labels.odd[str(error)] += 1
+                continue
+            usable += 1
             image = _IMAGE.fullmatch(name)
             if image is None or image[1] not in training:
                 labels.missing[name] += 1
@@ -159,31 +176,39 @@ def _read_labels(data: bytes, path: str, classes: Mapping[int, str], training: S
                 item = Object(classes[type_id], outline, properties=properties)
                 annotation.objects.append(item)
     except ValueError as error:
-        raise BadFileError(path, str(error)) from error
+        raise BadFileError(path, f"{error}; get it again") from error
+    if labels.odd and not usable:
+        why, _ = labels.odd.most_common(1)[0]
+        raise BadFileError(path, f"all of its features are {why}; get it again")
     return labels
 
 
-def _said(feature: Mapping[str, Any]) -> tuple[str, int, str, dict[str, Any]]:
+def _said(feature: object) -> tuple[str, int, str, dict[str, Any]]:
     """Image, class number, box and what else to keep of a feature.
 
     A feature may have an empty list in place of the box, which the publisher's own reader skips
     (https://github.com/DIUx-xView/data_utilities, wv_util.py): it comes as "".
+
+    Raises:
+        ValueError: the feature is odd, and why.
     """
-    properties = feature.get("properties")
+    properties = feature.get("properties") if isinstance(feature, dict) else None
     if not isinstance(properties, dict):
-        raise ValueError("a feature without properties")
+        raise ValueError("without properties")
     name, type_id = properties.get("image_id"), properties.get("type_id")
     bounds = properties.get("bounds_imcoords") or ""
-    if not (isinstance(name, str) and isinstance(bounds, str)) or type(type_id) is not int:
-        raise ValueError(
-            "a feature whose image_id, type_id and bounds_imcoords are not text, integer and text"
-        )
+    if not isinstance(name, str):
+        raise ValueError("without the name of an image")
+    if type(type_id) is not int:
+        raise ValueError("whose type_id is no integer")
+    if not isinstance(bounds, str):
+        raise ValueError("whose bounds_imcoords is no text")
     identity = properties.get("feature_id")
     kept = type(identity) is int and 0 <= identity < 2**53  # what any JSON reader can hold
     return name, type_id, bounds, {"feature_id": identity} if kept else {}
 
 
-def _outline(bounds: str) -> tuple[tuple[int, int], ...] | None:
+def _outline(bounds: str) -> tuple[tuple[float, float], ...] | None:
     """Corners of a box "xmin,ymin,xmax,ymax" in pixels; None if it is none or has no area.
 
     The box covers the columns xmin <= x < xmax and the rows ymin <= y < ymax.
@@ -191,7 +216,9 @@ def _outline(bounds: str) -> tuple[tuple[int, int], ...] | None:
     numbers = _BOUNDS.fullmatch(bounds)
     if numbers is None:
         return None
-    left, top, right, bottom = map(int, numbers.groups())
+    left, top, right, bottom = (
+        int(value) if value.is_integer() else value for value in map(float, numbers.groups())
+    )
     if left >= right or top >= bottom:
         return None
     return ((left, top), (right, top), (right, bottom), (left, bottom))

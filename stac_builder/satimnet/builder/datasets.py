@@ -8,13 +8,18 @@ import pkgutil
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from satimnet.builder.entries import unread_archive
+from satimnet.builder.errors import SatimnetError
 from satimnet.builder.samples import Problem, Sample, Scan
 from satimnet.builder.sources import Source
+
+UNKNOWN_LAYOUT = "not the layout of a known dataset"
+"""What is wrong with a source that no dataset recognises, where nothing better is known."""
 
 _MOST_BESIDE = 100  # more are the patches of one dataset, as of BigEarthNet
 
@@ -49,6 +54,30 @@ class Dataset:
     def recognises(self, path: str) -> bool:
         """Whether a path inside a source is one that this dataset's layout has."""
         return re.search(self.record["signature"], path) is not None
+
+    def refuses(self, path: str) -> str | None:
+        """Why a path inside a source is not read, if it is of another edition of the dataset."""
+        for edition in self.record.get("other_editions", ()):
+            if re.search(edition["signature"], path):
+                return str(edition["reason"])
+        return None
+
+    def with_options(self, chosen: Mapping[str, str]) -> Dataset:
+        """The dataset, to be read with these options, which its record has under ``options``.
+
+        Raises:
+            SatimnetError: there is no such option, or it has no such value.
+        """
+        options = dict(self.record.get("options", {}))
+        for name, value in chosen.items():
+            if name not in options:
+                known = f"there are {', '.join(options)}" if options else f"{self.id} has none"
+                raise SatimnetError(f"{self.id}.{name}: no such option; {known}")
+            values = options[name]["values"]
+            if value not in values:
+                raise SatimnetError(f"{self.id}.{name}={value}: give one of {', '.join(values)}")
+            options[name] = {**options[name], "value": value}
+        return replace(self, record={**self.record, "options": options})
 
 
 def installed() -> dict[str, Dataset]:
@@ -94,38 +123,46 @@ def recognise(
     """
     groups: dict[str, list[Path]] = {}
     problems = []
-    for path in chain.from_iterable(_beside_each_other(path, datasets) for path in paths):
-        name, empty = _dataset_of(path, "", datasets)
+    every = chain.from_iterable(_beside_each_other(path, datasets, indexes) for path in paths)
+    for path in every:
+        name, reason = _dataset_of(path, "", datasets, indexes)
         if name is not None:
             groups.setdefault(name, []).append(path)
         else:
-            what = "an empty source" if empty else "not the layout of a known dataset"
-            problems.append(Problem(str(path), what, "foreign"))
+            problems.append(Problem(str(path), reason, "foreign"))
     return {name: Source(tuple(group), indexes) for name, group in groups.items()}, problems
 
 
-def _beside_each_other(path: Path, datasets: Mapping[str, Dataset]) -> list[Path]:
+def _beside_each_other(
+    path: Path, datasets: Mapping[str, Dataset], indexes: Path | None
+) -> list[Path]:
     """What lies in a folder, if it is of several datasets; else the path itself."""
     if not path.is_dir():
         return [path]
-    inside = [child for child in sorted(path.iterdir()) if not child.is_symlink()]
+    inside = [
+        child
+        for child in sorted(path.iterdir())
+        if not child.is_symlink() and (child.is_dir() or child.is_file())
+    ]
     if len(inside) > _MOST_BESIDE:
         return [path]
     names = {
-        _dataset_of(child, f"{child.name}/" if child.is_dir() else "", datasets)[0]
+        _dataset_of(child, f"{child.name}/" if child.is_dir() else "", datasets, indexes)[0]
         for child in inside
     }
     return inside if len(names - {None}) > 1 else [path]
 
 
 def _dataset_of(
-    path: Path, prefix: str, datasets: Mapping[str, Dataset]
-) -> tuple[str | None, bool]:
-    """The dataset of the first file that fits a layout, and whether there is no file at all."""
-    empty = True
-    for entry in Source((path,)).entries():
-        empty = False
-        for name, dataset in datasets.items():
-            if dataset.recognises(prefix + entry.path):
-                return name, empty
-    return None, empty
+    path: Path, prefix: str, datasets: Mapping[str, Dataset], indexes: Path | None
+) -> tuple[str | None, str]:
+    """The dataset of the first file that fits a layout; else None, and what the path is instead."""
+    reason = "an empty source"
+    for name in Source((path,), indexes).names():
+        for id, dataset in datasets.items():
+            if dataset.recognises(prefix + name):
+                return id, ""
+        if reason in ("an empty source", UNKNOWN_LAYOUT):
+            refused = (dataset.refuses(prefix + name) for dataset in datasets.values())
+            reason = next(filter(None, refused), None) or unread_archive(name) or UNKNOWN_LAYOUT
+    return None, reason

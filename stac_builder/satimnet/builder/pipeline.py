@@ -28,7 +28,7 @@ from satimnet.builder.catalogs import (
     write_root,
 )
 from satimnet.builder.contents import MAX_SCENE_SIZE
-from satimnet.builder.datasets import Dataset, installed, recognise
+from satimnet.builder.datasets import UNKNOWN_LAYOUT, Dataset, installed, recognise
 from satimnet.builder.errors import SatimnetError, printable
 from satimnet.builder.items import describe, write_items
 from satimnet.builder.leftovers import passed_over
@@ -77,6 +77,7 @@ def build(
     *,
     assigned: Mapping[str, Sequence[Path]] | None = None,
     datasets: Mapping[str, Dataset] | None = None,
+    options: Mapping[str, Mapping[str, str]] | None = None,
     scheduler: str = "threads",
     shard_size: int = DEFAULT_SHARD_SIZE,
     max_scene_size: int = MAX_SCENE_SIZE,
@@ -89,7 +90,8 @@ def build(
     A collection of the same dataset that is there already is replaced as a whole.
 
     ``assigned`` names the dataset of further sources, which are then not recognised by layout;
-    ``datasets`` defaults to the installed ones; ``scheduler`` is ``threads``, ``processes`` or the
+    ``datasets`` defaults to the installed ones; ``options`` has, by dataset, values of the options
+    that its record names; ``scheduler`` is ``threads``, ``processes`` or the
     address of a dask cluster that sees the same file system; ``items`` is how the tree shows them,
     by default a file each up to `satimnet.builder.pages.MOST_FILES` of a collection, else pages.
     Images of over ``max_scene_size`` bytes of pixels are left out as broken.
@@ -100,15 +102,23 @@ def build(
     """
     if not 0 < shard_size <= MAX_SHARD_SIZE:
         raise SatimnetError(f"shard size {shard_size}: give 1 to {MAX_SHARD_SIZE} bytes")
-    known = installed() if datasets is None else datasets
+    known = dict(installed() if datasets is None else datasets)
+    for name, chosen in (options or {}).items():
+        if name not in known:
+            raise SatimnetError(f"{name}: no such dataset; there are {', '.join(known)}")
+        known[name] = known[name].with_options(chosen)
     _refuse_foreign(out)
     _refuse_inside(out, [*sources, *chain.from_iterable((assigned or {}).values())])
     with workspace(out, "building") as staging:
         indexes = staging / "indexes"
+        progress("Looking into the sources", 0, 0)
         groups, unknown = recognise(sources, known, indexes)
         if unknown and (bad_files == "stop" or not (groups or assigned)):
-            layouts = "; ".join(f"{name}: {d.record['layout']}" for name, d in known.items())
-            raise SatimnetError(f"{unknown[0].path}: {unknown[0].reason}; expected {layouts}")
+            message = f"{unknown[0].path}: {unknown[0].reason}"
+            if unknown[0].reason == UNKNOWN_LAYOUT:
+                layouts = (f"{name}: {d.record['layout']}" for name, d in known.items())
+                message += f"; expected {'; '.join(layouts)}"
+            raise SatimnetError(message)
         for name, paths in (assigned or {}).items():
             if name not in known:
                 raise SatimnetError(f"{name}: no such dataset; there are {', '.join(known)}")

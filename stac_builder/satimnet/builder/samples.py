@@ -110,5 +110,14 @@ class Problem:
         object.__setattr__(self, "reason", printable(self.reason))
 
 
+def second_copy(entry: Entry, first: Entry, *, other_split: bool = False) -> Problem:
+    """The problem of a file whose sample has one already.
+
+    With ``other_split`` the two are of different splits, and the sample is to have none.
+    """
+    how = "; it gets no split, as the two are of different ones" if other_split else ""
+    return Problem(entry.label, f"a second copy; {first.label} was taken{how}", "foreign")
+
+
 Scan = Callable[[Source, Mapping[str, Any]], Iterator[Sample | Problem]]
 """A dataset's reader: a source and the record of ``dataset.toml`` to samples and problems."""
