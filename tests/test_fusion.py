@@ -606,6 +606,16 @@ def test_a_shard_that_is_not_whole(catalog, tmp_path):
     refused(tmp_path, catalog, HEAD + DRAWS, r"\.zip: \d+ bytes where the catalog says \d+")
 
 
+def test_files_that_are_not_what_the_catalog_describes_are_left_out(catalog, tmp_path):
+    row = next(iter(search(catalog, collections=["eurosat"], concept="water")))
+    asset = row["assets"]["multispectral"]
+    with open(asset["href"], "r+b") as shard:
+        shard.seek(asset["archive"][0]["range"][1])
+        shard.write(b"\x55")
+    message = rf"eurosat/{row['id']}: .*\.zip: it is not the file that the catalog describes; see"
+    refused(tmp_path, catalog, HEAD + DRAWS, message)
+
+
 def test_catalogs_on_the_web_are_read(catalog, tmp_path, serve):
     recipe = recipe_of(tmp_path, HEAD + DRAWS)
     with serve(catalog) as url:

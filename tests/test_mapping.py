@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from xml.etree import ElementTree
 
 import jsonschema
@@ -494,6 +495,41 @@ def test_a_killed_run_of_another_network_is_begun_again(checkpoints, scene, tmp_
     )
     assert seen[0] == 0
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_killed_run_of_what_a_virtual_raster_was_is_begun_again(checkpoints, scene, tmp_path):
+    shutil.copy(scene, tmp_path / "band.tif")
+    described = tmp_path / "scene.vrt"
+    with rasterio.open(tmp_path / "band.tif") as image:
+        rows, columns, count = *image.shape, image.count
+        names = image.descriptions
+        place = image.transform.to_gdal()
+        crs = image.crs.to_wkt()
+    bands = "".join(
+        f'<VRTRasterBand dataType="UInt16" band="{k}"><Description>{name}</Description>'
+        f'<SimpleSource><SourceFilename relativeToVRT="1">band.tif</SourceFilename>'
+        f"<SourceBand>{k}</SourceBand></SimpleSource></VRTRasterBand>"
+        for k, name in zip(range(1, count + 1), names, strict=True)
+    )
+    described.write_text(
+        f'<VRTDataset rasterXSize="{columns}" rasterYSize="{rows}"><SRS>{crs}</SRS>'
+        f"<GeoTransform>{', '.join(map(str, place))}</GeoTransform>{bands}</VRTDataset>"
+    )
+
+    def killed(what, done, total):
+        if done == 256:
+            raise KeyboardInterrupt
+
+    seen = []
+    call = (str(described), checkpoints["cnn-segm"], tmp_path / "out")
+    with pytest.raises(KeyboardInterrupt):
+        map_scene(*call, progress=killed)
+    with rasterio.open(tmp_path / "band.tif", "r+") as image:
+        image.write(image.read()[:, ::-1])
+    maps = map_scene(*call, picture=False, progress=lambda what, done, total: seen.append(done))
+    assert seen[0] == 0
+    again = map_scene(str(described), checkpoints["cnn-segm"], tmp_path / "calm", picture=False)
+    assert maps.images[0].read_bytes() == again.images[0].read_bytes()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ Items are plain dicts here. Their hrefs and links are relative to the collection
 
 from __future__ import annotations
 
+import hashlib
 import errno
 import os
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,14 @@ PROJECTION_URI = "https://stac-extensions.github.io/projection/v2.0.0/schema.jso
 
 ZIP_TYPE = "application/zip"
 SHA256 = "1220"  # multihash prefix: the function sha2-256 and a digest of 0x20 bytes
+
+
+def matches(data: bytes, checksum: str) -> bool:
+    """Whether these are the bytes that a ``file:checksum`` was taken of.
+
+    True as well where there is none, or one of another function than SHA-256.
+    """
+    return not checksum.startswith(SHA256) or checksum == SHA256 + hashlib.sha256(data).hexdigest()
 
 
 def describe(shard: Shard, record: Mapping[str, Any]) -> list[Item]:

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .checkpoints import make_room, write_text
+from .contents import digest_of, with_contents
 from .devices import device_name, pick_device
 from .evaluation import evaluate, held_out
 from .folds import folds_of
 from .learning import train
-from .outputs import recipe_digest
+from .outputs import find_mask, recipe_digest
 from .samples import Samples
 
 _SOURCE = "satimnet:source"
@@ -149,6 +150,9 @@ def crossvalidate(
     found: dict[tuple[str, str, str, str], list[float]] = {}
     seconds = 0.0
     for model in models:
+        # hashed here for all folds
+        mask = None if model == "class" else find_mask(samples)
+        samples = with_contents(samples, how.get("bands"), mask)
         own = {k: v for k, v in how.items() if model != "class" or not k.startswith("windows")}
         for number in numbers:
             for (name, members), twins in _pairs(sets):
@@ -188,8 +192,10 @@ def _run(learned: Samples, tested: Mapping[str, Samples], path: Path, **how: Any
     checkpoint = train(learned, tested[first], path, **how)
     seconds = checkpoint.history[-1]["seconds"]
     done = path.with_suffix(".json")
-    digest = hashlib.sha256(json.dumps([(n, part.ids) for n, part in tested.items()]).encode())
-    key = f"{checkpoint.settings['samples']} {digest.hexdigest()}"
+    mask = find_mask(learned) if checkpoint.dense else None
+    digest = hashlib.sha256(path.read_bytes())
+    digest.update(digest_of(tested.values(), checkpoint.bands, mask).encode())
+    key = f"{digest.hexdigest()} {', '.join(tested)}"
     if done.exists() and (found := json.loads(done.read_text()))["key"] == key:
         return {"seconds": seconds, "accuracies": {(t, o): v for t, o, v in found["accuracies"]}}
     accuracies = {

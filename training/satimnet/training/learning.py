@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -17,10 +16,11 @@ from torch import Tensor, nn
 from satimnet.builder.errors import SatimnetError
 
 from .checkpoints import Checkpoint, build, load, make_room
+from .contents import digest_of
 from .devices import Rank, pick_device, run_on
 from .feeds import Feed, patch_feed, window_feed
 from .outputs import find_mask, outputs_of
-from .runs import Plan, Run, require_same, seed_of
+from .runs import CODE, Plan, Run, forget, require_same, seed_of
 from .samples import Samples
 from .windows import draw, hold_out, shuffled
 
@@ -86,10 +86,12 @@ def train(
 
     At most `save_seconds` of work are lost when training is killed: started again with the same
     arguments it goes on. Same seed, same machine, CPU: the same network, killed or not. Where
-    `out` holds this very training finished, it is read and returned.
+    `out` holds this very training finished, it is read and returned: the same arguments, files of
+    the samples byte for byte, and code. The files are hashed for that, once before the training.
 
     Raises `SatimnetError` when the samples lack the bands, masks or classes; when images of class
-    are not 64 x 64; when `out` holds another training; and when it cannot be written.
+    are not 64 x 64; when a shard is not what the catalog describes; when `out` holds another
+    training; and when it cannot be written.
     """
     if model not in MODELS:
         raise SatimnetError(f"model {model}: there are {', '.join(MODELS)}")
@@ -137,27 +139,18 @@ def train(
         windows_per_epoch=windows_per_epoch,
         held_out=fraction,
         devices=devices,
-        samples=_digest(parts),
+        samples=digest_of(parts, bands, mask),
+        code=CODE,
     )
     where, path = pick_device(device), Path(out)
     make_room(path)
     if path.exists():
         found = load(path, str(where))
         require_same(found.kind, found.width, found.bands, found.settings, plan, path)
+        forget(path)  # a kill right after the end leaves the state of before
         return found
     run_on(where, devices, _train, plan, parts, path, save_seconds, quiet)
     return load(path, str(where))
-
-
-def _digest(parts: Sequence[Samples]) -> str:
-    """Tells the samples of a training from others: their ids, classes, order, and part."""
-    digest = hashlib.sha256()
-    for part in parts:
-        tags = part.table["satimnet:classes"].to_pylist()
-        for name, classes in zip(part.ids, tags, strict=True):
-            digest.update(f"{name}\t{','.join(classes or ())}\n".encode())
-        digest.update(b"\n")
-    return digest.hexdigest()
 
 
 def _train(
@@ -209,7 +202,7 @@ def _train(
         if rank.number == 0:
             tables = tuple(tuple(map(tuple, table.tolist())) for table in run.tables)
             replace(checkpoint, history=tuple(run.history), confusions=tables).save(path)
-            run.forget()
+            forget(path)
 
 
 def _feeds(plan: Plan, parts: tuple[Samples, ...], device: torch.device) -> tuple[Feed, Feed]:

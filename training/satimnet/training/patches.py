@@ -6,6 +6,7 @@ without decoding. The same source, the same bytes.
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from satimnet.builder.access import read_bytes
 from satimnet.builder.encodings import palette_of
 from satimnet.builder.errors import BadFileError
 from satimnet.builder.headers import Header, read_header
+from satimnet.builder.items import matches
 from satimnet.builder.rasters import opened
 
 from .layers import Grid, Layer, mask_on
@@ -40,7 +42,7 @@ class Part:
     places: tuple[int, ...]
     """Of the same bands in the patch."""
     checksum: str
-    """What the catalog says of the file's content."""
+    """What the catalog says of the file's content; empty where it says nothing."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,10 @@ class Image:
     @cached_property
     def stamp(self) -> int:
         """Changes when the sources or what is made of them do."""
-        return zlib.crc32(repr(self).encode())
+        unnamed = [part.asset["href"] for part in self.parts if not part.checksum]
+        stats = [os.stat(href) for href in unnamed if os.path.isfile(href)]
+        known = [(stat.st_size, stat.st_mtime_ns) for stat in stats]
+        return zlib.crc32(repr((self, known)).encode())
 
     def read(self) -> bytes:
         """The GeoTIFF. Raises `BadFileError`."""
@@ -76,6 +81,12 @@ class Image:
         pixels = np.empty((bands, *self.grid.shape), self.dtype)
         for part in self.parts:
             data = read_bytes(part.asset)
+            if not matches(data, part.checksum):
+                reason = (
+                    f"{part.asset['href']}: it is not the file that the catalog describes; "
+                    "see stac satimnet validate --checksums"
+                )
+                raise BadFileError(self.label, reason)
             header = read_header(data, self.label)
             if np.dtype(header.dtype).newbyteorder("=") != pixels.dtype:
                 raise BadFileError(self.label, f"pixels of {header.dtype}, not {self.dtype}")

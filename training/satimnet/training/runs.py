@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,10 @@ from .devices import Rank, reduced_precision
 from .outputs import Mask, Output
 
 _FORMAT = "satimnet training 1"
+_PROTOCOL = 1
+"""Counted up when the same plan and samples come to make another network."""
+CODE = f"satimnet {version('satimnet')}, protocol {_PROTOCOL}"
+"""What a training was made by."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,8 @@ class Plan:
     held_out: float | None
     devices: int
     samples: str
-    """Digest of the samples, of those held out, and of their classes."""
+    """Digest of the samples and of those held out: their classes and the bytes of their files."""
+    code: str
 
     def described(self) -> dict[str, Any]:
         """As plain values, for a checkpoint."""
@@ -65,7 +71,7 @@ class Run:
         self.history: list[dict[str, float]] = []
         self.tables: list[Tensor] = []
         self._plan, self._checkpoint, self._steps, self._rank = plan, checkpoint, steps, rank
-        self._path = path.with_name(f"{path.stem}.unfinished{path.suffix}")
+        self._path = _unfinished(path)
         self._optimiser = _optimiser(plan, checkpoint.model)
         self._schedule = _schedule(plan, self._optimiser, steps)
         self._loss = torch.zeros((), dtype=torch.float64, device=rank.device)
@@ -153,12 +159,13 @@ class Run:
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise SatimnetError(f"{path}: damaged ({error}); remove it to begin anew") from error
 
-    def forget(self) -> None:
-        """Remove the state: the training is finished."""
-        discard(self._path)
-
     def _elapsed(self) -> float:
         return self._seconds + time.perf_counter() - self._began
+
+
+def forget(path: Path) -> None:
+    """Remove the state of the training into `path`: it is finished."""
+    discard(_unfinished(path))
 
 
 def require_same(
@@ -176,14 +183,18 @@ def require_same(
     differing = [name for name, value in asked.items() if here.get(name) != value]
     if differing:
         listing = "; ".join(
-            "other samples"
+            "other samples, or other pixels in them"
             if name == "samples"
-            else f"{name.replace('_', ' ')} {here.get(name)}, not {asked[name]}"
+            else f"{name.replace('_', ' ')} {here.get(name, 'unknown')}, not {asked[name]}"
             for name in differing
         )
         raise SatimnetError(
             f"{path}: holds another training ({listing}); remove it or choose another place"
         )
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(f"{path.stem}.unfinished{path.suffix}")
 
 
 def _optimiser(plan: Plan, model: nn.Module) -> torch.optim.Optimizer:

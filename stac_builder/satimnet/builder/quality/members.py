@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from satimnet.builder.errors import BadFileError
-from satimnet.builder.items import SHA256
+from satimnet.builder.items import matches
 from satimnet.builder.quality.findings import Said
 from satimnet.builder.quality.labels import Labelled, read_objects
 from satimnet.builder.quality.pixels import Image, decode
@@ -98,6 +97,5 @@ def read_content(item: Item, shards: Shards) -> Content:
 
 
 def _against_checksum(data: bytes, entry: Mapping[str, Any], label: str) -> Iterator[Said]:
-    stated = entry.get("file:checksum", "")
-    if stated.startswith(SHA256) and stated != SHA256 + hashlib.sha256(data).hexdigest():
+    if not matches(data, entry.get("file:checksum", "")):
         yield "checksum", f"{label}: its bytes are not those that were packed", ()

@@ -20,6 +20,7 @@ from satimnet.builder.progress import Progress, silent
 from ..checkpoints import KINDS, Checkpoint, load
 from ..devices import pick_device
 from ..models import PATCH, WINDOW
+from ..runs import CODE
 from .cogs import GrowingMap
 from .items import map_item
 from .labelling import check_refinement, of_patches, of_pixels, refined
@@ -100,7 +101,8 @@ def map_scene(
     }
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        digest = hashlib.sha256(repr((scene.stamp, [origin for _, origin in networks])).encode())
+        made_of = repr((CODE, scene.stamp, [origin for _, origin in networks]))
+        digest = hashlib.sha256(made_of.encode())
         growing = [GrowingMap(file, scene, digest.hexdigest()[:12]) for file, _ in maps.values()]
         legends = [legend for _, legend in maps.values()]
         try:

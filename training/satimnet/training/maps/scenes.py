@@ -65,9 +65,23 @@ class Scene:
 
     @property
     def stamp(self) -> str:
-        """What tells this scene from another of the same name, or from itself before a change."""
-        stats = [os.stat(layer.path) for layer in self.layers if Path(layer.path).exists()]
-        return repr((self.layers, [(stat.st_size, stat.st_mtime_ns) for stat in stats]))
+        """What tells this scene from another of the same name, or from itself before a change.
+
+        Of a virtual raster that is also what it is made of, of one in an archive the archive.
+        """
+        files: set[Path] = set()
+        for path in {layer.path for layer in self.layers}:
+            with _opened(path) as image:
+                files.update(map(_on_disk, image.files))
+        stats = [(path, os.stat(path)) for path in sorted(files) if path.is_file()]
+        known = [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
+        return repr((self.layers, known))
+
+
+def _on_disk(name: str) -> Path:
+    """The file that holds what GDAL calls so: the archive of ``/vsizip/a.zip/b.tif``."""
+    path = Path(re.sub(r"^(/vsi(?!mem)[a-z]+/)+", "", name).strip("{}"))
+    return next((p for p in (path, *path.parents) if p.is_file()), path)
 
 
 def open_scene(
