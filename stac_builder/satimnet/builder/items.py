@@ -6,8 +6,8 @@ Items are plain dicts here. Their hrefs and links are relative to the collection
 
 from __future__ import annotations
 
-import hashlib
 import errno
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from itertools import chain

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from satimnet.builder.catalogs import PARQUET_NAME
 from satimnet.builder.choices import ranked
+from satimnet.builder.colours import Picture, natural, plain, rgb
 from satimnet.builder.rows import items_of
 from satimnet.builder.samples import SPLITS
-from satimnet.builder.sheets import Picture, Tag, Tile, draw_sheet, grid_of
+from satimnet.builder.sheets import Tag, Tile, draw_sheet, grid_of
 from satimnet.builder.views import View, mask_of, read_views
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ _MOST_PLAIN, _MOST_MASKED = 24, 12
 _RESERVE = 6  # candidates more than tiles, for those that turn out to be unreadable
 _FILL = 0.3
 """Opacity of a mask over its image; outlines are opaque."""
-_GAMMA = 0.75
-"""Brightens the shadows of measured values, which are linear in light as pictures are not."""
 _GREY = (150, 150, 150)
 
 
@@ -62,7 +61,7 @@ def write_overview(collection: Mapping[str, Any], tables: Sequence[pa.Table], fo
     if not shown:
         return False
     shown.sort(key=lambda one: _place(one.item, classes))
-    pictures = _stretched(shown)
+    pictures = _pictures(shown)
     page = draw_sheet(
         collection["title"],
         _subtitle(collection, tables),
@@ -74,25 +73,13 @@ def write_overview(collection: Mapping[str, Any], tables: Sequence[pa.Table], fo
     return True
 
 
-def _stretched(shown: Sequence[View]) -> list[Picture]:
-    """Pictures of the values.
-
-    What is not a picture yet is stretched, band by band: from the 2nd to the 98th percentile of the
-    sample, widened half the way to those of the others (their median). So nothing is clipped, and
-    water stays darker than land.
-    """
-    limits = [np.percentile(one.values, (2, 98), axis=(1, 2)) for one in shown]
-    pictures: list[Picture] = []
-    for one, own in zip(shown, limits, strict=True):
-        values = one.values
-        if one.raw:
-            common = np.median([other for other in limits if other.shape == own.shape], axis=0)
-            low = np.minimum(own, (own + common) / 2)[0, :, None, None]
-            high = np.maximum(own, (own + common) / 2)[1, :, None, None]
-            values = ((values - low) / np.maximum(high - low, 1e-6)).clip(0, 1) ** _GAMMA * 255
-        grey = values.clip(0, 255).astype(np.uint8)
-        pictures.append(np.moveaxis(np.broadcast_to(grey, (3, *grey.shape[1:])), 0, 2).copy())
-    return pictures
+def _pictures(shown: Sequence[View]) -> list[Picture]:
+    """Pictures of the values: what is no picture yet is stretched, all images together."""
+    pictures = {at: plain(one.values.clip(0, 255).astype(np.uint8)) for at, one in enumerate(shown)}
+    for count in {len(one.values) for one in shown}:
+        raw = [at for at, one in enumerate(shown) if one.raw and len(one.values) == count]
+        pictures |= zip(raw, natural([shown[at].values for at in raw]), strict=True)
+    return [pictures[at] for at in range(len(shown))]
 
 
 def _labels_of(collection: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -188,8 +175,7 @@ def _title(row: Mapping[str, Any]) -> str:
 
 
 def _colour(row: Mapping[str, Any]) -> tuple[int, int, int]:
-    red, green, blue = bytes.fromhex(row["color_hint"]) if "color_hint" in row else _GREY
-    return red, green, blue
+    return rgb(row["color_hint"]) if "color_hint" in row else _GREY
 
 
 def _overlaid(

@@ -12,7 +12,8 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+
+from satimnet.builder.colours import Colour, Picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 WIDTH = 1600
 """Width of a page in pixels."""
-
-Picture = NDArray[np.uint8]
-"""A picture of axis order (y, x, band), red, green and blue."""
 
 _MARGIN, _GAP = 32, 12
 _INK, _GREY, _PANEL = (28, 28, 30), (110, 110, 115), (238, 238, 240)
@@ -43,7 +41,7 @@ class Tag:
     """A word with its colour, red, green and blue."""
 
     text: str
-    colour: tuple[int, int, int]
+    colour: Colour
 
 
 @dataclass(frozen=True)

@@ -29,12 +29,19 @@ _UNOBSERVED = "no-observation"
 class Class:
     """A row of a class table, as in STAC's classification extension.
 
-    color_hint: six hexadecimal digits, red, green, blue; None if the table has none.
+    color_hint: six hexadecimal digits, red, green, blue; None if the table has none. title: what
+    people are shown; None if that is the name.
     """
 
     value: int
     name: str
     color_hint: str | None = None
+    title: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The title, or else the name."""
+        return self.title or self.name
 
 
 @dataclass(frozen=True)
@@ -58,11 +65,12 @@ class Mask:
     """How masks are read: the asset's key and the classes of its values.
 
     Values that are not observed are no classes: the asset's ``nodata``, and a class of the name
-    no-observation.
+    no-observation, which is kept apart as `unobserved` for its title and colour.
     """
 
     key: str
     classes: tuple[Class, ...]
+    unobserved: Class | None = None
 
     @property
     def output(self) -> Output:
@@ -161,7 +169,8 @@ def _mask(collection: str, document: Mapping[str, Any]) -> Mask:
     classes = tuple(_class(row) for row in table if row["value"] not in unseen)
     if len(classes) < 2 or not all(0 <= row.value < 255 for row in classes):
         raise SatimnetError(f"{collection}: the class table of {keys[0]} has less than two classes")
-    return Mask(keys[0], classes)
+    unobserved = next((_class(row) for row in table if row["name"] == _UNOBSERVED), None)
+    return Mask(keys[0], classes, unobserved)
 
 
 def _mask_keys(document: Mapping[str, Any]) -> list[str]:
@@ -170,7 +179,7 @@ def _mask_keys(document: Mapping[str, Any]) -> list[str]:
 
 
 def _class(row: Mapping[str, Any]) -> Class:
-    return Class(int(row["value"]), str(row["name"]), row.get("color_hint"))
+    return Class(int(row["value"]), str(row["name"]), row.get("color_hint"), row.get("title"))
 
 
 def _documents(samples: Samples) -> dict[str, Mapping[str, Any]]:

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from satimnet.builder.colours import (
+    Colour,
+    Picture,
+    class_colours,
+    natural,
+    plain,
+    rgb,
+    true_colour_names,
+    unlike,
+)
 from satimnet.builder.errors import SatimnetError
 
 from .checkpoints import Checkpoint
@@ -22,18 +32,15 @@ from .evaluation import Evaluation
 from .feeds import classify
 from .layouts import Layout, Numbers, locate, locate_mask
 from .models import MARGIN
-from .outputs import IGNORED, Class, find_mask
+from .outputs import Class, find_mask
 from .pixels import Reader
 from .samples import Samples
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_VISIBLE = (("red", "B04"), ("green", "B03"), ("blue", "B02"))
 _TITLES = {"cnn-segm": "CNN-segm", "cnn-dual": "CNN-dual"}
-_OTHERS = "tab10"
-_BLANK = (0.88, 0.88, 0.88)
-Picture = NDArray[np.float64]
+_BLANK = "no observation"
 
 
 def draw_confusion(result: Evaluation, path: str | os.PathLike[str]) -> None:
@@ -99,8 +106,8 @@ def draw_predictions(
 ) -> None:
     """Write what networks see as a PNG, as in Figure 3 of the paper: one row a sample.
 
-    Columns: the image (red, green, blue where the first network takes them, each sample stretched
-    from its 2nd to its 98th percentile), the mask, and each output of each of the networks.
+    Columns: the image (red, green, blue where the first network takes them, all samples stretched
+    alike: see `satimnet.builder.colours.natural`), the mask, and each output of each network.
     `count` samples are drawn by `seed`, as many kinds of masks as can be among them.
 
     Raises `SatimnetError` when samples lack bands or masks, or a network has whole patches.
@@ -110,7 +117,7 @@ def draw_predictions(
     mask = find_mask(samples)
     chosen = samples.subset(_varied(samples, count, seed))
     truth = mask.indices(_read(locate_mask(chosen, mask.key))[:, 0].astype(np.uint8))
-    columns = [("mask", mask.classes, truth)]
+    columns = [_Column("mask", mask.classes, truth, mask.unobserved)]
     for checkpoint in checkpoints:
         images = torch.from_numpy(_read(locate(chosen, checkpoint.bands))).float()
         device = next(checkpoint.model.parameters()).device
@@ -120,16 +127,15 @@ def draw_predictions(
             title = _TITLES[checkpoint.kind]
             if len(checkpoint.outputs) > 1:
                 title += f": {output.name}"
-            columns.append((title, output.classes, indices.cpu().numpy()))
+            columns.append(_Column(title, output.classes, indices.cpu().numpy()))
     rows, width = len(chosen), len(columns) + 1
     figure = Figure(figsize=(0.3 + 1.75 * width, 0.9 + 1.72 * rows), layout="constrained")
     grid = figure.subplots(rows, width, squeeze=False)
     for row, image in enumerate(_visible(chosen, checkpoints[0])):
         _show(grid[row, 0], image, "RGB" if row == 0 else None)
         grid[row, 0].set_ylabel(_label(chosen, row), fontsize=8)
-        for column, (title, classes, values) in enumerate(columns, 1):
-            picture = _coloured(values[row], classes)
-            _show(grid[row, column], picture, title if row == 0 else None)
+        for at, column in enumerate(columns, 1):
+            _show(grid[row, at], column.picture(row), column.title if row == 0 else None)
     figure.legend(handles=_legend(columns), loc="outside lower center", ncols=5, fontsize=8)
     figure.savefig(path, dpi=150)
 
@@ -154,31 +160,46 @@ def _read(layout: Layout) -> NDArray[Any]:
     return out.transpose(layout.public_axes)
 
 
-def _visible(samples: Samples, checkpoint: Checkpoint) -> Picture:
-    """Images (sample, y, x, 3) from 0 to 1; grey where the network takes no visible bands."""
-    names = [next((n for n in pair if n in checkpoint.bands), None) for pair in _VISIBLE]
-    bands = [name for name in names if name is not None]
-    images = _read(locate(samples, bands if len(bands) == 3 else checkpoint.bands[:1] * 3))
-    low, high = np.percentile(images, (2, 98), axis=(1, 2, 3), keepdims=True)
-    stretched = np.clip((images - low) / np.maximum(high - low, 1e-6), 0, 1)
-    return np.asarray(stretched.transpose(0, 2, 3, 1), np.float64)
+def _visible(samples: Samples, checkpoint: Checkpoint) -> list[Picture]:
+    """A picture of each sample; grey where the network takes no visible bands."""
+    bands = true_colour_names(checkpoint.bands) or checkpoint.bands[:1]
+    layout = locate(samples, bands)
+    images = list(_read(layout))
+    if layout.dtype == np.uint8:  # is a picture already
+        return [plain(image.astype(np.uint8)) for image in images]
+    return natural(images)
 
 
-def _colours(classes: Sequence[Class]) -> Picture:
-    """Red, green, blue of each class from 0 to 1, then of what is ignored."""
-    from matplotlib import colormaps
+@dataclass(frozen=True)
+class _Column:
+    """Classes of pixels of all samples: the mask, or what a network says.
 
-    others = colormaps[_OTHERS]
-    found = [
-        to_rgb(f"#{row.color_hint}" if row.color_hint else others(k % 10))
-        for k, row in enumerate(classes)
-    ]
-    return np.array([*found, _BLANK])
+    indices: (sample, y, x), of `classes` or `IGNORED`.
+    """
 
+    title: str
+    classes: tuple[Class, ...]
+    indices: NDArray[np.uint8]
+    unobserved: Class | None = None
 
-def _coloured(indices: NDArray[np.uint8], classes: Sequence[Class]) -> Picture:
-    picture: Picture = _colours(classes)[np.where(indices == IGNORED, len(classes), indices)]
-    return picture
+    @property
+    def entries(self) -> list[tuple[str, Colour]]:
+        """Title and colour of each class, then of what is ignored, which looks like none of them.
+
+        The table's colour for it is kept if the table has one that no class has.
+        """
+        colours = class_colours([row.color_hint for row in self.classes])
+        none, blank = self.unobserved, unlike(colours)
+        if none is not None and none.color_hint and rgb(none.color_hint) not in colours:
+            blank = rgb(none.color_hint)
+        titles = [row.label for row in self.classes]
+        return list(zip([*titles, none.label if none else _BLANK], [*colours, blank], strict=True))
+
+    def picture(self, sample: int) -> Picture:
+        """The pixels of a sample in the colours of their classes."""
+        palette = np.array([colour for _, colour in self.entries], np.uint8)
+        picture: Picture = palette[np.minimum(self.indices[sample], len(self.classes))]
+        return picture
 
 
 def _show(axes: Axes, picture: Picture, title: str | None) -> None:
@@ -194,14 +215,13 @@ def _label(samples: Samples, row: int) -> str:
     return ", ".join(tags)
 
 
-def _legend(columns: Sequence[tuple[str, tuple[Class, ...], NDArray[np.uint8]]]) -> list[Patch]:
+def _legend(columns: Sequence[_Column]) -> list[Patch]:
     """A patch of colour for each class that is in the picture."""
-    seen: dict[tuple[str, str], None] = {}
-    for _, classes, found in columns:
-        colours = _colours(classes)
-        for k in np.unique(found).tolist():
-            name = "no observation" if k == IGNORED else classes[k].name
-            seen[name, to_hex(colours[min(k, len(classes))])] = None
+    seen: dict[tuple[str, Colour], None] = {}
+    for column in columns:
+        for k in np.unique(np.minimum(column.indices, len(column.classes))).tolist():
+            seen[column.entries[k]] = None
     return [
-        Patch(facecolor=colour, edgecolor="0.4", linewidth=0.5, label=name) for name, colour in seen
+        Patch(facecolor=f"#{bytes(c).hex()}", edgecolor="0.4", linewidth=0.5, label=title)
+        for title, c in seen
     ]

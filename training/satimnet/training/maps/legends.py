@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from satimnet.builder.colours import Colour, class_colours
 from satimnet.builder.errors import SatimnetError
 
 from ..outputs import Output
@@ -19,11 +19,12 @@ _MOST = 255
 
 @dataclass(frozen=True)
 class Entry:
-    """A class in a map. colour: red, green and blue, 0 to 255."""
+    """A class in a map."""
 
     value: int
+    name: str
     title: str
-    colour: tuple[int, int, int]
+    colour: Colour
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Legend:
         rows = [
             {
                 "value": entry.value,
-                "name": re.sub(r"[^0-9A-Za-z_-]+", "-", entry.title).strip("-") or "unnamed",
+                "name": re.sub(r"[^0-9A-Za-z_-]+", "-", entry.name).strip("-") or "unnamed",
                 "title": entry.title,
                 "color_hint": bytes(entry.colour).hex().upper(),
             }
@@ -71,10 +72,9 @@ def legend_of(output: Output) -> Legend:
     values = [row.value for row in output.classes]
     if len(set(values)) < count or not all(0 <= value < _MOST for value in values):
         values = list(range(1, count + 1))
-    entries = []
-    for k, (value, row) in enumerate(zip(values, output.classes, strict=True)):
-        hue = colorsys.hsv_to_rgb(k / count, 0.65, 0.85)
-        colour = bytes.fromhex(row.color_hint) if row.color_hint else [round(255 * c) for c in hue]
-        red, green, blue = colour
-        entries.append(Entry(value, row.name, (red, green, blue)))
+    colours = class_colours([row.color_hint for row in output.classes])
+    entries = [
+        Entry(value, row.name, row.label, colour)
+        for value, row, colour in zip(values, output.classes, colours, strict=True)
+    ]
     return Legend(tuple(entries), nodata=_MOST if 0 in values else 0)

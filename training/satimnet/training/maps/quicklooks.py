@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from satimnet.builder.colours import natural, true_colour_names, unlike
 
 from .legends import Legend
 from .scenes import Scene, reading
@@ -16,9 +17,6 @@ _LONGEST = 900
 """Pixels of the longer side of a panel, roughly."""
 _WIDTH = 5.0
 """Inches of a panel."""
-_RGB = (("B04", "B03", "B02"), ("red", "green", "blue"))
-_STRETCH = (2, 98)
-"""Percentiles of a band that become black and full."""
 
 
 def draw(
@@ -30,35 +28,39 @@ def draw(
     """Write the picture as a PNG: true colours, if the bands have them, then each map.
 
     Under a map stand the classes that occur in it, with the share of the observed pixels that
-    each has in the picture (where large scenes are thinned out).
+    each has in the picture (where large scenes are thinned out). What nobody observed is white in
+    the scene, and in a map of a colour that no class has.
     """
     import rasterio
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    colours = next((rgb for rgb in _RGB if set(rgb) <= set(bands)), None)
+    colours = true_colour_names(bands)
     rows, columns = scene.shape
-    count = len(maps) + (colours is not None)
+    count = len(maps) + bool(colours)
     figure = Figure(
         figsize=(count * _WIDTH, _WIDTH * rows / columns + 0.4), dpi=150, layout="constrained"
     )
     panels = figure.subplots(1, count, squeeze=False)[0].tolist()
     for axes in panels:
         axes.set_axis_off()
-    if colours is not None:
+    if colours:
         axes = panels.pop(0)
         with reading(scene) as opened:
             values, valid = opened.overview(_LONGEST)
-        axes.imshow(_stretched(values[[bands.index(band) for band in colours]], valid))
+        (visible,) = natural([values[[bands.index(band) for band in colours]]], [valid])
+        visible[~valid] = 255
+        axes.imshow(visible)
         axes.set_title(scene.id, fontsize=9)
     step = max(1, max(rows, columns) / _LONGEST)
     shape = (max(1, round(rows / step)), max(1, round(columns / step)))
     for axes, (path, legend) in zip(panels, maps.values(), strict=True):
         with rasterio.open(path) as image:
             labels = image.read(1, out_shape=shape)
-        palette = np.full((256, 3), 255, np.uint8)
+        blank = unlike([entry.colour for entry in legend.entries])
+        palette = np.full((256, 3), blank, np.uint8)
         counts = np.bincount(labels.ravel(), minlength=256)
-        counts[legend.nodata] = 0
+        unseen, counts[legend.nodata] = counts[legend.nodata], 0
         handles: list[Any] = []
         for entry in legend.entries:
             palette[entry.value] = entry.colour
@@ -67,6 +69,9 @@ def draw(
                 colour = f"#{bytes(entry.colour).hex()}"
                 label = f"{entry.title} {share:.1%}"
                 handles.append(Patch(facecolor=colour, edgecolor="0.4", label=label))
+        if unseen:
+            colour = f"#{bytes(blank).hex()}"
+            handles.append(Patch(facecolor=colour, edgecolor="0.4", label="no observation"))
         axes.imshow(palette[labels], interpolation="nearest")
         axes.set_title(path.stem.removeprefix(f"{scene.id}_").replace("_", ", "), fontsize=9)
         if handles:
@@ -81,14 +86,3 @@ def draw(
     part = file.with_name(f".{file.name}.partial")
     figure.savefig(part, format="png", bbox_inches="tight")
     part.replace(file)
-
-
-def _stretched(values: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Values (band, y, x) as colours (y, x, band) from 0 to 1; white without an observation."""
-    out = np.ones((*valid.shape, len(values)), np.float32)
-    if valid.any():
-        for band, image in enumerate(values):
-            low, high = np.percentile(image[valid], _STRETCH)
-            scaled = (image - low) / max(high - low, 1)
-            out[..., band] = np.where(valid, np.clip(scaled, 0, 1), 1)
-    return out
