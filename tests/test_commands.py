@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pystac
 import pytest
 from click.testing import CliRunner, Result
@@ -227,3 +228,41 @@ def test_train_and_evaluate(tmp_path):
     )
     assert done.exit_code == 0, done.output
     assert "on 300 samples" in done.output
+
+
+def every_command(group: click.Group, path: tuple[str, ...] = ()):
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from every_command(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+def test_an_option_that_counts_once_is_refused_the_second_time():
+    """Of every command; click would let the last one win."""
+    tried = 0
+    ours = {"satimnet", "eurosat"}
+    for path, command in every_command(cli):
+        if path[0] not in ours:
+            continue
+        for option in command.params:
+            if not isinstance(option, click.Option) or option.multiple:
+                continue
+            value = [] if option.is_flag else ["1"]
+            done = stac(*path, option.opts[0], *value, option.opts[0], *value)
+            assert done.exit_code == 2, (path, option.opts)
+            assert f"{'/'.join(option.opts)} is given 2 times" in done.output
+            tried += 1
+    assert tried > 60
+    done = stac(
+        "satimnet", "map", "x.tif", "--checkpoint=a.pt", "--out", "o", "--checkpoint", "b.pt"
+    )
+    assert "Error: --checkpoint is given 2 times, and counts once" in done.output
+    done = stac("satimnet", "train", "x", "-q", "--quiet", "--out", "o")
+    assert "--quiet/-q is given 2 times" in done.output
+
+
+def test_an_option_that_may_be_repeated_still_may(tmp_path):
+    done = stac("satimnet", "picture", tmp_path, "--checkpoint", "a", "--checkpoint", "b")
+    assert "given 2 times" not in done.output
+    assert stac("satimnet", "train", "--help", "--help").exit_code == 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import click
 
+from satimnet.builder.commands import Commands
 from stactools.satimnet.building import build, demo
 from stactools.satimnet.checking import validate
 from stactools.satimnet.concepts import concepts
@@ -47,6 +48,7 @@ _COMMANDS: tuple[click.Command, ...] = (
 
 @click.group(
     "satimnet",
+    cls=Commands,
     commands=_COMMANDS,
     short_help="Harmonised training sets: build, check, search, train",
 )

@@ -16,6 +16,38 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+class Commands(click.Group):
+    """A group whose commands refuse an option that is given twice, if it counts once.
+
+    click lets the last one win, and says nothing.
+    """
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command and its arguments. Raises `click.UsageError` for an option given twice."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None and not isinstance(command, click.Group):
+            own = command.context_class(command, parent=ctx, info_name=name)
+            _, _, given = command.make_parser(own).parse_args(list(rest))
+            for parameter in dict.fromkeys(given):
+                if _counts_once(parameter) and given.count(parameter) > 1:
+                    raise click.UsageError(
+                        f"{'/'.join(parameter.opts)} is given {given.count(parameter)} times, "
+                        "and counts once; keep one of them",
+                        own,
+                    )
+        return name, command, rest
+
+
+def _counts_once(parameter: click.Parameter) -> bool:
+    return (
+        isinstance(parameter, click.Option)
+        and not (parameter.multiple or parameter.count)
+        and not parameter.is_eager
+    )
+
+
 def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
     """The command with ``--debug``; without it, every error is one line and exit code 1."""
 
@@ -52,7 +84,7 @@ def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
 def dataset_command(cli: click.Group, dataset: Dataset) -> click.Command:
     """Adds the group of a dataset to the ``stac`` command."""
 
-    @cli.group(dataset.id, short_help=f"Commands for {dataset.record['title']}")
+    @cli.group(dataset.id, cls=Commands, short_help=f"Commands for {dataset.record['title']}")
     def group() -> None:
         """Single STAC objects of a dataset; `stac satimnet build` makes whole catalogs."""
 
