@@ -206,6 +206,23 @@ def test_counts_classes_and_metadata(catalog, tmp_path, schemas):
     assert len(findings.unavailable) == 0
 
 
+def test_the_description_tells_what_was_drawn(catalog, tmp_path):
+    """A recipe's own counts are not those of a collection that was made of less."""
+    head = HEAD.replace('description = "', 'description = "The 500 patches of everything. ')
+    fuse(recipe_of(tmp_path, head + DRAWS), catalog)
+    whole = json.loads((catalog / "fused/collection.json").read_text())["description"]
+    assert whole.startswith("The 500 patches of everything.")
+    assert whole.endswith("Samples drawn: 20 of EuroSAT, 4 of BigEarthNet-v1.0.")
+    more = DRAWS.replace("number = 11", "number = 476")
+    fuse(recipe_of(tmp_path, head + more), catalog, available=True)
+    part = json.loads((catalog / "fused/collection.json").read_text())["description"]
+    assert "500" not in part
+    assert "1 of its 3 draws found fewer samples than it wants" in part
+    made = len(items_of(catalog))
+    drawn = re.search(r"Samples drawn: (\d+) of EuroSAT, (\d+) of BigEarthNet-v1\.0\.", part)
+    assert sum(map(int, drawn.groups())) == made
+
+
 def test_items_lead_to_what_they_were_made_of(catalog, tmp_path):
     fuse(recipe_of(tmp_path, HEAD + DRAWS), catalog)
     fuse(recipe_of(tmp_path, HEAD + DRAWS), catalog, tmp_path / "elsewhere" / "catalog")

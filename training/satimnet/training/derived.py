@@ -57,7 +57,7 @@ def record_of(
     return {
         "id": recipe.id,
         "title": recipe.title,
-        "description": recipe.description,
+        "description": _description(recipe, index, drawn),
         "license": licences.pop() if len(licences) == 1 else "other",
         "keywords": ["training data", "data fusion", *names],
         "providers": _unique(row for document in sources for row in document["providers"]),
@@ -72,6 +72,21 @@ def record_of(
         "properties": {},
         "assets": assets,
     }
+
+
+def _description(recipe: Recipe, index: Index, drawn: Sequence[Drawn]) -> str:
+    """The recipe's own words, if all that it wants was there; and what was drawn, in any case."""
+    counts: dict[str, int] = {}
+    for one in drawn:
+        title = index.collections[one.draw.collection].document["title"]
+        counts[title] = counts.get(title, 0) + len(one.table)
+    listing = ", ".join(f"{count:,} of {title}" for title, count in counts.items() if count)
+    short = [one for one in drawn if one.draw.exact and len(one.table) < (one.draw.number or 0)]
+    text = recipe.description.strip()
+    if short:  # what the recipe says of itself is not true of this
+        text = f"A part of what the recipe {recipe.id} describes: {len(short)} of its "
+        text += f"{len(drawn)} draws found fewer samples than it wants."
+    return f"{text}\n\nSamples drawn: {listing}."
 
 
 def _collection(recipe: Recipe, sources: Sequence[Json], masked: bool) -> Json:
