@@ -10,6 +10,7 @@ import click
 
 from satimnet.builder.commands import one_line_errors
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.workspaces import lock
 from stactools.satimnet.options import FOLDER, quiet_option
 from stactools.satimnet.wording import counted
 
@@ -183,16 +184,17 @@ def crossvalidate(
     if unknown:
         raise SatimnetError(f"model {unknown[0]}: there are {', '.join(_MODELS.choices)}")
     samples = _samples(catalog, chosen, collection, cql2, limit, bands, seed=how["seed"])
-    table = run(
-        samples,
-        chosen,
-        out,
-        bands=bands.split(","),
-        folds=folds,
-        only=only_folds,
-        quiet=quiet,
-        **how,
-    )
+    with lock(out / "table.json"):
+        table = run(
+            samples,
+            chosen,
+            out,
+            bands=bands.split(","),
+            folds=folds,
+            only=only_folds,
+            quiet=quiet,
+            **how,
+        )
     _print_table(table)
     click.echo(f"{out / 'table.md'} and {out / 'table.json'} written")
 
@@ -222,8 +224,10 @@ def evaluate(
     trained = load(checkpoint)
     models, bands = [trained.kind.removeprefix("cnn-")], ",".join(trained.bands)
     samples = _samples(catalog, models, collection, cql2, None, bands, split, trained=trained)
-    results = run(checkpoint, samples, device=device)
-    _print(results, write_report(results, trained, out, samples))
+    with lock(out / "metrics.json"):
+        results = run(checkpoint, samples, device=device)
+        files = write_report(results, trained, out, samples)
+    _print(results, files)
 
 
 @click.command()

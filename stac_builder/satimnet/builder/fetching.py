@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from satimnet.builder.downloads import Download
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.progress import Progress, silent
+from satimnet.builder.workspaces import lock
 
 if TYPE_CHECKING:
     import requests
@@ -42,30 +43,36 @@ def fetch(
     counted in bytes. A file has its name only when it is complete and what was published.
 
     Raises:
-        SatimnetError: the server refuses, the file is not what was published, or does not fit.
+        SatimnetError: the server refuses, the file is not what was published, or does not fit; or
+            another run is downloading it.
     """
     target = folder / download.name
     try:
-        if target.exists():
-            if reason := _wrong(target, download, progress):
-                raise SatimnetError(f"{target}: {reason}; move it away to download it again")
-            return target
-        folder.mkdir(parents=True, exist_ok=True)
-        resumed = _transfer(download, folder, progress, wait)
-        part = _part(folder, download)
-        reason = _wrong(part.data, download, progress)
-        if reason and resumed:  # of two versions of the file, perhaps
-            part.discard()
-            _transfer(download, folder, progress, wait)
-            reason = _wrong(part.data, download, progress)
-        if reason:
-            part.discard()
-            raise SatimnetError(f"{download.url}: {reason}; nothing was kept")
-        os.replace(part.data, target)
-        part.discard()
+        if not target.exists():
+            with lock(target):
+                _fetch(download, folder, target, progress, wait)
+        elif reason := _wrong(target, download, progress):
+            raise SatimnetError(f"{target}: {reason}; move it away to download it again")
     except OSError as error:
         raise SatimnetError(f"{folder}: {error.strerror or error}") from error
     return target
+
+
+def _fetch(download: Download, folder: Path, target: Path, progress: Progress, wait: float) -> None:
+    if target.exists():  # another run was faster
+        return
+    resumed = _transfer(download, folder, progress, wait)
+    part = _part(folder, download)
+    reason = _wrong(part.data, download, progress)
+    if reason and resumed:  # of two versions of the file, perhaps
+        part.discard()
+        _transfer(download, folder, progress, wait)
+        reason = _wrong(part.data, download, progress)
+    if reason:
+        part.discard()
+        raise SatimnetError(f"{download.url}: {reason}; nothing was kept")
+    os.replace(part.data, target)
+    part.discard()
 
 
 @dataclass(frozen=True, slots=True)

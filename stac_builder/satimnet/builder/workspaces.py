@@ -1,4 +1,4 @@
-"""Workspaces: the hidden folder that a long run works in, beside what it makes."""
+"""Workspaces: the hidden folder that a long run works in, and the lock on what it makes."""
 
 from __future__ import annotations
 
@@ -13,30 +13,67 @@ from satimnet.builder.errors import SatimnetError
 
 
 @contextmanager
-def workspace(out: Path, doing: str, *, kept_on_error: bool = False) -> Iterator[Path]:
-    """The folder ``.<name>.<doing>`` beside ``out``, for this process alone.
+def lock(out: Path) -> Iterator[None]:
+    """Lets no other run write ``out``, a file or a folder, as long as the block runs.
 
-    It is removed at the end; a kill leaves it, for the next run to go on from, and so does an error
-    if that is ``kept_on_error``.
+    The lock is on the file ``.<name>.lock`` beside ``out``. It ends with the process, so what a
+    kill leaves is an empty file that locks nothing.
 
     Raises:
-        SatimnetError: the folder cannot be written, another run works in it, or an `OSError` came
-            out of the block, such as that of a full disk.
+        SatimnetError: another run holds it, or the file cannot be written there.
     """
-    folder = out.absolute().parent / f".{out.absolute().name}.{doing}"
+    whole = out.absolute()
+    file = whole.with_name(f".{whole.name}.lock")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        held = _locked(file)
+    except BlockingIOError as error:
+        raise SatimnetError(f"{out}: another run is writing it; wait for it") from error
     except OSError as error:
         raise SatimnetError(
             f"{out}: cannot be written there ({error.strerror}); choose another place"
         ) from error
     try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)  # while it is held: see _locked
+        os.close(held)
+
+
+def _locked(file: Path) -> int:
+    """The descriptor of a file that is locked and still lies there.
+
+    The run that held the lock before may have removed the file between opening and locking it.
+    """
+    while True:
+        held = os.open(file, os.O_RDWR | os.O_CREAT)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise SatimnetError(f"{out}: another run is writing it; wait for it") from error
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(held), os.stat(file)):
+                return held
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            os.close(held)
+            raise
+        os.close(held)
+
+
+@contextmanager
+def workspace(out: Path, doing: str, *, kept_on_error: bool = False) -> Iterator[Path]:
+    """The folder ``.<name>.<doing>`` beside ``out``, for this process alone; ``out`` is locked.
+
+    It is removed at the end; a kill leaves it, for the next run to go on from, and so does an error
+    if that is ``kept_on_error``.
+
+    Raises:
+        SatimnetError: the folder cannot be written, another run writes ``out``, or an `OSError`
+            came out of the block, such as that of a full disk.
+    """
+    with lock(out):
+        folder = out.absolute().parent / f".{out.absolute().name}.{doing}"
         try:
+            folder.mkdir(exist_ok=True)
             yield folder
         except Exception as error:
             if not kept_on_error:
@@ -47,5 +84,3 @@ def workspace(out: Path, doing: str, *, kept_on_error: bool = False) -> Iterator
                 ) from error
             raise
         shutil.rmtree(folder)
-    finally:
-        os.close(lock)

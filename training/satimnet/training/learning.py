@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.workspaces import lock
 
 from .checkpoints import Checkpoint, build, load, make_room
 from .contents import digest_of
@@ -144,12 +145,13 @@ def train(
     )
     where, path = pick_device(device), Path(out)
     make_room(path)
-    if path.exists():
-        found = load(path, str(where))
-        require_same(found.kind, found.width, found.bands, found.settings, plan, path)
-        forget(path)  # a kill right after the end leaves the state of before
-        return found
-    run_on(where, devices, _train, plan, parts, path, save_seconds, quiet)
+    with lock(path):
+        if path.exists():
+            found = load(path, str(where))
+            require_same(found.kind, found.width, found.bands, found.settings, plan, path)
+            forget(path)  # a kill right after the end leaves the state of before
+            return found
+        run_on(where, devices, _train, plan, parts, path, save_seconds, quiet)
     return load(path, str(where))
 
 

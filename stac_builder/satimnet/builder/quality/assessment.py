@@ -185,7 +185,7 @@ def _forget_others(work: Path, state: str) -> None:
     for path in work.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
-        elif path.name != "lock":
+        else:
             path.unlink()
     mark.write_text(state)
 

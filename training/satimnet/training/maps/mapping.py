@@ -16,6 +16,7 @@ from pathlib import Path
 from satimnet.builder.catalogs import write_json
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.progress import Progress, silent
+from satimnet.builder.workspaces import lock
 
 from ..checkpoints import KINDS, Checkpoint, load
 from ..devices import pick_device
@@ -95,12 +96,23 @@ def map_scene(
         raise SatimnetError(f"{path}: {rows} x {columns} pixels; {least} x {least} are the least")
     stem = f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', scene.id)}_{trained.kind}"
     target = Path(out, stem if finder is None else f"{stem}-within")
+    with lock(target):
+        return _write(target, scene, networks, picture, progress)
+
+
+def _write(
+    target: Path,
+    scene: Scene,
+    networks: Sequence[tuple[Checkpoint, Origin]],
+    picture: bool,
+    progress: Progress,
+) -> Maps:
+    trained, finder = networks[0][0], networks[1][0] if len(networks) > 1 else None
     maps = {
         output.name: (target.with_name(f"{target.name}_{output.name}.tif"), legend_of(output))
         for output in trained.outputs
     }
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         made_of = repr((CODE, scene.stamp, [origin for _, origin in networks]))
         digest = hashlib.sha256(made_of.encode())
         growing = [GrowingMap(file, scene, digest.hexdigest()[:12]) for file, _ in maps.values()]
@@ -127,7 +139,7 @@ def map_scene(
         if item is not None:
             write_json(map_item(item, scene, maps, networks, drawn), item)
     except OSError as error:
-        raise SatimnetError(f"{out}: cannot be written ({error.strerror})") from error
+        raise SatimnetError(f"{target}: cannot be written ({error.strerror})") from error
     return Maps(tuple(file for file, _ in maps.values()), drawn, item, tuple(models))
 
 
