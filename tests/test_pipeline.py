@@ -23,6 +23,7 @@ from satimnet.builder.access import read_bytes
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.pipeline import build
 from satimnet.builder.rows import items_of
+from satimnet.builder.workspaces import lock
 from stactools.eurosat import dataset
 from stactools.eurosat.miniature import write_miniature
 
@@ -447,15 +448,8 @@ def test_an_unwritable_place(miniature):
 
 
 def test_a_build_at_the_same_place_at_the_same_time(miniature, out):
-    import fcntl
-
-    staging = out.with_name(f".{out.name}.building")
-    staging.mkdir()
-    with (staging / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(SatimnetError, match="another run is writing it"):
-            build([miniature], out)
-    assert staging.exists()
+    with lock(out), pytest.raises(SatimnetError, match="another run is writing it"):
+        build([miniature], out)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import click
 
 from satimnet.builder.commands import one_line_errors
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.files import sync, write
 from stactools.satimnet.checking import fail_on, print_findings
 from stactools.satimnet.options import FOLDER, quiet_option, schemas_option
 from stactools.satimnet.progress import progress_bar
@@ -42,20 +43,25 @@ def demo(folder: Path, schemas: Path | None, quiet: bool) -> None:
     from satimnet.builder.validation import validate as run_validate
 
     sources, catalog = folder / "sources", folder / "catalog"
-    _require_own_demo(folder, catalog)
-    write = miniatures()
-    datasets = {name: _synthetic(d) for name, d in installed().items() if name in write}
+    mark = folder / ".unfinished-demo"
+    if not mark.exists():
+        _require_own_demo(folder, catalog)
+        write(mark, b"")
+    writers = miniatures()
+    datasets = {name: _synthetic(d) for name, d in installed().items() if name in writers}
     with progress_bar(quiet) as progress:
         assigned = {}
         for at, name in enumerate(datasets):
             progress("Writing sources", at, len(datasets))
             try:
-                assigned[name] = write[name](sources / name)
+                assigned[name] = writers[name](sources / name)
             except OSError as error:
                 raise SatimnetError(
                     f"{sources}: {error.strerror}; choose another folder"
                 ) from error
+        sync(sources)
         reports = run_build([], catalog, assigned=assigned, datasets=datasets, progress=progress)
+        mark.unlink()
         findings = run_validate(catalog, schemas=schemas, checksums=True, progress=progress)
     if not quiet:
         print_reports(reports)

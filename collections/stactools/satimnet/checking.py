@@ -56,6 +56,12 @@ def print_findings(findings: Findings) -> None:
             f"{counted(findings.elsewhere, 'member')}",
             err=True,
         )
+    for path in findings.leftovers:
+        click.echo(
+            f"{path}: of a run that still works or was killed; the same command goes on from it, "
+            "or remove it",
+            err=True,
+        )
     if findings.unavailable:
         click.echo(
             "NOT checked, for want of a schema (give --schemas or a network): "

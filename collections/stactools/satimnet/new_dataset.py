@@ -8,13 +8,16 @@ from __future__ import annotations
 import importlib.util
 import keyword
 import re
-from collections.abc import Iterable
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 from satimnet.builder.commands import one_line_errors
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.files import place, sync, write
+from satimnet.builder.workspaces import announce, placed, workspace
 from stactools.satimnet.options import FOLDER
 
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -33,14 +36,20 @@ def new_dataset(name: str, folder: Path) -> None:
     FOLDER/NAME, as a distribution of its own; or, if FOLDER is a checkout of satimnet, into its
     collections/stactools and tests. FOLDER is the current folder if it is not given.
     """
-    _require_free(name)
     in_checkout = (folder / _CHECKOUT).is_dir()
+    package = folder / _CHECKOUT.with_name(name.replace("-", "_")) if in_checkout else folder / name
+    finished = placed(package, package, "writing")
+    if not finished:
+        _require_free(name)
     files = _skeleton(name, folder, in_checkout)
-    _require_absent(files if in_checkout else [folder / name])
-    for path, text in files.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+    # The package comes last and at once: what a kill leaves before it is no package of this name.
+    beside = {path: text for path, text in files.items() if not path.is_relative_to(package)}
+    if not finished:
+        _require_absent(package, beside)
+    with workspace(package, "writing") as staging:
+        if not finished:
+            _write(package, files, beside, staging)
+    for path in files:
         click.echo(path)
     test = next(path for path in files if path.name.startswith("test_"))
     install = "" if in_checkout else f'  pip install -e "{folder / name}[test]"\n'
@@ -51,6 +60,22 @@ It works as it stands:
 
 Make it yours: dataset.toml says what the dataset is, source.py reads it, miniature.py makes
 a small one up. docs/new-dataset.md of satimnet goes through them.""")
+
+
+def _write(
+    package: Path, files: Mapping[Path, str], beside: Mapping[Path, str], staging: Path
+) -> None:
+    made = staging / "package"
+    shutil.rmtree(made, ignore_errors=True)  # of a run that was killed
+    for path in files.keys() - beside.keys():
+        target = made / path.relative_to(package)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(files[path], "utf-8")
+    for path, text in beside.items():
+        write(path, text.encode())
+    sync(made)
+    announce(staging, made)
+    place(made, package)
 
 
 def _skeleton(name: str, folder: Path, in_checkout: bool) -> dict[Path, str]:
@@ -94,7 +119,9 @@ def _require_free(name: str) -> None:
         raise SatimnetError(f"{name}: is taken by a command or a package; take another name")
 
 
-def _require_absent(paths: Iterable[Path]) -> None:
-    for path in paths:
+def _require_absent(package: Path, beside: Mapping[Path, str]) -> None:
+    """A file beside the package may be there if it is what will be written, as after a kill."""
+    others = [path for path, text in beside.items() if path.exists() and path.read_text() != text]
+    for path in (package, *others):
         if path.exists():
             raise SatimnetError(f"{path}: is there already; move it or take another name")

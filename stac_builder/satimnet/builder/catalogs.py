@@ -6,7 +6,6 @@ All links are relative, so the tree works on any static host and can be moved.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ import numpy as np
 import orjson
 
 from satimnet.builder.concepts import THEMES_URI, concepts_by_class, scheme_of, themes_of
+from satimnet.builder.files import write
 from satimnet.builder.items import (
     ARCHIVE_URI,
     FILE_URI,
@@ -59,8 +59,8 @@ _GLOSSARY = {
     "title": "Concepts that the classes of all collections are mapped to (SKOS)",
 }
 
-_JSON = "application/json"
 _SHAPES = {b"\3": "Polygon", b"\6": "MultiPolygon"}  # those of footprints
+_JSON_TYPE = "application/json"
 Json = dict[str, Any]
 
 
@@ -126,7 +126,7 @@ def write_collection(
     """Writes ``collection.json`` and the short tree below it.
 
     ``nodes`` maps each tree level to the ids of the Items that lie there; ``files`` says how they
-    lie there.
+    lie there. Nobody may read the ``folder`` yet: its files are written as they are, unflushed.
     """
     title = collection["title"]
     links = [
@@ -142,7 +142,8 @@ def write_collection(
         "roles": ["collection-mirror"],
     }
     assets = {"geoparquet-items": asset, **collection.get("assets", {})}
-    write_json(collection | {"links": links, "assets": assets}, folder / "collection.json")
+    whole = collection | {"links": links, "assets": assets}
+    (folder / "collection.json").write_bytes(_json(whole))
     for level in sorted({node[:depth] for node in nodes for depth in range(1, len(node) + 1)}):
         up = "../" * len(level)
         parent = "../catalog.json" if len(level) > 1 else "../collection.json"
@@ -158,7 +159,9 @@ def write_collection(
                 *_children(level, nodes, files),
             ],
         }
-        write_json(node, folder.joinpath(*level, "catalog.json"))
+        path = folder.joinpath(*level, "catalog.json")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(_json(node))
 
 
 def _children(
@@ -237,11 +240,12 @@ def write_geoparquet(
 
 
 def write_json(content: Json, path: Path) -> None:
-    """Writes indented JSON under a temporary name and renames it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    os.replace(part, path)
+    """Writes indented JSON as a whole or not at all, and onto the disk."""
+    write(path, _json(content))
+
+
+def _json(content: Json) -> bytes:
+    return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 def _parquet_metadata(collections: Sequence[Json], shapes: Sequence[str]) -> dict[str, str]:
@@ -253,7 +257,7 @@ def _parquet_metadata(collections: Sequence[Json], shapes: Sequence[str]) -> dic
     return {"geo": json.dumps(geo), "stac-geoparquet": json.dumps(mirrored)}
 
 
-def _link(rel: str, href: str, title: str | None = None, media_type: str = _JSON) -> Json:
+def _link(rel: str, href: str, title: str | None = None, media_type: str = _JSON_TYPE) -> Json:
     return {"rel": rel, "href": href, "type": media_type} | ({"title": title} if title else {})
 
 

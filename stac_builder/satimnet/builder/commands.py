@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
 
 from satimnet.builder.datasets import Dataset
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.files import writing
+
+if TYPE_CHECKING:
+    import pystac
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -96,7 +100,7 @@ def dataset_command(cli: click.Group, dataset: Dataset) -> click.Command:
         from satimnet.builder.stac import create_collection
 
         collection = create_collection(dataset)
-        collection.save_object(include_self_link=False, dest_href=str(destination))
+        _save(collection, destination)
 
     @group.command("create-item")
     @click.argument("sources", nargs=-1, required=True, type=click.Path(exists=True))
@@ -107,6 +111,11 @@ def dataset_command(cli: click.Group, dataset: Dataset) -> click.Command:
         from satimnet.builder.stac import create_item
 
         item = create_item(dataset, *sources)
-        item.save_object(include_self_link=False, dest_href=str(destination))
+        _save(item, destination)
 
     return group
+
+
+def _save(made: pystac.STACObject, destination: Path) -> None:
+    with writing(destination) as part:
+        made.save_object(include_self_link=False, dest_href=str(part))

@@ -34,9 +34,10 @@ from satimnet.builder.access import is_url
 from satimnet.builder.catalogs import PARQUET_NAME, ROOT_ID, write_root
 from satimnet.builder.datasets import installed
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.files import place, settle, sync
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.skos import CONCEPTS_NAME, write_concepts
-from satimnet.builder.workspaces import workspace
+from satimnet.builder.workspaces import announce, placed, workspace
 
 if TYPE_CHECKING:
     import requests
@@ -47,6 +48,8 @@ _MAX_FILE = 2**34  # bytes of a file whose size no asset tells
 _ATTEMPTS = 3
 _SECONDS = (10, 60)  # to connect, and between two pieces of an answer
 _CHUNK = 2**20
+_FLUSHED = 2**20  # bytes of a file that is flushed as soon as it is there; small ones all at once
+_DOING = "copying"
 _SHOWN = 1000  # links that are not copied beyond these are counted, not kept
 
 
@@ -89,9 +92,10 @@ def copy(
     with tempfile.TemporaryDirectory() as scratch:
         heads = _Copying(fetch, base, Path(scratch), silent).heads(name, collections)
     part = len(heads.chosen) < heads.children
-    if part or not _is_new(destination):
+    finished = placed(destination, destination, _DOING)
+    if (part or not _is_new(destination)) and not finished:
         _require_addable(heads.chosen, destination)
-    with workspace(destination, "copying", kept_on_error=True) as staging:
+    with workspace(destination, _DOING, kept_on_error=True) as staging:
         copying = _Copying(fetch, base, staging, progress)
         made = staging / "catalog"
         try:
@@ -103,7 +107,8 @@ def copy(
         copying.run(heads)
         if part:
             _rewrite(made, {})
-        _move_in_place(made, destination, heads.chosen.values())
+        if not finished:
+            _move_in_place(staging, destination, heads.chosen.values())
     ids = tuple(_shown(str(document.get("id"))) for document in heads.chosen.values())
     left = tuple(copying.left)
     return Copied(ids, copying.files, copying.size, left, copying.left_count)
@@ -140,16 +145,32 @@ def _is_ours(root: Path) -> bool:
 
 
 def _require_addable(chosen: Mapping[str, Mapping[str, Any]], destination: Path) -> None:
-    """Collections can be linked from another root if they lie where a build puts them."""
+    """Collections can be linked from another root if they lie where a build puts them.
+
+    One that lies there and is not linked is what a killed copy left, and is replaced.
+    """
+    there = _linked(destination)
     for path, document in chosen.items():
         id_ = document.get("id")
         named = isinstance(id_, str) and "/" not in id_ and isinstance(document.get("title"), str)
         if not named or path != f"{id_}/collection.json":
             raise SatimnetError(f"{path}: not as satimnet builds it; copy the catalog as a whole")
-        if (destination / path).parent.exists():
+        folder = (destination / path).parent
+        if id_ in there and not placed(folder, destination, _DOING):
             raise SatimnetError(
                 f"{destination}: has a collection {id_} already; choose another destination"
             )
+        if folder.exists() and not (folder / "collection.json").exists():
+            raise SatimnetError(f"{folder}: is there already and is no collection; move it")
+
+
+def _linked(catalog: Path) -> list[str]:
+    """The folders that the root of a catalog of satimnet leads to; none where there is no root."""
+    if not (catalog / "catalog.json").exists():
+        return []
+    root = _document(catalog / "catalog.json", str(catalog / "catalog.json"))
+    hrefs = [str(link.get("href")) for link in _values(root.get("links"))]
+    return [posixpath.dirname(posixpath.normpath(href)) for href in hrefs]
 
 
 def _rewrite(catalog: Path, records: Mapping[str, Mapping[str, Any]]) -> None:
@@ -165,18 +186,21 @@ def _rewrite(catalog: Path, records: Mapping[str, Mapping[str, Any]]) -> None:
         ) from error
 
 
-def _move_in_place(made: Path, destination: Path, chosen: Iterable[Mapping[str, Any]]) -> None:
+def _move_in_place(staging: Path, destination: Path, chosen: Iterable[Mapping[str, Any]]) -> None:
+    made = staging / "catalog"
+    if whole := _is_new(destination):
+        moves = {made: destination}
+    else:
+        moves = {made / one["id"]: destination / one["id"] for one in chosen}
     try:
-        if _is_new(destination):
-            if destination.exists():
-                destination.rmdir()
-            os.rename(made, destination)
-            return
-        for document in chosen:
-            os.rename(made / document["id"], destination / document["id"])
+        sync(made)
+        announce(staging, *moves)
+        for folder, target in moves.items():
+            place(folder, target)
     except OSError as error:
         raise SatimnetError(f"{destination}: {error.strerror}; choose another") from error
-    _rewrite(destination, {name: dataset.record for name, dataset in installed().items()})
+    if not whole:
+        _rewrite(destination, {name: dataset.record for name, dataset in installed().items()})
 
 
 # --- the walk -----------------------------------------------------------------------------------
@@ -289,9 +313,15 @@ class _Copying:
             digest.update(f"{path.relative_to(self._heads)}\n{path.stat().st_size}\n".encode())
             with path.open("rb") as opened:
                 digest.update(hashlib.file_digest(opened, "sha256").digest())
-        if not self._mark.exists() or self._mark.read_text() != digest.hexdigest():
+        known = self._mark.read_text().split() if self._mark.exists() else []
+        now = [digest.hexdigest(), _boot()]
+        if known[:1] != now[:1]:
             shutil.rmtree(self._made)
-            self._mark.write_text(digest.hexdigest())
+        elif known != now:  # the power may have been cut: what was not flushed may be empty
+            for path in (path for path in self._made.rglob("*") if path.is_file()):
+                if path.stat().st_size < _FLUSHED:
+                    path.unlink()
+        self._mark.write_text("\n".join(now))
         for path in files:
             target = self._made / path.relative_to(self._heads)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -377,7 +407,10 @@ class _Copying:
         try:
             self._fetch(name or file.path, part, most, file.size)
             target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(part, target)
+            if part.stat().st_size < _FLUSHED:
+                os.replace(part, target)
+            else:
+                settle(part, target)
         except OSError as error:
             raise SatimnetError(
                 f"{file.path}: cannot be copied ({error.strerror or error}); "
@@ -507,6 +540,12 @@ def _require_size(path: str, found: int, expected: int | None) -> None:
 def _require_at_most(path: str, found: int, most: int) -> None:
     if found > most:
         raise SatimnetError(f"{path}: more than {most} bytes; no file of a catalog is so large")
+
+
+def _boot() -> str:
+    """Another text after each start of the machine, on Linux."""
+    file = Path("/proc/sys/kernel/random/boot_id")
+    return file.read_text().strip() if file.exists() else "unknown"
 
 
 def _copy_file(base: str, path: str, target: Path, most: int, size: int | None) -> None:

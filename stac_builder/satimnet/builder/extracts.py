@@ -26,6 +26,7 @@ from satimnet.builder.catalogs import (
     write_root,
 )
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.files import place, sync, writing
 from satimnet.builder.index import absolute_href
 from satimnet.builder.items import Item, write_items
 from satimnet.builder.pages import files_for, write_features, write_pages
@@ -35,6 +36,7 @@ from satimnet.builder.rows import MappedRows, absolute, items_of
 from satimnet.builder.shards import ShardWriter
 from satimnet.builder.skos import CONCEPTS_NAME, scheme_json
 from satimnet.builder.spans import run_of, span_of
+from satimnet.builder.workspaces import announce, lock, placed, workspace
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -100,43 +102,43 @@ def write_found(found: Found, path: Path) -> int:
     for name, column in columns.items():
         table = table.set_column(table.column_names.index(name), name, column)
     documents = [dict(c.document) for c in found.collections]
-    part = path.with_name(path.name + ".part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_geoparquet([table.drop_columns(["parquet"])], documents, part)
-        os.replace(part, path)
+        with lock(path), writing(path) as part:
+            write_geoparquet([table.drop_columns(["parquet"])], documents, part)
     except OSError as error:
         raise SatimnetError(f"{path}: {error.strerror or error}; choose another file") from error
     return len(table)
 
 
 def _write(found: Found, destination: Path, copied: bool, progress: Progress) -> int:
-    if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
-        raise SatimnetError(f"{destination}: is there already; choose another folder")
+    finished = placed(destination, destination, "saving")
+    if not finished:
+        _require_new(destination)
     if not len(found):
         raise SatimnetError(f"{destination}: not written, the search found nothing")
     whole = destination.absolute()
-    staging = whole.with_name(f".{whole.name}.saving")
-    shutil.rmtree(staging, ignore_errors=True)
-    try:
-        made = staging / "catalog"
-        made.mkdir(parents=True)
+    with workspace(destination, "saving") as staging:
+        if finished:
+            return len(found)
+        _require_new(destination)  # now that nobody else writes it
+        made, rows = staging / "catalog", staging / "rows"
+        for left in (made, rows):  # by a run that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        made.mkdir()
         for collection in found.collections:
             out = _Out(collection, made / _name(collection.id), whole / collection.id, copied)
-            _write_collection(found, out, staging / "rows", progress)
+            _write_collection(found, out, rows, progress)
         _write_concepts(found.index, made)
         write_root(made)
-        if destination.exists():
-            destination.rmdir()
-        os.rename(made, destination)
-    except OSError as error:
-        reason = error.strerror or error
-        raise SatimnetError(
-            f"{error.filename or destination}: {reason}; nothing was kept"
-        ) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        sync(made)
+        announce(staging, made)
+        place(made, destination)
     return len(found)
+
+
+def _require_new(destination: Path) -> None:
+    if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
+        raise SatimnetError(f"{destination}: is there already; choose another folder")
 
 
 @dataclass(frozen=True, slots=True)

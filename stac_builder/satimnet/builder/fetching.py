@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import time
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from satimnet.builder.downloads import Download
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.files import settle, write
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.workspaces import lock
 
@@ -53,6 +53,8 @@ def fetch(
                 _fetch(download, folder, target, progress, wait)
         elif reason := _wrong(target, download, progress):
             raise SatimnetError(f"{target}: {reason}; move it away to download it again")
+        else:
+            _part(folder, download).discard()  # left by a kill at the very end
     except OSError as error:
         raise SatimnetError(f"{folder}: {error.strerror or error}") from error
     return target
@@ -71,7 +73,7 @@ def _fetch(download: Download, folder: Path, target: Path, progress: Progress, w
     if reason:
         part.discard()
         raise SatimnetError(f"{download.url}: {reason}; nothing was kept")
-    os.replace(part.data, target)
+    settle(part.data, target)
     part.discard()
 
 
@@ -95,7 +97,7 @@ class _Part:
         return known if isinstance(known, str) else None
 
     def note(self, url: str, validator: str | None) -> None:
-        self.notes.write_text(json.dumps({"url": url, "validator": validator}))
+        write(self.notes, json.dumps({"url": url, "validator": validator}).encode())
 
     def discard(self) -> None:
         self.data.unlink(missing_ok=True)

@@ -30,6 +30,7 @@ from satimnet.builder.catalogs import (
 from satimnet.builder.contents import MAX_SCENE_SIZE
 from satimnet.builder.datasets import UNKNOWN_LAYOUT, Dataset, installed, recognise
 from satimnet.builder.errors import SatimnetError, printable
+from satimnet.builder.files import place, settle, sync
 from satimnet.builder.items import describe, write_items
 from satimnet.builder.leftovers import passed_over
 from satimnet.builder.overviews import OVERVIEW_ASSET, write_overview
@@ -52,6 +53,7 @@ BadFiles = Literal["stop", "few", "any"]
 """How many broken files a build puts up with: none, up to one in a hundred, or any number."""
 
 _FEW = 0.01
+_MARK = "build"  # the file that says which build the staged rows and shards are of
 _OFTEN = 1000  # samples between two signs of progress
 
 
@@ -249,7 +251,8 @@ def _write_rows(table: pa.Table, shard: Shard, path: Path) -> None:
         table = table.replace_schema_metadata(state)
         with pa.ipc.new_file(file, table.schema) as writer:
             writer.write_table(table)
-    os.replace(part, path)
+    sync(path.parent)  # they say that all before them is there, also after a power cut
+    settle(part, path)
 
 
 def _finished(shard: Path, rows: Path) -> list[Problem] | None:
@@ -364,7 +367,7 @@ def _prepare(
     digests = [p.digest for p in plans]
     content = (version("satimnet"), dict(dataset.record), digests, files, largest)
     digest = hashlib.sha256(repr(content).encode()).hexdigest()
-    mark = rows / "build"
+    mark = rows / _MARK
     if not mark.exists() or mark.read_text() != digest:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.rmtree(rows, ignore_errors=True)
@@ -413,22 +416,25 @@ def _move_in_place(
     staging: Path, out: Path, names: Sequence[str], records: Mapping[str, Mapping[str, Any]]
 ) -> None:
     made = staging / "catalog"
+    for path in made.iterdir():
+        if path.name not in names:  # of a build of other sources that was killed
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     records = {k: r for k, r in records.items() if any("concept" in row for row in r["classes"])}
     if not (out / "catalog.json").exists():
         write_concepts(made, records)
         write_root(made)
-        if out.exists():
-            out.rmdir()
-        os.rename(made, out)
+        sync(staging)
+        place(made, out)
         return
-    # Other collections stay as they are. Killed between the two renames, the build goes on from
-    # its staging folder and comes here again.
     for name in names:
-        if (out / name).exists():
-            if not (out / name / "collection.json").exists():
-                raise SatimnetError(f"{out / name}: is there already and is no collection; move it")
-            shutil.rmtree(staging / "replaced", ignore_errors=True)
-            os.rename(out / name, staging / "replaced")
-        os.rename(made / name, out / name)
+        if (out / name).exists() and not (out / name / "collection.json").exists():
+            raise SatimnetError(f"{out / name}: is there already and is no collection; move it")
+    for name in names:  # what an exchange leaves in the staging folder is no work of this build
+        (staging / "rows" / name / _MARK).unlink()
+    sync(staging)
+    # Other collections stay as they are. A reader finds all that a root links at any time: new
+    # collections first, root and concepts last.
+    for name in names:
+        place(made / name, out / name)
     write_concepts(out, records)
     write_root(out)

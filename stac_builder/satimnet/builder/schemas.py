@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.files import write
 from satimnet.extension import SCHEMA_URI, schema
 
 if TYPE_CHECKING:
@@ -152,9 +154,6 @@ def _cached_or_fetched(uri: str) -> dict[str, Any] | None:
         content = answer.json()
     except (requests.RequestException, ValueError):
         return None
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(content))
-    except OSError:
-        pass  # a cache that cannot be kept is no error
+    with suppress(OSError):  # a cache that cannot be kept is no error
+        write(file, json.dumps(content).encode())
     return content

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from multiprocessing import parent_process
+from multiprocessing.process import BaseProcess
+from threading import Thread
 from typing import Any, TypeVar
 
 from satimnet.builder.progress import Progress
@@ -46,4 +50,19 @@ def run_tasks(
                 yield outcome
         return
     with Callback(posttask=count):
-        yield from compute(*tasks, scheduler=scheduler)
+        yield from compute(*tasks, scheduler=scheduler, initializer=end_with_parent)
+
+
+def end_with_parent() -> None:
+    """Ends this process as soon as the one that started it has ended, however that was.
+
+    For workers of `multiprocessing`, which wait for work for ever when their parent was killed.
+    """
+    parent = parent_process()
+
+    def watch(process: BaseProcess) -> None:
+        process.join()
+        os._exit(1)
+
+    if parent is not None:
+        Thread(target=watch, args=(parent,), daemon=True).start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 from collections import Counter
@@ -48,6 +49,8 @@ class Findings:
     """One line each, beginning with the file."""
     count: int = 0
     """How many problems there are; the list stops at a thousand."""
+    leftovers: list[Path] = field(default_factory=list)
+    """Hidden folders and unfinished files of runs that still work or were killed."""
 
     def add(self, path: Path, problem: str) -> None:
         """Notes a problem of a file."""
@@ -97,9 +100,23 @@ def validate(
         elif kind == "Collection":
             _check_assets(path, content, findings)
 
+    linked = set()
     for path, content in _walk(start, findings):
         check(path, content)
-    for file in sorted(start.parent.glob(f"*/{PARQUET_NAME}")):
+        linked.add(path.absolute().parent)
+    folder = start.parent.absolute()
+    for file in sorted(folder.glob("*/collection.json")):
+        if file.parent not in linked:
+            findings.add(
+                file,
+                "the catalog does not link this collection, as after a killed run: "
+                "give the same command again, or remove the folder",
+            )
+    beside = folder.parent.glob(f".{glob.escape(folder.name)}.*ing")
+    findings.leftovers = [*beside, *folder.rglob("*.part")]
+    for file in sorted(folder.glob(f"*/{PARQUET_NAME}")):
+        if file.parent not in linked:
+            continue
         if file.parent.name in seen:
             _check_parquet(file, seen, findings)
             continue

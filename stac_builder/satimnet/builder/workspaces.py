@@ -10,6 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.files import write
+
+_LEAVING = "leaving"  # the file of a workspace that names folders by their inodes
 
 
 @contextmanager
@@ -71,7 +74,7 @@ def workspace(out: Path, doing: str, *, kept_on_error: bool = False) -> Iterator
             came out of the block, such as that of a full disk.
     """
     with lock(out):
-        folder = out.absolute().parent / f".{out.absolute().name}.{doing}"
+        folder = _folder(out, doing)
         try:
             folder.mkdir(exist_ok=True)
             yield folder
@@ -84,3 +87,23 @@ def workspace(out: Path, doing: str, *, kept_on_error: bool = False) -> Iterator
                 ) from error
             raise
         shutil.rmtree(folder)
+
+
+def announce(folder: Path, *made: Path) -> None:
+    """Notes folders that are about to leave the workspace ``folder``: see `placed`."""
+    note = folder / _LEAVING
+    known = note.read_text() if note.exists() else ""  # of a run that was killed
+    write(note, " ".join([known, *(str(path.stat().st_ino) for path in made)]).encode())
+
+
+def placed(found: Path, out: Path, doing: str) -> bool:
+    """Whether the folder ``found`` came out of a workspace whose run was killed after that.
+
+    The run had only to clear up: what the same command would make is there.
+    """
+    note = _folder(out, doing) / _LEAVING
+    return note.exists() and found.exists() and str(found.stat().st_ino) in note.read_text().split()
+
+
+def _folder(out: Path, doing: str) -> Path:
+    return out.absolute().parent / f".{out.absolute().name}.{doing}"

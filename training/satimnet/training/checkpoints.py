@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.files import settle
 
 from .devices import pick_device, reduced_precision
 from .models import CnnClass, CnnDual, CnnSegm
@@ -147,7 +148,7 @@ def _write(path: str | os.PathLike[str], write_to: Callable[[Path], object]) -> 
     partial = _partial(path)
     try:
         write_to(partial)
-        partial.replace(path)
+        settle(partial, path)
     except (OSError, RuntimeError) as error:  # torch raises the latter on a full disk
         partial.unlink(missing_ok=True)
         raise SatimnetError(f"{path}: cannot be written ({_first_line(error)})") from error

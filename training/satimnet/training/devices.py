@@ -15,6 +15,7 @@ import torch
 from torch.multiprocessing.spawn import ProcessExitedException, spawn
 
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.tasks import end_with_parent
 
 
 def pick_device(name: str | None) -> torch.device:
@@ -94,6 +95,7 @@ def _member(
     function: Callable[..., None],
     arguments: tuple[object, ...],
 ) -> None:
+    end_with_parent()
     if kind == "cuda":
         torch.cuda.set_device(number)
         device = torch.device("cuda", number)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.files import write
 
 from .checkpoints import Checkpoint, load
 from .devices import pick_device
@@ -113,8 +114,7 @@ def write_report(
     files = [folder / "metrics.json"]
     metrics = {name: one.metrics() for name, one in evaluations.items()}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        files[0].write_text(json.dumps(metrics, indent=2) + "\n")
+        write(files[0], (json.dumps(metrics, indent=2) + "\n").encode())
         for name, evaluation in evaluations.items():
             named = f"confusion-{name}.png" if len(evaluations) > 1 else "confusion.png"
             files.append(folder / named)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
+from satimnet.builder.tasks import end_with_parent
+
 from .batches import Batch, Labels, Plan, read
 from .layouts import Numbers
 from .shares import batches_of
@@ -58,6 +60,7 @@ class BatchDataset(IterableDataset[Batch]):
         worker = get_worker_info()
         if worker is None:
             return read(self._plan, parts, device, threads=1)
+        end_with_parent()  # torch's own watch looks every five seconds
         return read(self._plan, parts[worker.id :: worker.num_workers], device, threads=0)
 
     def _parts(self) -> list[Numbers]:

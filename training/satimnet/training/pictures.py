@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from satimnet.builder.colours import (
     unlike,
 )
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.files import writing
 
 from .checkpoints import Checkpoint
 from .evaluation import Evaluation
@@ -69,7 +71,8 @@ def draw_confusion(result: Evaluation, path: str | os.PathLike[str]) -> None:
     axes.tick_params(which="minor", length=0)
     axes.set_title(f"{result.accuracy:.1%} of {total:,} right")
     figure.colorbar(image, label="fraction of the true class", shrink=0.8)
-    figure.savefig(path, dpi=150)
+    with writing(Path(path)) as part:
+        figure.savefig(part, format="png", dpi=150)
 
 
 def draw_curves(history: Sequence[Mapping[str, float]], path: str | os.PathLike[str]) -> None:
@@ -94,7 +97,8 @@ def draw_curves(history: Sequence[Mapping[str, float]], path: str | os.PathLike[
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=150)
+    with writing(Path(path)) as part:
+        figure.savefig(part, format="png", dpi=150)
 
 
 def draw_predictions(
@@ -137,7 +141,8 @@ def draw_predictions(
         for at, column in enumerate(columns, 1):
             _show(grid[row, at], column.picture(row), column.title if row == 0 else None)
     figure.legend(handles=_legend(columns), loc="outside lower center", ncols=5, fontsize=8)
-    figure.savefig(path, dpi=150)
+    with writing(Path(path)) as part:
+        figure.savefig(part, format="png", dpi=150)
 
 
 def _varied(samples: Samples, count: int, seed: int) -> Numbers:

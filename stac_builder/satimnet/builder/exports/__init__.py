@@ -6,6 +6,7 @@ writes them; what a build writes is never touched.
 
 from __future__ import annotations
 
+import filecmp
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -16,7 +17,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.exports import citations
 from satimnet.builder.exports.links import Links
+from satimnet.builder.files import settle
 from satimnet.builder.progress import Progress, silent
+from satimnet.builder.workspaces import lock
 
 if TYPE_CHECKING:
     from satimnet.builder.index import Index, IndexedCollection
@@ -45,11 +48,12 @@ def export(
     """Writes collections of a catalog (all of them, without ``collections``) into ``folder``.
 
     Links are relative to ``folder``, unless the catalog lies on the web. A file is there once it is
-    complete. Returns the files.
+    complete; one that is there already, as after a kill, may stay if it says the same. Returns the
+    files.
 
     Raises:
-        SatimnetError: no such format or collection, a file is there already, or something cannot be
-            read.
+        SatimnetError: no such format or collection, another file is there already, or something
+            cannot be read.
     """
     chosen = _chosen(index, collections)
     if form in _NAMES_OF_EACH:
@@ -58,17 +62,12 @@ def export(
         jobs = [(chosen, _NAMES_OF_ALL[form])]
     else:
         raise SatimnetError(f"no format {form!r}; there are {', '.join(FORMATS)}")
-    for _, name in jobs:  # it may be the user's own: in the current folder, a references.bib
-        if os.path.lexists(folder / name):
-            raise SatimnetError(f"{folder / name}: is there already; choose another --out")
     links = Links(Path(os.path.abspath(folder)))
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for members, name in jobs:
-        path = folder / name
-        _write(path, partial(_fill, index, form, members, links, progress))
-        written.append(path)
-    return written
+    # First those that are there: one may be the user's own, a references.bib in this folder, say.
+    for members, name in sorted(jobs, key=lambda job: not os.path.lexists(folder / job[1])):
+        with lock(folder / name):
+            _write(folder / name, partial(_fill, index, form, members, links, progress))
+    return [folder / name for _, name in jobs]
 
 
 def _fill(
@@ -121,6 +120,9 @@ def _write(path: Path, fill: Callable[[BinaryIO], None]) -> None:
     try:
         with part.open("wb") as file:
             fill(file)
-        os.replace(part, path)
+        if not os.path.lexists(path):
+            settle(part, path)
+        elif not (path.is_file() and filecmp.cmp(part, path, shallow=False)):
+            raise SatimnetError(f"{path}: is there already; choose another --out")
     finally:
         part.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ import orjson
 
 from satimnet.builder.access import is_url
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.files import place, sync
 from satimnet.builder.index import Index, absolute_href
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.quality.distributions import (
@@ -72,7 +73,8 @@ def assess(
         progress("Writing the report", 0, 0)
         shutil.rmtree(work / "report", ignore_errors=True)
         write_report(report, work / "report")
-        _move_in_place(work, out)
+        sync(work)
+        place(work / "report", out)
     return report
 
 
@@ -214,10 +216,3 @@ def _is_ours(report: Path) -> bool:
         return bool(orjson.loads(report.read_bytes())["generator"] == GENERATOR)
     except (OSError, ValueError, LookupError, TypeError):
         return False
-
-
-def _move_in_place(work: Path, out: Path) -> None:
-    if out.exists():
-        shutil.rmtree(work / "replaced", ignore_errors=True)
-        os.rename(out, work / "replaced")
-    os.rename(work / "report", out)

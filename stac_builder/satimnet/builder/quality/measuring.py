@@ -15,6 +15,7 @@ import numpy as np
 import orjson
 
 from satimnet.builder.errors import printable
+from satimnet.builder.files import settle, sync
 from satimnet.builder.quality.findings import Finding
 from satimnet.builder.quality.inspecting import Row, inspect
 from satimnet.builder.quality.members import Shards
@@ -106,7 +107,8 @@ def measure(task: Task) -> None:
     results = pa.Table.from_pylist(rows, result_schema())
     with pa.OSFile(str(unfinished), "wb") as sink, pa.ipc.new_file(sink, results.schema) as writer:
         writer.write_table(results)
-    os.replace(unfinished, task.part)
+    sync(task.part.parent)  # the part says that findings and copies are there
+    settle(unfinished, task.part)
 
 
 def read_results(part: Path) -> pa.Table:

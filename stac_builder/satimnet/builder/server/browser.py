@@ -13,12 +13,13 @@ import os
 import shutil
 import subprocess
 import tarfile
-import tempfile
 from importlib.resources import files
 from pathlib import Path
 
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.files import place, sync
 from satimnet.builder.progress import Progress, silent
+from satimnet.builder.workspaces import workspace
 
 PACKAGE = "@radiantearth/stac-browser@4.0.1"
 _PINNED = {"ol-stac": "1.1.0"}  # newer ones need a newer ol than the package allows
@@ -44,16 +45,18 @@ def build(progress: Progress = silent) -> Path:
         return folder
     if shutil.which("npm") is None:
         raise SatimnetError("npm: is not installed; STAC Browser is built with Node.js 20 or newer")
-    place = _place()
+    home = _place()
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=place.parent, prefix=".building-") as scratch:
-            made = _made(Path(scratch), progress)
-            shutil.rmtree(place, ignore_errors=True)
-            os.rename(made, place)
+        with workspace(home, "building") as staging:
+            scratch = staging / "scratch"
+            shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
+            scratch.mkdir()
+            made = _made(scratch, progress)
+            sync(made)
+            place(made, home)
     except OSError as error:
-        raise SatimnetError(f"{error.filename or place}: {error.strerror or error}") from error
-    return place
+        raise SatimnetError(f"{error.filename or home}: {error.strerror or error}") from error
+    return home
 
 
 def install(destination: Path, catalog: str, progress: Progress = silent) -> None:
@@ -67,16 +70,15 @@ def install(destination: Path, catalog: str, progress: Progress = silent) -> Non
     folder = build(progress)
     if destination.exists():
         raise SatimnetError(f"{destination}: is there already; choose another folder")
-    part = destination.with_name(f".{destination.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    try:
-        shutil.copytree(folder, part)
+    with workspace(destination, "copying") as staging:
+        made = staging / "browser"
+        shutil.rmtree(made, ignore_errors=True)  # of a run that was killed
+        shutil.copytree(folder, made)
         url = f"new URL({json.dumps(catalog)}, window.location.href.split('#')[0]).href"
         script = f"window.STAC_BROWSER_CONFIG = {{ catalogUrl: {url} }};\n"
-        (part / "config.js").write_text(script)
-        os.rename(part, destination)
-    except OSError as error:
-        raise SatimnetError(f"{destination}: {error.strerror}; choose another folder") from error
+        (made / "config.js").write_text(script)
+        sync(made)
+        place(made, destination)
 
 
 def _fields() -> str:

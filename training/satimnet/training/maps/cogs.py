@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.files import settle
 
 from .legends import Legend
 from .scenes import Scene
@@ -80,8 +81,8 @@ class GrowingMap:
                     overview_resampling="MODE",
                     num_threads="ALL_CPUS",
                 )
-            names.replace(f"{self.target}.aux.xml")
-            finished.replace(self.target)
+            settle(names, Path(f"{self.target}.aux.xml"))
+            settle(finished, self.target)
         except (RasterioError, OSError) as error:
             raise SatimnetError(f"{self.target}: cannot be written ({error})") from error
         finally:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from satimnet.builder.colours import natural, true_colour_names, unlike
+from satimnet.builder.files import writing
 
 from .legends import Legend
 from .scenes import Scene, reading
@@ -83,6 +84,6 @@ def draw(
                 fontsize=8,
                 frameon=False,
             )
-    part = file.with_name(f".{file.name}.partial")
-    figure.savefig(part, format="png", bbox_inches="tight")
-    part.replace(file)
+    with writing(file) as part:
+        figure.savefig(part, format="png", bbox_inches="tight")
+
