@@ -86,4 +86,3 @@ def draw(
             )
     with writing(file) as part:
         figure.savefig(part, format="png", bbox_inches="tight")
-
