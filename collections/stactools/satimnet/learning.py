@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -32,6 +33,9 @@ def _options(*options: Callable[[_Command], _Command]) -> Callable[[_Command], _
     return add
 
 
+_image_size = click.option(
+    "--image-size", metavar="ROWSxCOLUMNS", help="Leave out samples with images of another size."
+)
 _which = _options(
     click.option("--collection", help=_COLLECTION),
     click.option("--filter", "cql2", help="CQL2 text over the Items' properties."),
@@ -39,6 +43,7 @@ _which = _options(
         "--limit", type=click.IntRange(1), help="Take only so many samples, drawn by the seed."
     ),
     click.option("--bands", default="B02,B03,B04,B08", show_default=True, help="With commas."),
+    _image_size,
 )
 """Options that choose the samples."""
 
@@ -98,6 +103,7 @@ def train(
     cql2: str | None,
     limit: int | None,
     bands: str,
+    image_size: str | None,
     holdout: float | None,
     split_by: str,
     out: Path,
@@ -118,7 +124,9 @@ def train(
 
     if split_by == "window" and model == "class":
         raise SatimnetError("--split-by window is for segm and dual; class has whole patches")
-    samples = _samples(catalog, [model], collection, cql2, limit, bands, seed=how["seed"])
+    samples = _samples(
+        catalog, [model], collection, cql2, limit, bands, seed=how["seed"], size=image_size
+    )
     held: Samples | float
     if split_by == "window":
         training, held, pictured = samples, holdout or 0.1, samples
@@ -165,6 +173,7 @@ def crossvalidate(
     cql2: str | None,
     limit: int | None,
     bands: str,
+    image_size: str | None,
     folds: int,
     only_folds: int | None,
     out: Path,
@@ -183,7 +192,9 @@ def crossvalidate(
     unknown = [model for model in chosen if model not in _MODELS.choices]
     if unknown:
         raise SatimnetError(f"model {unknown[0]}: there are {', '.join(_MODELS.choices)}")
-    samples = _samples(catalog, chosen, collection, cql2, limit, bands, seed=how["seed"])
+    samples = _samples(
+        catalog, chosen, collection, cql2, limit, bands, seed=how["seed"], size=image_size
+    )
     with lock(out / "table.json"):
         table = run(
             samples,
@@ -205,6 +216,7 @@ def crossvalidate(
 @click.option("--collection", help=_COLLECTION)
 @click.option("--split", help="Only samples of this split.")
 @click.option("--filter", "cql2", help="CQL2 text over the Items' properties.")
+@_image_size
 @click.option("--device", help="cpu or cuda; the GPU if there is one.")
 @click.option("--out", required=True, type=FOLDER, help="Folder of pictures and metrics.")
 @one_line_errors
@@ -214,6 +226,7 @@ def evaluate(
     collection: str | None,
     split: str | None,
     cql2: str | None,
+    image_size: str | None,
     device: str | None,
     out: Path,
 ) -> None:
@@ -223,7 +236,9 @@ def evaluate(
 
     trained = load(checkpoint)
     models, bands = [trained.kind.removeprefix("cnn-")], ",".join(trained.bands)
-    samples = _samples(catalog, models, collection, cql2, None, bands, split, trained=trained)
+    samples = _samples(
+        catalog, models, collection, cql2, None, bands, split, trained=trained, size=image_size
+    )
     with lock(out / "metrics.json"):
         results = run(checkpoint, samples, device=device)
         files = write_report(results, trained, out, samples)
@@ -281,6 +296,7 @@ def _samples(
     split: str | None = None,
     seed: int = 0,
     trained: Checkpoint | None = None,
+    size: str | None = None,
 ) -> Samples:
     """The samples that the networks can take; says which these are, and how many are left out."""
     import numpy as np
@@ -293,6 +309,7 @@ def _samples(
         bands.split(","),
         models=models,
         trained=trained,
+        size=None if size is None else _rows_and_columns(size),
         collections=None if collection is None else [collection],
         split=split,
         filter=cql2,
@@ -305,6 +322,13 @@ def _samples(
     click.echo(f"drawn by the seed: {limit:,} of {len(found):,}")
     drawn = np.random.default_rng(seed).permutation(len(found))[:limit]
     return found.subset(np.sort(drawn))
+
+
+def _rows_and_columns(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    if match is None:
+        raise click.UsageError(f"--image-size {text}: give rows and columns, as in 256x256")
+    return int(match[1]), int(match[2])
 
 
 def _parts(samples: Samples, holdout: float | None, seed: int) -> tuple[Samples, Samples]:

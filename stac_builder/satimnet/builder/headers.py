@@ -54,7 +54,7 @@ class Header:
     transform: tuple[float, ...] | None = None
     """Affine coefficients a, b, c, d, e, f: x = a * column + b * row + c, y = d * column + …"""
     packed: bool = False
-    """Whether several pixels share a byte; decoded, each has its own."""
+    """Whether several pixels share a byte, which readers do not unpack alike; palettes apart."""
 
     @property
     def size(self) -> int:
@@ -76,7 +76,7 @@ def read_header(data: Data, label: str, largest: int = MAX_IMAGE_SIZE) -> Header
         elif data[:8] == _PNG_START:
             header = _png(data, label)
         elif data[:4] in _TIFF_STARTS:
-            header = _tiff(data, label, largest)
+            header = _tiff(data, label)
         else:
             raise BadFileError(label, "neither TIFF, PNG nor JPEG" if data else "empty file")
         size = header.size
@@ -130,7 +130,7 @@ def _png(data: Data, label: str) -> Header:
     if not has_pixels:
         raise BadFileError(label, "damaged PNG (no pixels)")
     dtype = "<u2" if bits == 16 else "|u1"
-    return Header((rows, columns), bands, dtype, packed=bits < 8)
+    return Header((rows, columns), bands, dtype, packed=bits < 8 and colours != 3)
 
 
 # --- JPEG ---------------------------------------------------------------------------------------
@@ -172,18 +172,21 @@ _KINDS = {1: "u", 2: "i", 3: "f"}
 
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PREDICTOR, _PLANAR = 256, 257, 258, 259, 317, 284
 _SAMPLES, _SAMPLE_FORMAT, _STRIP_OFFSETS, _STRIP_SIZES = 277, 339, 273, 279
+_ROWS_PER_STRIP = 278
 _TILE_WIDTH, _TILE_LENGTH, _TILE_OFFSETS, _TILE_SIZES = 322, 323, 324, 325
 _PIXEL_SCALE, _TIE_POINT, _TRANSFORMATION, _GEO_KEYS = 33550, 33922, 34264, 34735
 # Tags to how many values they may have: nobody has more, and more would only fill the memory.
 _WANTED = dict.fromkeys((_WIDTH, _LENGTH, _BITS, _COMPRESSION, _PLANAR, _SAMPLES), 2**16)
-_WANTED |= dict.fromkeys((_PREDICTOR, _TILE_WIDTH, _TILE_LENGTH, _SAMPLE_FORMAT), 2**16)
+_WANTED |= dict.fromkeys(
+    (_ROWS_PER_STRIP, _PREDICTOR, _TILE_WIDTH, _TILE_LENGTH, _SAMPLE_FORMAT), 2**16
+)
 _WANTED |= dict.fromkeys((_STRIP_OFFSETS, _STRIP_SIZES, _TILE_OFFSETS, _TILE_SIZES), 2**20)
 _WANTED |= dict.fromkeys((_PIXEL_SCALE, _TIE_POINT, _TRANSFORMATION, _GEO_KEYS), 2**16)
 _PLACES = frozenset({_PIXEL_SCALE, _TIE_POINT, _TRANSFORMATION})
 _MAX_ENTRIES = 4096  # of a directory; libtiff knows some 300 tags
 
 
-def _tiff(data: Data, label: str, largest: int) -> Header:
+def _tiff(data: Data, label: str) -> Header:
     endian, big = _TIFF_STARTS[data[:4]]
     tags = _tags(data, endian, big)
     rows, columns = tags[_LENGTH][0], tags[_WIDTH][0]
@@ -195,12 +198,12 @@ def _tiff(data: Data, label: str, largest: int) -> Header:
     if (bits[0] not in (8, 16, 32, 64) and not packed) or formats[0] not in _KINDS:
         raise BadFileError(label, f"TIFF samples of {bits[0]} bits, format {formats[0]}; not read")
     size = 1 if packed else bits[0] // 8
-    if _TILE_WIDTH in tags:  # GDAL makes room for whole tiles
-        sides = zip((rows, columns), (tags[_TILE_LENGTH][0], tags[_TILE_WIDTH][0]), strict=True)
-        if prod(-(-side // tile) * tile for side, tile in sides) * bands * size > max(
-            largest, MAX_IMAGE_SIZE
-        ):
-            raise BadFileError(label, "damaged TIFF (enormous tiles)")
+    if _TILE_WIDTH in tags:
+        block = tags[_TILE_LENGTH][0] * tags[_TILE_WIDTH][0]
+    else:
+        block = min(tags.get(_ROWS_PER_STRIP, (rows,))[0], rows) * columns
+    if block * bands * size > MAX_IMAGE_SIZE:  # GDAL makes room for a whole one
+        raise BadFileError(label, "TIFF of enormous tiles or strips; damaged, or to be tiled anew")
     dtype = f"{'|' if size == 1 else endian}{_KINDS[formats[0]]}{size}"
     offsets = tags.get(_STRIP_OFFSETS) or tags[_TILE_OFFSETS]
     sizes = tags.get(_STRIP_SIZES) or tags[_TILE_SIZES]

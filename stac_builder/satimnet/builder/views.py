@@ -86,7 +86,8 @@ def _read_one(item: Item, collection: Mapping[str, Any], size: int) -> View | No
         return None
     with rasterio.open(gdal_path(assets[bands[0][0]])) as image:
         height, width, dtype = image.height, image.width, image.dtypes[0]
-    if height * width > _LARGEST:
+        in_parts = bool(image.overviews(1))  # a COG
+    if height * width > _LARGEST and not in_parts:
         return None
     side = _side(item, min(height, width), size)
     box = _centred(0.5, 0.5, side, width, height)

@@ -17,6 +17,7 @@ from .checkpoints import Checkpoint
 from .layouts import have_bands, images_of, with_bands
 from .outputs import few, find_mask, has_masks, outputs_of
 from .samples import Catalog, Samples
+from .sizes import have_size
 
 Parts = dict[str, Samples]
 """Samples by the collection that they are of."""
@@ -47,11 +48,13 @@ def choose(
     *,
     models: Sequence[str] = ("class",),
     trained: Checkpoint | None = None,
+    size: tuple[int, int] | None = None,
     **query: Any,
 ) -> Choice:
     """Choose the samples that a search with `query` finds and the networks `models` can take.
 
-    They have all of `bands`, and for segm and dual masks. Where they are of several collections,
+    They have all of `bands`, for segm and dual masks, and images of `size` (rows, columns) if that
+    is given. Where they are of several collections,
     those remain that have the classes of the network that is `trained`, if one is; else, for class
     and dual, those whose samples have one class each, if any does. Raises `SatimnetError` when
     none remain, and when several collections remain whose classes or images are unlike.
@@ -67,6 +70,8 @@ def choose(
     left_out = _Reasons()
     parts = _parts(found, having, bands)
     left_out.add(f"without the bands {listed}", _census(found, ~having))
+    if size is not None:
+        parts = _of_size(parts, size, bands, left_out)
     dense = any(model != "class" for model in models)
     if dense:
         parts = _masked(parts, left_out, where)
@@ -101,6 +106,20 @@ def _parts(found: Samples, wanted: NDArray[np.bool_], bands: Sequence[str]) -> P
         for name in with_bands(found.collections, bands)
     }
     return {name: found.of([name], rows) for name, rows in own.items() if rows.any()}
+
+
+def _of_size(
+    parts: Parts, size: tuple[int, int], bands: Sequence[str], left_out: _Reasons
+) -> Parts:
+    """Of each part the samples with images of that size."""
+    listed = f"of {size[0]} x {size[1]} pixels"
+    having = {n: have_size(p.table, images_of(p, bands), size) for n, p in parts.items()}
+    kept = {n: parts[n].of([n], rows) for n, rows in having.items() if rows.any()}
+    if not kept:
+        raise SatimnetError(f"none of {', '.join(parts)} has images {listed}; give another size")
+    without = {name: int((~rows).sum()) for name, rows in having.items()}
+    left_out.add(f"not {listed}", {name: count for name, count in without.items() if count})
+    return kept
 
 
 def _census(found: Samples, wanted: NDArray[np.bool_]) -> dict[str, int]:

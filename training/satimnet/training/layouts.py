@@ -19,6 +19,7 @@ from satimnet.builder.rows import absolute
 from satimnet.builder.spans import FARTHEST, run_of
 
 from .decoding import decode
+from .sizes import require_one_size
 
 if TYPE_CHECKING:
     from .samples import Collection, Samples
@@ -256,6 +257,7 @@ def _presence(table: pa.Table, keys: Sequence[str]) -> NDArray[np.bool_]:
 def _layout(samples: Samples, key: str, names: tuple[str, ...], wanted: tuple[str, ...]) -> Layout:
     """Where the pixels of one asset lie."""
     try:
+        require_one_size(samples.table, key)
         return _read_layout(samples, key, names, wanted)
     except pa.ArrowException as error:  # a column is of another type than it should be
         raise _not_described(samples, key) from error

@@ -17,7 +17,16 @@ from satimnet.builder.errors import SatimnetError
 from satimnet.builder.index import Index
 from satimnet.builder.queries import search_table
 
-from .layouts import ONE_COLLECTION, Array, Numbers, have_bands, locate_all, with_bands
+from .layouts import (
+    ONE_COLLECTION,
+    Array,
+    Numbers,
+    have_bands,
+    images_of,
+    locate_all,
+    with_bands,
+)
+from .sizes import have_size
 
 if TYPE_CHECKING:
     from .batches import Batch, Labels
@@ -198,6 +207,20 @@ class Samples:
         homes = {name: self.collections[name] for name in names}
         table = self.table if wanted.all() else self.table.filter(pa.array(wanted))
         return Samples(table, homes, _classes(homes))
+
+    def of_size(self, rows: int, columns: int, bands: Sequence[str] | None = None) -> Samples:
+        """Return the samples whose images have so many rows and columns of pixels.
+
+        bands: as in `to_batches`; of images of several sizes, one must have this one. Raises
+        `SatimnetError` when no sample has.
+        """
+        fits = have_size(self.table, images_of(self, bands), (rows, columns))
+        if not fits.any():
+            raise SatimnetError(
+                f"none of the {len(self):,} samples has images of {rows} x {columns} pixels; "
+                "give another size"
+            )
+        return self.subset(np.flatnonzero(fits))
 
     def holdout(self, fraction: float, seed: int = 0) -> tuple[Samples, Samples]:
         """Divide the samples into a part to learn from and `fraction` of them held out.
