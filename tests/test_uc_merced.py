@@ -8,12 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from click.testing import CliRunner
 from PIL import Image
 
 from satimnet.builder import build, gdal_path, open, search, validate
 from satimnet.builder.datasets import installed, recognise
+from satimnet.builder.errors import SatimnetError
 from satimnet.builder.samples import Problem, Sample
 from satimnet.builder.sources import Source
+from satimnet.training import open_samples
+from stactools.satimnet.learning import train
 from stactools.uc_merced import create_item, dataset
 from stactools.uc_merced.miniature import ARCHIVE, ODD_SIZES, write_miniature
 
@@ -154,3 +158,30 @@ def test_the_package_is_all_there_is():
         if path.suffix in (".py", ".toml", ".json") and "merced" in path.read_text().lower()
     }
     assert mentions == {"uc_merced"}
+
+
+def test_images_of_several_sizes_are_refused_with_a_remedy(catalog):
+    samples = open_samples(catalog).search(collections=["uc-merced"])
+    with pytest.raises(SatimnetError) as error:
+        samples.to_batches(4)
+    for part in ("40 of 256 x 256", "samples.of_size(256, 256)", "--image-size 256x256"):
+        assert part in str(error.value)
+    alike = samples.of_size(256, 256)
+    assert len(alike) == len(samples) - len(ODD_SIZES)
+    assert not set(alike.ids) & set(ODD_SIZES)
+    assert sum(len(batch.images) for batch in alike.to_batches(16)) == len(alike)
+    with pytest.raises(SatimnetError, match="none of the 42 samples has images of 10 x 256"):
+        samples.of_size(10, 256)
+
+
+def test_the_command_leaves_out_other_sizes_and_says_so(catalog, tmp_path):
+    arguments = [str(catalog), "--collection", "uc-merced", "--bands", "red,green,blue", "--quiet"]
+    arguments += ["--width", "2", "--epochs", "1", "--holdout", "0.5", "--out", str(tmp_path)]
+    result = CliRunner().invoke(train, arguments)
+    assert result.exit_code == 1
+    assert "--image-size 256x256" in result.output
+    result = CliRunner().invoke(train, [*arguments, "--image-size", "256x256"])
+    assert result.exit_code == 0, result.output
+    assert "left out: 2 of uc-merced not of 256 x 256 pixels" in result.output
+    result = CliRunner().invoke(train, [*arguments, "--image-size", "256"])
+    assert "give rows and columns, as in 256x256" in result.output
