@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -11,6 +12,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from stactools.cli.cli import cli
 
 from satimnet.builder.pipeline import build
 from stactools.eurosat.miniature import write_miniature
@@ -35,6 +38,20 @@ def catalog(miniature: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("built") / "catalog"
     build([miniature], out)
     return out
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What ``stac satimnet demo`` makes, its sources and their catalog; read-only.
+
+    ``SATIMNET_DEMO`` may name one that is there already.
+    """
+    if made := os.environ.get("SATIMNET_DEMO"):
+        return Path(made)
+    folder = tmp_path_factory.mktemp("made") / "demo"
+    done = CliRunner().invoke(cli, ["satimnet", "demo", str(folder), "--quiet"])
+    assert done.exit_code == 0, done.output
+    return folder
 
 
 @pytest.fixture(scope="session")
