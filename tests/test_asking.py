@@ -13,6 +13,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from click.testing import CliRunner
+from cql2_by_the_book import brute_force, op
 from stactools.cli.cli import cli
 from trial_catalog import CLASSES, ids_of, write_catalog
 
@@ -204,9 +205,38 @@ def test_long_filters_that_are_flat_are_taken(index):
     assert count(index, filter=alternatives) == 0
 
 
+def test_many_values_are_found_as_few_are(index, items):
+    """With nulls, negated and beside another condition: more values than stand one by one."""
+    names = [item["id"] for item in items[::7]]
+    assert ids_of(search(index, ids=names)) == ids_of(i for i in items if i["id"] in names)
+    for column, values in {
+        "id": [*names, None],
+        "gsd": [*range(30), None],
+        "satimnet:split": ["train", *map(str, range(20))],
+    }.items():
+        one_of = op("in", {"property": column}, values)
+        alternatives = op("or", *(op("=", {"property": column}, value) for value in values))
+        no_gsd = op("isNull", {"property": "gsd"})
+        for tree in (one_of, alternatives, op("not", one_of), op("or", no_gsd, one_of)):
+            assert ids_of(search(index, filter=tree)) == ids_of(brute_force(items, tree))
+    times = sorted({item["properties"]["datetime"] or "2018-01-10" for item in items})[:20]
+    found = search(index, filter=op("in", {"property": "datetime"}, times))
+    assert ids_of(found) == ids_of(i for i in items if i["properties"]["datetime"] in times)
+
+
+def test_a_thousand_terms_of_free_text_are_one_pattern(index, items):
+    terms = [f"nothing{n} here" for n in range(500)]
+    assert count(index, q=terms) == 0
+    assert ids_of(search(index, q=[*terms, "n1"])) == ids_of(search(index, q="n1"))
+    with pytest.raises(SatimnetError, match="at most 1,000 terms"):
+        search(index, q=["a"] * 1001)
+
+
 @pytest.mark.parametrize(
     ("query", "message"),
     [
+        ({"sortby": ["id"] * 21}, "sortby has 21 fields"),
+        ({"fields": ["id"] * 101}, "more than 100 names"),
         ({"split": "tset"}, "no split 'tset'; there are train, validation, test"),
         ({"split": ["train", "val"]}, "no split 'val'"),
         ({"classes": "Rivr"}, "no class 'Rivr'; did you mean River?"),

@@ -2,9 +2,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import cql2
 import pytest
 import shapely
+from cql2_by_the_book import op, trees
+from hypothesis import HealthCheck, given, settings
 
+from satimnet.builder.cql2_text import parse_text
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.filters import (
     Statement,
@@ -216,3 +220,159 @@ def test_names_are_quoted():
 def test_literals_meet_without_a_row():
     assert compiled("s_within(POINT(1 1), POLYGON((0 0, 2 0, 2 2, 0 2, 0 0)))")[0] == "TRUE"
     assert compiled("s_disjoint(POINT(1 1), POLYGON((0 0, 2 0, 2 2, 0 2, 0 0)))")[0] == "FALSE"
+
+
+# --- text, and its bounds -------------------------------------------------------------------------
+
+TEXTS = [
+    "id = 'a' = 'b'",
+    "gsd < 1 = ok",
+    "gsd + 2 * 3 - 4 / 5 % 6 ^ 2 ^ 2 > -gsd DIV 2",
+    "gsd = - - 2 or gsd = +3 or gsd = -(1) or gsd = 1 -1",
+    "not ok and not not (ok or TRUE) and Null is null",
+    "(ok and ok) and (ok or id is not null)",
+    "id not like 'it''s%' and id like '' and \"o\"\"dd; name\" <> 1",
+    "gsd not between 1 + 1 and gsd * 2 and id != 'x' or ok",
+    "gsd in (1) and gsd not in (1, 2, null) and in(gsd, 1, 2) and between(gsd, 1, 2)",
+    "a_contains(tags, 'x') and A_OVERLAPS(tags, ('x')) and a_containedby(tags, ('x', 'y'))",
+    "casei(id) = casei('X') and avg(gsd, 1) = f()",
+    "t_after(when, INTERVAL('..', '2020-01-01'))",
+    "T_METBY(when, TIMESTAMP('2020-01-01T00:00:00Z'))",
+    "when = DATE('2020-01-01') and timestamp = 1 and date.x:y = 2 and point = 3 and order = 4",
+    "gsd = 1.5e-3 and gsd = 1. and gsd = 2E5",
+    "ok=TRUE and gsd=1and\n\tid='x'\r\n",
+    "ST_Intersects(geometry, point(1 -2)) or s_within(geometry, POINT Z (1 2 3))",
+    "s_equals(geometry, LINESTRING(0 0,1 +1 , 2 2)) or s_touches(geometry, BBOX(1, 2, 3, 4))",
+    "s_within(geometry, MULTIPOLYGON(((0 0,1 0,1 1,0 0)),((5 5,6 5,6 6,5 5),(1 1,2 1,2 2,1 1))))",
+    "s_within(geometry, MULTIPOINT((1 2),(3 4))) or s_within(geometry, MULTIPOINT(1 2, 3 4))",
+    "s_within(geometry, GEOMETRYCOLLECTION(POINT(1 2), POLYGON ((0 0,1 0,1 1,0 0))))",
+]
+
+
+def flat(node):
+    """With chains of one connective as one, as a filter is checked."""
+    if isinstance(node, dict) and "args" in node:
+        args = [flat(arg) for arg in node["args"]]
+        op = node["op"]
+        same = [a["args"] if isinstance(a, dict) and a.get("op") == op else [a] for a in args]
+        joined = [arg for own in same for arg in own]
+        return {"op": op, "args": joined if op in ("and", "or") else args}
+    return [flat(part) for part in node] if isinstance(node, list) else node
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_text_is_read_as_the_cql2_package_reads_it(text):
+    theirs = cql2.Expr(text).to_json()
+    assert parse_filter(parse_text(text)) == parse_filter(theirs)
+    if " or gsd" not in text:
+        assert parse_filter(text) == flat(theirs)
+
+
+@settings(max_examples=200, derandomize=True, deadline=None, suppress_health_check=[*HealthCheck])
+@given(trees)
+def test_any_text_is_read_as_the_cql2_package_reads_it(tree):
+    text = cql2.Expr(tree if isinstance(tree, dict) else op("and", tree)).to_text()
+    if "()" not in text:  # it writes empty lists, and does not read them
+        assert parse_filter(text) == parse_filter(cql2.Expr(text).to_json())
+
+
+CHAINS = (
+    "=",
+    "<",
+    "<>",
+    ">=",
+    "like",
+    "not like",
+    "in",
+    "div",
+    "+",
+    "-",
+    "*",
+    "^",
+    "%",
+    "is null =",
+)
+ENDLESS = {
+    **{f"a chain of {name}": "gsd " + f"{name} 1 " * 20_000 for name in CHAINS},
+    "negations": "not " * 50_000 + "ok",
+    "signs": "gsd = " + "-" * 50_000 + "1",
+    "brackets": "(" * 50_000 + "ok" + ")" * 50_000,
+    "brackets never closed": "(" * 40 + "ok",
+    "brackets closed around nonsense": "(" * 40 + "ok !" + ")" * 40,
+    "functions": "casei(" * 5000 + "id" + ")" * 5000 + " = 'x'",
+    "lists": "id in (" * 200 + "1" + ")" * 200,
+    "betweens": "gsd between " * 5000 + "1 and 2" * 5000,
+    "a text never closed": "id = '" + "''" * 50_000,
+    "a name never closed": '"' + '""' * 50_000,
+    "polygons": "s_within(geometry, " + "POLYGON(" * 5000,
+    "collections": "s_within(geometry, " + "GEOMETRYCOLLECTION(" * 5000 + "POINT(1 2)" + ")" * 5001,
+    "points": f"s_within(geometry, MULTIPOINT({', '.join(['1 2'] * 20_000)}))",
+    "values": f"gsd in ({', '.join(['1'] * 200_000)})",
+    "conditions": " or ".join(["id like 'a%'"] * 3000),
+    "conjunctions": " and ".join(["ok"] * 3000),
+    "characters": "id = 'x'" + " " * 2**20,
+    "JSON": '{"op":"not","args":[' * 50_000,
+    "JSON closed": '{"op":"not","args":[' * 100 + "true" + "]}" * 100,
+}
+
+
+@pytest.mark.parametrize("text", ENDLESS.values(), ids=ENDLESS)
+def test_filters_without_end_are_refused_in_a_line(text):
+    with pytest.raises(SatimnetError, match=r"deeply|not valid CQL2|more than") as caught:
+        parse_filter(text)
+    assert len(str(caught.value)) < 1000
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"op": "and", "args": [{"op": "=", "args": [{"property": "gsd"}, 10**400]}]},
+        {"op": "=", "args": [{"property": "gsd"}, {1}]},
+        {"op": ["="], "args": []},
+        {"property": 5},
+        {"timestamp": 5},
+        {"bbox": [0] * 7},
+        {"type": "MultiPoint", "coordinates": [[1, 2]] * 20_001},
+        {"type": "GeometryCollection", "geometries": [[[[[[]]]]]] * 9},
+    ],
+    ids=str,
+)
+def test_json_of_the_wrong_kind_is_refused(node):
+    with pytest.raises(SatimnetError):
+        compile_filter(parse_filter(node), KINDS, Statement())
+
+
+def test_where_a_text_goes_wrong_is_told():
+    for text, told in {
+        "gsd = 1 = (2": "ends too early",
+        "gsd = 'x": "the ' at character 7 is never closed",
+        "gsd = ! 1": "'!' at character 7 was not expected",
+        "gsd = 1 2": "'2' at character 9",
+        "s_within(geometry, POINT EMPTY)": "empty",
+    }.items():
+        with pytest.raises(SatimnetError, match=told):
+            parse_filter(text)
+
+
+def test_values_of_one_property_become_one_list():
+    wanted = [f"n{n}" for n in range(5000)]
+    many = {"op": "in", "args": [{"property": "id"}, wanted]}
+    assert parse_filter(" or ".join(f"id = '{name}'" for name in wanted)) == op("or", many)
+    half = f"id in ({', '.join(repr(name) for name in wanted[:2500])})"
+    rest = " or ".join(f"id = '{name}'" for name in wanted[2500:])
+    assert parse_filter(f"ok or {half} or {rest}") == op("or", {"property": "ok"}, many)
+    sql, statement = compiled(many)
+    assert len(sql) < 100
+    assert list(statement.values.values()) == [wanted]
+
+
+def test_values_of_a_list_are_all_of_the_kind_of_the_property():
+    many = [*(f"2020-01-{day:02}" for day in range(1, 20)), None]
+    _, statement = compiled({"op": "in", "args": [{"property": "when"}, many]})
+    (bound,) = statement.values.values()
+    assert bound[0] == "2020-01-01T00:00:00+00:00"
+    assert bound[-1] is None
+    for values in ([*range(20), "x"], ["x"] * 20, [True] * 20):
+        with pytest.raises(SatimnetError, match="cannot compare"):
+            compiled({"op": "in", "args": [{"property": "gsd"}, values]})

@@ -40,9 +40,10 @@ from pystac_client.warnings import PystacClientWarning
 from trial_catalog import ODD, PROPERTIES, TIME, absolute, ids_of, write_catalog
 
 import satimnet.builder.client as client_module
+from satimnet.builder import filters
 from satimnet.builder.errors import SatimnetError
-from satimnet.builder.filters import Statement
-from satimnet.builder.index import Index
+from satimnet.builder.filters import Function, Statement
+from satimnet.builder.index import Index, TooSlowError
 from satimnet.builder.queries import count, search, search_table
 
 
@@ -629,6 +630,43 @@ def test_one_index_serves_many_threads(index):
     with ThreadPoolExecutor(6) as pool:
         together = list(pool.map(lambda query: ids_of(search(index, **query)), queries))
     assert together == alone
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """Has ``accenti`` wait; gives what says that it does, and what lets it go on."""
+    waiting, go_on = threading.Event(), threading.Event()
+
+    def wait(column):
+        waiting.set()
+        assert go_on.wait(60)
+        return column.combine_chunks()
+
+    function = Function(wait, ("VARCHAR",), "VARCHAR")
+    monkeypatch.setitem(filters._TEXT_FUNCTIONS, "accenti", function)
+    yield waiting, go_on
+    go_on.set()
+
+
+def test_a_slow_search_does_not_hold_the_others(trial, slow):
+    index = Index(trial.folder)
+    waiting, go_on = slow
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(lambda: ids_of(search(index, filter="accenti(title) is not null")))
+        assert waiting.wait(60)
+        assert count(index, filter="casei(title) = casei('foret_')") > 0
+        assert len(list(search(index, filter="gsd > 5", sortby="-id"))) > 0
+        assert search(index).facets()["split"]
+        assert not held.done()
+        go_on.set()
+        assert held.result() == ids_of(search(index, filter="title is not null"))
+
+
+def test_a_search_has_an_end(trial):
+    index = Index(trial.folder, seconds=0.2)
+    with pytest.raises(TooSlowError, match="took more than"):
+        index.run("SELECT count(*) FROM range(1000000000000) a WHERE a.range % 7 = 3", Statement())
+    assert index.run("SELECT 1 AS one", Statement())["one"].to_pylist() == [1]
 
 
 def test_nothing_is_fetched_for_duckdb(index):

@@ -214,13 +214,17 @@ class _Checker:
             checked = [arg for own in nested for arg in own]
             joined = _joined_values(checked) if op == "or" else checked
             self._conditions -= len(checked) - len(joined)
-            self._conditions += sum(not isinstance(arg, dict) for arg in joined)
+            self._conditions += sum(not _is_operation(arg) for arg in joined)
             checked = joined
         return {"op": op, "args": checked}
 
 
+def _is_operation(node: Node) -> bool:
+    return isinstance(node, dict) and "op" in node
+
+
 def _args_of(node: Node, op: str) -> list[Node]:
-    return node["args"] if isinstance(node, dict) and node.get("op") == op else []
+    return node["args"] if _is_operation(node) and node["op"] == op else []
 
 
 def _joined_values(alternatives: Sequence[Node]) -> list[Node]:
@@ -298,7 +302,7 @@ def period_of(text: str) -> tuple[datetime, datetime]:
     except (ValueError, OverflowError):
         pass  # a 30th of February, an hour 25, a year 0
     raise SatimnetError(
-        f"time {text!r} is not RFC 3339; write 2018-07-01T12:00:00Z, or 2018-07-01 for the day"
+        f"time {text!r:.100} is not RFC 3339; write 2018-07-01T12:00:00Z, or 2018-07-01 for the day"
     )
 
 
@@ -354,16 +358,16 @@ def box_of(bbox: Sequence[float]) -> shapely.Geometry:
     except (TypeError, ValueError, OverflowError):
         numbers = []
     if len(numbers) not in (4, 6) or not all(map(math.isfinite, numbers)):
-        raise SatimnetError(f"bbox {bbox!r} needs 4 numbers (west, south, east, north) or 6")
+        raise SatimnetError(f"bbox {bbox!r:.100} needs 4 numbers (west, south, east, north) or 6")
     half = len(numbers) // 2
     (west, south), (east, north) = numbers[:2], numbers[half : half + 2]
     if 180 < west <= 360 and 0 <= east < west:  # across Greenwich, in longitudes of 0 to 360
         west -= 360
     if south > north or (west > east and (west > 180 or east < -180)):
-        raise SatimnetError(f"bbox {bbox!r} is not in the order west, south, east, north")
+        raise SatimnetError(f"bbox {bbox!r:.100} is not in the order west, south, east, north")
     if south < -90 or north > 90:
-        raise SatimnetError(f"bbox {bbox!r} reaches beyond a pole: latitudes are -90 to 90")
-    _require_longitudes(west, east, f"bbox {bbox!r}")
+        raise SatimnetError(f"bbox {bbox!r:.100} reaches beyond a pole: latitudes are -90 to 90")
+    _require_longitudes(west, east, f"bbox {bbox!r:.100}")
     ranges = spans(*normalised(west, east))
     return shapely.union_all([_box(w, south, e, north) for w, e in ranges])
 
@@ -578,7 +582,7 @@ class _Compiler:
         plain = name if name in self._kinds else name.removeprefix("properties.")
         if plain not in self._kinds:
             known = ", ".join(sorted(self._kinds))
-            raise SatimnetError(f"no Item searched has a property {name!r}; there are: {known}")
+            raise SatimnetError(f"no Item searched has a property {name!r:.100}; there are: {known}")
         return _Term(self._statement.column(plain), self._kinds[plain])
 
     def _phrase(self, phrase: Phrase) -> _Term:
@@ -633,7 +637,7 @@ class _Compiler:
             return self._temporal(op, *self._take(op, args, 2))
         if op.startswith("s_") and op[2:] in _RELATIONS:
             return self._spatial(op[2:], *self._take(op, args, 2))
-        raise SatimnetError(f"a filter uses {op!r}, which is no operator of CQL2")
+        raise SatimnetError(f"a filter uses {op!r:.100}, which is no operator of CQL2")
 
     def _take(self, op: str, args: list[Node], count: int) -> list[Node]:
         if len(args) != count:
@@ -661,6 +665,8 @@ class _Compiler:
             raise SatimnetError(f"'in' wants a list in a filter, not {_show(choices)}")
         if len(choices) > _FEW and all(choice is None or _is_scalar(choice) for choice in choices):
             return self._in_many(item, choices)
+        if len(choices) > _MOST_OF_ARRAY:
+            raise SatimnetError(f"'in' takes at most {_MOST_OF_ARRAY:,} of what is no plain value")
         term, *others = self._comparable("in", [item, *choices])
         # SQL has no empty list; DuckDB wants every value that is bound to be used.
         within = f"IN ({_joined(others)})" if others else "IS NULL AND FALSE"
@@ -682,7 +688,7 @@ class _Compiler:
         if not isinstance(literal.value, str):
             raise SatimnetError(f"'like' wants a pattern in a filter, not {_show(pattern)}")
         if re.search(r"(?<!\\)(\\\\)*\\$", literal.value):
-            raise SatimnetError(f"the pattern {literal.value!r} ends with a bare backslash")
+            raise SatimnetError(f"the pattern {literal.value!r:.100} ends with a bare backslash")
         return _Term(f"({term.sql} LIKE {literal.sql} ESCAPE '\\')", "boolean")
 
     def _text(self, op: str, node: Node) -> _Term:
