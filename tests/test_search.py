@@ -663,7 +663,8 @@ def test_a_slow_search_does_not_hold_the_others(trial, slow):
 
 
 def test_a_search_has_an_end(trial):
-    index = Index(trial.folder, seconds=0.2)
+    index = Index(trial.folder)
+    index.seconds = 0.2
     with pytest.raises(TooSlowError, match="took more than"):
         index.run("SELECT count(*) FROM range(1000000000000) a WHERE a.range % 7 = 3", Statement())
     assert index.run("SELECT 1 AS one", Statement())["one"].to_pylist() == [1]

@@ -1,5 +1,7 @@
 """The server: the same Items as the static catalog gives, the standards, files by ranges."""
 
+import gzip
+import http.client
 import io
 import json
 import os
@@ -13,6 +15,8 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cql2
@@ -424,6 +428,309 @@ def test_a_question_has_an_end(url):
     assert ask_json(f"{url}search", {"limit": 10**9})["numberReturned"] == 650
 
 
+NINES = "9" * 5000
+CHAIN = urllib.parse.quote("id " + "= 'a' " * 3000)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(f"members/{NINES}-{NINES}/eurosat/shards/A.zip/x", f"members/0-{NINES}/clouds/x/y"),
+        *("members/٣-٤/eurosat/shards/A.zip/x", "members/-1-5/eurosat/shards/A.zip/x"),
+        *(f"search?limit={NINES}", f"search?token={NINES}", f"search?bbox={NINES},0,1,1"),
+        *(
+            f"search?filter={CHAIN}",
+            "search?filter=" + "(" * 40 + "id%3D1",
+            f"search?q={'!,' * 99}",
+        ),
+        *("search?sortby=" + "id," * 5000, "search?fields=" + "id," * 5000),
+        *(f"search?intersects={'[' * 5000}", f"search?query={'[' * 5000}", "search?ids=%00,%FF"),
+        *(
+            f"search?datetime={NINES}",
+            f"collections/{'x' * 5000}",
+            f"aggregate?aggregations={NINES}",
+        ),
+    ],
+    ids=lambda path: path[:40],
+)
+def test_numbers_and_lists_without_end_are_answered(url, path):
+    status, _, content = ask(urllib.parse.quote(f"{url}{path}", safe="%/:?=&,-"))
+    assert status in (200, 400, 404), content
+    assert len(content) < 2000 or status == 200
+
+
+def deep(levels):
+    return "[" * levels + "]" * levels
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *('{"ids": ["\\ud800"]}', '{"collections": ["\\ud800"]}', '{"limit": NaN}', "[" * 50_000),
+        '{"filter": {"op": "=", "args": [{"property": "gsd"}, 1' + "0" * 400 + "]}}",
+        '{"filter": ' + '{"op": "not", "args": [' * 300 + "true" + "]}" * 301,
+        '{"x": ' + deep(300) + "}",
+        '{"filter": {"op": "=", "args": [1, 2], "x": ' + deep(300) + "}}",
+        '{"intersects": {"type": "Point", "coordinates": [1, 2], "x": ' + deep(90) + "}}",
+        *('{"intersects": {"op": ["x"]}}', '{"intersects": {"type": "Point", "property": ["x"]}}'),
+        '{"filter": {"op": "isNull", "args": [{"date": "2020-01-01", "property": 5}]}}',
+        '{"filter": {"op": "isNull", "args": [{"type": "Point", "property": ["x"]}]}}',
+    ],
+    ids=lambda text: text[:60],
+)
+def test_bodies_that_no_answer_could_repeat_are_answered(url, text):
+    parts = urllib.parse.urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=60)
+    connection.request("POST", "/search", text)
+    answer = connection.getresponse()
+    assert (answer.status, json.loads(answer.read()).keys() & {"features"}) in (
+        (200, {"features"}),
+        (400, set()),
+    )
+    connection.close()
+
+
+def test_a_search_that_takes_too_long_is_stopped(folder):
+    ring = "POLYGON((0 0, 9 0, 9 60, 0 60, 0 0))"
+    slow = " or ".join(f"s_touches(geometry, {ring}) and id = '{n}'" for n in range(900))
+    with served(folder, "--time-limit", "0.01") as (url, _):
+        answer = ask_json(f"{url}search", {"filter": slow}, status=422)
+        assert answer["code"] == "TooCostly"
+        assert "ask for less" in answer["description"]
+        assert ask(f"{url}collections")[0] == 200
+
+
+@pytest.mark.parametrize("path", ["search", "collections/eurosat/items"])
+def test_a_plus_of_a_url_is_taken_though_it_arrives_as_a_space(url, path):
+    same = "collections=eurosat&limit=3"
+    up, down = (ask_json(f"{url}{path}?{same}&sortby={by}") for by in ("+title,+id", "+title,-id"))
+    assert up["features"] != down["features"]
+    assert up["features"] == ask_json(f"{url}{path}?{same}&sortby=%2Btitle,%2Bid")["features"]
+    (item, *_) = ask_json(f"{url}{path}?{same}&fields=+id,+properties.title")["features"]
+    assert item["properties"].keys() == {"title"}
+    time = "2018-01-08T06:00:00"
+    east = ask_json(f"{url}{path}?{same}&datetime=../{time}+02:00")["numberMatched"]
+    assert east == ask_json(f"{url}{path}?{same}&datetime=../2018-01-08T04:00:00Z")["numberMatched"]
+    assert 0 < east < ask_json(f"{url}{path}?{same}")["numberMatched"]
+
+
+def test_errors_do_not_tell_where_the_catalog_lies(folder, tmp_path):
+    home = tmp_path / 'it\'s "here"'
+    shutil.copytree(folder, home)
+    with served(home) as (url, _):
+        (home / "clouds/items.parquet").unlink()
+        for path in (
+            *("collections/x", "collections/x/items", "collections/x/queryables", "search?q=river"),
+            *(
+                "search?collections=x",
+                "collections/clouds/items/clouds_9",
+                "catalog/x",
+                "aggregate",
+            ),
+            *(
+                "thumbnails/clouds/clouds_9.png",
+                "members/0-9/x/y",
+                "search?filter=x%3D1",
+                "plain/x",
+            ),
+        ):
+            status, _, content = ask(f"{url}{path}")
+            assert 400 <= status < 500, path
+            told = json.loads(content)["description"]
+            assert told
+            assert not any(part in told for part in (str(tmp_path), "xyzzy", "/tmp", "/home")), told
+
+
+@pytest.fixture(scope="module")
+def hidden(folder, tmp_path_factory):
+    home = tmp_path_factory.mktemp("hidden") / ".catalog"  # its own name is nobody's question
+    shutil.copytree(folder, home)
+    (home / ".env").write_text("secret")
+    (home / "eurosat/.git").mkdir()
+    (home / "eurosat/.git/config").write_text("secret")
+    (home / "eurosat/config").symlink_to(".git/config")
+    (home / "eurosat/a.b").write_text("shown")
+    with served(home) as (url, _):
+        yield url
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(".env", "%2eenv", "eurosat/.git/config", "eurosat/%2Egit/config", "eurosat/config"),
+        *("eurosat/../.env", "eurosat/.git", "./.env", ".", "x/..%2f.env"),
+    ],
+)
+def test_what_begins_with_a_dot_is_not_served(hidden, path):
+    for start in ("/catalog/", "/members/0-5/"):
+        end = "/x" if start != "/catalog/" else ""
+        status, answer = raw(hidden, f"{start}{path}{end}".encode())
+        assert (status, b"secret" in answer) == (404, False)
+
+
+def test_other_dots_are_served(hidden):
+    assert content_of(f"{hidden}catalog/eurosat/a.b") == b"shown"
+    assert content_of(f"{hidden}members/0-1/eurosat/a.b/x") == b"sh"
+
+
+# --- behind a proxy -----------------------------------------------------------------------------
+
+
+@contextmanager
+def proxy(target, prefix, *, strips, **headers):
+    """A proxy that has the server below a path of its own, as nginx and others have it."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            path = self.path.removeprefix(prefix) if strips else self.path
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0))) or None
+            own = dict(self.headers) | headers
+            own = {k: v.format(host=self.headers["Host"]) for k, v in own.items()}
+            connection = http.client.HTTPConnection(urllib.parse.urlsplit(target).netloc)
+            connection.request(self.command, path, body, own)
+            answer = connection.getresponse()
+            content = answer.read()
+            self.send_response_only(answer.status)
+            for name, value in answer.getheaders():
+                if name.lower() != "transfer-encoding":
+                    self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+            connection.close()
+
+        do_POST = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}{prefix}/"
+        server.shutdown()
+
+
+PROXIES = {
+    "prefix told": ("/stac", True, {"X-Forwarded-Prefix": "/stac"}, []),
+    "prefix told with a slash": ("/a/b.c", True, {"X-Forwarded-Prefix": "/a/b.c/"}, []),
+    "host told": (
+        *("/stac", True),
+        {"X-Forwarded-Prefix": "/stac", "X-Forwarded-Host": "{host}", "Host": "inner:1"},
+        [],
+    ),
+    "option": ("/stac", True, {}, ["--root-path", "/stac"]),
+    "option, prefix stays": ("/stac", False, {}, ["--root-path", "stac/"]),
+    "the name of an own path": ("/catalog", True, {}, ["--root-path", "/catalog"]),
+    "both": ("/stac", True, {"X-Forwarded-Prefix": "/other"}, ["--root-path", "/stac"]),
+}
+
+
+@pytest.mark.parametrize(("prefix", "strips", "headers", "options"), PROXIES.values(), ids=PROXIES)
+def test_all_links_lead_through_a_proxy(
+    folder, tmp_path, monkeypatch, prefix, strips, headers, options
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    built = browser._place()
+    built.mkdir(parents=True)
+    (built / "index.html").write_text("<html><head></head></html>")
+    with (
+        served(folder, *options) as (inner, _),
+        proxy(inner, prefix, strips=strips, **headers) as url,
+    ):
+        seen = set()
+
+        def follow(where):
+            # these shards have no pixels
+            pictures = {one["href"] for one in where["links"] if one["rel"] == "preview"}
+            for one in where["links"]:
+                assert one["href"].startswith(url), one
+                if one["href"] not in seen | pictures and one.get("method") != "POST":
+                    seen.add(one["href"])
+                    assert ask(one["href"])[0] == 200, one
+
+        for api in (url, f"{url}plain/"):
+            landing = ask_json(api)
+            assert link(landing, "self")["href"] == link(landing, "root")["href"] == api
+            assert link(landing, "data")["href"] == f"{api}collections"
+            follow(landing)
+            follow(ask_json(f"{api}collections/clouds"))
+            page = ask_json(f"{api}search?limit=2&collections=clouds")
+            follow(page)
+            for item in page["features"]:
+                follow(item)
+                for asset in item["assets"].values():
+                    assert asset["href"].startswith(url)
+                    assert ask(asset["href"])[0] == 200
+            posted = ask_json(f"{api}search", {"limit": 2})
+            assert link(posted, "next")["href"] == f"{api}search"
+            assert ask_json(f"{api}api")["servers"] == [{"url": api.rstrip("/")}]
+        assert f'"{url}plain/"' in content_of(f"{url}browser/config.js").decode()
+        assert ask(url, Accept="text/html")[2] == content_of(f"{url}browser/")
+        client = pystac_client.Client.open(url)
+        assert len(list(client.search(max_items=70, limit=30).items())) == 70
+
+
+def test_what_no_proxy_says_changes_nothing(url):
+    for odd in ("//evil.org", "/a b", "x", "/<script>", "/a?b", "/a#"):
+        landing = json.loads(ask(url, **{"X-Forwarded-Prefix": odd})[2])
+        assert link(landing, "root")["href"] == url, odd
+    for name, odd in (("Host", "evil.org/x"), ("Host", "a b"), ("Proto", "javascript")):
+        landing = json.loads(ask(url, **{f"X-Forwarded-{name}": odd})[2])
+        assert link(landing, "root")["href"] == url, odd
+    landing = json.loads(ask(url, **{"X-Forwarded-Proto": "https", "X-Forwarded-Host": "a.org"})[2])
+    assert link(landing, "root")["href"] == "https://a.org/"
+
+
+def test_a_root_path_is_a_path(folder):
+    command = [
+        sys.executable,
+        "-c",
+        COMMAND,
+        "satimnet",
+        "serve",
+        str(folder),
+        "--root-path",
+        "/a b",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "give a path such as /stac" in done.stderr
+
+
+# --- compression --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path", ["search?limit=40", "collections", "api", "catalog/eurosat/collection.json"]
+)
+def test_json_is_compressed_for_those_who_ask(url, path):
+    status, headers, plain = ask(f"{url}{path}")
+    assert (status, headers["Content-Encoding"]) == (200, None)
+    status, headers, packed = ask(f"{url}{path}", **{"Accept-Encoding": "br, gzip"})
+    assert (status, headers["Content-Encoding"]) == (200, "gzip")
+    assert "Accept-Encoding" in headers["Vary"]
+    assert gzip.decompress(packed) == plain
+    assert len(packed) < len(plain)
+
+
+def test_pixels_tables_and_ranges_are_not_compressed(url, folder):
+    (folder / "eurosat/large.bin").write_bytes(b"0" * 10_000)
+    whole = (folder / "eurosat/items.parquet").read_bytes()
+    for path, asked, expected in (
+        ("catalog/eurosat/items.parquet", {}, whole),
+        ("catalog/eurosat/large.bin", {}, b"0" * 10_000),
+        ("members/0-9999/eurosat/large.bin/a.zip", {}, b"0" * 10_000),
+        ("catalog/eurosat/items.parquet", {"Range": "bytes=0-4999"}, whole[:5000]),
+        (
+            "catalog/catalog.json",
+            {"Range": "bytes=0-9"},
+            (folder / "catalog.json").read_bytes()[:10],
+        ),
+    ):
+        _, headers, content = ask(f"{url}{path}", **{"Accept-Encoding": "gzip"}, **asked)
+        assert (headers["Content-Encoding"], content) == (None, expected)
+        assert headers["Content-Length"] == str(len(expected))
+
+
 # --- files ---------------------------------------------------------------------------------------
 
 
@@ -775,6 +1082,16 @@ def test_shards_outside_the_catalog_are_named_not_served(catalog, tmp_path):
         outside = os.path.relpath(catalog, tmp_path / "saved")
         status, _ = raw(url, f"/catalog/{outside}/catalog.json".encode())
         assert status == 404
+
+
+def test_malformed_requests():
+    """A short cut of ``python -m tests.fuzz.questions``."""
+    command = [sys.executable, "-m", "tests.fuzz.questions", "--cases", "250"]
+    root = Path(__file__).parent.parent
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "250 requests" in done.stdout
+    assert "0 faults" in done.stdout
 
 
 @pytest.mark.slow

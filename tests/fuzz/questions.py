@@ -164,7 +164,9 @@ def _odd(rng: random.Random, depth: int) -> Any:
     ]
     if depth and rng.random() < 0.3:
         return [_odd(rng, depth - 1) for _ in range(rng.randint(0, 4))]
-    return rng.choice(plain)
+    node, other = rng.choice(plain), rng.choice(plain)
+    both = isinstance(node, dict) and isinstance(other, dict) and rng.random() < 0.3
+    return node | other if both else node
 
 
 _NAMES = (

@@ -196,13 +196,16 @@ class _Checker:
                 return self._operation(op, args, depth)
             case {"interval": list(ends) | tuple(ends)}:
                 return {"interval": self._all(ends, depth)}
-            case {"timestamp": str()} | {"date": str()} | {"property": str()}:
-                return dict(node)
+            case {"timestamp": str(text)}:
+                return {"timestamp": text}
+            case {"date": str(text)}:
+                return {"date": text}
+            case {"property": str(name)}:
+                return {"property": name}
             case {"bbox": list(numbers) | tuple(numbers)} if len(numbers) <= 6:
                 return {"bbox": self._all(numbers, depth)}
             case {"type": str()}:
-                require_small(node)
-                return dict(node)
+                return geometry_node(node)
         raise SatimnetError(f"it has {_show(node)}, which is no expression")
 
     def _operation(self, name: str, args: Sequence[Any], depth: int) -> Node:
@@ -328,6 +331,12 @@ def geometry_of(geojson: Mapping[str, Any]) -> shapely.Geometry:
     west, _, east, _ = shapely.bounds(geometry)
     _require_longitudes(west, east, f"geometry {geojson!r:.200}")
     return shapely.union_all(turned(geometry)) if west < -180 or east > 180 else geometry
+
+
+def geometry_node(geojson: Mapping[str, Any]) -> Node:
+    """A GeoJSON geometry as it may stand in a filter; raises `SatimnetError` if it is too large."""
+    require_small(geojson)
+    return {key: geojson[key] for key in ("type", "coordinates", "geometries") if key in geojson}
 
 
 def require_small(geojson: Mapping[str, Any]) -> None:
@@ -582,7 +591,7 @@ class _Compiler:
         plain = name if name in self._kinds else name.removeprefix("properties.")
         if plain not in self._kinds:
             known = ", ".join(sorted(self._kinds))
-            raise SatimnetError(f"no Item searched has a property {name!r:.100}; there are: {known}")
+            raise SatimnetError(f"no Item searched has a property {name!r:.99}; there are: {known}")
         return _Term(self._statement.column(plain), self._kinds[plain])
 
     def _phrase(self, phrase: Phrase) -> _Term:

@@ -66,12 +66,13 @@ class Index:
     """An open catalog, as it is at this moment; safe to share among threads.
 
     ``href`` is the absolute path or URL of ``catalog.json``, ``document`` its content,
-    ``collections`` the collections by id in the catalog's order. ``seconds`` is how long a query
-    may take, without end if it is not given. Raises `SatimnetError` if the catalog or a collection
-    cannot be read.
+    ``collections`` the collections by id in the catalog's order. ``seconds`` may be set to how
+    long a query may take. Raises `SatimnetError` if the catalog or a collection cannot be read.
     """
 
-    def __init__(self, catalog: str | os.PathLike[str], *, seconds: float | None = None) -> None:
+    seconds: float | None = None
+
+    def __init__(self, catalog: str | os.PathLike[str]) -> None:
         href = os.fspath(catalog)
         if not is_url(href):
             href = os.path.abspath(href)
@@ -88,7 +89,6 @@ class Index:
             raise SatimnetError(f"{href}: the catalog links no collection; build one into it first")
         self._types: dict[str, dict[str, str]] = {}
         self._footers: dict[str, tuple[Any, pq.FileMetaData]] = {}
-        self._seconds = seconds
         self._lock = threading.Lock()  # of what is made once, never of a query
 
     @cached_property
@@ -143,7 +143,7 @@ class Index:
         with self._lock:
             database = self._database
         registered = []
-        with database.cursor() as connection, _at_most(self._seconds, connection.interrupt):
+        with database.cursor() as connection, _at_most(self.seconds, connection.interrupt):
             try:
                 for name, function in statement.functions.items():
                     connection.create_function(
@@ -158,7 +158,7 @@ class Index:
                 return connection.sql(sql, params=statement.values or None).to_arrow_table()
             except duckdb.InterruptException:
                 raise TooSlowError(
-                    f"the search took more than {self._seconds:g} s and was stopped; ask for less"
+                    f"the search took more than {self.seconds:g} s and was stopped; ask for less"
                 ) from None
             except (duckdb.Error, ValueError) as error:
                 self._require_files(error)

@@ -22,6 +22,7 @@ from satimnet.builder.errors import SatimnetError
 from satimnet.builder.filters import (
     Statement,
     compile_filter,
+    geometry_node,
     parse_filter,
     period_of,
 )
@@ -201,7 +202,10 @@ def _geojson(shape: Any) -> Node:
     geojson = getattr(shape, "__geo_interface__", shape)
     if not isinstance(geojson, Mapping):
         raise SatimnetError(f"intersects wants GeoJSON, not {shape!r:.80}")
-    return geojson.get("geometry", geojson)
+    geometry = geojson.get("geometry", geojson)
+    if not isinstance(geometry, Mapping) or not isinstance(geometry.get("type"), str):
+        raise SatimnetError("intersects wants a GeoJSON geometry, or a Feature that has one")
+    return geometry_node(geometry)
 
 
 def _overlaps(text: str) -> Node:

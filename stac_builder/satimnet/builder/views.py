@@ -128,10 +128,12 @@ def _rings(annotation: bytes) -> Iterator[tuple[str, NDArray[np.float64]]]:
 def true_colour(assets: Mapping[str, Any], specs: Mapping[str, Any]) -> list[tuple[str, int]]:
     """Asset and number (from 1) of the red, green and blue band, else of a single one."""
     found: dict[str, tuple[str, int]] = {}
-    images = [key for key, a in assets.items() if a.get("bands") and "mask" not in a["roles"]]
-    images.sort(key=lambda key: "visual" not in assets[key]["roles"])
+    images = [
+        key for key, a in assets.items() if a.get("bands") and "mask" not in a.get("roles", ())
+    ]
+    images.sort(key=lambda key: "visual" not in assets[key].get("roles", ()))
     for key in images:
-        common = {b["name"]: b.get("eo:common_name") for b in specs[key].get("bands", ())}
+        common = {b["name"]: b.get("eo:common_name") for b in specs.get(key, {}).get("bands", ())}
         for index, band in enumerate(assets[key]["bands"], 1):
             name = band["name"]
             found.setdefault(common.get(name) or name, (key, index))

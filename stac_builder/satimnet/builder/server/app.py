@@ -84,8 +84,9 @@ def create_app(
     Raises:
         SatimnetError: there is no such catalog, no Collection in it, or the root path is none.
     """
-    index = Index(catalog, seconds=seconds)
+    index = Index(catalog)
     index.kinds(list(index.collections))  # a broken index shows here, not at the first question
+    index.seconds = seconds
     served = _Served(index, browser)
     api: list[BaseRoute] = [
         Route("/", served.landing),
@@ -386,7 +387,8 @@ class _Served:
 def _root(request: Request) -> str:
     """The URL of the API that was asked, with or without archives."""
     scope = request.scope
-    mount: str = scope["root_path"].removeprefix(scope.get("app_root_path", ""))
+    outer = scope.get("app_root_path", scope["root_path"])  # is set below a mount alone
+    mount: str = scope["root_path"].removeprefix(outer)
     return str(request.base_url).rstrip("/") + mount
 
 
