@@ -433,8 +433,7 @@ def test_a_heap_of_boxes_over_the_whole_image_is_not_drawn(miniature, tmp_path):
 def test_more_features_than_anybody_has(tmp_path, monkeypatch):
     monkeypatch.setattr("stactools.xview.source._MAX_FEATURES", 3)
     others = [feature(image_id="6.tif")] * 5
-    sample, problems = scan_labels(tmp_path, collection(*others, *[feature()] * 3))
+    sample, _ = scan_labels(tmp_path, collection(*others, *[feature()] * 3))
     assert counts(sample) == {"building": 3}
-    sample, problems = scan_labels(tmp_path, collection(*[feature()] * 4))
-    assert sample.objects is None
-    assert "more than 3 features" in problems[0].reason
+    with pytest.raises(BadFileError, match="more than 3 features"):
+        scan_labels(tmp_path, collection(*[feature()] * 4))

@@ -131,18 +131,16 @@ class Unpacking:
                 for chunk in chunks:
                     written += len(chunk)
                     file.write(chunk)
+            os.replace(part, path)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise
-            part.unlink(missing_ok=True)
             raise SatimnetError(
                 f"{archive}: unpacking it needs more than {written / 2**20:,.0f} MiB of room in "
                 f"{self._folder}; make room, or unpack it elsewhere and give the folder"
             ) from error
-        except BaseException:
+        finally:
             part.unlink(missing_ok=True)
-            raise
-        os.replace(part, path)
         return path
 
 
@@ -450,6 +448,8 @@ def _refuse_unsafe(archive: str, name: str) -> None:
 class _Window:
     """A part of a file as a file of its own, of which no more is read than a header may have."""
 
+    closed = False
+
     def __init__(self, file: IO[bytes], start: int, size: int, most: int = _ENDLESS) -> None:
         self._file = file
         self._start = start
@@ -495,6 +495,9 @@ class _Window:
     def seekable(self) -> bool:
         """Always."""
         return True
+
+    def close(self) -> None:
+        """Leaves the file open."""
 
 
 class _Inflated:

@@ -27,7 +27,7 @@ _SPLIT_ARCHIVE = re.compile(
 )
 _UNREAD_ARCHIVE = re.compile(r"\.(7z|rar|lz4|lzma|lz|z)$", re.IGNORECASE)
 # what macOS and Windows leave behind
-_JUNK = (".DS_Store", "Thumbs.db", "thumbs.db", "desktop.ini", "Desktop.ini")
+_JUNK = (".DS_Store", ".ds_store", "Thumbs.db", "thumbs.db", "desktop.ini", "Desktop.ini")
 _ABOUT = re.compile(
     r"(^|/)(read[ _-]?me|licen[cs]e|copying|copyright|citation|change(log|s)|authors|notice|terms"
     r"|md5|sha[0-9]+)[^/]*$|\.aux\.xml$",
@@ -124,7 +124,8 @@ def is_junk(path: str) -> bool:
 
 def looks_like_data(path: str) -> bool:
     """Whether a file, by its ending, may be an image, a label or an archive."""
-    return path[path.rfind(".") :] in _DATA
+    ending = path[path.rfind(".") :]
+    return ending in _DATA or ending[1:].isdigit()  # a part of an archive
 
 
 def is_about(path: str) -> bool:
