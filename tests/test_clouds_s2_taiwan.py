@@ -64,7 +64,7 @@ def test_pairs(tmp_path, image, mask):
     samples, problems = scan_files(tmp_path, image, mask)
     assert problems == []
     sample = samples[NAME]
-    assert assets_of(sample) == {"image": image, "mask": mask}
+    assert assets_of(sample) == {"image": image.replace(".tiff", ".tif"), "mask": mask}
     assert [m.path for m in sample.members] == [f"{NAME}.tif", f"{NAME}_mask.tif"]
     assert sample.level == ("2018-05-16",)
     assert sample.datetime is None

@@ -311,28 +311,60 @@ def test_a_gsd_that_is_none_is_left_out(tmp_path, value):
     [
         "1 2 3 4 5 6 7 ship 0",
         "1 2 3 4 5 6 7 8",
-        "1 2 3 4 5 6 7 8 ship 0 0",
         "1 2 3 4 5 6 7 nan ship 0",
         "1 2 3 4 5 6 7 inf ship 0",
         "1 2 3 4 5 6 7 1e9 ship 0",
         "1 2 3 4 5 6 7 99999999999999999999 ship 0",
-        "1 2 3 4 5 6 7 \u0663 ship 0",
-        "1 2 3 4 5 6 7 8 ship yes",
+        "1 2 3 4 5 6 7 x ship 0",
         "<html>not found</html>",
         "\0" * 500,
     ],
 )
-def test_a_line_that_is_no_object_breaks_the_label_only(tmp_path, line):
-    sample, problems = scan_label(tmp_path, f"{SHIP}{line}\n")
-    assert sample.objects is None
-    assert [m.asset for m in sample.members] == ["image"]
+def test_a_line_that_is_no_object_is_left_out_alone(tmp_path, line):
+    sample, problems = scan_label(tmp_path, f"{SHIP}{line}\n{SHIP}")
+    assert counts(sample) == {"ship": 2}
+    assert [m.asset for m in sample.members] == ["image", "labels"]
     (problem,) = problems
-    assert problem.kind == "broken"
+    assert problem.kind == "incomplete"
     assert problem.path.endswith("P0000.txt")
-    assert "line 2" in problem.reason
+    assert "1, first line 2" in problem.reason
 
 
-@pytest.mark.parametrize("data", [b"\xff\xfe1 2", b"\x89PNG\r\n", b"x" * (2**24 + 1)])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "0.0 7.1e-15 30 0 30 30 0 30 ship 0",
+        "1 2 3 4 5 6 7 8 ship 0 and more",
+        "1 2 3 4 5 6 7 8 ship yes",
+        "1 2 3 4 5 6 7 8 ship",
+        "  1\t2  3 4 5 6 7 8 ship 1  ",
+        "+1. .2 3E0 4 5 6 7 -8 ship 1\r",
+    ],
+)
+def test_lines_that_the_publisher_s_tools_take_are_objects(tmp_path, line):
+    sample, problems = scan_label(tmp_path, f"\ufeff{SHIP}{line}\n{SHIP}")
+    assert counts(sample) == {"ship": 3}
+    assert not problems
+
+
+@pytest.mark.parametrize("line", ["acquisition dates:2016-05-04", "Comment: a b c d e f g h i j"])
+def test_other_header_lines_are_passed_over(tmp_path, line):
+    sample, problems = scan_label(tmp_path, f"imagesource:GF\n{line}\ngsd:0.5\n{SHIP}")
+    assert counts(sample) == {"ship": 1}
+    assert sample.properties == {"dota:image_source": "GF", "gsd": 0.5}
+    assert not problems
+
+
+def test_an_image_of_two_splits_has_none(tmp_path):
+    label = {f"{split}/labelTxt/P0000.txt": SHIP for split in ("train", "val")}
+    images = {f"{split}/images/P0000.png": b"" for split in ("train", "val")}
+    samples, (problem,) = scan(write(tmp_path, label | images))
+    assert samples["P0000"].split is None
+    assert counts(samples["P0000"]) == {"ship": 1}
+    assert "gets no split" in problem.reason
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe1 2", b"\x89PNG\r\n", b"x" * (2**24 + 1), b"<p>no</p>"])
 def test_a_label_that_is_no_text_breaks_the_label_only(tmp_path, data):
     sample, problems = scan_label(tmp_path, data)
     assert sample.objects is None

@@ -196,6 +196,9 @@ def test_only_the_publishers_names_count(tmp_path):
 def test_a_second_copy(tmp_path):
     write(tmp_path, "a/train/images/austin1.tif", "a/train/gt/austin1.tif")
     write(tmp_path, "b/train/images/austin1.tif", "b/train/gt/austin1.tif")
+    samples, problems = scan(tmp_path)
+    assert [(s.id, s.split, len(s.members)) for s in samples.values()] == [("austin1", "train", 2)]
+    assert [p.kind for p in problems if "second copy" in p.reason] == ["foreign"] * 2
     write(tmp_path, "b/test/images/austin1.tif")
     samples, problems = scan(tmp_path)
     assert [(s.id, s.split, len(s.members)) for s in samples.values()] == [("austin1", None, 2)]
@@ -228,7 +231,9 @@ def test_it_is_recognised():
 def test_real_crops_have_no_place_and_no_mask(real, tmp_path):
     out = tmp_path / "catalog"
     (report,) = build([real], out, datasets={dataset.id: dataset})
-    assert report.problems == ()
+    (problem,) = report.problems
+    assert problem.path.endswith("extras/sample_color.jpg")
+    assert problem.kind == "foreign"
     items = items_of(out)
     assert set(items) == {"bellingham1", "bellingham9"}
     for id, item in items.items():

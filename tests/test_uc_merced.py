@@ -13,7 +13,7 @@ from PIL import Image
 
 from satimnet.builder import build, gdal_path, open, search, validate
 from satimnet.builder.datasets import installed, recognise
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import BadFileError, SatimnetError
 from satimnet.builder.samples import Problem, Sample
 from satimnet.builder.sources import Source
 from satimnet.training import open_samples
@@ -101,9 +101,18 @@ def test_all_three_split_lists_are_read(tmp_path):
 def test_a_list_that_is_none_is_named(tmp_path):
     write(tmp_path, "river/river00.tif")
     (tmp_path / "uc_merced-train.txt").write_bytes(bytes(2**20 + 1))
+    with pytest.raises(BadFileError, match=r"uc_merced-train\.txt: .* far more than a list"):
+        scan(tmp_path)
+
+
+def test_an_image_on_two_lists_has_no_split(tmp_path):
+    write(tmp_path, "river/river00.tif")
+    write(tmp_path, "river/river01.tif")
+    (tmp_path / "uc_merced-train.txt").write_text("river00.tif\nriver01.tif")
+    (tmp_path / "uc_merced-test.txt").write_text("river00.tif")
     samples, (problem,) = scan(tmp_path)
-    assert [sample.split for sample in samples] == [None]
-    assert "far more than a list" in problem.reason
+    assert [sample.split for sample in samples] == [None, "train"]
+    assert "1 names, first river00" in problem.reason
 
 
 def test_the_catalog_is_valid_and_has_no_place(catalog):

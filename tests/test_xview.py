@@ -13,6 +13,7 @@ import pytest
 import rasterio
 
 from satimnet.builder import build
+from satimnet.builder.errors import BadFileError
 from satimnet.builder.samples import Problem, Sample
 from satimnet.builder.sources import Source
 from stactools.xview import create_collection, create_item, dataset
@@ -243,7 +244,6 @@ BROKEN = {
     "features as number": '{"type": "FeatureCollection", "features": 1}',
     "a name that is no text": '{1: 2, "type": "FeatureCollection", "features": []}',
     "a feature as list": collection([1]),
-    "a feature as null": collection(feature(), None),
     "no comma": WHOLE.replace('"geometry"', '{} "geometry"'),
     "no properties": collection({"type": "Feature"}),
     "properties as list": collection({"properties": []}),
@@ -266,18 +266,68 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN.keys())
-def test_a_spoilt_label_file_is_one_problem(tmp_path, text):
-    sample, problems = scan_labels(tmp_path, text)
-    assert sample.objects is None
-    assert [m.asset for m in sample.members] == ["image"]
+def test_a_label_file_that_cannot_be_read_is_an_error(tmp_path, text):
+    """It labels every image, so it is not one broken file among many."""
+    with pytest.raises(BadFileError, match=r"xView_train\.geojson: .*get it again") as refused:
+        scan_labels(tmp_path, text)
+    assert "\n" not in str(refused.value)
+    assert len(refused.value.reason) < 300
+
+
+ODD = {
+    "an image that is null": feature(image_id=None),
+    "an image as number": feature(image_id=5),
+    "an image as list": feature(image_id=["5.tif"]),
+    "a class as text": feature(type_id="73"),
+    "a class as fraction": feature(type_id=73.0),
+    "a class as truth": feature(type_id=True),
+    "a box as list": feature(bounds_imcoords=[1, 2, 3, 4]),
+    "a box as number": feature(bounds_imcoords=7),
+    "no properties": {"type": "Feature"},
+    "properties as text": {"properties": "none"},
+    "null": None,
+    "a list": [1],
+    "a number": 3,
+    "NaN": feature(cat_id=float("nan")),
+    "an endless integer": feature(type_id=10**1000),
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD.keys())
+def test_an_odd_feature_is_left_out_alone(tmp_path, odd):
+    sample, problems = scan_labels(tmp_path, collection(feature(), odd, feature(), odd))
+    assert counts(sample) == {"building": 2}
     (problem,) = problems
-    assert problem.kind == "broken"
-    assert problem.path.endswith("xView_train.geojson")
-    assert "\n" not in problem.reason
-    assert len(problem.reason) < 300
+    assert problem.kind == "incomplete"
+    assert "features left out: 2 " in problem.reason
 
 
-def test_spoilt_bytes_never_raise(tmp_path):
+def test_bytes_that_are_no_text_cost_their_feature_only(tmp_path):
+    text = collection(feature(edited_by="me"), feature(edited_by="you"), feature(edited_by="é"))
+    sample, (problem,) = scan_labels(tmp_path, text.encode().replace(b'"me"', b'"m\xe9"'))
+    assert counts(sample) == {"building": 2}
+    assert "features left out: 1 " in problem.reason
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_boxes_may_be_written_as_fractions(tmp_path, mark):
+    text = collection(feature(bounds_imcoords="1.0, 2.5,5.0,8.25"))
+    sample, problems = scan_labels(tmp_path, mark + text.encode())
+    assert not problems
+    assert sample.objects is not None
+    assert sample.objects[0].outline == ((1, 2.5), (5, 2.5), (5, 8.25), (1, 8.25))
+
+
+def test_an_image_for_training_and_validation_has_no_split(tmp_path):
+    for name in ("train_images", "val_images"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "5.tif").touch()
+    samples, problems = scan(tmp_path)
+    assert samples["5"].split is None
+    assert any("gets no split" in problem.reason for problem in problems)
+
+
+def test_spoilt_bytes_are_problems_or_one_error(tmp_path):
     rng = random.Random(0)
     text = collection(*(feature(feature_id=number) for number in range(5))).encode()
     for _ in range(300):
@@ -285,7 +335,10 @@ def test_spoilt_bytes_never_raise(tmp_path):
         for _ in range(rng.randint(1, 4)):
             at = rng.randrange(len(spoilt))
             spoilt[at : at + rng.randint(0, 3)] = rng.randbytes(rng.randint(0, 3))
-        sample, problems = scan_labels(tmp_path, bytes(spoilt))
+        try:
+            sample, problems = scan_labels(tmp_path, bytes(spoilt))
+        except BadFileError:
+            continue
         assert sample.objects is not None or problems
 
 

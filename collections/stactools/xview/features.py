@@ -22,7 +22,7 @@ class Feature:
     """One member of ``features``, parsed, and where it stands: ``data[start:end]``."""
 
     content: Any
-    """None if it holds a number that JSON does not have, such as NaN."""
+    """None if it holds what JSON does not have: NaN, say, or bytes that are no UTF-8."""
     start: int
     end: int
 
@@ -37,14 +37,14 @@ def read_features(data: bytes) -> Iterator[Feature]:
             place have been given out by then.
     """
     try:
-        yield from _collection(_Text(data))
+        yield from _collection(_Text(data), len(codecs.BOM_UTF8) * data.startswith(codecs.BOM_UTF8))
     except RecursionError:
         raise ValueError("not GeoJSON: nested too deeply") from None
 
 
-def _collection(text: _Text) -> Iterator[Feature]:
+def _collection(text: _Text, start: int) -> Iterator[Feature]:
     kind, found = None, False
-    at = text.mark(0, b"{")
+    at = text.mark(start, b"{")
     while True:
         key, at = text.value(at)
         at = text.mark(at, b":")
@@ -77,7 +77,8 @@ def _features(text: _Text, at: int) -> Generator[Feature, None, int]:
         start = text.skip(at)
         strange = text.strange
         content, end = text.value(start)
-        yield Feature(content if text.strange == strange else None, start, end)
+        sound = text.strange == strange and text.is_utf8(start, end)
+        yield Feature(content if sound else None, start, end)
         at = text.mark(end, b",]")
         if text.data[at - 1 : at] == b"]":
             return at
@@ -87,17 +88,24 @@ class _Text:
     """JSON as bytes, of which a window is decoded; all places are those of the bytes."""
 
     def __init__(self, data: bytes) -> None:
-        if not data.isascii():
-            decoder = codecs.getincrementaldecoder("utf-8")()
-            for start in range(0, len(data), _WINDOW):
-                decoder.decode(data[start : start + _WINDOW], start + _WINDOW >= len(data))
         self.data = data
+        self._ascii = data.isascii()
         self._start = 0
         self._window = ""
         self.strange = 0
         """Numbers met so far that JSON does not have, or nobody can hold."""
         decoder = json.JSONDecoder(parse_constant=self._count, parse_int=self._integer)
         self._decode = decoder.raw_decode
+
+    def is_utf8(self, start: int, end: int) -> bool:
+        """Whether the bytes between two places are UTF-8."""
+        if self._ascii:
+            return True
+        try:
+            self.data[start:end].decode()
+        except UnicodeDecodeError:
+            return False
+        return True
 
     def _count(self, constant: str) -> None:
         self.strange += 1

@@ -178,8 +178,8 @@ def _read_labels(data: bytes, path: str, classes: Mapping[int, str], training: S
     except ValueError as error:
         raise BadFileError(path, f"{error}; get it again") from error
     if labels.odd and not usable:
-        why, _ = labels.odd.most_common(1)[0]
-        raise BadFileError(path, f"all of its features are {why}; get it again")
+        why, count = labels.odd.most_common(1)[0]
+        raise BadFileError(path, f"no usable feature: {count} {why}; get it again")
     return labels
 
 
@@ -192,7 +192,9 @@ def _said(feature: object) -> tuple[str, int, str, dict[str, Any]]:
     Raises:
         ValueError: the feature is odd, and why.
     """
-    properties = feature.get("properties") if isinstance(feature, dict) else None
+    if not isinstance(feature, dict):
+        raise ValueError("that is no valid JSON object")
+    properties = feature.get("properties")
     if not isinstance(properties, dict):
         raise ValueError("without properties")
     name, type_id = properties.get("image_id"), properties.get("type_id")
