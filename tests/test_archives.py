@@ -17,8 +17,10 @@ import pyarrow as pa
 import pytest
 
 from satimnet.builder import archives, build
+from satimnet.builder.datasets import installed, miniatures, recognise
 from satimnet.builder.entries import layout_path
 from satimnet.builder.errors import BadFileError, SatimnetError
+from satimnet.builder.samples import Sample
 from satimnet.builder.sources import Source
 
 FILES = {"train/images/P0001.png": os.urandom(3000), "b/two.tif": b"x" * 70_000, "three.txt": b""}
@@ -246,7 +248,7 @@ def long_name(size: int, kind: bytes) -> bytes:
         long_name(2**25, tarfile.GNUTYPE_LONGLINK),
         long_name(2**25, tarfile.XHDTYPE),
         long_name(2**25, tarfile.XGLTYPE),
-        sparse_map(2**22),
+        sparse_map(2**20),
         b"".join(long_name(512, tarfile.GNUTYPE_LONGNAME) for _ in range(3000)),
     ],
     ids=["name", "link", "pax", "global pax", "sparse map", "chain of names"],
@@ -324,18 +326,73 @@ def test_pipes_and_links_beside_a_source_are_in_the_report(miniature, tmp_path):
         ("x.7Z", "an archive of a kind"),
     ],
 )
-def test_archives_that_are_not_read_are_named_with_a_remedy(name, reason, tmp_path, miniature):
+def test_archives_that_are_not_read_are_named_with_a_remedy(name, reason, tmp_path):
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / name).write_bytes(b"7z\xbc\xaf\x27\x1c")
     for path in (tmp_path / "s", tmp_path / "s" / name):
         with pytest.raises(SatimnetError, match=f"{reason}.*give the folder") as refused:
             build([path], tmp_path / "out")
         assert "expected" not in str(refused.value)
+
+
+DEEP = stored({"1.zip": stored({"2.zip": stored({"3.zip": stored({"x.tif": b"1"})})})})
+
+
+def test_what_was_passed_over_is_in_the_report(miniature, tmp_path):
+    """Also what lies in archives; what is for people to read is not."""
+    source = tmp_path / "s"
+    names = ["a/scene.JPEG", "labels.GeoJSON", "more.7z", "more.zip.002", "in.zip!Forest/x.png"]
+    named = {**dict.fromkeys(names[:4], b"1"), "in.zip": stored({"Forest/x.png": b"1"})}
+    unnamed = dict.fromkeys(["README.txt", "LICENSE", "how.pdf", "__MACOSX/._x.jpg"], b"1")
+    for name, data in {**named, **unnamed, "deep.zip": DEEP}.items():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_bytes(data)
+    for archive in miniature.iterdir():
+        (source / archive.name).write_bytes(archive.read_bytes())
+    (report,) = build([source], tmp_path / "out")
+    found = {p.path.removeprefix(f"{source}/"): p.reason for p in report.of("foreign")}
+    assert found.keys() >= {*names, "deep.zip!1.zip!2.zip!3.zip"}
+    assert not any(name in path for name in unnamed for path in found)
+    assert found["a/scene.JPEG"] == found["in.zip!Forest/x.png"] == "not in the dataset's layout"
+    assert "7z" in found["more.zip.002"]
+    assert "unpack it" in found["more.7z"]
+    assert "inside too many others" in found["deep.zip!1.zip!2.zip!3.zip"]
+
+
+def test_very_many_files_passed_over_are_counted(miniature, tmp_path, monkeypatch):
+    monkeypatch.setattr("satimnet.builder.leftovers._MOST_NAMED", 3)
+    for number in range(10):
+        (tmp_path / "s" / "x").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "s" / "x" / f"{number}.png").write_bytes(b"1")
     for archive in miniature.iterdir():
         (tmp_path / "s" / archive.name).write_bytes(archive.read_bytes())
     (report,) = build([tmp_path / "s"], tmp_path / "out")
-    (found,) = [p for p in report.problems if p.path.endswith(name)]
-    assert reason in found.reason
+    found = [p for p in report.of("foreign") if p.path.endswith(".png")]
+    assert [Path(p.path).name for p in found] == ["0.png", "1.png", "2.png", "9.png"]
+    assert "nor are 6 more files" in found[-1].reason
+
+
+ENDINGS = {".tif": ".TIFF", ".jpg": ".Jpeg", ".png": ".PNG", ".txt": ".TXT", ".geojson": ".GEOJSON"}
+
+
+@pytest.mark.parametrize("name", ["dota", "inria", "uc-merced", "xview", "clouds-s2-taiwan"])
+def test_endings_do_not_matter_to_any_dataset(name, tmp_path):
+    paths = miniatures()[name](tmp_path / "made")
+    original = Source(tuple(paths), tmp_path / "scratch")
+    with original.reader() as reader:
+        for entry in original.entries():
+            path = tmp_path / "other" / entry.path
+            path = path.with_suffix(ENDINGS.get(path.suffix, path.suffix))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(reader.read(entry))
+    groups, unknown = recognise([tmp_path / "other"], installed())
+    assert (list(groups), unknown) == ([name], [])
+    both = [list(installed()[name].scan(source)) for source in (original, groups[name])]
+    expected, found = ({s.id: s for s in some if isinstance(s, Sample)} for some in both)
+    assert found.keys() == expected.keys()
+    for id, sample in found.items():
+        assert (sample.classes, sample.split) == (expected[id].classes, expected[id].split)
+        assert [m.path for m in sample.members] == [m.path for m in expected[id].members]
 
 
 # --- names --------------------------------------------------------------------------------------

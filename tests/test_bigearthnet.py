@@ -14,7 +14,7 @@ import rasterio
 from pyproj import Transformer
 
 from satimnet.builder import build
-from satimnet.builder.errors import BadFileError
+from satimnet.builder.errors import BadFileError, SatimnetError
 from satimnet.builder.samples import Problem, Sample
 from satimnet.builder.sources import Source
 from stactools.bigearthnet import create_collection, create_item, dataset
@@ -356,6 +356,22 @@ def test_a_patch_on_two_split_lists_has_no_split(tmp_path):
     samples, (problem,) = scan(write(tmp_path, files))
     assert samples[PATCH].split is None
     assert "in lists of several splits: 1 names" in problem.reason
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "BigEarthNet-S2/S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP/"
+        "S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_26_57/"
+        "S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_26_57_B02.tif",
+        "x/S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_26_57/a_B02.tif",
+        "Reference_Maps/a/b_reference_map.tif",
+    ],
+)
+def test_the_second_version_is_told_by_name(tmp_path, path):
+    write(tmp_path / "s", {path: b"1"})
+    with pytest.raises(SatimnetError, match=r"BigEarthNet v2\.0.* is not read; get version 1\.0"):
+        build([tmp_path / "s"], tmp_path / "out")
 
 
 # --- the order of the files ---------------------------------------------------------------------

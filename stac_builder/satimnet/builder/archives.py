@@ -45,7 +45,7 @@ SEEK_POINT_SPACING = 32 * 2**20
 """Bytes between seek points of 32 KiB each: 0.1 % of the uncompressed archive."""
 
 _DEEPEST = 3  # archives inside each other
-_MAX_HEADERS = 2**20  # bytes of one tar member's headers; names and pax records have a few hundred
+_MAX_HEADERS = 2**18  # bytes of one tar member's headers; names and pax records have a few hundred
 _MAX_DIRECTORY = 2**26  # bytes of the directory of a zip in another archive
 _MAX_UNPACKED = 2**30  # bytes unpacked from an archive, however small it is,
 _MAX_RATIO = 1000  # and those for each byte of it; deflate has no larger ratio
