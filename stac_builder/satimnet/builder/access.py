@@ -128,6 +128,8 @@ def open_asset(asset: pystac.Asset | dict[str, Any], member: int = 0) -> IO[byte
 
 def _place(asset: pystac.Asset | dict[str, Any], member: int) -> tuple[str, dict[str, Any] | None]:
     """Absolute href of the file on the host, and the archive's entry if it is an archive."""
+    if not ("href" in asset if isinstance(asset, dict) else hasattr(asset, "get_absolute_href")):
+        raise SatimnetError(_no_asset(asset))
     if isinstance(asset, dict):
         href, archive = asset["href"], asset.get("archive")
     else:
@@ -141,6 +143,19 @@ def _place(asset: pystac.Asset | dict[str, Any], member: int) -> tuple[str, dict
     if not 0 <= member < len(archive):
         raise SatimnetError(f"{href}: no member {member}, the asset has {len(archive)}")
     return href, archive[member]
+
+
+def _no_asset(found: Any) -> str:
+    """What to do with what was given for an asset."""
+    plain = isinstance(found, dict)
+    assets = found.get("assets") if plain else getattr(found, "assets", None)
+    if not isinstance(assets, dict) or not assets:
+        return f"an asset is wanted, of an Item's assets, not {found!r:.80}"
+    keys, access = list(assets), "['assets']" if plain else ".assets"
+    return (
+        f"{found.get('id') if plain else found.id} is an Item; give one of its assets, "
+        f"such as item{access}[{keys[0]!r}] (there are {', '.join(keys)})"
+    )
 
 
 def is_url(href: str) -> bool:

@@ -17,11 +17,13 @@ from pystac_client import Client
 from pystac_client.stac_api_io import StacApiIO
 
 from satimnet.builder.api import CONFORMS_TO, GEOJSON, QUERYABLES_REL, Api
+from satimnet.builder.arguments import checked
 from satimnet.builder.index import Index, IndexedCollection, absolute_href
 
 _PAGE = 500  # Items a page where the client names no limit
 
 
+@checked()
 def open(href: str | os.PathLike[str]) -> Client:
     """A `Client` on the static catalog at ``href`` (path or URL of ``catalog.json`` or folder).
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import traceback
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -79,10 +81,17 @@ def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
                 ) from error
             fault = f"{type(error).__name__}: {error}".splitlines()[0]
             raise click.ClickException(
-                f"{fault} (a fault of satimnet; --debug shows where, please report it)"
+                f"{fault} (a fault of {_culprit(error)}; --debug shows where, please report it)"
             ) from error
 
     return run
+
+
+def _culprit(error: Exception) -> str:
+    """Whose code the error went through: a dataset's package, by anybody, or the builder."""
+    lines = "".join(traceback.format_exception(error))  # of worker processes there is only text
+    packages = re.findall(r'File ".*\bstactools/(?!satimnet/|cli/|core/)(\w+)/', lines)
+    return f"the dataset package stactools.{packages[-1]}" if packages else "satimnet"
 
 
 def dataset_command(cli: click.Group, dataset: Dataset) -> click.Command:

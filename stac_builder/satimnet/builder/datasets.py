@@ -109,7 +109,14 @@ def _packages() -> Iterator[tuple[str, Dataset]]:
         folder = Path(getattr(module.module_finder, "path", ""), module.name)
         if (folder / "dataset.toml").is_file():
             name = f"stactools.{module.name}"
-            yield name, importlib.import_module(name).dataset
+            try:
+                dataset: Dataset = importlib.import_module(name).dataset
+            except Exception as error:  # anybody's code may raise anything
+                fault = f"{type(error).__name__}: {error}".splitlines()[0]
+                raise SatimnetError(
+                    f"the dataset package {name} cannot be loaded ({fault}); mend or uninstall it"
+                ) from error
+            yield name, dataset
 
 
 def recognise(

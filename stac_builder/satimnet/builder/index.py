@@ -10,7 +10,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -76,10 +76,21 @@ class Index:
         href = os.fspath(catalog)
         if not is_url(href):
             href = os.path.abspath(href)
-        if not href.endswith(".json"):
-            href = f"{href.rstrip('/')}/catalog.json"
+        folder = None if href.endswith(".json") else href.rstrip("/")
+        if folder is not None:
+            href = f"{folder}/catalog.json"
+        try:
+            self.document = _read_json(href)
+        except SatimnetError:
+            if folder is None or not is_url(href):
+                raise
+            # the address of `stac satimnet serve`: below it lie the API, and the files like this
+            with suppress(SatimnetError):
+                self.document = _read_json(f"{folder}/catalog/catalog.json")
+                href = f"{folder}/catalog/catalog.json"
+            if not hasattr(self, "document"):
+                raise
         self.href = href
-        self.document = _read_json(href)
         if self.document.get("type") != "Catalog":
             raise SatimnetError(
                 f"{href}: this is no STAC Catalog; name the catalog.json at the top"

@@ -18,6 +18,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from satimnet.builder.arguments import checked
 from satimnet.builder.catalogs import (
     PARQUET_NAME,
     ROOT_ID,
@@ -73,6 +74,7 @@ class Report:
         return [problem for problem in self.problems if problem.kind == kind]
 
 
+@checked()
 def build(
     sources: Sequence[Path],
     out: Path,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from satimnet.builder.arguments import checked
 from satimnet.builder.cql2_text import Node
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.filters import (
@@ -44,6 +45,7 @@ _MOST_FIELDS = 100
 _CHUNK = 2000  # Items made at once: enough to drown a query's fixed cost, few enough for memory
 
 
+@checked()
 def search(
     catalog: str | os.PathLike[str] | Index,
     *,
@@ -110,6 +112,7 @@ def search(
     return Found(index, names, _op("and", *conditions), _sort_keys(sortby), _fields(fields), limit)
 
 
+@checked(search)
 def search_table(
     catalog: str | os.PathLike[str] | Index,
     *,
@@ -120,6 +123,7 @@ def search_table(
     return search(catalog, **query).table(columns)
 
 
+@checked(search)
 def count(catalog: str | os.PathLike[str] | Index, **query: Any) -> int:
     """How many Items `search` finds with the same ``query``; reads only the columns asked for."""
     return len(search(catalog, **query))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from satimnet.builder.arguments import checked
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.files import settle
 
@@ -93,6 +95,7 @@ def build(
     return CnnDual(bands, (left, right), width)
 
 
+@checked()
 def load(
     path: str | os.PathLike[str],
     device: str | None = "cpu",
@@ -118,6 +121,7 @@ def load(
         kind, width, names = described["kind"], described["width"], described["bands"]
         with torch.device("meta"):  # neither drawing initial values nor holding them
             model = build(kind, len(names), outputs, width)
+        _require_sound(state, model, described)
         model.load_state_dict(state, assign=True)
         found = Checkpoint(model.to(where), outputs=outputs, **described)
     except Exception as error:  # whatever a file with the right format but other content raises
@@ -131,6 +135,26 @@ def load(
             f"{path}: trained on {_listed(found.bands)}; the images have {_listed(bands)}"
         )
     return found
+
+
+def _require_sound(
+    state: Mapping[str, Tensor], model: nn.Module, described: Mapping[str, Any]
+) -> None:
+    """Raise `ValueError` for weights or moments that nothing can be computed with."""
+    for name, ours in model.state_dict().items():
+        theirs = state.get(name, ours)
+        if theirs.dtype != ours.dtype:
+            kinds = [str(part.dtype).removeprefix("torch.") for part in (theirs, ours)]
+            raise ValueError(f"its weights {name} are {kinds[0]}, not {kinds[1]}")
+        if not theirs.is_meta and not theirs.isfinite().all():
+            raise ValueError(f"its weights {name} have values that are no numbers")
+    for name in ("mean", "std"):
+        values = described[name]
+        if len(values) != len(described["bands"]):
+            raise ValueError(f"{len(described['bands'])} bands, but {len(values)} values of {name}")
+        for band, value in zip(described["bands"], values, strict=True):
+            if not math.isfinite(value) or (name == "std" and value <= 0):
+                raise ValueError(f"the {name} of band {band} is {value:g}")
 
 
 def write(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:

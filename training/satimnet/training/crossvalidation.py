@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from satimnet.builder.arguments import at_least, checked
+from satimnet.builder.errors import SatimnetError
+
 from .checkpoints import make_room, write_text
 from .contents import digest_of, with_contents
 from .devices import device_name, pick_device
 from .evaluation import evaluate, held_out
 from .folds import folds_of
-from .learning import train
+from .learning import MODELS, train
 from .outputs import find_mask, recipe_digest
 from .samples import Samples
 
@@ -120,6 +123,7 @@ class Table:
         return asdict(self) | {"rows": rows}
 
 
+@checked(train)
 def crossvalidate(
     samples: Samples,
     models: Sequence[str],
@@ -141,6 +145,11 @@ def crossvalidate(
 
     Raises `SatimnetError` as `train` does, and when `out` holds another cross-validation.
     """
+    unknown = [model for model in models if model not in MODELS]
+    if unknown or not models:
+        raise SatimnetError(f"model {', '.join(unknown) or 'none'}: there are {', '.join(MODELS)}")
+    at_least(2, folds=folds)
+    at_least(1, only=only)
     where = pick_device(device)
     folder = Path(out)
     make_room(folder / "table.json")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from satimnet.builder.arguments import checked
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.files import write
 
@@ -63,6 +64,7 @@ class Evaluation:
         }
 
 
+@checked()
 def evaluate(
     checkpoint: str | os.PathLike[str], samples: Samples, *, device: str | None = None
 ) -> dict[str, Evaluation]:
@@ -96,6 +98,7 @@ def held_out(checkpoint: Checkpoint) -> dict[str, Evaluation]:
     return _evaluations(checkpoint.outputs, checkpoint.confusions)
 
 
+@checked()
 def write_report(
     evaluations: Mapping[str, Evaluation],
     checkpoint: Checkpoint,

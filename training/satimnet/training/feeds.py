@@ -55,6 +55,10 @@ class Feed(Protocol):
         """Yield all patches that the examples are of, float32 (sample, band, y, x)."""
         ...
 
+    def present(self) -> list[list[int]]:
+        """Return for each output the indices of the classes that examples have."""
+        ...
+
     def confusions(self, checkpoint: Checkpoint, rank: int = 0, ranks: int = 1) -> list[Tensor]:
         """Return for each output int64 (true, predicted): numbers of examples; on the CPU.
 
@@ -101,6 +105,9 @@ class _Resident:
     def images(self) -> Iterator[Tensor]:
         return (images for images, _ in self.batches(_in_order(len(self), self.labels.device)))
 
+    def present(self) -> list[list[int]]:
+        return [_indices(self.labels)]
+
     def confusions(self, checkpoint: Checkpoint, rank: int = 0, ranks: int = 1) -> list[Tensor]:
         return _judge_patches(self, checkpoint, self.labels.device, rank, ranks)
 
@@ -129,6 +136,9 @@ class _Streamed:
 
     def images(self) -> Iterator[Tensor]:
         return (images for images, _ in self.batches(_in_order(len(self), self.labels.device)))
+
+    def present(self) -> list[list[int]]:
+        return [_indices(self.labels)]
 
     def confusions(self, checkpoint: Checkpoint, rank: int = 0, ranks: int = 1) -> list[Tensor]:
         return _judge_patches(self, checkpoint, self.labels.device, rank, ranks)
@@ -184,6 +194,15 @@ class WindowFeed:
         """Yield all patches that the windows are of."""
         for pixels in torch.split(self.pixels, max(1, _BLOCK // self.mask[0].numel())):
             yield pixels.float().permute(0, 3, 1, 2)
+
+    def present(self) -> list[list[int]]:
+        """Return for each output the indices of the classes that windows have."""
+        area = self.mask[0].numel()
+        found = [_indices(self.mask.flatten()[self.positions])]
+        if self.labels is not None:
+            patches = torch.div(self.positions, area, rounding_mode="floor")
+            found.insert(0, _indices(self.labels[patches]))
+        return found
 
     def confusions(self, checkpoint: Checkpoint, rank: int = 0, ranks: int = 1) -> list[Tensor]:
         """Return for each output int64 (true, predicted): numbers of windows; on the CPU.
@@ -292,6 +311,12 @@ def _memory(device: torch.device) -> int:
 
 def _in_order(count: int, device: torch.device) -> list[Tensor]:
     return list(torch.split(torch.arange(count, device=device), 256))
+
+
+def _indices(classes: Tensor) -> list[int]:
+    """Which indices of classes occur."""
+    found: list[int] = torch.bincount(classes).nonzero().flatten().tolist()
+    return found
 
 
 def _table(truth: Tensor, found: Tensor, count: int) -> Tensor:

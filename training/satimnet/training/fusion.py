@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from satimnet.builder.access import is_url
+from satimnet.builder.arguments import checked
 from satimnet.builder.datasets import Dataset
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.index import Index
@@ -44,6 +45,7 @@ class Fused:
     """The folder of the catalog that the collection is in."""
 
 
+@checked()
 def fuse(
     recipe: Recipe,
     catalog: str | os.PathLike[str],

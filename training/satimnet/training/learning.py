@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
+from satimnet.builder.arguments import at_least, checked
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.workspaces import lock
 
@@ -20,7 +22,7 @@ from .checkpoints import Checkpoint, build, load, make_room
 from .contents import digest_of
 from .devices import Rank, pick_device, run_on
 from .feeds import Feed, patch_feed, window_feed
-from .outputs import find_mask, outputs_of
+from .outputs import Output, find_mask, outputs_of
 from .runs import CODE, Plan, Run, forget, require_same, seed_of
 from .samples import Samples
 from .windows import draw, hold_out, shuffled
@@ -46,6 +48,7 @@ MODELS: Mapping[str, Recommended] = {
 """Networks by the name that `train` takes."""
 
 
+@checked()
 def train(
     samples: Samples,
     held_out: Samples | float,
@@ -100,12 +103,13 @@ def train(
     width = usual.width if width is None else width
     batch_size = usual.batch_size if batch_size is None else batch_size
     learning_rate = usual.learning_rate if learning_rate is None else learning_rate
-    if min(width, epochs, batch_size, devices) < 1 or learning_rate <= 0 or len(samples) < 2:
-        raise SatimnetError(
-            "training needs two samples, and width, epochs, batch size and learning rate above 0"
-        )
-    if seed < 0:
-        raise SatimnetError(f"seed {seed}: must not be negative")
+    at_least(1, width=width, epochs=epochs, batch_size=batch_size, devices=devices)
+    at_least(1, windows=windows, windows_per_epoch=windows_per_epoch)
+    at_least(0, seed=seed)
+    if not 0 < learning_rate < math.inf:
+        raise SatimnetError(f"learning rate {learning_rate:g}: must be a number above 0")
+    if len(samples) < 2:
+        raise SatimnetError(f"training needs two samples at least; there are {len(samples)}")
     if batch_size % devices or batch_size < 2 * devices:
         raise SatimnetError(
             f"a batch of {batch_size} cannot be divided among {devices} devices, "
@@ -165,6 +169,7 @@ def _train(
 ) -> None:
     """The whole training, by one of its processes; the first one writes."""
     feed, watch = _feeds(plan, parts, rank.device)
+    _require_two_classes(feed, plan.outputs)
     mean, std = _moments(feed)
     count = min(plan.windows_per_epoch or len(feed), len(feed))
     batch_size = min(plan.batch_size, count - count % plan.devices)
@@ -237,14 +242,40 @@ def _draw(plan: Plan, held: Tensor) -> tuple[Tensor, Tensor]:
     return draw(plan.windows, held, plan.seed)
 
 
+def _require_two_classes(feed: Feed, outputs: Sequence[Output]) -> None:
+    for output, present in zip(outputs, feed.present(), strict=True):
+        if len(present) < 2:
+            alone = output.classes[present[0]].name
+            raise SatimnetError(
+                f"all that is to be learned from is of the class {alone}, and a network tells "
+                "classes apart; take samples of others as well"
+            )
+
+
 def _moments(feed: Feed) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each band over all pixels; a constant band has deviation 1."""
+    """Mean and standard deviation of each band over all pixels.
+
+    Of a band that hardly varies the deviation is 1. Raises `SatimnetError` where one is constant.
+    """
     count, total, squares = 0, torch.zeros(()).double(), torch.zeros(()).double()
+    low, high = [math.inf] * len(feed.bands), [-math.inf] * len(feed.bands)
     for images in feed.images():
+        low = list(map(min, low, images.amin((0, 2, 3)).tolist()))
+        high = list(map(max, high, images.amax((0, 2, 3)).tolist()))
         count += images.numel() // images.shape[1]
         # float32 sums of one image are exact enough, and float64 over the whole batch is slow
         total = total + images.sum((2, 3)).double().sum(0).cpu()
         squares = squares + images.square().sum((2, 3)).double().sum(0).cpu()
+    constant = [
+        f"{name} ({least:g})"
+        for name, least, most in zip(feed.bands, low, high, strict=True)
+        if least == most
+    ]
+    if constant:
+        raise SatimnetError(
+            f"all pixels of {', '.join(constant)} have the same value, so nothing can be learned "
+            "from them; choose other bands with --bands"
+        )
     mean = total / count
     std = (squares / count - mean.square()).clamp(min=0).sqrt()
     std[std < 1e-3 * mean.abs().clamp(min=1e-3)] = 1

@@ -6,16 +6,17 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from satimnet.builder.arguments import checked
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.index import Index
-from satimnet.builder.queries import search_table
+from satimnet.builder.queries import search, search_table
 
 from .layouts import (
     ONE_COLLECTION,
@@ -55,6 +56,11 @@ class Catalog:
     index: Index
     collections: Mapping[str, Collection]
 
+    def __repr__(self) -> str:
+        """One line: a notebook shows it, and the documents would flood the cell."""
+        return f"<Catalog: {self.index.href}; collections: {', '.join(self.collections)}>"
+
+    @checked(search)
     def search(
         self,
         *,
@@ -106,6 +112,14 @@ class Samples:
         return (
             f"<Samples: {len(self):,} of {', '.join(self.collections)}; "
             f"classes: {len(self.classes)}; bands: {', '.join(bands)}>"
+        )
+
+    def __getitem__(self, index: object) -> NoReturn:
+        """Raise `SatimnetError`: samples are read many at a time."""
+        raise SatimnetError(
+            "samples are not read one by one: samples.subset([0]) are some of them, "
+            "samples.to_batches(64) their pixels, and DataLoader(samples.to_dataset(64), "
+            "batch_size=None) gives torch the same"
         )
 
     @cached_property
@@ -196,8 +210,17 @@ class Samples:
         return bands
 
     def subset(self, indices: Numbers) -> Samples:
-        """Return the samples at `indices`, in that order."""
-        return replace(self, table=self.table.take(pa.array(indices, pa.int64())))
+        """Return the samples at `indices`, in that order.
+
+        Raises `SatimnetError` when they are no numbers of samples, which begin at 0.
+        """
+        chosen = np.asarray(indices)
+        if chosen.size and chosen.dtype.kind not in "iu":
+            raise SatimnetError("indices: give a list of whole numbers")
+        wrong = chosen[(chosen < 0) | (chosen >= len(self))]
+        if wrong.size:
+            raise SatimnetError(f"indices: no sample {wrong[0]}; there are {len(self):,}, from 0")
+        return replace(self, table=self.table.take(pa.array(chosen, pa.int64())))
 
     def of(self, names: Iterable[str], wanted: NDArray[np.bool_]) -> Samples:
         """Return the `wanted` samples, as those of some of the collections, which they all are of.
@@ -222,6 +245,7 @@ class Samples:
             )
         return self.subset(np.flatnonzero(fits))
 
+    @checked()
     def holdout(self, fraction: float, seed: int = 0) -> tuple[Samples, Samples]:
         """Divide the samples into a part to learn from and `fraction` of them held out.
 
@@ -237,12 +261,14 @@ class Samples:
             raise SatimnetError(f"{len(self)} samples are too few to hold out {fraction:g} of them")
         return self.subset(np.flatnonzero(~held)), self.subset(np.flatnonzero(held))
 
+    @checked()
     def bands_by_size(
         self, bands: Sequence[str] | None = None
     ) -> dict[tuple[int, int], tuple[str, ...]]:
         """Return the bands as they are read together: image size (y, x) to names, finest first."""
         return {layout.image_size: layout.bands for layout in locate_all(self, bands)}
 
+    @checked()
     def to_batches(
         self,
         batch_size: int,
@@ -278,6 +304,7 @@ class Samples:
             threads=threads,
         )
 
+    @checked()
     def to_dataset(
         self,
         batch_size: int,
@@ -312,6 +339,7 @@ class Samples:
             world_size=world_size,
         )
 
+    @checked()
     def to_xarray(self, bands: Sequence[str] | None = None, mask: str | None = None) -> Any:
         """Return the samples as lazy arrays: see `satimnet.training.arrays.to_xarray`."""
         from .arrays import to_xarray
@@ -319,6 +347,7 @@ class Samples:
         return to_xarray(self, bands, mask)
 
 
+@checked()
 def open_samples(href: str | os.PathLike[str]) -> Catalog:
     """Open a catalog (its ``catalog.json``, or the folder of it; path or URL) for searching.
 

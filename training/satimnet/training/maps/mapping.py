@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from satimnet.builder.arguments import checked
 from satimnet.builder.catalogs import write_json
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.progress import Progress, silent
@@ -46,6 +47,7 @@ class Maps:
     models: tuple[Path, ...]
 
 
+@checked()
 def map_scene(
     path: str,
     checkpoint: str | os.PathLike[str],

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from satimnet.builder.arguments import checked
 from satimnet.builder.errors import SatimnetError
 
 from .tables import Table
@@ -142,6 +143,7 @@ def included() -> dict[str, Path]:
     return {path.stem: path for path in sorted(Path(__file__).parent.glob("*.toml"))}
 
 
+@checked()
 def read_recipe(recipe: str | os.PathLike[str]) -> Recipe:
     """The recipe in a TOML file, or of the name of an included one (`included`).
 

@@ -1,0 +1,154 @@
+"""Arguments of public functions: what is wrong with one is told in a sentence, not by a traceback.
+
+`checked` compares what a function is given with its annotations, so that nothing is written twice.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import math
+import numbers
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import wraps
+from types import NoneType, UnionType
+from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
+
+from satimnet.builder.errors import SatimnetError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_WORDS: Mapping[Any, str] = {
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "True or False",
+    os.PathLike: "a path",
+    NoneType: "None",
+    Mapping: "a mapping",
+}
+
+
+def checked(rest: Callable[..., Any] | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Return what makes a function refuse arguments that are not as it is annotated.
+
+    rest: the function that further keywords are for. The function then raises `SatimnetError`,
+    naming the argument: for a keyword that it does not have, one that it lacks, a text where it
+    wants a list, any other wrong type, and a number that is none. What an annotation does not say
+    in types that are there when the module runs is not looked at.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+        own = signature.parameters
+        others = {} if rest is None else inspect.signature(rest).parameters
+        named = [name for name, one in (own | dict(others)).items() if _can_be_named(one)]
+        hints: dict[str, Any] = {}
+
+        @wraps(function)
+        def run(*args: P.args, **kwargs: P.kwargs) -> R:
+            if not hints:  # at the first call: the module that the function is in is whole then
+                hints.update({name: _hint(own[name].annotation, function) for name in own})
+            open_ended = rest is None and any(p.kind is p.VAR_KEYWORD for p in own.values())
+            for name in kwargs:
+                if name not in named and not open_ended:
+                    raise SatimnetError(f"{function.__name__}() has no {name}; {hint(name, named)}")
+            try:
+                bound = signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise SatimnetError(f"{function.__name__}(): {error}") from None
+            for name, value in bound.arguments.items():
+                if _can_be_named(own[name]) and not _fits(value, hints[name]):
+                    raise SatimnetError(f"{name} is {_shown(value)}; give {_wanted(hints[name])}")
+            return function(*args, **kwargs)
+
+        return run
+
+    return decorate
+
+
+def at_least(least: int, **values: int | None) -> None:
+    """Raise `SatimnetError` for the first of the numbers that is smaller; None is none."""
+    for name, value in values.items():
+        if value is not None and value < least:
+            raise SatimnetError(f"{name.replace('_', ' ')} {value}: must be {least} or more")
+
+
+def hint(name: str, known: Collection[str]) -> str:
+    """Which of the known names is meant, or which there are."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+
+
+def _can_be_named(parameter: inspect.Parameter) -> bool:
+    kinds = (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY)
+    return parameter.kind not in kinds and parameter.name != "self"
+
+
+def _hint(annotation: Any, function: Callable[..., Any]) -> Any:
+    """The annotation as a type; Any where its names are there for type checkers only."""
+    if not isinstance(annotation, str):
+        return annotation
+    try:
+        return eval(annotation, function.__globals__)  # as typing.get_type_hints does
+    except (NameError, AttributeError, TypeError):
+        return Any
+
+
+def _alternatives(wanted: Any) -> tuple[Any, ...]:
+    return get_args(wanted) if get_origin(wanted) in (Union, UnionType) else (wanted,)
+
+
+def _fits(value: Any, wanted: Any) -> bool:
+    return any(_is(value, one) for one in _alternatives(wanted))
+
+
+def _is(value: Any, wanted: Any) -> bool:
+    kind = get_origin(wanted) or wanted
+    if kind is Any:
+        return True
+    if kind is Literal:
+        return value in get_args(wanted)
+    if kind is None or kind is NoneType:
+        return value is None
+    if kind is bool:
+        return isinstance(value, bool) or type(value).__name__ == "bool"  # NumPy's own
+    if kind is int:
+        return isinstance(value, numbers.Integral)
+    if kind is float:
+        return isinstance(value, numbers.Real) and not math.isnan(value)
+    if kind in (Sequence, Iterable):
+        if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+            return False
+        items = value if isinstance(value, list | tuple) else ()
+        return all(_fits(item, part) for item in items for part in get_args(wanted)[:1])
+    known = isinstance(kind, type) and not getattr(kind, "_is_protocol", False)
+    return not known or isinstance(value, kind)
+
+
+def _wanted(wanted: Any) -> str:
+    """What fits, in words."""
+    words = []
+    for one in _alternatives(wanted):
+        kind = get_origin(one) or one
+        kind = NoneType if kind is None else kind
+        if kind in (Sequence, Iterable):
+            texts = any(str in _alternatives(part) for part in get_args(one))
+            words.append('a list of names, such as ["B02"]' if texts else "a list")
+        elif kind is Literal:
+            words += map(repr, get_args(one))
+        else:
+            words.append(_WORDS.get(kind, f"{getattr(kind, '__name__', kind)}"))
+    return " or ".join(dict.fromkeys(words))
+
+
+def _shown(value: Any) -> str:
+    if value is None or isinstance(value, bool | numbers.Number):
+        return repr(value)
+    if isinstance(value, str):
+        return f"the text {value!r:.60}"
+    if isinstance(value, list | tuple):
+        return f"{value!r:.60}"
+    return f"of type {type(value).__name__}"
