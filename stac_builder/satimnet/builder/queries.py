@@ -51,7 +51,7 @@ def search(
     *,
     collections: Sequence[str] | str | None = None,
     ids: Sequence[str] | str | None = None,
-    bbox: Sequence[float] | None = None,
+    bbox: Sequence[float | str] | None = None,
     intersects: Any = None,
     datetime: str | None = None,
     filter: str | Mapping[str, Any] | None = None,
