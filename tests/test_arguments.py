@@ -80,6 +80,10 @@ def test_what_fits_is_let_through():
 def test_searches_say_what_they_do_not_take(mini):
     with pytest.raises(SatimnetError, match=r'bands is the text .B02.; give .*\["B02"\]'):
         open_samples(mini).search(bands="B02")
+    with pytest.raises(SatimnetError, match="bands: name at least one"):
+        open_samples(mini).search(bands=[])
+    lakes = open_samples(mini).search(collections="fused", classes="Lake")  # one may be a text
+    assert len(lakes) == 6
     with pytest.raises(SatimnetError, match=r"search\(\) has no collection; did you mean coll"):
         open_samples(mini).search(collection="fused")
     with pytest.raises(SatimnetError, match=r"search\(\) has no band; did you mean bands"):
@@ -98,9 +102,23 @@ def test_samples_are_many_at_a_time(samples):
             use()
     loader = DataLoader(samples.to_dataset(64), batch_size=None)
     assert len(next(iter(loader)).images) == len(samples)
+    assert len(samples.subset([])) == 0
     for indices in ([99], [-1], ["a"], [0.5], "0"):
         with pytest.raises(SatimnetError, match="indices: "):
             samples.subset(indices)
+
+
+def test_numbers_that_make_no_sense_are_named(samples):
+    for use, message in (
+        (lambda: samples.holdout(0), "held out 0: must be between 0 and 1"),
+        (lambda: samples.holdout(1.5), "held out 1.5: must be between 0 and 1"),
+        (lambda: samples.holdout(0.5, seed=-1), "seed -1: must be 0 or more"),
+        (lambda: next(samples.to_batches(0)), "batch size 0: must be 1 or more"),
+        (lambda: next(samples.to_batches(4, shuffle=True, seed=-1)), "seed -1: must be 0 or more"),
+        (lambda: next(samples.to_batches(4, bands="B02")), "bands is the text 'B02'; give a list"),
+    ):
+        with pytest.raises(SatimnetError, match=message):
+            use()
 
 
 def test_an_open_catalog_is_one_line(mini):

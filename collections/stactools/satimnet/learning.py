@@ -63,7 +63,7 @@ _how = _options(
     click.option(
         "--windows-per-epoch", type=click.IntRange(1), help="Show so many windows in an epoch."
     ),
-    click.option("--seed", default=0, show_default=True),
+    click.option("--seed", type=click.IntRange(0), default=0, show_default=True),
     click.option("--device", help="cpu or cuda; the GPU if there is one."),
     click.option("--devices", default=1, show_default=True, help="So many GPUs, or processes."),
     click.option(
@@ -258,8 +258,12 @@ def evaluate(
 @click.option("--collection", help=_COLLECTION)
 @click.option("--split", help="Only samples of this split.")
 @click.option("--filter", "cql2", help="CQL2 text over the Items' properties.")
-@click.option("--count", default=6, show_default=True, help="Samples to show.")
-@click.option("--seed", default=0, show_default=True, help="Draws the samples.")
+@click.option(
+    "--count", type=click.IntRange(1), default=6, show_default=True, help="Samples to show."
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Draws the samples."
+)
 @click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="PNG.")
 @one_line_errors
 def picture(

@@ -76,6 +76,13 @@ def at_least(least: int, **values: int | None) -> None:
             raise SatimnetError(f"{name.replace('_', ' ')} {value}: must be {least} or more")
 
 
+def require_fraction(fraction: float, seed: int) -> None:
+    """Raise `SatimnetError` unless so much can be held out by the seed."""
+    at_least(0, seed=seed)
+    if not 0 < fraction < 1:
+        raise SatimnetError(f"held out {fraction:g}: must be between 0 and 1")
+
+
 def hint(name: str, known: Collection[str]) -> str:
     """Which of the known names is meant, or which there are."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)

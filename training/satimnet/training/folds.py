@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from satimnet.builder.arguments import at_least, require_fraction
 from satimnet.builder.errors import SatimnetError
 
 from .layouts import Numbers
@@ -18,6 +19,7 @@ def hold_out(samples: Samples, fraction: float, seed: int) -> tuple[Samples, Sam
     As `Samples.holdout` does, but also where samples have several classes: these are divided
     together. Raises `SatimnetError` when a part would be empty.
     """
+    require_fraction(fraction, seed)
     generator = np.random.default_rng(seed)
     held = np.zeros(len(samples), np.bool_)
     for members in _strata(samples):
@@ -41,6 +43,8 @@ def folds_of(samples: Samples, count: int, seed: int) -> Numbers:
         written = samples.table[_FOLD].combine_chunks().to_numpy(zero_copy_only=False)
         folds = np.asarray(written, np.int64)
     else:
+        at_least(0, seed=seed)
+        at_least(1, folds=count)
         generator = np.random.default_rng(seed)
         folds = np.zeros(len(samples), np.int64)
         dealt = 0

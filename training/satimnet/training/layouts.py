@@ -224,6 +224,8 @@ def _candidates(
     known: Mapping[str, tuple[str, ...]], bands: Sequence[str]
 ) -> tuple[list[str], list[str]]:
     """The assets with all of the bands; the assets with one band each that have them together."""
+    if not bands:
+        raise SatimnetError("bands: name at least one, or give None for all")
     whole = [key for key, names in known.items() if set(bands) <= set(names)]
     homes = {names[0]: key for key, names in known.items() if len(names) == 1}
     single = [homes[band] for band in bands] if set(bands) <= set(homes) else []

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
-from satimnet.builder.arguments import at_least, checked
+from satimnet.builder.arguments import at_least, checked, require_fraction
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.workspaces import lock
 
@@ -122,8 +122,8 @@ def train(
     fraction = None if isinstance(held_out, Samples) else held_out
     if model == "class" and (fraction is not None or windows or windows_per_epoch):
         raise SatimnetError("CNN-class learns whole patches: only segm and dual learn windows")
-    if fraction is not None and not 0 < fraction < 1:
-        raise SatimnetError(f"held out {fraction:g}: must be between 0 and 1")
+    if fraction is not None:
+        require_fraction(fraction, seed)
     parts = (samples, held_out) if isinstance(held_out, Samples) else (samples,)
     masks = [None if model == "class" else find_mask(part) for part in parts]
     mask = masks[0]

@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from satimnet.builder.arguments import at_least
 from satimnet.builder.colours import (
     Colour,
     Picture,
@@ -116,6 +117,8 @@ def draw_predictions(
 
     Raises `SatimnetError` when samples lack bands or masks, or a network has whole patches.
     """
+    at_least(1, count=count)
+    at_least(0, seed=seed)
     if any(not checkpoint.dense for checkpoint in checkpoints):
         raise SatimnetError("CNN-class gives no picture: name checkpoints of CNN-segm, CNN-dual")
     mask = find_mask(samples)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from satimnet.builder.arguments import checked
+from satimnet.builder.arguments import checked, require_fraction
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.index import Index
 from satimnet.builder.queries import search, search_table
@@ -64,8 +64,8 @@ class Catalog:
     def search(
         self,
         *,
-        collections: Sequence[str] | None = None,
-        classes: Sequence[str] | None = None,
+        collections: Sequence[str] | str | None = None,
+        classes: Sequence[str] | str | None = None,
         bands: Sequence[str] | None = None,
         **query: Any,
     ) -> Samples:
@@ -77,6 +77,8 @@ class Catalog:
         before bands are looked at. Raises `SatimnetError` for a collection, class or band that is
         not in the catalog.
         """
+        if isinstance(collections, str):
+            collections = [collections]
         chosen = {
             name: collection
             for name, collection in self.collections.items()
@@ -250,8 +252,10 @@ class Samples:
         """Divide the samples into a part to learn from and `fraction` of them held out.
 
         Each class is divided in the same proportion, by a permutation seeded with `seed`. Both
-        parts keep the order of the samples. Raises `SatimnetError` when a part would be empty.
+        parts keep the order of the samples. Raises `SatimnetError` when a part would be empty, and
+        for a fraction that is none.
         """
+        require_fraction(fraction, seed)
         generator = np.random.default_rng(seed)
         held = np.zeros(len(self), np.bool_)
         for label in range(len(self.classes)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from satimnet.builder.arguments import at_least
 from satimnet.builder.errors import SatimnetError
 
 from .layouts import Numbers
@@ -26,8 +27,8 @@ def batches_of(
     last of the order, are in none. drop_last: leave out a last batch that is not full. Raises
     `SatimnetError` when the numbers make no sense, or the share is empty.
     """
-    if batch_size < 1:
-        raise SatimnetError(f"batch size {batch_size}: must be at least 1")
+    at_least(1, batch_size=batch_size)
+    at_least(0, seed=seed)
     if not 0 <= rank < world_size:
         raise SatimnetError(f"rank {rank} of {world_size}: must be from 0 to world_size - 1")
     if count < world_size:
