@@ -58,8 +58,8 @@ def print_findings(findings: Findings) -> None:
         )
     for path in findings.leftovers:
         click.echo(
-            f"{path}: of a run that still works or was killed; the same command goes on from it, "
-            "or remove it",
+            f"{path}: no part of the catalog, left by a run that was killed or still works; "
+            "give the same command again, or remove it",
             err=True,
         )
     if findings.unavailable:

@@ -11,7 +11,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ import numpy as np
 from satimnet.builder.access import is_url
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.filters import Function, Statement, kind_of, quoted
+from satimnet.builder.held import Held, folder_of
 from satimnet.builder.rows import absolute
 from satimnet.builder.skos import CONCEPTS_NAME, scheme_from_json
 
@@ -56,6 +57,8 @@ class IndexedCollection:
     href: str
     document: Mapping[str, Any]
     parquet: str
+    held: Held | None = field(default=None, compare=False, repr=False)
+    """The parquet that belongs to the document, also once both are replaced; None on the web."""
 
 
 class TooSlowError(SatimnetError):
@@ -99,7 +102,7 @@ class Index:
         if not self.collections:
             raise SatimnetError(f"{href}: the catalog links no collection; build one into it first")
         self._types: dict[str, dict[str, str]] = {}
-        self._footers: dict[str, tuple[Any, pq.FileMetaData]] = {}
+        self._footers: dict[str, pq.FileMetaData] = {}
         self._lock = threading.Lock()  # of what is made once, never of a query
 
     @cached_property
@@ -123,7 +126,7 @@ class Index:
         # Of all its connections, for each query has one of its own.
         database.execute("SET GLOBAL TimeZone = 'UTC'")
         database.execute("SET GLOBAL enable_geoparquet_conversion = false")  # geometries stay WKB
-        # The footer of BigEarthNet's file takes 0.3 s to read; a file that changes is read anew.
+        # The footer of BigEarthNet's file takes 0.3 s to read.
         database.execute("SET GLOBAL parquet_metadata_cache = true")
         if is_url(self.href):
             database.register_filesystem(self._http)
@@ -192,8 +195,13 @@ class Index:
                 ) from error
 
     def _rows_of(self, collection: str) -> str:
-        href = self.collections[collection].parquet.replace("'", "''")
+        href = self._place(collection).replace("'", "''")
         return f"read_parquet('{href}', file_row_number = true)"
+
+    def _place(self, collection: str) -> str:
+        """Where to read a collection's file: on this machine the one that was there at first."""
+        one = self.collections[collection]
+        return one.parquet if one.held is None else one.held.place
 
     def kinds(self, collections: Sequence[str]) -> dict[str, str]:
         """The properties that Items of these collections can be searched by, with their kinds."""
@@ -285,22 +293,16 @@ class Index:
         return pa.concat_tables(parts), places
 
     def _parquet(self, collection: str) -> pq.ParquetFile:
-        """The collection's file, open; the footer of another file of its name is read anew."""
+        """The collection's file, open."""
         import pyarrow.parquet as pq
 
         href = self.collections[collection].parquet
-        state = None
         try:
-            if not is_url(href):
-                stat = os.stat(href)
-                state = stat.st_ino, stat.st_size, stat.st_mtime_ns
             with self._lock:
-                source = self._http.open(href) if is_url(href) else href
-                known, footer = self._footers.get(collection, (None, None))
-            if known != state:
-                footer = None
-            file = pq.ParquetFile(source, metadata=footer, pre_buffer=True)
-            self._footers[collection] = state, file.metadata
+                source = self._http.open(href) if is_url(href) else self._place(collection)
+            known = self._footers.get(collection)
+            file = pq.ParquetFile(source, metadata=known, pre_buffer=True)
+            self._footers[collection] = file.metadata
         except (OSError, ValueError) as error:
             self._require_files(error)
             reason = " ".join(str(error).split())
@@ -350,21 +352,35 @@ def _collections(root: str, document: Mapping[str, Any]) -> Iterator[IndexedColl
         if link.get("rel") != "child":
             continue
         href = absolute_href(link["href"], root)
-        child = _read_json(href)
-        if child.get("type") != "Collection":
-            continue
-        mirrors = [
-            asset["href"]
-            for asset in child.get("assets", {}).values()
-            if "collection-mirror" in asset.get("roles", [])
-        ]
-        if not mirrors:
-            raise SatimnetError(
-                f"{href}: no asset has the role collection-mirror, so its Items cannot be "
-                "searched; build the collection again"
-            )
-        parquet = absolute_href(mirrors[0], href)
-        yield IndexedCollection(child["id"], href, child, parquet)
+        while True:
+            folder = None if is_url(href) else folder_of(href)
+            found = _collection(href)
+            if is_url(href) or folder == folder_of(href):  # else it was replaced between the two
+                break
+        if found is not None:
+            yield found
+
+
+def _collection(href: str) -> IndexedCollection | None:
+    child = _read_json(href)
+    if child.get("type") != "Collection":
+        return None
+    mirrors = [
+        asset["href"]
+        for asset in child.get("assets", {}).values()
+        if "collection-mirror" in asset.get("roles", [])
+    ]
+    if not mirrors:
+        raise SatimnetError(
+            f"{href}: no asset has the role collection-mirror, so its Items cannot be "
+            "searched; build the collection again"
+        )
+    parquet = absolute_href(mirrors[0], href)
+    held = None
+    if not is_url(parquet):
+        with suppress(OSError):  # the first question will say so
+            held = Held(parquet)
+    return IndexedCollection(child["id"], href, child, parquet, held)
 
 
 def absolute_href(href: str, base: str) -> str:

@@ -50,7 +50,8 @@ class Findings:
     count: int = 0
     """How many problems there are; the list stops at a thousand."""
     leftovers: list[Path] = field(default_factory=list)
-    """Hidden folders and unfinished files of runs that still work or were killed."""
+    """What is no part of the catalog: collections that it does not link, hidden folders and
+    unfinished files, of runs that still work or were killed."""
 
     def add(self, path: Path, problem: str) -> None:
         """Notes a problem of a file."""
@@ -107,13 +108,9 @@ def validate(
     folder = start.parent.absolute()
     for file in sorted(folder.glob("*/collection.json")):
         if file.parent not in linked:
-            findings.add(
-                file,
-                "the catalog does not link this collection, as after a killed run: "
-                "give the same command again, or remove the folder",
-            )
-    beside = folder.parent.glob(f".{glob.escape(folder.name)}.*ing")
-    findings.leftovers = [*beside, *folder.rglob("*.part")]
+            findings.leftovers.append(file.parent)
+    findings.leftovers += folder.parent.glob(f".{glob.escape(folder.name)}.*ing")
+    findings.leftovers += folder.rglob("*.part")
     for file in sorted(folder.glob(f"*/{PARQUET_NAME}")):
         if file.parent not in linked:
             continue

@@ -1,0 +1,182 @@
+"""``python -m tests.kills``: commands are killed and given again. See the package's docstring."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count, islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from .reader import Ids, Reader, contents
+from .scenarios import Inputs, Scenario
+from .trees import digests
+from .zygote import Ended, Zygote
+
+_MOST_SECONDS = 5.0
+"""A worker may outlive its parent by that."""
+_DRAWS = 20
+"""Instants that are drawn for a kill before it is given up: a run may be faster than before."""
+
+
+@dataclass(frozen=True)
+class Calm:
+    """A scenario that ran undisturbed."""
+
+    ended: Ended
+    tree: dict[str, str]
+    allowed: dict[str, tuple[Ids, ...]]
+    """What a reader may find in each collection of the catalog that was there before."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a kill."""
+
+    scenario: str
+    instant: str
+    wrong: tuple[str, ...]
+    outlived: float
+    asked: int
+
+
+class Trial:
+    """Scenarios in one folder, one after the other."""
+
+    def __init__(self, folder: Path) -> None:
+        self.inputs = Inputs(folder / "in")
+        self._work = folder / "work"
+        self._zygote = Zygote(folder)
+        self._calm: dict[str, Calm] = {}
+
+    def close(self) -> None:
+        """Ends what it started."""
+        self._zygote.close()
+        self.inputs.close()
+
+    def kill(self, scenario: Scenario, rng: random.Random) -> Verdict:
+        """Kills a scenario once, looks, and runs it again."""
+        calm = self.calm(scenario)
+        for _ in range(_DRAWS):
+            self._begin(scenario)
+            how: dict[str, Any]
+            if rng.random() < 0.5:
+                how = {"change": rng.randint(1, calm.ended.changes)}
+            else:
+                how = {"seconds": rng.random() * calm.ended.seconds}
+            with self._reader(calm) as reader:
+                killed = self._zygote.run(scenario.job(self._work), self._work, **how)
+                outlived = self._zygote.workers_left(_MOST_SECONDS)
+                again = None
+                if killed.status == -9:
+                    again = self._zygote.run(scenario.job(self._work), self._work)
+            if again is not None:
+                break
+        else:
+            raise RuntimeError(f"{scenario.name}: is over before any kill")
+        wrong = list(dict.fromkeys(reader.wrong))[:3]
+        if outlived is None:
+            wrong.append(f"a worker was alive {_MOST_SECONDS:g} seconds later")
+        if again.status:
+            wrong.append(f"again: {again.output.strip()[-300:]}")
+        wrong += _differences(calm.tree, digests(self._work))
+        instant = ", ".join(f"{key} {value:.3g}" for key, value in how.items())
+        lived = _MOST_SECONDS if outlived is None else outlived
+        return Verdict(scenario.name, instant, tuple(wrong), lived, reader.asked)
+
+    def calm(self, scenario: Scenario) -> Calm:
+        """The scenario undisturbed; it runs once."""
+        if scenario.name not in self._calm:
+            self._begin(scenario)
+            catalog = self._work / "catalog"
+            old = contents(catalog) if scenario.start else {}
+            ended = self._zygote.run(scenario.job(self._work), self._work)
+            if ended.status:
+                raise RuntimeError(f"{scenario.name}: {ended.output}")
+            new = contents(catalog) if scenario.start else {}
+            nothing: Ids = frozenset()
+            allowed = {name: (old.get(name, nothing), ids) for name, ids in new.items()}
+            self._calm[scenario.name] = Calm(ended, digests(self._work), allowed)
+        return self._calm[scenario.name]
+
+    def _begin(self, scenario: Scenario) -> None:
+        shutil.rmtree(self._work, ignore_errors=True)
+        self._work.mkdir()
+        if scenario.start:
+            shutil.copytree(self.inputs.folder / scenario.start, self._work / "catalog")
+
+    def _reader(self, calm: Calm) -> Reader:
+        return Reader(self._work / "catalog" if calm.allowed else None, calm.allowed)
+
+
+def _differences(expected: dict[str, str], found: dict[str, str]) -> list[str]:
+    names = [n for n in {**expected, **found} if expected.get(n) != found.get(n)]
+    if not names:
+        return []
+    what = [
+        f"{n} ({'missing' if n not in found else 'left' if n not in expected else 'differs'})"
+        for n in names[:3]
+    ]
+    return [f"{len(names)} files: {', '.join(what)}"]
+
+
+def main() -> int:
+    """Kills, and prints what came of it; 1 if anything was at fault."""
+    parser = argparse.ArgumentParser("python -m tests.kills", description=__doc__)
+    parser.add_argument("--kills", type=int, default=200, metavar="N")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", metavar="WORD", help="scenarios with this in their name")
+    arguments = parser.parse_args()
+    rng = random.Random(arguments.seed)
+    verdicts: list[Verdict] = []
+    with TemporaryDirectory(prefix="kills-") as folder:
+        trial = Trial(Path(folder))
+        try:
+            chosen = [one for one in trial.inputs.scenarios() if (arguments.only or "") in one.name]
+            begin = time.monotonic()
+            for number, scenario in enumerate(_rounds(chosen, arguments.kills)):
+                verdict = trial.kill(scenario, rng)
+                verdicts.append(verdict)
+                at = f"{number + 1}, {time.monotonic() - begin:.0f} s"
+                state = "; ".join(verdict.wrong) or "right"
+                line = f"{at}: {verdict.scenario}, {verdict.instant}: {state}"
+                print(line, file=sys.stderr, flush=True)
+        finally:
+            trial.close()
+    _print(verdicts)
+    return int(any(verdict.wrong for verdict in verdicts))
+
+
+def _rounds(scenarios: Sequence[Scenario], number: int) -> Iterator[Scenario]:
+    turns = (one for turn in count() for one in scenarios if turn % one.every == 0)
+    return islice(turns, number)
+
+
+def _print(verdicts: list[Verdict]) -> None:
+    table = Table("command", box=None)
+    for name in ("kills", "right", "longest-lived worker", "questions of readers"):
+        table.add_column(name, justify="right")
+    kills = Counter(verdict.scenario for verdict in verdicts)
+    for name, killed in kills.items():
+        own = [verdict for verdict in verdicts if verdict.scenario == name]
+        right = sum(not verdict.wrong for verdict in own)
+        outlived = max(verdict.outlived for verdict in own)
+        asked = sum(verdict.asked for verdict in own)
+        table.add_row(name, f"{killed}", f"{right}", f"{outlived:.2f} s", f"{asked:,}")
+    Console(width=110).print(table)
+    right = sum(not verdict.wrong for verdict in verdicts)
+    print(f"{right} of {len(verdicts)} right")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
