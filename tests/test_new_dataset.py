@@ -109,5 +109,6 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     done = new_dataset("city-trees", tmp_path / "file" / "folder")
     assert done.exit_code == 1
     assert done.output.strip().splitlines() == [
-        f"Error: {tmp_path / 'file' / 'folder' / 'city-trees'}: Not a directory"
+        f"Error: {tmp_path / 'file' / 'folder' / 'city-trees'}: cannot be written there "
+        "(Not a directory); choose another place"
     ]

@@ -64,33 +64,35 @@ class Trial:
         self._zygote.close()
         self.inputs.close()
 
-    def kill(self, scenario: Scenario, rng: random.Random) -> Verdict:
-        """Kills a scenario once, looks, and runs it again."""
+    def draw(self, scenario: Scenario, rng: random.Random) -> Verdict:
+        """Kills a scenario at an instant that is drawn."""
         calm = self.calm(scenario)
         for _ in range(_DRAWS):
-            self._begin(scenario)
-            how: dict[str, Any]
             if rng.random() < 0.5:
-                how = {"change": rng.randint(1, calm.ended.changes)}
+                verdict = self.kill(scenario, change=rng.randint(1, calm.ended.changes))
             else:
-                how = {"seconds": rng.random() * calm.ended.seconds}
-            with self._reader(calm) as reader:
-                killed = self._zygote.run(scenario.job(self._work), self._work, **how)
-                outlived = self._zygote.workers_left(_MOST_SECONDS)
-                again = None
-                if killed.status == -9:
-                    again = self._zygote.run(scenario.job(self._work), self._work)
-            if again is not None:
-                break
-        else:
-            raise RuntimeError(f"{scenario.name}: is over before any kill")
+                verdict = self.kill(scenario, seconds=rng.random() * calm.ended.seconds)
+            if verdict is not None:
+                return verdict
+        raise RuntimeError(f"{scenario.name}: is over before any kill")
+
+    def kill(self, scenario: Scenario, **how: Any) -> Verdict | None:
+        """Kills a scenario, looks, and runs it again; None if it was over before the kill."""
+        calm = self.calm(scenario)
+        self._begin(scenario)
+        with self._reader(calm) as reader:
+            killed = self._zygote.run(scenario.job(self._work), self._work, **how)
+            if killed.status >= 0:
+                return None
+            outlived = self._zygote.workers_left(_MOST_SECONDS)
+            again = self._zygote.run(scenario.job(self._work), self._work)
         wrong = list(dict.fromkeys(reader.wrong))[:3]
         if outlived is None:
             wrong.append(f"a worker was alive {_MOST_SECONDS:g} seconds later")
         if again.status:
             wrong.append(f"again: {again.output.strip()[-300:]}")
         wrong += _differences(calm.tree, digests(self._work))
-        instant = ", ".join(f"{key} {value:.3g}" for key, value in how.items())
+        instant = ", ".join(f"{key} {value}" for key, value in how.items())
         lived = _MOST_SECONDS if outlived is None else outlived
         return Verdict(scenario.name, instant, tuple(wrong), lived, reader.asked)
 
@@ -145,7 +147,7 @@ def main() -> int:
             chosen = [one for one in trial.inputs.scenarios() if (arguments.only or "") in one.name]
             begin = time.monotonic()
             for number, scenario in enumerate(_rounds(chosen, arguments.kills)):
-                verdict = trial.kill(scenario, rng)
+                verdict = trial.draw(scenario, rng)
                 verdicts.append(verdict)
                 at = f"{number + 1}, {time.monotonic() - begin:.0f} s"
                 state = "; ".join(verdict.wrong) or "right"

@@ -6,7 +6,7 @@ import hashlib
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -63,8 +63,6 @@ class Scenario:
     """The arguments of ``stac``, or a download, for the folder that it works in."""
     start: str | None = None
     """The folder of `Inputs` that is copied to ``catalog`` in that folder before."""
-    collections: tuple[str, ...] = field(default=())
-    """Those of ``catalog`` that it makes or replaces; a reader must find old or new ones."""
     every: int = 1
     """It is killed in one of so many rounds: some take long."""
 
@@ -135,52 +133,46 @@ class Inputs:
             found.append(Scenario(name, partial(self._arguments, arguments), **more))
 
         small = ("--shard-size", "256KiB", "--quiet")
-        for scheduler in ("threads", "processes"):
-            how = (*small, "--scheduler", scheduler)
-            add(f"build new, {scheduler}", "build", "IN/eurosat", "--out", "CATALOG", *how)
+        for scheduler, every in (("threads", 1), ("processes", 2)):
+            command = ("build", "IN/eurosat", "--out", "CATALOG", *small, "--scheduler", scheduler)
+            add(f"build new, {scheduler}", *command, every=every)
             for doing, start in (("add", "one"), ("replace", "old")):
-                add(
-                    f"build {doing}, {scheduler}",
-                    *("build", "IN/eurosat", "--out", "CATALOG", *how),
-                    start=start,
-                    collections=("eurosat",),
-                )
+                add(f"build {doing}, {scheduler}", *command, start=start, every=every)
         add(
             "fuse",
             *("fuse", "IN/recipe.toml", "CATALOG", "--without-masks", "--quiet"),
             *("--scheduler", "threads"),
             start="both",
-            collections=("fused",),
         )
         add("copy new", "copy", "IN/both", "CATALOG", "--quiet")
         add(
             "copy into",
             *("copy", "IN/both", "CATALOG", "--collection", "eurosat", "--quiet"),
             start="one",
-            collections=("eurosat",),
         )
         river = ("search", "IN/both", "--class", "River", "--quiet")
         add("search --save", *river, "--save", "OUT/part")
         add("search --copy", *river, "--copy", "OUT/part")
         for form in ("croissant", "trainingdml"):
             add(f"export {form}", "export", "IN/both", "--format", form, "--out", "OUT", "--quiet")
-        for scheduler in ("threads", "processes"):
-            how = ("--scheduler", scheduler, "--quiet")
-            add(f"quality, {scheduler}", "quality", "IN/both", "--out", "OUT/quality", *how)
+        for scheduler, every in (("threads", 2), ("processes", 4)):
+            command = ("quality", "IN/both", "--out", "OUT/quality", "--quiet")
+            add(f"quality, {scheduler}", *command, "--scheduler", scheduler, every=every)
         found.append(
             Scenario("download", lambda work: self._download | {"folder": f"{work}/files"})
         )
         train = ("train", "IN/both", *_NETWORK, "--epochs", "3", "--holdout", "0.5")
         train += ("--out", "OUT/net")
-        add("train", *train)
-        add("train, two processes", *train, "--devices", "2", every=4)
+        add("train", *train, every=2)
+        add("train, two processes", *train, "--devices", "2", every=6)
         cross = ("--folds", "2", "--epochs", "1", "--out", "OUT/table")
-        add("crossvalidate", "crossvalidate", "IN/both", *_NETWORK, *cross)
+        add("crossvalidate", "crossvalidate", "IN/both", *_NETWORK, *cross, every=3)
         scene = ("map", "IN/scene.tif", "--checkpoint", "IN/net.pt", "--bands", _BANDS)
         add(
             "map",
             *(*scene, "--datetime", "2020-01-01T00:00:00Z", "--device", "cpu"),
             *("--out", "OUT/map", "--quiet"),
+            every=2,
         )
         add("new-dataset", "new-dataset", "city-trees", "OUT")
         return found

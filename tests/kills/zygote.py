@@ -47,13 +47,23 @@ class Zygote:
         )
         assert self._answer() == "ready"
 
-    def run(self, job: Any, work: Path, *, change: int = 0, seconds: float | None = None) -> Ended:
+    def run(
+        self,
+        job: Any,
+        work: Path,
+        *,
+        change: int = 0,
+        of: str = "",
+        seconds: float | None = None,
+    ) -> Ended:
         """Runs a job: the arguments of ``stac``, or a download.
 
-        It is killed before its so-manyth ``change`` below ``work``, or after so many ``seconds``.
+        It is killed before its so-manyth ``change`` below ``work``, of what has ``of`` in its path;
+        or after so many ``seconds``.
         """
         begin = time.monotonic()
-        self._ask({"job": job, "work": str(work), "change": change, "log": str(self._log)})
+        question = {"job": job, "work": str(work), "change": change, "of": of}
+        self._ask(question | {"log": str(self._log)})
         pid = int(self._answer())
         if seconds is not None:
             while time.monotonic() - begin < seconds and _alive(pid):
@@ -137,7 +147,7 @@ def main() -> None:
         print(child, flush=True)
 
 
-def _command(job: Any, work: str, change: int, log: str) -> None:
+def _command(job: Any, work: str, change: int, of: str, log: str) -> None:
     os.setsid()
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for descriptor in (1, 2):
@@ -156,7 +166,7 @@ def _command(job: Any, work: str, change: int, log: str) -> None:
                 return
         elif event not in _CHANGES or work not in str(arguments[0]):
             return
-        changes += 1
+        changes += of in str(arguments[0])
         if changes == change:
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -35,6 +35,7 @@ from satimnet.builder.catalogs import PARQUET_NAME, ROOT_ID, write_root
 from satimnet.builder.datasets import installed
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.files import place, settle, sync
+from satimnet.builder.held import folder_of
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.skos import CONCEPTS_NAME, write_concepts
 from satimnet.builder.workspaces import announce, placed, workspace
@@ -105,6 +106,7 @@ def copy(
                 shutil.rmtree(staging, ignore_errors=True)
             raise
         copying.run(heads)
+        copying.require_same(heads)
         if part:
             _rewrite(made, {})
         if not finished:
@@ -236,6 +238,8 @@ class _Heads:
     """Their own assets."""
     texts: Mapping[str, bytes]
     """Root and Collections as they were read, by path."""
+    folders: Mapping[str, tuple[int, int] | None]
+    """The folders of Collections on this machine, as `folder_of` tells them apart."""
 
 
 class _Copying:
@@ -284,7 +288,20 @@ class _Copying:
             if not (file.follow or file.optional)
         ]
         kept = {path: texts[path] for path in ("catalog.json", *chosen)}
-        return _Heads(root, len(children), others, chosen, assets, kept)
+        folders = {path: folder_of(f"{self._base}/{path}") for path in chosen}
+        return _Heads(root, len(children), others, chosen, assets, kept, folders)
+
+    def require_same(self, heads: _Heads) -> None:
+        """Raises `SatimnetError` if a collection was replaced since its head was read."""
+        for path in heads.chosen:
+            again = self._heads / path
+            self._get(_File(path, "", True), again)
+            same = again.read_bytes() == heads.texts[path]
+            if not same or folder_of(f"{self._base}/{path}") != heads.folders[path]:
+                raise SatimnetError(
+                    f"{self._base}/{path}: was replaced while it was copied; "
+                    "give the same command again"
+                )
 
     def _read(
         self, file: _File, texts: dict[str, bytes], name: str | None = None

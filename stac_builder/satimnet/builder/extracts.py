@@ -6,6 +6,7 @@ shards of its own. Both are searched, opened and trained on as any other.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import posixpath
 import re
@@ -28,7 +29,7 @@ from satimnet.builder.catalogs import (
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.files import place, sync, writing
 from satimnet.builder.index import absolute_href
-from satimnet.builder.items import Item, write_items
+from satimnet.builder.items import SHA256, Item, write_items
 from satimnet.builder.pages import files_for, write_features, write_pages
 from satimnet.builder.plans import DEFAULT_SHARD_SIZE, MAX_SHARD_SIZE
 from satimnet.builder.progress import Progress, silent
@@ -312,7 +313,14 @@ def _add(id_: str, key: str, asset: dict[str, Any], writer: ShardWriter) -> None
         inside = not posixpath.isabs(name) and ".." not in name.split("/") and "\\" not in name
         if not inside or size > MAX_SHARD_SIZE:
             raise SatimnetError(f"{id_}, asset {key}: {name!r:.80} is no member that can be copied")
-        at = writer.add(name, read_bytes(asset, number))
+        data = read_bytes(asset, number)
+        said = entry.get("file:checksum")
+        if said is not None and said != SHA256 + hashlib.sha256(data).hexdigest():
+            raise SatimnetError(
+                f"{asset['href']}: {name} has not the checksum that {id_} says; if the collection "
+                "was built again meanwhile, search again, else copy or build it again"
+            )
+        at = writer.add(name, data)
         moved.append((first, size, at))
         entry["range"] = [at, at + size - 1]
         _shift(entry, moved[-1:], f"{id_}, asset {key}")
