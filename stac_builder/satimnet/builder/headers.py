@@ -62,10 +62,13 @@ class Header:
         return prod(self.shape) * self.bands * int(self.dtype[2:])
 
 
-def read_header(data: Data, label: str, largest: int = MAX_IMAGE_SIZE) -> Header:
+def read_header(
+    data: Data, label: str, largest: int = MAX_IMAGE_SIZE, *, place: bool = True
+) -> Header:
     """Header of a TIFF, PNG or JPEG file given whole; ``label`` names it in errors.
 
-    ``largest`` is how many bytes of pixels it may have.
+    ``largest`` is how many bytes of pixels it may have; ``place`` is whether the georeference is
+    read, which may take longer than all else.
 
     Raises:
         BadFileError: not an image of these formats, damaged or truncated, or at no place on Earth.
@@ -76,7 +79,7 @@ def read_header(data: Data, label: str, largest: int = MAX_IMAGE_SIZE) -> Header
         elif data[:8] == _PNG_START:
             header = _png(data, label)
         elif data[:4] in _TIFF_STARTS:
-            header = _tiff(data, label)
+            header = _tiff(data, label, place)
         else:
             raise BadFileError(label, "neither TIFF, PNG nor JPEG" if data else "empty file")
         size = header.size
@@ -136,6 +139,7 @@ def _png(data: Data, label: str) -> Header:
 # --- JPEG ---------------------------------------------------------------------------------------
 
 _SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOFn; the three are other tables
+_MAX_SCANS = 500  # each is a pass over the image, and a few bytes may be one; 64 * 4 is all of use
 _MARKER = re.compile(rb"\xff+([^\xff])", re.DOTALL)  # any number of fill bytes before it
 
 
@@ -156,6 +160,8 @@ def _jpeg(data: Data, label: str) -> Header:
         position += max(length, 2)
     if header is None:
         raise BadFileError(label, "damaged JPEG (no size)")
+    if data.count(b"\xff\xda") > _MAX_SCANS:
+        raise BadFileError(label, f"damaged JPEG (over {_MAX_SCANS} scans)")
     if data.rfind(b"\xff\xd9") < position:
         raise BadFileError(label, "truncated JPEG (no end of image)")
     return header
@@ -186,7 +192,7 @@ _PLACES = frozenset({_PIXEL_SCALE, _TIE_POINT, _TRANSFORMATION})
 _MAX_ENTRIES = 4096  # of a directory; libtiff knows some 300 tags
 
 
-def _tiff(data: Data, label: str) -> Header:
+def _tiff(data: Data, label: str, place: bool) -> Header:
     endian, big = _TIFF_STARTS[data[:4]]
     tags = _tags(data, endian, big)
     rows, columns = tags[_LENGTH][0], tags[_WIDTH][0]
@@ -212,7 +218,7 @@ def _tiff(data: Data, label: str) -> Header:
         raise BadFileError(label, "damaged TIFF (strips without sizes)")
     if end > len(data):
         raise BadFileError(label, f"truncated TIFF ({len(data)} bytes of at least {end})")
-    crs, transform = _georeference(data, label, tags)
+    crs, transform = _georeference(data, label, tags) if place else (None, None)
     pixels = None if packed else _pixels(tags, offsets, sizes, rows, columns, bands, size)
     return Header((rows, columns), bands, dtype, pixels, crs, transform, packed)
 

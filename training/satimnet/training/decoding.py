@@ -17,26 +17,54 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satimnet.builder.encodings import read_pixels
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import BadFileError, SatimnetError
+from satimnet.builder.headers import read_header
 
 _SMALL_PNG = 64 * 1024
+_SMALL_JPEG = 64 * 1024  # pixels, and bytes
 _JPEG = b"\xff\xd8"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PALETTE = 3  # https://www.w3.org/TR/png-3/#11IHDR, colour type
 _TIFFS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def decode(data: bytes | memoryview, bands: int | None = None) -> NDArray[Any]:
+def decode(
+    data: bytes | memoryview, bands: int | None = None, size: tuple[int, int] | None = None
+) -> NDArray[Any]:
     """Return the image in a file's bytes, (y, x, band); a palette's indices, not its colours.
 
     bands: how many there are, if that is known; a grey JPEG among colour images is given as red,
-    green and blue. Raises `SatimnetError` where the bytes are no image.
+    green and blue. size: rows and columns that it must have. Raises `SatimnetError` where the bytes
+    are no image, or its header announces what is not wanted or cannot be: nothing is decoded then.
     """
     try:
-        image = _decode(data, bands)
+        found = _size(data)
+        if size is None or found == size:
+            image = _decode(data, bands)
+            return image if image.ndim == 3 else image[..., None]
+    except BadFileError as error:
+        raise SatimnetError(f"cannot be decoded ({error.reason}); build it again") from error
     except Exception as error:  # every library has errors of its own
         raise SatimnetError(f"cannot be decoded ({error}); build it again") from error
-    return image if image.ndim == 3 else image[..., None]
+    raise SatimnetError(
+        f"has {found[0]} x {found[1]} pixels, the first sample {size[0]} x {size[1]}; "
+        "batches need images of one size and type"
+    )
+
+
+def _size(data: bytes | memoryview) -> tuple[int, int]:
+    """Rows and columns that the header announces, which is looked at before a decoder is.
+
+    A small JPEG can do no harm, whatever it holds; its header is read by the decoder itself, in a
+    fifth of the time.
+    """
+    if data[:2] == _JPEG:
+        import simplejpeg
+
+        rows, columns, *_ = simplejpeg.decode_jpeg_header(data)
+        if max(rows * columns, len(data)) <= _SMALL_JPEG:
+            return rows, columns
+    return read_header(bytes(data), "image", place=False).shape
 
 
 def _decode(data: bytes | memoryview, bands: int | None) -> NDArray[Any]:

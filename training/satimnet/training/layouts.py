@@ -350,7 +350,7 @@ def _uncompressed(layout: Layout, runs: pa.StructArray, key: str) -> Layout:
 def _require_as_in_file(layout: Layout, files: Layout, key: str) -> None:
     """Refuses a layout by which the first file would be read otherwise than it says itself."""
     where = f"{layout.shards[int(layout.shard[0, 0])]}: {key} of {layout.ids[0]}"
-    header = read_header(_first_file(files), where)
+    header = read_header(_first_file(files), where, place=False)
     pixels = header.pixels
     alike = (
         pixels is not None

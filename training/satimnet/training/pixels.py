@@ -29,6 +29,7 @@ from satimnet.builder.errors import SatimnetError
 
 from .decoding import decode
 from .layouts import Array, Layout, Numbers, have_bands, locate
+from .mapped import MappedShard, catch_bus_errors
 from .remote import fetch
 
 __all__ = ["Array", "Layout", "Numbers", "Reader", "have_bands", "locate"]
@@ -49,6 +50,7 @@ class Reader:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self.remote = any("://" in href for href in layout.shards)
+        self._shards: list[MappedShard] = []
         self._maps: list[mmap.mmap] = []
         self._views: list[Array] = []
 
@@ -57,7 +59,7 @@ class Reader:
         if self.remote:
             return self
         _allow_files(len(layout.shards))
-        # Reading a map past the end of its file kills the process: refuse that beforehand.
+        catch_bus_errors()
         ends = np.zeros(len(layout.shards), np.int64)
         np.maximum.at(ends, layout.shard, layout.start + layout.size)
         for href, end in zip(layout.shards, ends.tolist(), strict=True):
@@ -66,17 +68,24 @@ class Reader:
                 if end > stat.st_size:
                     raise _cut_short(href)
                 shard = _mapped(href, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+                if not shard.whole:
+                    _mapped.cache_clear()
+                    shard = _mapped(href, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+                if end > len(shard.data):
+                    raise _cut_short(href)
             except OSError as error:
                 raise SatimnetError(
                     f"{href}: {error.strerror}; the catalog needs this shard"
                 ) from error
-            self._maps.append(shard)
-            self._views.append(self._view(shard))
+            self._shards.append(shard)
+            self._maps.append(shard.data)
+            self._views.append(self._view(shard.data))
         return self
 
     def __exit__(self, *_: object) -> None:
         self._views.clear()
         self._maps.clear()
+        self._shards.clear()
 
     def read(self, rows: Numbers, out: Array, scale: float | None = None) -> None:
         """Read the samples `rows` into `out`, converted to its dtype, times `scale` if given.
@@ -101,6 +110,14 @@ class Reader:
                 self._convert(list(map(getitem, views, start.tolist())), part)
             if scale is not None:
                 np.multiply(part, scale, out=part)
+        if not self.remote:
+            self._require_whole(rows)
+
+    def _require_whole(self, rows: Numbers) -> None:
+        """Refuses what was read of shards that have become shorter."""
+        for k in set(self._layout.shard[rows].ravel().tolist()):
+            if not self._shards[k].whole:
+                raise _cut_short(self._layout.shards[k])
 
     def _cuts(self, rows: Numbers, scale: float | None) -> Iterator[tuple[int, int]]:
         """Which samples, first and end, are read together."""
@@ -168,7 +185,7 @@ class Reader:
         for k, data in enumerate(self._bytes(rows)):
             row, band = divmod(k, files)
             try:
-                image = decode(data, bands)
+                image = decode(data, bands, layout.image_size)
             except SatimnetError as error:
                 raise SatimnetError(f"{self._name(int(rows[row]), band)} {error}") from error
             if image.shape != expected or image.dtype != layout.dtype:
@@ -186,7 +203,7 @@ class Reader:
             else:
                 self._convert([image[None]], out[row : row + 1])
 
-    def _bytes(self, rows: Numbers) -> list[memoryview]:
+    def _bytes(self, rows: Numbers) -> Sequence[bytes | memoryview]:
         """The bytes of the files of samples."""
         layout = self._layout
         shard, start, size = (
@@ -194,8 +211,8 @@ class Reader:
         )
         if self.remote:
             return fetch([layout.shards[k] for k in shard], start, size)
-        views = [memoryview(shard) for shard in self._maps]
-        return [views[k][at : at + n] for k, at, n in zip(shard, start, size)]
+        # copied, for decoders are not to work on what may change or go meanwhile
+        return [self._maps[k][at : at + n] for k, at, n in zip(shard, start, size)]
 
     def _name(self, row: int, band: int = 0) -> str:
         layout = self._layout
@@ -220,9 +237,6 @@ def _allow_files(count: int) -> None:
 
 
 @lru_cache(maxsize=4096)
-def _mapped(path: str, inode: int, size: int, changed: int) -> mmap.mmap:
+def _mapped(path: str, inode: int, size: int, changed: int) -> MappedShard:
     """A map of a shard; kept, for a page that was touched once costs nothing in the next pass."""
-    with open(path, "rb") as file:
-        shard = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    shard.madvise(mmap.MADV_RANDOM)
-    return shard
+    return MappedShard(path)
