@@ -36,6 +36,9 @@ def _options(*options: Callable[[_Command], _Command]) -> Callable[[_Command], _
 _image_size = click.option(
     "--image-size", metavar="ROWSxCOLUMNS", help="Leave out samples with images of another size."
 )
+_crop = click.option(
+    "--crop", metavar="ROWSxCOLUMNS", help="Read only the middle of each image, of that size."
+)
 _which = _options(
     click.option("--collection", help=_COLLECTION),
     click.option("--filter", "cql2", help="CQL2 text over the Items' properties."),
@@ -44,6 +47,7 @@ _which = _options(
     ),
     click.option("--bands", default="B02,B03,B04,B08", show_default=True, help="With commas."),
     _image_size,
+    _crop,
 )
 """Options that choose the samples."""
 
@@ -104,6 +108,7 @@ def train(
     limit: int | None,
     bands: str,
     image_size: str | None,
+    crop: str | None,
     holdout: float | None,
     split_by: str,
     out: Path,
@@ -125,7 +130,15 @@ def train(
     if split_by == "window" and model == "class":
         raise SatimnetError("--split-by window is for segm and dual; class has whole patches")
     samples = _samples(
-        catalog, [model], collection, cql2, limit, bands, seed=how["seed"], size=image_size
+        catalog,
+        [model],
+        collection,
+        cql2,
+        limit,
+        bands,
+        seed=how["seed"],
+        size=image_size,
+        crop=crop,
     )
     held: Samples | float
     if split_by == "window":
@@ -174,6 +187,7 @@ def crossvalidate(
     limit: int | None,
     bands: str,
     image_size: str | None,
+    crop: str | None,
     folds: int,
     only_folds: int | None,
     out: Path,
@@ -193,7 +207,15 @@ def crossvalidate(
     if unknown:
         raise SatimnetError(f"model {unknown[0]}: there are {', '.join(_MODELS.choices)}")
     samples = _samples(
-        catalog, chosen, collection, cql2, limit, bands, seed=how["seed"], size=image_size
+        catalog,
+        chosen,
+        collection,
+        cql2,
+        limit,
+        bands,
+        seed=how["seed"],
+        size=image_size,
+        crop=crop,
     )
     with lock(out / "table.json"):
         table = run(
@@ -217,6 +239,7 @@ def crossvalidate(
 @click.option("--split", help="Only samples of this split.")
 @click.option("--filter", "cql2", help="CQL2 text over the Items' properties.")
 @_image_size
+@_crop
 @click.option("--device", help="cpu or cuda; the GPU if there is one.")
 @click.option("--out", required=True, type=FOLDER, help="Folder of pictures and metrics.")
 @one_line_errors
@@ -227,6 +250,7 @@ def evaluate(
     split: str | None,
     cql2: str | None,
     image_size: str | None,
+    crop: str | None,
     device: str | None,
     out: Path,
 ) -> None:
@@ -237,7 +261,16 @@ def evaluate(
     trained = load(checkpoint)
     models, bands = [trained.kind.removeprefix("cnn-")], ",".join(trained.bands)
     samples = _samples(
-        catalog, models, collection, cql2, None, bands, split, trained=trained, size=image_size
+        catalog,
+        models,
+        collection,
+        cql2,
+        None,
+        bands,
+        split,
+        trained=trained,
+        size=image_size,
+        crop=crop,
     )
     with lock(out / "metrics.json"):
         results = run(checkpoint, samples, device=device)
@@ -301,6 +334,7 @@ def _samples(
     seed: int = 0,
     trained: Checkpoint | None = None,
     size: str | None = None,
+    crop: str | None = None,
 ) -> Samples:
     """The samples that the networks can take; says which these are, and how many are left out."""
     import numpy as np
@@ -313,7 +347,7 @@ def _samples(
         bands.split(","),
         models=models,
         trained=trained,
-        size=None if size is None else _rows_and_columns(size),
+        size=None if size is None else _rows_and_columns("--image-size", size),
         collections=None if collection is None else [collection],
         split=split,
         filter=cql2,
@@ -321,6 +355,8 @@ def _samples(
     for line in choice.lines():
         click.echo(line)
     found = choice.samples
+    if crop is not None:
+        found = found.cropped(*_rows_and_columns("--crop", crop))
     if limit is None or limit >= len(found):
         return found
     click.echo(f"drawn by the seed: {limit:,} of {len(found):,}")
@@ -328,10 +364,10 @@ def _samples(
     return found.subset(np.sort(drawn))
 
 
-def _rows_and_columns(text: str) -> tuple[int, int]:
+def _rows_and_columns(option: str, text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d+)x(\d+)", text)
     if match is None:
-        raise click.UsageError(f"--image-size {text}: give rows and columns, as in 256x256")
+        raise click.UsageError(f"{option} {text}: give rows and columns, as in 256x256")
     return int(match[1]), int(match[2])
 
 

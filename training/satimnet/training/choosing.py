@@ -198,7 +198,7 @@ def _together(parts: Parts) -> Samples:
     homes = {name: part.collections[name] for name, part in parts.items()}
     classes = dict.fromkeys(name for part in parts.values() for name in part.classes)
     table = pa.concat_tables([part.table for part in parts.values()])
-    return Samples(table, homes, tuple(classes))
+    return Samples(table, homes, tuple(classes), next(iter(parts.values())).crop)
 
 
 def _counts(counts: Mapping[str, int]) -> str:

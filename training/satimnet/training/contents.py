@@ -68,7 +68,8 @@ def digest_of(parts: Iterable[Samples], bands: Sequence[str] | None, mask: Mask 
         keys = _keys(part, bands, mask)
         part = with_contents(part, bands, mask)
         values = () if mask is None else [(row.value, row.name) for row in mask.classes]
-        meaning = [part.classes, values, [(key, part.bands.get(key)) for key in keys]]
+        read = [(key, part.bands.get(key)) for key in keys]
+        meaning = [part.classes, values, read, part.crop]
         digest.update(f"{json.dumps(meaning)}\n".encode())
         tags = part.table["satimnet:classes"].to_pylist()
         contents = part.table[_column(keys)].to_pylist()

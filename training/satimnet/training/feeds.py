@@ -78,7 +78,8 @@ def patch_feed(samples: Samples, bands: Sequence[str] | None, device: torch.devi
     if (height, width) != (PATCH, PATCH):
         raise SatimnetError(
             f"{layout.shards[0]}: the images are {height} x {width} pixels; "
-            f"CNN-class takes {PATCH} x {PATCH}"
+            f"CNN-class takes {PATCH} x {PATCH}; crop them: samples.cropped({PATCH}, {PATCH}), or "
+            f"the command's --crop {PATCH}x{PATCH}"
         )
     size = len(layout) * layout.dtype.itemsize * int(np.prod(layout.buffer_shape(1)))
     labels = torch.from_numpy(samples.labels).to(device)

@@ -19,7 +19,7 @@ from satimnet.builder.rows import absolute
 from satimnet.builder.spans import FARTHEST, run_of
 
 from .decoding import decode
-from .sizes import require_one_size
+from .sizes import as_files, require_one_size, require_room, require_same_grid
 
 if TYPE_CHECKING:
     from .samples import Collection, Samples
@@ -40,7 +40,8 @@ class Layout:
     in, from which byte, how many. dtype, shape, order: what a sample holds, the same for all;
     order names the axes of shape out of y, x, band, and is (band, y, x) where each band is a file.
     bands, columns: names of the wanted bands, their positions on the band axis. encoded: the bytes
-    are image files, to be decoded to that.
+    are image files, to be decoded to that. crop: of which only the middle, of so many rows and
+    columns, is wanted.
     """
 
     ids: tuple[str, ...]
@@ -54,6 +55,7 @@ class Layout:
     bands: tuple[str, ...]
     columns: tuple[int, ...]
     encoded: bool
+    crop: tuple[int, int] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -119,10 +121,12 @@ def locate_all(samples: Samples, bands: Sequence[str] | None) -> tuple[Layout, .
     chosen = images_of(samples, bands)
     key, names = next(iter(chosen.items()))
     if len(chosen) == 1:
-        return (_layout(samples, key, names, names if bands is None else tuple(bands)),)
+        return (_placed(samples, key, names, names if bands is None else tuple(bands)),)
     alike: dict[Any, list[Layout]] = {}
+    if samples.crop is not None:
+        require_same_grid(samples.table, chosen)
     for key, names in chosen.items():
-        layout = _layout(samples, key, names, names)
+        layout = _placed(samples, key, names, names)
         # one band: every order is this one
         layout = replace(layout, shape=(1, *layout.image_size), order=("band", "y", "x"))
         alike.setdefault((layout.image_size, layout.dtype, layout.encoded), []).append(layout)
@@ -142,7 +146,7 @@ def locate_mask(samples: Samples, key: str) -> Layout:
             f"{missing} of the {len(samples)} samples have no asset {key} to take masks from; "
             "`stac satimnet info` lists the assets"
         )
-    layout = _layout(samples, key, (key,), (key,))
+    layout = _placed(samples, key, (key,), (key,))
     if layout.dtype != np.uint8:
         raise SatimnetError(
             f"{layout.shards[0]}: {key} of {layout.ids[0]} is {layout.dtype}; masks are uint8"
@@ -256,10 +260,20 @@ def _presence(table: pa.Table, keys: Sequence[str]) -> NDArray[np.bool_]:
     return present
 
 
+def _placed(samples: Samples, key: str, names: tuple[str, ...], wanted: tuple[str, ...]) -> Layout:
+    """Where the pixels of one asset lie, or of the samples' part of it."""
+    if samples.crop is None:
+        require_one_size(samples.table, key)
+        return _layout(samples, key, names, wanted)
+    require_room(samples.table, key, samples.crop)
+    files = replace(samples, table=as_files(samples.table, key), crop=None)
+    layout = _layout(files, key, names, wanted)
+    return replace(layout, shape=(*samples.crop, layout.shape[2]), crop=samples.crop)
+
+
 def _layout(samples: Samples, key: str, names: tuple[str, ...], wanted: tuple[str, ...]) -> Layout:
     """Where the pixels of one asset lie."""
     try:
-        require_one_size(samples.table, key)
         return _read_layout(samples, key, names, wanted)
     except pa.ArrowException as error:  # a column is of another type than it should be
         raise _not_described(samples, key) from error

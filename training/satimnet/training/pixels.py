@@ -31,6 +31,7 @@ from .decoding import decode
 from .layouts import Array, Layout, Numbers, have_bands, locate
 from .mapped import MappedShard, catch_bus_errors
 from .remote import fetch
+from .sizes import middle
 
 __all__ = ["Array", "Layout", "Numbers", "Reader", "have_bands", "locate"]
 
@@ -188,6 +189,8 @@ class Reader:
                 image = decode(data, bands, layout.image_size)
             except SatimnetError as error:
                 raise SatimnetError(f"{self._name(int(rows[row]), band)} {error}") from error
+            if layout.crop is not None:
+                image = middle(image, layout.crop)
             if image.shape != expected or image.dtype != layout.dtype:
                 raise SatimnetError(
                     f"{self._name(int(rows[row]), band)} is {image.dtype} {image.shape}, the first "

@@ -97,12 +97,14 @@ class Samples:
 
     table: columns as in ``items.parquet``, and ``parquet``, the file whose row it is. classes:
     names that labels index; all classes of the collections, also those without a sample here, so
-    that labels mean the same in every part of a training set.
+    that labels mean the same in every part of a training set. crop: rows and columns of the
+    middle of each image that is read, see `cropped`.
     """
 
     table: pa.Table
     collections: Mapping[str, Collection]
     classes: tuple[str, ...]
+    crop: tuple[int, int] | None = None
 
     def __len__(self) -> int:
         return len(self.table)
@@ -231,7 +233,7 @@ class Samples:
         """
         homes = {name: self.collections[name] for name in names}
         table = self.table if wanted.all() else self.table.filter(pa.array(wanted))
-        return Samples(table, homes, _classes(homes))
+        return replace(self, table=table, collections=homes, classes=_classes(homes))
 
     def of_size(self, rows: int, columns: int, bands: Sequence[str] | None = None) -> Samples:
         """Return the samples whose images have so many rows and columns of pixels.
@@ -246,6 +248,15 @@ class Samples:
                 "give another size"
             )
         return self.subset(np.flatnonzero(fits))
+
+    def cropped(self, rows: int, columns: int) -> Samples:
+        """Return the samples, of whose images and masks only the middle will be read.
+
+        rows, columns: how many pixels of it. Images may then differ in size, but not be smaller.
+        """
+        if rows < 1 or columns < 1:
+            raise SatimnetError(f"a crop of {rows} x {columns} pixels; give at least 1 x 1")
+        return replace(self, crop=(rows, columns))
 
     @checked()
     def holdout(self, fraction: float, seed: int = 0) -> tuple[Samples, Samples]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -38,6 +39,46 @@ def have_size(table: pa.Table, keys: Iterable[str], size: tuple[int, int]) -> ND
     return fits
 
 
+def require_room(table: pa.Table, key: str, crop: tuple[int, int]) -> None:
+    """Raise `SatimnetError` if images `key` are smaller than `crop`."""
+    sizes = image_sizes(table, key)
+    small = int(((sizes > 0) & (sizes < crop)).any(axis=1).sum())
+    if small:
+        rows, columns = crop
+        raise SatimnetError(
+            f"{small:,} of the {len(table):,} {key} images are smaller than the crop of {rows} x "
+            f"{columns} pixels; give a smaller one"
+        )
+
+
+def require_same_grid(table: pa.Table, keys: Iterable[str]) -> None:
+    """Raise `SatimnetError` if the images `keys` of a sample differ in size: crops of so many
+    pixels would be of other places."""
+    sizes = [image_sizes(table, key) for key in keys]
+    if any((one != sizes[0]).any() for one in sizes):
+        raise SatimnetError(
+            f"the images {', '.join(keys)} of a sample differ in size, so that one crop does not "
+            "fit all; choose bands of one size"
+        )
+
+
+def as_files(table: pa.Table, key: str) -> pa.Table:
+    """Return the rows with no asset but `key`, whose images are to be decoded from their files."""
+    asset = pc.struct_field(table["assets"], [key]).combine_chunks()
+    names = [field.name for field in asset.type if field.name != "satimnet:pixels"]
+    parts = [pc.struct_field(asset, [name]) for name in names]
+    column = pa.StructArray.from_arrays(
+        [pa.StructArray.from_arrays(parts, names, mask=asset.is_null())], [key]
+    )
+    return table.set_column(table.column_names.index("assets"), "assets", column)
+
+
+def middle(image: NDArray[Any], crop: tuple[int, int]) -> NDArray[Any]:
+    """Return the middle of an image (y, x, band), the upper left of the pixels in question."""
+    top, left = ((have - want) // 2 for have, want in zip(image.shape, crop))
+    return image[max(top, 0) :, max(left, 0) :][: crop[0], : crop[1]]
+
+
 def _pairs(shapes: pa.ChunkedArray) -> NDArray[np.int64]:
     """Lists of two numbers as array; zeros for others."""
     shapes = shapes.combine_chunks()
@@ -59,6 +100,6 @@ def require_one_size(table: pa.Table, key: str) -> None:
     (rows, columns), _ = counts[0]
     raise SatimnetError(
         f"the {key} images of the {len(table):,} samples have several sizes ({', '.join(listed)}); "
-        f"batches need one: take samples.of_size({rows}, {columns}), or give the command "
-        f"--image-size {rows}x{columns}"
+        f"batches need one: take samples.of_size({rows}, {columns}) or samples.cropped(rows, "
+        f"columns), or give the command --image-size {rows}x{columns} or --crop"
     )
