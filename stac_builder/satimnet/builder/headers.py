@@ -140,6 +140,7 @@ def _png(data: Data, label: str) -> Header:
 
 _SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOFn; the three are other tables
 _MAX_SCANS = 500  # each is a pass over the image, and a few bytes may be one; 64 * 4 is all of use
+_SCAN = re.compile(rb"\xff\xda")  # a map has no count()
 _MARKER = re.compile(rb"\xff+([^\xff])", re.DOTALL)  # any number of fill bytes before it
 
 
@@ -160,7 +161,7 @@ def _jpeg(data: Data, label: str) -> Header:
         position += max(length, 2)
     if header is None:
         raise BadFileError(label, "damaged JPEG (no size)")
-    if data.count(b"\xff\xda") > _MAX_SCANS:
+    if len(_SCAN.findall(data)) > _MAX_SCANS:
         raise BadFileError(label, f"damaged JPEG (over {_MAX_SCANS} scans)")
     if data.rfind(b"\xff\xd9") < position:
         raise BadFileError(label, "truncated JPEG (no end of image)")
