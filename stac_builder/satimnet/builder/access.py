@@ -8,10 +8,12 @@ paths never stand in the JSON, where pystac would corrupt them; they are derived
 from __future__ import annotations
 
 import io
+import os
+from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlparse
 
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.places import Bounds, is_url, open_regular, quoted_url, readable
 
 if TYPE_CHECKING:
     import pystac
@@ -29,12 +31,12 @@ def gdal_path(asset: pystac.Asset | dict[str, Any], member: int = 0) -> str:
         SatimnetError: the asset has no such member, or a relative href and no owner.
     """
     href, entry = _place(asset, member)
-    path = f"/vsicurl/{href}" if is_url(href) else href
+    path = f"/vsicurl/{quoted_url(href)}" if is_url(href) else href
     if entry is None:
         return path
     if "range" in entry:
-        first, last = entry["range"]
-        return f"/vsisubfile/{first}_{last - first + 1},{path}"
+        first, size = _range(href, entry)
+        return f"/vsisubfile/{first}_{size},{path}"
     return f"/vsizip/{{{path}}}/{entry['href']}"
 
 
@@ -88,25 +90,41 @@ def read_bytes(asset: pystac.Asset | dict[str, Any], member: int = 0) -> bytes:
     Raises:
         SatimnetError: the file is missing or shorter than the asset says.
     """
-    import fsspec
-
     href, entry = _place(asset, member)
-    first, end = None, None
+    first, size = 0, None
     if entry is not None:
         if "range" not in entry:
             raise SatimnetError(
                 f"{href}: {entry['href']} has no byte range; build the catalog again"
             )
-        first, end = entry["range"][0], entry["range"][1] + 1
+        first, size = _range(href, entry)
     try:
-        filesystem, path = fsspec.core.url_to_fs(href)
-        data: bytes = filesystem.cat_file(path, start=first, end=end)
+        data = _read_url(href, first, size) if is_url(href) else _read_file(href, first, size)
     except OSError as error:
         raise SatimnetError(f"{href}: {error.strerror or error}") from error
-    if first is not None and end is not None and len(data) != end - first:
-        if len(data) > end - first:
+    if size is not None and len(data) != size:
+        if len(data) > size:
             raise SatimnetError(f"{href}: the server sends all of it; it must answer byte ranges")
-        raise SatimnetError(f"{href}: {len(data)} bytes where the catalog says {end - first}")
+        raise SatimnetError(f"{href}: {len(data)} bytes where the catalog says {size}")
+    return data
+
+
+def _read_file(path: str, first: int, size: int | None) -> bytes:
+    with open_regular(path) as file:
+        file.seek(first)
+        there = os.fstat(file.fileno()).st_size - first
+        return file.read(-1 if size is None else max(0, min(size, there)))
+
+
+def _read_url(url: str, first: int, size: int | None) -> bytes:
+    import aiohttp
+    import fsspec
+
+    end = None if size is None else first + size
+    try:
+        data: bytes = fsspec.filesystem("http").cat_file(url, start=first if end else None, end=end)
+    except (aiohttp.ClientError, ValueError) as error:  # what is no URL is a ValueError
+        raise OSError(error) from error
     return data
 
 
@@ -116,13 +134,16 @@ def open_asset(asset: pystac.Asset | dict[str, Any], member: int = 0) -> IO[byte
 
 
 def _place(asset: pystac.Asset | dict[str, Any], member: int) -> tuple[str, dict[str, Any] | None]:
-    """Absolute href of the file on the host, and the archive's entry if it is an archive."""
+    """Place of the file, and the archive's entry if it is an archive."""
     if isinstance(asset, dict):
         href, archive = asset["href"], asset.get("archive")
     else:
         href, archive = asset.get_absolute_href(), asset.extra_fields.get("archive")
     if href is None:
         raise SatimnetError(f"{asset}: relative href without an owner; open its Item from a file")
+    if not isinstance(asset, dict):
+        _require_reachable(href, asset)
+    href = readable(href)
     if archive is None:
         return href, None
     if not 0 <= member < len(archive):
@@ -130,6 +151,19 @@ def _place(asset: pystac.Asset | dict[str, Any], member: int) -> tuple[str, dict
     return href, archive[member]
 
 
-def is_url(href: str) -> bool:
-    """Whether the href is that of a web server."""
-    return urlparse(href).scheme in ("http", "https")
+def _require_reachable(href: str, asset: pystac.Asset) -> None:
+    """What came from the web may only point to the web."""
+    owner = asset.owner.get_self_href() if asset.owner is not None else None
+    if owner is not None and is_url(owner):
+        Bounds.of(owner).resolve(href, owner)
+
+
+def _range(href: str, entry: Mapping[str, Any]) -> tuple[int, int]:
+    """First byte and size of a member, which a catalog may give as anything."""
+    match entry["range"]:
+        case [int(first), int(last)] if 0 <= first <= last + 1:
+            return first, last - first + 1
+    raise SatimnetError(
+        f"{href}: {entry['href']} has the byte range {entry['range']!r:.60}; it needs the first "
+        "and the last byte"
+    )

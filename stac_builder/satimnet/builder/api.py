@@ -87,7 +87,7 @@ class Api:
 
     def queryables(self, root: str, name: str | None = None) -> Json:
         """The properties that a filter may use, of one collection or of all: a JSON Schema."""
-        names = list(self.index.collections) if name is None else [self.known(name).id]
+        names = self.index.readable() if name is None else [self.known(name).id]
         path = "queryables" if name is None else f"collections/{quote(name)}/queryables"
         return {
             "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -163,7 +163,7 @@ class Api:
             raise SatimnetError("bbox and intersects exclude each other; give one of them")
         conditions = [] if asked.get("filter") is None else [parse_filter(asked["filter"])]
         if query := asked.get("query"):
-            conditions += _of_query(query, self.index.kinds(list(self.index.collections)))
+            conditions += _of_query(query, self.index.kinds(self.index.readable()))
         return search(
             self.index,
             filter={"op": "and", "args": conditions} if conditions else None,

@@ -32,6 +32,7 @@ from satimnet.builder.errors import SatimnetError, printable
 from satimnet.builder.items import describe, write_items
 from satimnet.builder.overviews import OVERVIEW_ASSET, write_overview
 from satimnet.builder.pages import ItemFiles, files_for, write_features, write_pages
+from satimnet.builder.places import file_name
 from satimnet.builder.plans import DEFAULT_SHARD_SIZE, MAX_SHARD_SIZE, ShardPlan, plan
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.rows import MappedRows, read_rows, table_of
@@ -164,6 +165,12 @@ def _samples(
     for found in dataset.scan(source):
         if isinstance(found, Problem):
             problems.append(found)
+            continue
+        try:
+            for name in (found.id, *found.level):
+                file_name(name)
+        except SatimnetError as error:
+            problems.append(Problem(found.members[0].label, str(error)))
             continue
         yield found
         count += 1

@@ -95,7 +95,7 @@ def search(
         *_one_of("satimnet:split", _known_splits(split)),
         *_of_classes(index, names, "a_overlaps", classes),
         *_of_classes(index, names, "a_contains", all_classes),
-        *([] if q is None else [_free_text(index, names, q)]),
+        *([] if q is None else [_free_text(index, index.readable(names or None), q)]),
         *([] if concept is None else [_op("a_overlaps", _CONCEPTS, _concepts(index, concept))]),
         *([] if bbox is None else [_op("s_intersects", _GEOMETRY, {"bbox": list(bbox)})]),
         *([] if intersects is None else [_op("s_intersects", _GEOMETRY, _geojson(intersects))]),
@@ -184,13 +184,9 @@ def _concepts(index: Index, terms: Sequence[str] | str) -> list[str]:
     return scheme.expand(meant)
 
 
-def _free_text(index: Index, names: Sequence[str] | None, terms: Sequence[str] | str) -> Node:
-    documents = {
-        name: collection.document
-        for name, collection in index.collections.items()
-        if names is None or name in names
-    }
-    return condition_of(_listed(terms), documents, index.kinds(list(documents)))
+def _free_text(index: Index, names: Sequence[str], terms: Sequence[str] | str) -> Node:
+    documents = {name: index.collections[name].document for name in names}
+    return condition_of(_listed(terms), documents, index.kinds(names))
 
 
 def _geojson(shape: Any) -> Node:
@@ -365,12 +361,7 @@ class Found:
         fields: _Fields,
         limit: int | None,
     ) -> None:
-        known = list(index.collections)
-        if missing := set(collections or ()).difference(known):
-            raise SatimnetError(
-                f"{index.href}: no collection {', '.join(sorted(missing))}; "
-                f"there are: {', '.join(known)}"
-            )
+        known = index.readable(collections or None)
         chosen = [c for c in known if collections is None or c in collections]
         if not chosen:
             chosen, condition = known, False

@@ -14,11 +14,11 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from satimnet.builder.access import is_url
 from satimnet.builder.datasets import Dataset
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.index import Index
 from satimnet.builder.pipeline import BadFiles, Report, build
+from satimnet.builder.places import is_url
 from satimnet.builder.plans import DEFAULT_SHARD_SIZE
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.samples import Problem

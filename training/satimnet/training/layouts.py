@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from satimnet.builder.access import read_bytes
 from satimnet.builder.errors import SatimnetError
-from satimnet.builder.rows import absolute
+from satimnet.builder.places import join
 
 from .decoding import decode
 
@@ -269,7 +269,7 @@ def _layout(samples: Samples, key: str, names: tuple[str, ...], wanted: tuple[st
     layout = Layout(
         ids=tuple(samples.ids),
         shards=tuple(
-            absolute(hrefs.dictionary[href].as_py(), files.dictionary[file].as_py())
+            join(hrefs.dictionary[href].as_py(), files.dictionary[file].as_py())
             for file, href in (divmod(pair, len(hrefs.dictionary)) for pair in pairs.tolist())
         ),
         shard=shard.astype(np.int64)[:, None],

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from satimnet.builder.errors import SatimnetError
-from satimnet.builder.rows import absolute
+from satimnet.builder.places import join
 
 from .layouts import ONE_COLLECTION
 
@@ -178,7 +178,7 @@ def _documents(samples: Samples) -> dict[str, Mapping[str, Any]]:
     files: Sequence[str] = samples.table["parquet"].unique().to_pylist()
     documents = {}
     for file in files:
-        href = absolute("./collection.json", file)
+        href = join("./collection.json", file)
         try:
             with fsspec.open(href) as stream:
                 document = json.loads(stream.read())

@@ -10,11 +10,12 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from satimnet.builder.access import is_url
+from satimnet.builder.documents import box_of, title_of
 from satimnet.builder.exports.croissant import described
-from satimnet.builder.exports.links import Links, dois_of, home_of, licence_urls, title_of
+from satimnet.builder.exports.links import Links, dois_of, home_of, licence_urls
 from satimnet.builder.exports.tables import row_count
 from satimnet.builder.index import Index, IndexedCollection
+from satimnet.builder.places import is_url
 
 Json = dict[str, Any]
 
@@ -111,7 +112,7 @@ def _agents(collection: Mapping[str, Any], role: str) -> list[Json]:
 
 
 def _place(collection: Mapping[str, Any]) -> Json:
-    west, south, east, north = collection["extent"]["spatial"]["bbox"][0]
+    west, south, east, north = box_of(collection)
     corners = [(west, south), (east, south), (east, north), (west, north), (west, south)]
     ring = ", ".join(f"{x} {y}" for x, y in corners)
     box = {"@type": "geo:wktLiteral", "@value": f"POLYGON(({ring}))"}
@@ -156,7 +157,7 @@ def _schema_org(collection: IndexedCollection, links: Links) -> Json:
         said["citation"] = citation
     for role in ("creator", "publisher"):
         said[role] = [agent | {"@type": "Organization"} for agent in said.get(role, ())]
-    west, south, east, north = document["extent"]["spatial"]["bbox"][0]
+    west, south, east, north = box_of(document)
     start, end = document["extent"]["temporal"]["interval"][0]
     box = {"@type": "GeoShape", "box": f"{south} {west} {north} {east}"}
     return {

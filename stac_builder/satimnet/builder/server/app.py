@@ -29,13 +29,14 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from satimnet.builder.access import is_url, take_member
+from satimnet.builder.access import take_member
 from satimnet.builder.api import CONFORMS_TO, GEOJSON, QUERYABLES_REL, Api, NotThereError
 from satimnet.builder.catalogs import PARQUET_TYPE
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.exports.dcat import data_catalog
 from satimnet.builder.exports.links import Links
-from satimnet.builder.index import Index, absolute_href
+from satimnet.builder.index import Index
+from satimnet.builder.places import is_url, join
 
 from . import members
 from .aggregations import AGGREGATE_REL, AGGREGATIONS_REL, aggregate, aggregations
@@ -72,7 +73,7 @@ def create_app(catalog: str, browser: Path | None = None) -> Starlette:
         SatimnetError: there is no such catalog, or no Collection in it.
     """
     index = Index(catalog)
-    index.kinds(list(index.collections))  # a broken index shows here, not at the first question
+    index.readable()  # a broken index shows here, not at the first question
     served = _Served(index, browser)
     api: list[BaseRoute] = [
         Route("/", served.landing),
@@ -291,7 +292,7 @@ class _Served:
         tree = {"root", "self", "parent", "collection", "child", "item", "items"}
         tree |= {"first", "prev", "next", "last"}
         return [
-            link | {"href": self._published(absolute_href(link["href"], base), root)}
+            link | {"href": self._published(join(link["href"], base), root)}
             for link in links
             if link["rel"] not in tree
         ]
@@ -309,8 +310,7 @@ class _Served:
             *self._others(collection.document.get("links", ()), collection.href, root),
         ]
         assets = {
-            key: asset
-            | {"href": self._published(absolute_href(asset["href"], collection.href), root)}
+            key: asset | {"href": self._published(join(asset["href"], collection.href), root)}
             for key, asset in collection.document.get("assets", {}).items()
         }
         return dict(collection.document) | {"links": links, "assets": assets}

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from satimnet.builder.access import is_url
 from satimnet.builder.grids import lonlat_of
 from satimnet.builder.items import (
     FILE_URI,
@@ -18,6 +17,7 @@ from satimnet.builder.items import (
     SHA256,
     STAC_VERSION,
 )
+from satimnet.builder.places import is_url
 
 from ..checkpoints import Checkpoint
 from .cogs import MEDIA_TYPE

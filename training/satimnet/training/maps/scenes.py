@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from satimnet.builder.access import is_url
 from satimnet.builder.errors import BadFileError, SatimnetError
 from satimnet.builder.grids import on_earth
+from satimnet.builder.places import is_url
 
 from .safes import is_product, open_product
 
