@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from satimnet.builder.commands import one_line_errors
+from satimnet.builder.commands import LocalPath, one_line_errors
 from satimnet.builder.errors import SatimnetError
-from stactools.satimnet.options import FOLDER, quiet_option
+from stactools.satimnet.options import FOLDER, allow_outside, outside_option, quiet_option
+from stactools.satimnet.output import say
 from stactools.satimnet.wording import counted
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _MODELS = click.Choice(["class", "segm", "dual"])
 _COLLECTION = "Id of a collection; without it all whose samples can be taken together."
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FILE = LocalPath(exists=True, dir_okay=False, path_type=Path)
 
 
 def _options(*options: Callable[[_Command], _Command]) -> Callable[[_Command], _Command]:
@@ -72,6 +73,7 @@ _how = _options(
 
 @click.command()
 @click.argument("catalog")
+@outside_option
 @click.option("--model", type=_MODELS, default="class", show_default=True)
 @_which
 @_how
@@ -144,6 +146,7 @@ def train(
 
 @click.command()
 @click.argument("catalog")
+@outside_option
 @click.option(
     "--models",
     default="class",
@@ -199,6 +202,7 @@ def crossvalidate(
 
 @click.command()
 @click.argument("catalog")
+@outside_option
 @click.option("--checkpoint", required=True, type=_FILE)
 @click.option("--collection", help=_COLLECTION)
 @click.option("--split", help="Only samples of this split.")
@@ -228,6 +232,7 @@ def evaluate(
 
 @click.command()
 @click.argument("catalog")
+@outside_option
 @click.option(
     "--checkpoint",
     "checkpoints",
@@ -241,7 +246,7 @@ def evaluate(
 @click.option("--filter", "cql2", help="CQL2 text over the Items' properties.")
 @click.option("--count", default=6, show_default=True, help="Samples to show.")
 @click.option("--seed", default=0, show_default=True, help="Draws the samples.")
-@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="PNG.")
+@click.option("--out", required=True, type=LocalPath(dir_okay=False, path_type=Path), help="PNG.")
 @one_line_errors
 def picture(
     catalog: str,
@@ -285,7 +290,7 @@ def _samples(
     from satimnet.training.choosing import choose
 
     choice = choose(
-        open_samples(catalog),
+        open_samples(catalog, allow_outside=allow_outside()),
         bands.split(","),
         models=models,
         trained=trained,
@@ -294,7 +299,7 @@ def _samples(
         filter=cql2,
     )
     for line in choice.lines():
-        click.echo(line)
+        say(line)
     found = choice.samples
     if limit is None or limit >= len(found):
         return found

@@ -9,7 +9,7 @@ import click
 
 from satimnet.builder.commands import one_line_errors
 from satimnet.builder.errors import SatimnetError
-from stactools.satimnet.options import FOLDER, quiet_option
+from stactools.satimnet.options import FOLDER, allow_outside, outside_option, quiet_option
 from stactools.satimnet.progress import progress_bar
 
 
@@ -19,6 +19,7 @@ from stactools.satimnet.progress import progress_bar
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is all."
 )
+@outside_option
 @quiet_option
 @one_line_errors
 def serve(catalog: str, port: int, host: str, quiet: bool) -> None:
@@ -47,7 +48,7 @@ def serve(catalog: str, port: int, host: str, quiet: bool) -> None:
             click.echo(f"STAC Browser  {url}browser/")
 
     with suppress(KeyboardInterrupt):  # is how it ends
-        run(catalog, host, port, browser=browser, ready=ready)
+        run(catalog, host, port, browser=browser, allow_outside=allow_outside(), ready=ready)
 
 
 @click.command()

@@ -35,7 +35,7 @@ from satimnet.builder import documents
 from satimnet.builder.catalogs import PARQUET_NAME, ROOT_ID, write_root
 from satimnet.builder.datasets import installed
 from satimnet.builder.errors import CatalogWarning, SatimnetError
-from satimnet.builder.places import Bounds, catalog_file, file_name, is_url, writable
+from satimnet.builder.places import Bounds, catalog_file, file_name, is_url, on_disk
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.skos import CONCEPTS_NAME, write_concepts
 from satimnet.builder.workspaces import workspace
@@ -87,7 +87,7 @@ def copy(
             of others, a file cannot be had or has not the size that an asset says, or the
             destination has such a collection or is no catalog.
     """
-    destination = writable(destination)
+    destination = on_disk(destination)
     base, name = _split(os.fspath(catalog))
     _refuse(destination, base)
     bounds = Bounds(base, everywhere=allow_outside)

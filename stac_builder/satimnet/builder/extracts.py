@@ -29,7 +29,7 @@ from satimnet.builder.catalogs import (
 from satimnet.builder.errors import CatalogWarning, SatimnetError
 from satimnet.builder.items import Item, write_items
 from satimnet.builder.pages import files_for, write_features, write_pages
-from satimnet.builder.places import SEALED, file_name, is_url, join, sealed
+from satimnet.builder.places import SEALED, file_name, is_url, join, on_disk, sealed
 from satimnet.builder.plans import DEFAULT_SHARD_SIZE, MAX_SHARD_SIZE
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.rows import MappedRows, items_of
@@ -85,7 +85,7 @@ def write_found(found: Found, path: Path) -> int:
     table = found.table()
     if not len(table):
         raise SatimnetError(f"{path}: not written, the search found nothing")
-    here = str(path.absolute().parent)
+    here = str(on_disk(path).absolute().parent)
     hosts = table["parquet"].to_pylist()
     columns = {}
     for name in ("assets", "links"):
@@ -109,6 +109,7 @@ def write_found(found: Found, path: Path) -> int:
 
 
 def _write(found: Found, destination: Path, copied: bool, progress: Progress) -> int:
+    on_disk(destination)
     if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
         raise SatimnetError(f"{destination}: is there already; choose another folder")
     if not len(found):

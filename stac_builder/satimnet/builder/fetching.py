@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from satimnet.builder.downloads import Download
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.places import on_disk
 from satimnet.builder.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def fetch(
     Raises:
         SatimnetError: the server refuses, the file is not what was published, or does not fit.
     """
-    target = folder / download.name
+    target = on_disk(folder) / download.name
     try:
         if target.exists():
             if reason := _wrong(target, download, progress):

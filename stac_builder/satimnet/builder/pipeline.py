@@ -32,7 +32,7 @@ from satimnet.builder.errors import SatimnetError, printable
 from satimnet.builder.items import describe, write_items
 from satimnet.builder.overviews import OVERVIEW_ASSET, write_overview
 from satimnet.builder.pages import ItemFiles, files_for, write_features, write_pages
-from satimnet.builder.places import file_name
+from satimnet.builder.places import file_name, on_disk
 from satimnet.builder.plans import DEFAULT_SHARD_SIZE, MAX_SHARD_SIZE, ShardPlan, plan
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.rows import MappedRows, read_rows, table_of
@@ -96,6 +96,8 @@ def build(
     """
     if not 0 < shard_size <= MAX_SHARD_SIZE:
         raise SatimnetError(f"shard size {shard_size}: give 1 to {MAX_SHARD_SIZE} bytes")
+    for place in (out, *sources, *chain.from_iterable((assigned or {}).values())):
+        on_disk(place)
     known = installed() if datasets is None else datasets
     _refuse_foreign(out)
     _refuse_inside(out, [*sources, *chain.from_iterable((assigned or {}).values())])

@@ -29,7 +29,10 @@ from urllib.parse import quote, urljoin, urlsplit
 from satimnet.builder.errors import SatimnetError
 
 _URL = re.compile(r"https?://", re.IGNORECASE)
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # pathlib leaves one of two slashes
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+_PLACE_SCHEME = re.compile(  # pathlib leaves one of two slashes; NETCDF:/path is GDAL's
+    r"[A-Za-z][A-Za-z0-9+.-]+://|[a-z][a-z0-9+.-]+:/"
+)
 _NAME = re.compile(r"(?!\.)[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff/\\]+")
 _TAKEN = ("catalog", "collection", "concepts")
 _LONGEST = 200  # bytes; most file systems have room for 255
@@ -56,24 +59,24 @@ def readable(place: str | os.PathLike[str]) -> str:
     text = os.fspath(place)
     if is_url(text):
         return text
-    _refuse_scheme(text, "read: give a path, or a URL with http or https")
+    _refuse_scheme(text, "a path, or a URL with http or https")
     return os.path.abspath(text)
 
 
-def writable(place: str | os.PathLike[str]) -> Path:
-    """The file or folder to write to, which is one of this machine.
+def on_disk(place: str | os.PathLike[str]) -> Path:
+    """The file or folder of this machine, to write to or to read as a whole.
 
     Raises:
-        SatimnetError: it has a scheme; nothing can be written there yet.
+        SatimnetError: it has a scheme, with which nothing can be done there yet.
     """
-    _refuse_scheme(os.fspath(place), "written: give a path on this machine")
+    _refuse_scheme(os.fspath(place), "a path on this machine")
     return Path(place)
 
 
-def _refuse_scheme(text: str, remedy: str) -> None:
-    if _SCHEME.match(text):
+def _refuse_scheme(text: str, wanted: str) -> None:
+    if _PLACE_SCHEME.match(text):
         scheme, _, rest = text.partition(":")
-        raise SatimnetError(f"{scheme}://{rest.lstrip('/')}: {scheme}:// cannot be {remedy}")
+        raise SatimnetError(f"{scheme}://{rest.lstrip('/')}: cannot be used here; give {wanted}")
 
 
 def catalog_file(place: str | os.PathLike[str]) -> str:

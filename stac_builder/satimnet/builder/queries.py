@@ -56,6 +56,7 @@ def search(
     sortby: str | Sequence[str | Mapping[str, str]] | None = None,
     fields: str | Sequence[str] | Mapping[str, Sequence[str] | None] | None = None,
     limit: int | None = None,
+    allow_outside: bool = False,
 ) -> Found:
     """The Items that fulfil all conditions given; no Item is read before the result is used.
 
@@ -82,11 +83,12 @@ def search(
       those with ``-`` before them. Where only these are named, they are taken from what makes an
       Item valid; ``{"exclude": [...]}`` takes them from the whole Item.
     - ``limit``: at most so many Items.
+    - ``allow_outside``: files may lie outside of a local catalog's folder; not of an `Index`.
 
     https://github.com/radiantearth/stac-api-spec/tree/v1.0.0/item-search. Raises `SatimnetError`
     for what cannot be read or understood, an unknown collection, concept or property among them.
     """
-    index = catalog if isinstance(catalog, Index) else Index(catalog)
+    index = catalog if isinstance(catalog, Index) else Index(catalog, allow_outside=allow_outside)
     if limit is not None and limit < 0:
         raise SatimnetError(f"limit {limit} is negative")
     names = None if collections is None else _listed(collections)

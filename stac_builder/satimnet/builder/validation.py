@@ -14,7 +14,7 @@ import orjson
 
 from satimnet.builder import documents
 from satimnet.builder.catalogs import PARQUET_NAME
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import SatimnetError, printable
 from satimnet.builder.items import SHA256
 from satimnet.builder.places import Bounds, has_scheme, is_url, join, readable
 from satimnet.builder.progress import Progress, silent
@@ -57,7 +57,7 @@ class Findings:
         """Notes a problem of a file."""
         self.count += 1
         if len(self.problems) < _SHOWN:
-            self.problems.append(f"{path}: {problem}")
+            self.problems.append(printable(f"{path}: {problem}"))
 
 
 def validate(
@@ -160,9 +160,10 @@ def _walk(
             continue
         walked.add(path)
         try:
-            content = documents.read(str(path))
+            content = documents.read(str(path), "a link leads there")
         except SatimnetError as error:
-            findings.add_error(path, error)
+            reason = str(error).removeprefix(f"{path}: ")
+            findings.add(path, f"cannot be read as JSON ({reason})")
             continue
         following = []
         for one in (content, *_features(content)):
@@ -235,9 +236,8 @@ def _check_members(
             findings.add(path, f"asset {key}: {shard.name} has {size} bytes, not the size given")
         for member in asset.get("archive", ()):
             first, last = (*member.get("range", ()), 0, -1)[:2]
-            if not 0 <= first <= last + 1 <= size or last - first + 1 != member.get(
-                "file:size", last - first + 1
-            ):
+            length = last - first + 1
+            if not 0 <= first <= last + 1 <= size or length != member.get("file:size", length):
                 findings.add(path, f"asset {key}: range of {member.get('href')} does not fit")
             elif checksums and "file:checksum" in member:
                 with shard.open("rb") as file:

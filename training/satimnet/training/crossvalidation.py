@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from satimnet.builder.places import on_disk
+
 from .checkpoints import make_room, write_text
 from .devices import device_name, pick_device
 from .evaluation import evaluate, held_out
@@ -140,8 +142,8 @@ def crossvalidate(
 
     Raises `SatimnetError` as `train` does, and when `out` holds another cross-validation.
     """
+    folder = on_disk(out)
     where = pick_device(device)
-    folder = Path(out)
     make_room(folder / "table.json")
     fold, source = folds_of(samples, folds, seed), _sources(samples)
     numbers = np.unique(fold)[:only].tolist()

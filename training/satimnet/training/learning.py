@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.places import on_disk
 
 from .checkpoints import Checkpoint, build, load, make_room
 from .devices import Rank, pick_device, run_on
@@ -91,6 +92,7 @@ def train(
     Raises `SatimnetError` when the samples lack the bands, masks or classes; when images of class
     are not 64 x 64; when `out` holds another training; and when it cannot be written.
     """
+    on_disk(out)
     if model not in MODELS:
         raise SatimnetError(f"model {model}: there are {', '.join(MODELS)}")
     usual = MODELS[model]

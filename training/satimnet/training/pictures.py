@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.places import on_disk
 
 from .checkpoints import Checkpoint
 from .evaluation import Evaluation
@@ -105,6 +106,7 @@ def draw_predictions(
 
     Raises `SatimnetError` when samples lack bands or masks, or a network has whole patches.
     """
+    on_disk(path)
     if any(not checkpoint.dense for checkpoint in checkpoints):
         raise SatimnetError("CNN-class gives no picture: name checkpoints of CNN-segm, CNN-dual")
     mask = find_mask(samples)

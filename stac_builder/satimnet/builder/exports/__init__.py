@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.exports import citations
 from satimnet.builder.exports.links import Links
-from satimnet.builder.places import file_name
+from satimnet.builder.places import file_name, on_disk
 from satimnet.builder.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def export(
         SatimnetError: no such format or collection, a file is there already, or something cannot be
             read.
     """
+    on_disk(folder)
     chosen = _chosen(index, collections)
     if form in _NAMES_OF_EACH:
         jobs = [([one], _NAMES_OF_EACH[form].format(file_name(one.id))) for one in chosen]

@@ -19,7 +19,7 @@ import orjson
 
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.index import Index
-from satimnet.builder.places import file_name, is_url, join
+from satimnet.builder.places import file_name, is_url, join, on_disk
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.quality.distributions import (
     bands_of,
@@ -60,7 +60,7 @@ def assess(
     if is_url(os.fspath(catalog)):
         raise SatimnetError(f"{catalog}: only catalogs on disk are read whole; copy it here first")
     index = Index(catalog, allow_outside=allow_outside)
-    _refuse_foreign(out)
+    _refuse_foreign(on_disk(out))
     with workspace(out, "assessing") as work:
         _forget_others(work, _state(index))
         tasks = _tasks(index, work)

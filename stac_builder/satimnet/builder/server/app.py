@@ -63,16 +63,18 @@ _CONFORMS_TO = [
 ]
 
 
-def create_app(catalog: str, browser: Path | None = None) -> Starlette:
+def create_app(
+    catalog: str, browser: Path | None = None, *, allow_outside: bool = False
+) -> Starlette:
     """The application that serves the catalog at a path or URL.
 
     ``browser`` is the folder of a built STAC Browser. The catalog is served as it is at this
-    moment; a change of it needs a new application.
+    moment; a change of it needs a new application. ``allow_outside`` is as for `Index`.
 
     Raises:
         SatimnetError: there is no such catalog, or no Collection in it.
     """
-    index = Index(catalog)
+    index = Index(catalog, allow_outside=allow_outside)
     index.readable()  # a broken index shows here, not at the first question
     served = _Served(index, browser)
     api: list[BaseRoute] = [

@@ -19,17 +19,19 @@ def serve(
     port: int,
     *,
     browser: Path | None = None,
+    allow_outside: bool = False,
     ready: Callable[[str], None],
 ) -> None:
     """Serves the catalog at a path or URL until the process is told to stop.
 
-    ``port`` 0 takes a free one; ``browser`` is the folder of a built STAC Browser; ``ready`` is
+    ``port`` 0 takes a free one; ``browser`` is the folder of a built STAC Browser;
+    ``allow_outside`` lets thumbnails show files outside of a local catalog's folder; ``ready`` is
     called with the URL of the landing page when it can be asked for.
 
     Raises:
         SatimnetError: there is no such catalog, or the address cannot be used.
     """
-    app = create_app(catalog, browser)
+    app = create_app(catalog, browser, allow_outside=allow_outside)
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family)
