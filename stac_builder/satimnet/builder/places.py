@@ -75,8 +75,8 @@ def on_disk(place: str | os.PathLike[str]) -> Path:
 
 def _refuse_scheme(text: str, wanted: str) -> None:
     if _PLACE_SCHEME.match(text):
-        scheme, _, rest = text.partition(":")
-        raise SatimnetError(f"{scheme}://{rest.lstrip('/')}: cannot be used here; give {wanted}")
+        shown = text if "://" in text else text.replace(":/", "://", 1)
+        raise SatimnetError(f"{shown}: cannot be used here; give {wanted}")
 
 
 def catalog_file(place: str | os.PathLike[str]) -> str:
@@ -102,7 +102,7 @@ def file_name(text: str) -> str:
         or text.casefold().removesuffix(".json") in _TAKEN
         or len(text.encode("utf-8", "replace")) > _LONGEST
     ):
-        raise SatimnetError(f"{text!r:.80} cannot name a file")
+        raise SatimnetError(f"{text!r:.80} cannot name a file; give it another id")
     return text
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from satimnet.builder.catalogs import write_json
 from satimnet.builder.errors import SatimnetError
-from satimnet.builder.places import on_disk
+from satimnet.builder.places import on_disk, readable
 from satimnet.builder.progress import Progress, silent
 
 from ..checkpoints import KINDS, Checkpoint, load
@@ -80,6 +80,7 @@ def map_scene(
     checkpoint of the right kind, and when nothing can be written.
     """
     on_disk(out)
+    readable(path)
     where = str(pick_device(device))
     trained = load(checkpoint, where, kinds=KINDS if within is None else ("cnn-segm",))
     networks = [(trained, Origin.of(checkpoint))]
