@@ -65,7 +65,7 @@ def judge(case: Case, sandbox: Path, schemas: Path | None) -> Verdict:
     out = sandbox / "out" / "catalog"
     out.parent.mkdir()
     before = state_of(sandbox.parent)
-    forgetpeak_memory()
+    forget_peak()
     start = time.perf_counter()
     detail, peak = "", 0
     try:
@@ -196,7 +196,7 @@ def _walk(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
 # --- memory -------------------------------------------------------------------------------------
 
 
-def forgetpeak_memory() -> None:
+def forget_peak() -> None:
     """From now on the peak counts anew (proc_pid_clear_refs(5))."""
     Path("/proc/self/clear_refs").write_text("5")
 

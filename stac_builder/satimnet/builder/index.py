@@ -311,13 +311,14 @@ class Index:
         try:
             with self._lock:
                 table, places = self._taken(self._parquet(collection), numbers, leaves)
+            table = table.select(names)  # other names than DuckDB's, if some are there twice
         except (OSError, KeyError, ValueError, pa.ArrowException) as error:
             href = self.collections[collection].parquet
             raise SatimnetError(f"{href}: rows cannot be read ({error}); build it again") from error
         if (np.diff(places) != 1).any():  # else they would only be copied
             table = table.take(places)
         self._require_inside(collection, table)
-        return table.select(names)
+        return table
 
     def _require_inside(self, collection: str, table: pa.Table) -> None:
         """Raises `SatimnetError` where an asset's file lies where the catalog may not lead."""

@@ -266,8 +266,24 @@ def _placed(
             raise SatimnetError(
                 f"{base}: a link or an asset of {row['id']} has no href; build the collection again"
             )
+        for member in entry.get("archive", ()):
+            if member is None or "href" not in member or not _is_range(member.get("range")):
+                raise SatimnetError(
+                    f"{base}: an asset of {row['id']} has a member without a name, or with the "
+                    "wrong byte range; build the collection again"
+                )
         placed.append(entry | {"href": resolve(entry["href"], base)})
     return placed
+
+
+def _is_range(value: Any) -> bool:
+    """Whether it is a first and a last byte, or unknown."""
+    match value:
+        case None:
+            return True
+        case [int(first), int(last)]:
+            return 0 <= first <= last + 1
+    return False
 
 
 def _plain(value: Any) -> Any:
