@@ -291,7 +291,7 @@ def test_what_fails_before_a_file_is_copied_leaves_no_folder(two, own, second, t
     (own / "second" / "items.parquet").unlink()
     refused("nothing is there", own, tmp_path / "copy")
     (own / "second" / "collection.json").write_text("{")
-    refused("second/collection.json: no JSON", own, tmp_path / "copy")
+    refused("second/collection.json: this is not JSON", own, tmp_path / "copy")
     copy(second, tmp_path / "copy")
     refused("has a collection second already", second, tmp_path / "copy")
     assert sorted(os.listdir(tmp_path)) == ["copy", "web"]

@@ -6,7 +6,6 @@ is not run is listed here with the reason.
 """
 
 import ast
-import os
 import re
 import shlex
 import shutil

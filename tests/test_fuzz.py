@@ -114,7 +114,7 @@ def speak_in_lines(sources, out, **_):
 def test_faults_are_seen(case, built, outcome, tmp_path, monkeypatch):
     monkeypatch.setattr(judging, "build", built)
     if outcome == "memory":
-        monkeypatch.setattr(judging, "MEMORY", judging._peak() + 2**26)
+        monkeypatch.setattr(judging, "MEMORY", judging.peak_memory() + 2**26)
     verdict = judge(case, tmp_path / "worker" / "sandbox", None)
     assert verdict.outcome == outcome
     assert verdict.fault

@@ -1,4 +1,4 @@
-"""``python -m tests.fuzz``: malformed sources by the thousand. See the package's docstring."""
+"""``python -m tests.fuzz``: malformed sources and catalogs. See the package's docstring."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from .catalogs import CATALOG, small_catalog
 from .sources import small_sources
 from .workers import Result, run
 
@@ -28,6 +29,9 @@ def main() -> int:
     parser = argparse.ArgumentParser("python -m tests.fuzz", description=__doc__)
     parser.add_argument("--cases", type=int, default=10_000, metavar="N")
     parser.add_argument("--seed", type=int, default=0, help="the first case's; others follow")
+    parser.add_argument(
+        "--of", choices=["sources", "catalogs", "both"], default="both", help="what is spoilt"
+    )
     parser.add_argument("--only", type=int, metavar="SEED", help="one case, with all that is known")
     parser.add_argument("--workers", type=int, default=2, metavar="N")
     parser.add_argument(
@@ -44,6 +48,8 @@ def main() -> int:
     with TemporaryDirectory() as work, Progress(console=console, transient=True) as progress:
         task = progress.add_task("Spoiling", total=len(seeds))
         sources = small_sources()
+        catalog = {CATALOG: small_catalog(sources)} if arguments.of != "sources" else {}
+        sources = catalog if arguments.of == "catalogs" else {**sources, **catalog}
         for result in run(seeds, sources, Path(work), schemas, min(arguments.workers, len(seeds))):
             results.append(result)
             if arguments.results is not None:

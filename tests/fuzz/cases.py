@@ -10,6 +10,7 @@ from random import Random
 from typing import Literal
 
 from . import archives
+from .catalogs import CATALOG, CatalogCase, make_catalog
 from .images import BOMBS, JPEG, PNG, TIFF
 from .sources import Files
 from .texts import BYTES, JSON, LABELS, TEXTS, Spoil, packed_by_bzip2
@@ -34,10 +35,17 @@ class Case:
     """Whether it is built by the command, in a process of its own."""
 
 
-def make(seed: int, sources: Mapping[str, Files], folder: Path, outside: Path) -> Case:
-    """Writes the source of a case into ``folder``; what leads out of it leads to ``outside``."""
+def make(
+    seed: int, sources: Mapping[str, Files], folder: Path, outside: Path
+) -> Case | CatalogCase:
+    """Writes the source of a case into ``folder``; what leads out of it leads to ``outside``.
+
+    Every other case is a catalog, if there is a sound one among the sources.
+    """
+    if CATALOG in sources and (seed % 2 or len(sources) == 1):
+        return make_catalog(seed, sources[CATALOG], folder, outside)
     rng = Random(seed)
-    dataset = rng.choice(sorted(sources))
+    dataset = rng.choice(sorted(sources.keys() - {CATALOG}))
     files = dict(sources[dataset])
     spoilt: list[str] = []
     in_archive = rng.random() < 0.3

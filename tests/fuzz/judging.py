@@ -52,7 +52,7 @@ class Verdict:
         return self.outcome not in ("error", "skips", "whole")
 
 
-class _Fault(Exception):
+class Fault(Exception):  # it is none of the program's own
     """What must not be; its arguments are the outcome and details."""
 
 
@@ -64,8 +64,8 @@ def judge(case: Case, sandbox: Path, schemas: Path | None) -> Verdict:
     """
     out = sandbox / "out" / "catalog"
     out.parent.mkdir()
-    before = _state(sandbox.parent)
-    _forget_peak()
+    before = state_of(sandbox.parent)
+    forget_peak()
     start = time.perf_counter()
     detail, peak = "", 0
     try:
@@ -73,19 +73,19 @@ def judge(case: Case, sandbox: Path, schemas: Path | None) -> Verdict:
             outcome, detail, peak = _run_command(case, out)
         else:
             outcome, detail = _run_build(case, out)
-        seconds, peak = time.perf_counter() - start, max(peak, _peak())
-        if _state(sandbox.parent) != before:
-            raise _Fault("escape", "files changed outside of the catalog's folder")
+        seconds, peak = time.perf_counter() - start, max(peak, peak_memory())
+        if state_of(sandbox.parent) != before:
+            raise Fault("escape", "files changed outside of the catalog's folder")
         if peak > MEMORY:
-            raise _Fault("memory", f"{peak / 2**20:.0f} MiB")
+            raise Fault("memory", f"{peak / 2**20:.0f} MiB")
         _check_folder(out, made=outcome != "error")
         if outcome != "error":
             findings = validate(out, schemas=schemas, checksums=True)
             if findings.count:
-                raise _Fault("invalid catalog", findings.problems[0])
-    except _Fault as fault:
+                raise Fault("invalid catalog", findings.problems[0])
+    except Fault as fault:
         outcome, detail = fault.args
-        seconds, peak = time.perf_counter() - start, max(peak, _peak())
+        seconds, peak = time.perf_counter() - start, max(peak, peak_memory())
     return Verdict(outcome, detail, peak, seconds)
 
 
@@ -94,32 +94,33 @@ def _run_build(case: Case, out: Path) -> tuple[str, str]:
     assigned = {case.dataset: [case.source]} if case.assigned else {}
     sources = [] if case.assigned else [case.source]
     try:
-        with TemporaryFile() as printed, _stderr_to(printed):
+        with TemporaryFile() as printed, stderr_to(printed):
             reports = build(sources, out, assigned=assigned, bad_files=case.bad_files)
             printed.seek(0)
             text = printed.read().decode(errors="replace")
     except SatimnetError as error:
-        _check_line(str(error))
+        check_line(str(error))
         return "error", str(error)
     except Exception as error:
         where = "".join(traceback.format_exception(error)[-3:])
-        raise _Fault("traceback", f"{type(error).__name__}: {error}\n{where}") from error
+        raise Fault("traceback", f"{type(error).__name__}: {error}\n{where}") from error
     if "Traceback" in text:
-        raise _Fault("traceback", text)
+        raise Fault("traceback", text)
     return _judged(reports)
 
 
 def _judged(reports: Sequence[Report]) -> tuple[str, str]:
     problems = [problem for report in reports for problem in report.problems]
     for problem in problems:
-        _check_line(f"{problem.path}: {problem.reason}")
+        check_line(f"{problem.path}: {problem.reason}")
     first = f"{problems[0].path}: {problems[0].reason}" if problems else ""
     return ("skips" if problems else "whole"), first
 
 
-def _check_line(message: str) -> None:
+def check_line(message: str) -> None:
+    """Raises `Fault` where a message is more than one line that can be read."""
     if _UNPRINTABLE.search(message) or len(message) > _LONGEST:
-        raise _Fault("not one line", repr(message[:_LONGEST]))
+        raise Fault("not one line", repr(message[:_LONGEST]))
 
 
 def _run_command(case: Case, out: Path) -> tuple[str, str, int]:
@@ -135,22 +136,22 @@ def _run_command(case: Case, out: Path) -> tuple[str, str, int]:
     except subprocess.TimeoutExpired:
         run.kill()
         run.communicate()
-        raise _Fault("hang", f"the command did not end in {_COMMAND_SECONDS} s") from None
+        raise Fault("hang", f"the command did not end in {_COMMAND_SECONDS} s") from None
     most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # of all commands so far
     peak = most * 1024 if most > before else 0
     if "Traceback" in wrong + said or "a fault of satimnet" in wrong:
-        raise _Fault("traceback", wrong)
+        raise Fault("traceback", wrong)
     if run.returncode not in (0, 1):
-        raise _Fault("crash", f"the command ended with {run.returncode}: {wrong}")
+        raise Fault("crash", f"the command ended with {run.returncode}: {wrong}")
     if run.returncode == 1:
-        _check_line(wrong.strip())
+        check_line(wrong.strip())
         return "error", wrong.strip(), peak
     skips = any(word in said for word in ("left out:", "incomplete:", "ignored:"))
     return ("skips" if skips else "whole"), said, peak
 
 
 @contextmanager
-def _stderr_to(file: IO[bytes]) -> Iterator[None]:
+def stderr_to(file: IO[bytes]) -> Iterator[None]:
     """What is printed, by libraries as well, goes into this file."""
     saved = os.dup(2)
     os.dup2(file.fileno(), 2)
@@ -165,13 +166,13 @@ def _check_folder(out: Path, *, made: bool) -> None:
     """An error leaves nothing behind; a catalog has nothing in it but its files."""
     beside = sorted(p.name for p in out.parent.iterdir())
     if beside != (["catalog"] if made else []):
-        raise _Fault("leftover", ", ".join(beside))
+        raise Fault("leftover", ", ".join(beside))
     for path in out.rglob("*") if made else ():
         if path.is_symlink() or not (path.is_dir() or path.suffix in _ENDINGS):
-            raise _Fault("leftover", str(path))
+            raise Fault("leftover", str(path))
 
 
-def _state(folder: Path) -> str:
+def state_of(folder: Path) -> str:
     """Digest of all that lies in the folder, but for ``out`` of the sandbox."""
     digest = hashlib.sha256()
     for path, stat in _walk(folder):
@@ -195,11 +196,12 @@ def _walk(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
 # --- memory -------------------------------------------------------------------------------------
 
 
-def _forget_peak() -> None:
+def forget_peak() -> None:
     """From now on the peak counts anew (proc_pid_clear_refs(5))."""
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def _peak() -> int:
+def peak_memory() -> int:
+    """Bytes that this process held at most."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024

@@ -125,13 +125,16 @@ def _work(
     connection: Connection, sources: Mapping[str, Files], folder: Path, schemas: Path | None
 ) -> None:
     from .cases import make
+    from .catalogs import CatalogCase
     from .judging import SECONDS, judge
+    from .using import use
 
     os.setpgrp()
     shutil.rmtree(folder, ignore_errors=True)
     temporary = folder / "tmp"
     temporary.mkdir(parents=True)
     os.environ["HTTPS_PROXY"] = os.environ["HTTP_PROXY"] = "http://127.0.0.1:9"  # no network
+    os.environ["XDG_STATE_HOME"] = str(temporary / "state")
     os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
     while True:
         try:
@@ -148,7 +151,10 @@ def _work(
         used = resource.getrusage(resource.RUSAGE_SELF)
         limit = int(used.ru_utime + used.ru_stime) + SECONDS + 1
         resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
-        verdict = judge(case, sandbox, schemas)
+        if isinstance(case, CatalogCase):
+            verdict = use(case, sandbox)
+        else:
+            verdict = judge(case, sandbox, schemas)
         os.chdir(folder)
         shutil.rmtree(sandbox)
         connection.send(

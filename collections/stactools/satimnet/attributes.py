@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING
 
-import click
-
 from satimnet.builder.attributes import Table, as_json, as_markdown, tables
+from stactools.satimnet.output import cell, say, say_json
 
 if TYPE_CHECKING:
     from satimnet.builder.index import Index
@@ -18,9 +16,9 @@ def print_attributes(index: Index, form: str) -> None:
     """Prints the three tables of all collections; ``form`` is table, markdown or json."""
     made = tables([collection.document for collection in index.collections.values()])
     if form == "json":
-        click.echo(json.dumps(as_json(made), indent=2, ensure_ascii=False))
+        say_json(as_json(made))
     elif form == "markdown":
-        click.echo(as_markdown(made), nl=False)
+        say(as_markdown(made).removesuffix("\n"))
     else:
         for table in made:
             _print_table(table)
@@ -30,17 +28,15 @@ def _print_table(table: Table) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table as Grid
-    from rich.text import Text
 
-    # What a catalog says is text, not markup.
     rows, remarks = table.printed()
-    grid = Grid(title=Text(table.title), box=box.SIMPLE_HEAD)
+    grid = Grid(title=cell(table.title), box=box.SIMPLE_HEAD)
     for column in ("", *table.columns):
-        grid.add_column(Text(column), overflow="fold")
+        grid.add_column(cell(column), overflow="fold")
     for name, *cells in rows:
-        grid.add_row(Text(name, style="bold"), *map(Text, cells))
+        grid.add_row(cell(name, "bold"), *map(cell, cells))
     console = Console(width=None if sys.stdout.isatty() else max(100, 24 * (1 + len(grid.columns))))
     console.print(grid)
     for remark in remarks:
-        console.print(Text(remark, style="dim"), soft_wrap=not sys.stdout.isatty())
+        console.print(cell(remark, "dim"), soft_wrap=not sys.stdout.isatty())
     console.print()

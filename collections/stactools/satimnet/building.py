@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from satimnet.builder.commands import one_line_errors
+from satimnet.builder.commands import LocalPath, one_line_errors
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.files import sync, write
+from satimnet.builder.places import on_disk
 from stactools.satimnet.checking import fail_on, print_findings
 from stactools.satimnet.options import FOLDER, quiet_option, schemas_option
 from stactools.satimnet.progress import progress_bar
@@ -95,7 +96,7 @@ def _synthetic(dataset: Dataset) -> Dataset:
 
 
 @click.command()
-@click.argument("sources", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("sources", nargs=-1, type=LocalPath(path_type=Path))
 @click.option("--out", required=True, type=FOLDER, help="The catalog to make or to add to.")
 @click.option(
     "--dataset", "assigned", multiple=True, metavar="NAME=PATH", help="A source of a named dataset."
@@ -167,7 +168,7 @@ def build(
         name, equals, path = assignment.partition("=")
         if not equals:
             raise click.UsageError(f"--dataset {assignment}: give NAME=PATH")
-        named.setdefault(name, []).append(Path(path))
+        named.setdefault(name, []).append(on_disk(path))
     with progress_bar(quiet) as progress:
         reports = run(
             sources,

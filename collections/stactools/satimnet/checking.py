@@ -9,7 +9,9 @@ import click
 
 from satimnet.builder.commands import one_line_errors
 from satimnet.builder.errors import SatimnetError
-from stactools.satimnet.options import quiet_option, schemas_option
+from satimnet.builder.places import is_url, on_disk
+from stactools.satimnet.options import allow_outside, outside_option, quiet_option, schemas_option
+from stactools.satimnet.output import say
 from stactools.satimnet.progress import progress_bar
 from stactools.satimnet.wording import counted
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("catalog")
 @click.option("--checksums", is_flag=True, help="Read every member and compare its checksum.")
+@outside_option
 @schemas_option
 @quiet_option
 @one_line_errors
@@ -27,11 +30,17 @@ def validate(catalog: str, checksums: bool, schemas: Path | None, quiet: bool) -
     """Check CATALOG, on disk, against its schemas, links, byte ranges and index."""
     from satimnet.builder.validation import validate as run
 
-    if "://" in catalog:
+    if is_url(catalog):
         raise SatimnetError(f"{catalog}: only catalogs on disk are checked; copy it here first")
-
+    folder = on_disk(catalog)
     with progress_bar(quiet) as progress:
-        findings = run(Path(catalog), schemas=schemas, checksums=checksums, progress=progress)
+        findings = run(
+            folder,
+            schemas=schemas,
+            checksums=checksums,
+            allow_outside=allow_outside(),
+            progress=progress,
+        )
     if not quiet:
         print_findings(findings)
     fail_on(findings)
@@ -63,9 +72,9 @@ def print_findings(findings: Findings) -> None:
             err=True,
         )
     if findings.unavailable:
-        click.echo(
+        say(
             "NOT checked, for want of a schema (give --schemas or a network): "
-            + ", ".join(uri.split("/")[-3] for uri in findings.unavailable),
+            + ", ".join("/".join(uri.split("/")[-3:-2]) or uri for uri in findings.unavailable),
             err=True,
         )
 
@@ -74,7 +83,7 @@ def fail_on(findings: Findings) -> None:
     """Ends the command with an error if there is any problem; lists the first twenty."""
     if findings.count:
         for problem in findings.problems[:20]:
-            click.echo(problem, err=True)
+            say(problem, err=True)
         raise SatimnetError(
             f"{counted(findings.count, 'problem')}, the first: {findings.problems[0]}"
         )

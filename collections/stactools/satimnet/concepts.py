@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from satimnet.builder.commands import one_line_errors
+from stactools.satimnet.options import allow_outside, outside_option
+from stactools.satimnet.output import cell, say_json
 from stactools.satimnet.wording import counted
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 @click.option(
     "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True
 )
+@outside_option
 @one_line_errors
 def concepts(term: str | None, catalog: str | None, form: str) -> None:
     """Show the concepts that TERM finds, or all, and the classes of each collection under them.
@@ -46,7 +48,7 @@ def concepts(term: str | None, catalog: str | None, form: str) -> None:
         wanted = set(scheme.expand(concept.id for concept in roots))
         shown = [concept for concept in scheme.concepts.values() if concept.id in wanted]
         rows = [_row(concept, scheme, counts) for concept in shown]
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        say_json(rows)
     else:
         _print_trees(roots, scheme, counts, everything=term is not None)
 
@@ -61,10 +63,10 @@ def _of_datasets() -> Scheme:
 def _of_catalog(catalog: str) -> tuple[Scheme, Counts]:
     from satimnet.builder.index import Index
 
-    index = Index(catalog)
+    index = Index(catalog, allow_outside=allow_outside())
     return index.scheme, {
         (collection, name): number
-        for collection in index.collections
+        for collection in index.readable()
         for name, number in _class_counts(index, collection).items()
     }
 
@@ -143,19 +145,14 @@ def _above(concept: Concept, scheme: Scheme) -> list[str]:
 
 
 def _concept_text(concept: Concept, above: Sequence[str] = ()) -> Text:
-    from rich.text import Text
-
-    # What a catalog says is text, not markup.
-    text = Text("".join(f"{label} / " for label in above), style="dim")
-    text.append(concept.label, style="bold not dim")
-    return text.append("".join(f", {name}" for name in concept.alternatives), style="dim")
+    text = cell("".join(f"{label} / " for label in above), "dim")
+    text.append_text(cell(concept.label, "bold not dim"))
+    return text.append_text(cell("".join(f", {name}" for name in concept.alternatives), "dim"))
 
 
 def _class_text(class_: MappedClass, counts: Counts | None) -> Text:
-    from rich.text import Text
-
-    text = Text(f"{'=' if class_.exact else '<'} ").append(class_.collection, style="cyan")
-    text.append(f": {class_.title}")
+    text = cell("= " if class_.exact else "< ").append_text(cell(class_.collection, "cyan"))
+    text.append_text(cell(f": {class_.title}"))
     if counts is not None and class_.value:  # Items do not list the class of value 0
         text.append(f"  {counted(counts.get((class_.collection, class_.name), 0), 'item')}", "dim")
     return text

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from satimnet.builder.commands import one_line_errors
-from stactools.satimnet.options import FOLDER, quiet_option
+from stactools.satimnet.options import FOLDER, allow_outside, outside_option, quiet_option
+from stactools.satimnet.output import say
 from stactools.satimnet.progress import progress_bar
 from stactools.satimnet.wording import counted
 
@@ -18,6 +19,7 @@ from stactools.satimnet.wording import counted
 @click.option(
     "--collection", "collections", multiple=True, help="Id of a collection to copy; else all."
 )
+@outside_option
 @quiet_option
 @one_line_errors
 def copy(catalog: str, destination: Path, collections: tuple[str, ...], quiet: bool) -> None:
@@ -30,13 +32,19 @@ def copy(catalog: str, destination: Path, collections: tuple[str, ...], quiet: b
     from satimnet.builder.copies import copy as run
 
     with progress_bar(quiet) as progress:
-        copied = run(catalog, destination, collections=collections or None, progress=progress)
+        copied = run(
+            catalog,
+            destination,
+            collections=collections or None,
+            allow_outside=allow_outside(),
+            progress=progress,
+        )
     if quiet:
         return
     for link in copied.left[:10]:
-        click.echo(f"not copied: {link}")
+        say(f"not copied: {link}")
     if copied.left_count > 10:
         click.echo(f"not copied: {counted(copied.left_count - 10, 'more link')}")
     files, size = counted(copied.files, "file"), copied.size / 2**20
-    click.echo(f"{', '.join(copied.collections)}: {files}, {size:,.1f} MiB")
+    say(f"{', '.join(copied.collections)}: {files}, {size:,.1f} MiB")
     click.echo(f"{destination / 'catalog.json'} is ready")

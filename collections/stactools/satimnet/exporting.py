@@ -8,7 +8,8 @@ import click
 
 from satimnet.builder.commands import one_line_errors
 from satimnet.builder.exports import FORMATS
-from stactools.satimnet.options import FOLDER, quiet_option
+from stactools.satimnet.options import FOLDER, allow_outside, outside_option, quiet_option
+from stactools.satimnet.output import say
 from stactools.satimnet.progress import progress_bar
 
 
@@ -23,6 +24,7 @@ from stactools.satimnet.progress import progress_bar
     show_default="the current one",
     help="The folder for the files; links in them are relative to it.",
 )
+@outside_option
 @quiet_option
 @one_line_errors
 def export(catalog: str, form: str, collections: tuple[str, ...], out: Path, quiet: bool) -> None:
@@ -36,7 +38,8 @@ def export(catalog: str, form: str, collections: tuple[str, ...], out: Path, qui
     from satimnet.builder.index import Index
 
     with progress_bar(quiet) as progress:
-        written = run(Index(catalog), form, out, collections=collections or None, progress=progress)
+        index = Index(catalog, allow_outside=allow_outside())
+        written = run(index, form, out, collections=collections or None, progress=progress)
     if not quiet:
         for path in written:
-            click.echo(path)
+            say(path)

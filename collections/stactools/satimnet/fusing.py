@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from satimnet.builder.commands import one_line_errors
+from satimnet.builder.places import on_disk
 from stactools.satimnet.building import print_reports
-from stactools.satimnet.options import FOLDER, quiet_option
+from stactools.satimnet.options import FOLDER, allow_outside, outside_option, quiet_option
+from stactools.satimnet.output import cell
 from stactools.satimnet.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     help="threads, processes, or tcp://… of a dask cluster that sees the same files.",
 )
 @click.option("--keep-going", is_flag=True, help="Leave out any number of broken images.")
+@outside_option
 @quiet_option
 @one_line_errors
 def fuse(
@@ -72,7 +75,7 @@ def fuse(
         name, equals, path = assignment.partition("=")
         if not equals:
             raise click.UsageError(f"--layer {assignment}: give NAME=PATH")
-        named[name] = Path(path)
+        named[name] = on_disk(path)
     read = read_recipe(recipe)
     with progress_bar(quiet) as progress:
         fused = run(
@@ -81,6 +84,7 @@ def fuse(
             out,
             layers=None if without_masks else named,
             available=available,
+            allow_outside=allow_outside(),
             scheduler=scheduler,
             bad_files="any" if keep_going else "few",
             progress=progress,
@@ -94,11 +98,10 @@ def fuse(
 def _print_draws(recipe: Recipe, fused: Fused) -> None:
     from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     table = Table("drawn from", "to", "drawn", "of", box=None)
     for one in fused.drawn:
         to = one.draw.to or "its own class"
         drawn = f"{len(one.table):,}"
-        table.add_row(Text(one.draw.label), Text(to), drawn, f"{one.found:,}")
+        table.add_row(cell(one.draw.label), cell(to), drawn, f"{one.found:,}")
     Console().print(table)

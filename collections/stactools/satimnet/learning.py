@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from satimnet.builder.commands import one_line_errors
+from satimnet.builder.commands import LocalPath, one_line_errors
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.workspaces import lock
-from stactools.satimnet.options import FOLDER, quiet_option
+from stactools.satimnet.options import FOLDER, allow_outside, outside_option, quiet_option
+from stactools.satimnet.output import say
 from stactools.satimnet.wording import counted
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _MODELS = click.Choice(["class", "segm", "dual"])
 _COLLECTION = "Id of a collection; without it all whose samples can be taken together."
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FILE = LocalPath(exists=True, dir_okay=False, path_type=Path)
 
 
 def _options(*options: Callable[[_Command], _Command]) -> Callable[[_Command], _Command]:
@@ -82,6 +83,7 @@ _how = _options(
 
 @click.command()
 @click.argument("catalog")
+@outside_option
 @click.option("--model", type=_MODELS, default="class", show_default=True)
 @_which
 @_how
@@ -166,6 +168,7 @@ def train(
 
 @click.command()
 @click.argument("catalog")
+@outside_option
 @click.option(
     "--models",
     default="class",
@@ -234,6 +237,7 @@ def crossvalidate(
 
 @click.command()
 @click.argument("catalog")
+@outside_option
 @click.option("--checkpoint", required=True, type=_FILE)
 @click.option("--collection", help=_COLLECTION)
 @click.option("--split", help="Only samples of this split.")
@@ -280,6 +284,7 @@ def evaluate(
 
 @click.command()
 @click.argument("catalog")
+@outside_option
 @click.option(
     "--checkpoint",
     "checkpoints",
@@ -297,7 +302,7 @@ def evaluate(
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Draws the samples."
 )
-@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="PNG.")
+@click.option("--out", required=True, type=LocalPath(dir_okay=False, path_type=Path), help="PNG.")
 @one_line_errors
 def picture(
     catalog: str,
@@ -343,7 +348,7 @@ def _samples(
     from satimnet.training.choosing import choose
 
     choice = choose(
-        open_samples(catalog),
+        open_samples(catalog, allow_outside=allow_outside()),
         bands.split(","),
         models=models,
         trained=trained,
@@ -353,7 +358,7 @@ def _samples(
         filter=cql2,
     )
     for line in choice.lines():
-        click.echo(line)
+        say(line)
     found = choice.samples
     if crop is not None:
         found = found.cropped(*_rows_and_columns("--crop", crop))

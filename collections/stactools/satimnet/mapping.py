@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from satimnet.builder.commands import one_line_errors
+from satimnet.builder.commands import LocalPath, one_line_errors
 from stactools.satimnet.options import FOLDER, quiet_option
 from stactools.satimnet.progress import progress_bar
 
-_CHECKPOINT = click.Path(dir_okay=False, path_type=Path)
+_CHECKPOINT = LocalPath(dir_okay=False, path_type=Path)
 
 
 @click.command("map")

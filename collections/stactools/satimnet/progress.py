@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from satimnet.builder.errors import printable
 from satimnet.builder.progress import Progress, silent
 
 
@@ -34,13 +35,13 @@ def progress_bar(quiet: bool, *, of_bytes: bool = False) -> Iterator[Progress]:
     counted: tuple[ProgressColumn, ...] = (MofNCompleteColumn(), TimeElapsedColumn())
     if of_bytes:
         counted = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    columns = (TextColumn("{task.description}"), BarColumn(), *counted)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), *counted)
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         tasks: dict[str, Any] = {}
 
         def show(what: str, done: int, total: int) -> None:
             if what not in tasks:
-                tasks[what] = bar.add_task(what, total=None)
+                tasks[what] = bar.add_task(printable(what), total=None)
             bar.update(tasks[what], completed=done, total=total or None)
 
         yield show

@@ -9,7 +9,8 @@ import click
 
 from satimnet.builder.commands import one_line_errors
 from satimnet.builder.errors import SatimnetError
-from stactools.satimnet.options import FOLDER, quiet_option
+from stactools.satimnet.options import FOLDER, allow_outside, outside_option, quiet_option
+from stactools.satimnet.output import cell
 from stactools.satimnet.progress import progress_bar
 from stactools.satimnet.wording import counted
 
@@ -40,6 +41,7 @@ _COLOURS = {"error": "red", "warning": "yellow", "info": "blue"}
     show_default=True,
     help="threads, processes, or tcp://… of a dask cluster that sees the same files.",
 )
+@outside_option
 @quiet_option
 @one_line_errors
 def quality(catalog: str, out: Path, fail_on: str | None, scheduler: str, quiet: bool) -> None:
@@ -56,7 +58,9 @@ def quality(catalog: str, out: Path, fail_on: str | None, scheduler: str, quiet:
     if scheduler not in ("threads", "processes") and "://" not in scheduler:
         raise click.UsageError("--scheduler is threads, processes or an address such as tcp://…")
     with progress_bar(quiet) as progress:
-        report = assess(catalog, out, scheduler=scheduler, progress=progress)
+        report = assess(
+            catalog, out, scheduler=scheduler, allow_outside=allow_outside(), progress=progress
+        )
     if not quiet:
         _print(report)
         click.echo(f"{out / 'report.html'} shows all of it")
@@ -87,7 +91,7 @@ def _print(report: Report) -> None:
             where = ", ".join(f"{item['collection']}/{item['id']}" for item in items)
             where = where or ", ".join(found[0].collections)
             severity = Text(check.severity, _COLOURS[check.severity])
-            first = Text(f"{where}: {found[0].message}")
+            first = cell(f"{where}: {found[0].message}")
             first.truncate(_WIDEST, overflow="ellipsis")
             table.add_row(severity, check.title, f"{len(found):,}", first)
     if table.row_count:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from satimnet.builder.commands import one_line_errors
-from stactools.satimnet.options import FOLDER, quiet_option
+from satimnet.builder.commands import LocalPath, one_line_errors
+from stactools.satimnet.options import FOLDER, allow_outside, outside_option, quiet_option
+from stactools.satimnet.output import cell, say, say_json
 from stactools.satimnet.progress import progress_bar
 from stactools.satimnet.wording import counted
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="How attributes are printed.",
 )
+@outside_option
 @one_line_errors
 def info(catalog: str, attributes: bool, form: str) -> None:
     """Show what CATALOG (path or URL) holds: collections, items, classes, splits."""
@@ -38,32 +39,37 @@ def info(catalog: str, attributes: bool, form: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from satimnet.builder.documents import title_of
     from satimnet.builder.index import Index
     from satimnet.builder.queries import search_table
     from stactools.satimnet.attributes import print_attributes
 
     if form != "table" and not attributes:
         raise click.UsageError(f"--format {form} is for --attributes")
-    index = Index(catalog)
+    index = Index(catalog, allow_outside=allow_outside())
     if attributes:
         print_attributes(index, form)
         return
     console = Console()
-    for name, collection in index.collections.items():
+    for name in index.readable():
+        collection = index.collections[name]
         columns = ["satimnet:classes", "satimnet:split"]
         rows = search_table(index, collections=[name], columns=columns)
         content = collection.document
-        console.print(f"\n[bold]{content['title']}[/] ({name}), licence {content['license']}")
-        console.print(content["description"].strip(), highlight=False)
+        say("")
+        title = cell(title_of(content), "bold")
+        console.print(title, cell(f"({name}), licence {content['license']}"))
+        for line in content["description"].strip().split("\n"):
+            console.print(cell(line))
         classes = Counter(c for row in rows["satimnet:classes"].to_pylist() for c in row or ())
         table = Table("class", "items", "", box=None)
         most = max(classes.values(), default=1)
         for label, number in sorted(classes.items()):
-            table.add_row(label, f"{number:,}", "█" * max(1, round(30 * number / most)))
+            table.add_row(cell(label), f"{number:,}", "█" * max(1, round(30 * number / most)))
         table.add_row("all", f"{len(rows):,}")
         console.print(table)
         splits = Counter(rows["satimnet:split"].to_pylist())
-        console.print("split: " + ", ".join(f"{k or 'none'} {v:,}" for k, v in splits.items()))
+        say("split: " + ", ".join(f"{k or 'none'} {v:,}" for k, v in splits.items()))
 
 
 @click.command()
@@ -104,11 +110,12 @@ def info(catalog: str, attributes: bool, form: str) -> None:
 )
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=LocalPath(dir_okay=False, path_type=Path),
     help="File of --format geoparquet.",
 )
 @click.option("--save", type=FOLDER, help="A new catalog of them, pointing to the same shards.")
 @click.option("--copy", type=FOLDER, help="A new catalog of them, with shards of its own.")
+@outside_option
 @quiet_option
 @one_line_errors
 def search(
@@ -143,7 +150,7 @@ def search(
         raise click.UsageError("give one of --count, --facets, --out, --save and --copy")
     if all_classes and not classes:
         raise click.UsageError("--all-classes says how several --class are meant; give them")
-    index = Index(catalog)
+    index = Index(catalog, allow_outside=allow_outside())
     found = run(
         index,
         collections=collections or None,
@@ -166,12 +173,12 @@ def search(
     elif facets and form == "table":
         _print_facets(found)
     elif facets:
-        click.echo(json.dumps(found.facets(), indent=2 if form == "json" else None))
+        say_json(found.facets(), indent=2 if form == "json" else None)
     elif form == "json":
-        click.echo(json.dumps({"type": "FeatureCollection", "features": list(found)}, indent=2))
+        say_json({"type": "FeatureCollection", "features": list(found)})
     elif form == "ndjson":
         for item in found:
-            click.echo(json.dumps(item))
+            say_json(item, indent=None)
     else:
         if concepts:
             _print_meaning(index, concepts)
@@ -182,7 +189,7 @@ def _print_meaning(index: Index, terms: tuple[str, ...]) -> None:
     """Says, aside, which concepts the terms were taken for: a part of a name suffices."""
     for term in terms:
         labels = ", ".join(concept.label for concept in index.scheme.resolve(term))
-        click.echo(f"{term} means: {labels}", err=True)
+        say(f"{term} means: {labels}", err=True)
 
 
 def _write(
@@ -218,7 +225,7 @@ def _print_facets(found: Found) -> None:
             table = Table(name, "items", "", box=None)
             most = max(values.values())
             for value, number in values.items():
-                table.add_row(value, f"{number:,}", "█" * max(1, round(30 * number / most)))
+                table.add_row(cell(value), f"{number:,}", "█" * max(1, round(30 * number / most)))
             console.print(table, "")
     click.echo(counted(len(found), "item"))
 
@@ -231,11 +238,11 @@ def _print_items(items: Found) -> None:
     for item in items:
         properties = item["properties"]
         table.add_row(
-            item["collection"],
-            item["id"],
-            ", ".join(properties.get("satimnet:classes", ())),
-            properties.get("satimnet:split", ""),
-            ", ".join(item["assets"]),
+            cell(item["collection"]),
+            cell(item["id"]),
+            cell(", ".join(map(str, properties.get("satimnet:classes", ())))),
+            cell(properties.get("satimnet:split", "")),
+            cell(", ".join(item["assets"])),
             " ".join(f"{v:.3f}" for v in item.get("bbox", ())),
         )
     Console(width=None if sys.stdout.isatty() else 200).print(table)

@@ -9,7 +9,7 @@ import click
 
 from satimnet.builder.commands import one_line_errors
 from satimnet.builder.errors import SatimnetError
-from stactools.satimnet.options import FOLDER, quiet_option
+from stactools.satimnet.options import FOLDER, allow_outside, outside_option, quiet_option
 from stactools.satimnet.progress import progress_bar
 
 
@@ -33,6 +33,7 @@ from stactools.satimnet.progress import progress_bar
     metavar="SECONDS",
     help="How long a search may take.",
 )
+@outside_option
 @quiet_option
 @one_line_errors
 def serve(
@@ -70,6 +71,7 @@ def serve(
             browser=browser,
             root_path=root_path,
             seconds=time_limit,
+            allow_outside=allow_outside(),
             ready=ready,
         )
 

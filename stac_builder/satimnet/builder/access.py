@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import io
 import os
-import stat
 from typing import IO, TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlparse
 
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.places import Bounds, is_url, open_regular, quoted_url, readable
 from satimnet.builder.spans import span_of
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ def gdal_path(asset: pystac.Asset | dict[str, Any], member: int = 0) -> str:
             has a relative href and no owner.
     """
     href, entry = _place(asset, member)
-    path = f"/vsicurl/{href}" if is_url(href) else href
+    path = f"/vsicurl/{quoted_url(href)}" if is_url(href) else href
     if entry is None:
         return path
     if "range" in entry:
@@ -92,28 +91,40 @@ def read_bytes(asset: pystac.Asset | dict[str, Any], member: int = 0) -> bytes:
     Raises:
         SatimnetError: the file is missing, no regular file, or shorter than the asset says.
     """
-    import fsspec
-
     href, entry = _place(asset, member)
-    first, size, end = 0, None, None
+    first, size = 0, None
     if entry is not None:
         first, size = span_of(entry, f"{href}, member {member}")
-        end = first + size
     try:
-        filesystem, path = fsspec.core.url_to_fs(href)
-        # a pipe would be waited for, and room is made for all bytes before they are read
-        there = os.stat(path) if "://" not in href else None
-        if there is not None and not stat.S_ISREG(there.st_mode):
-            raise SatimnetError(f"{href}: no regular file; it is not read")
-        if there is not None and size is not None and there.st_size < first + size:
-            raise _shorter(href, max(0, there.st_size - first), size)
-        data: bytes = filesystem.cat_file(path, start=None if size is None else first, end=end)
+        data = _read_url(href, first, size) if is_url(href) else _read_file(href, first, size)
     except OSError as error:
         raise SatimnetError(f"{href}: {error.strerror or error}") from error
     if size is not None and len(data) > size:
         raise SatimnetError(f"{href}: the server sends all of it; it must answer byte ranges")
     if size is not None and len(data) < size:
         raise _shorter(href, len(data), size)
+    return data
+
+
+def _read_file(path: str, first: int, size: int | None) -> bytes:
+    with open_regular(path) as file:
+        # room is made for all bytes before they are read
+        there = max(0, os.fstat(file.fileno()).st_size - first)
+        if size is not None and there < size:
+            raise _shorter(path, there, size)
+        file.seek(first)
+        return file.read(-1 if size is None else size)
+
+
+def _read_url(url: str, first: int, size: int | None) -> bytes:
+    import aiohttp
+    import fsspec
+
+    end = None if size is None else first + size
+    try:
+        data: bytes = fsspec.filesystem("http").cat_file(url, start=first if end else None, end=end)
+    except (aiohttp.ClientError, ValueError) as error:  # what is no URL is a ValueError
+        raise OSError(error) from error
     return data
 
 
@@ -127,7 +138,7 @@ def open_asset(asset: pystac.Asset | dict[str, Any], member: int = 0) -> IO[byte
 
 
 def _place(asset: pystac.Asset | dict[str, Any], member: int) -> tuple[str, dict[str, Any] | None]:
-    """Absolute href of the file on the host, and the archive's entry if it is an archive."""
+    """Place of the file, and the archive's entry if it is an archive."""
     if not ("href" in asset if isinstance(asset, dict) else hasattr(asset, "get_absolute_href")):
         raise SatimnetError(_no_asset(asset))
     if isinstance(asset, dict):
@@ -136,6 +147,9 @@ def _place(asset: pystac.Asset | dict[str, Any], member: int) -> tuple[str, dict
         href, archive = asset.get_absolute_href(), asset.extra_fields.get("archive")
     if href is None:
         raise SatimnetError(f"{asset}: relative href without an owner; open its Item from a file")
+    if not isinstance(asset, dict):
+        _require_reachable(href, asset)
+    href = readable(href)
     if archive is None:
         return href, None
     if not isinstance(archive, list | tuple):
@@ -158,6 +172,8 @@ def _no_asset(found: Any) -> str:
     )
 
 
-def is_url(href: str) -> bool:
-    """Whether the href is that of a web server."""
-    return urlparse(href).scheme in ("http", "https")
+def _require_reachable(href: str, asset: pystac.Asset) -> None:
+    """What came from the web may only point to the web."""
+    owner = asset.owner.get_self_href() if asset.owner is not None else None
+    if owner is not None and is_url(owner):
+        Bounds.of(owner).resolve(href, owner)

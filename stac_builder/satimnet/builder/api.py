@@ -88,7 +88,7 @@ class Api:
 
     def queryables(self, root: str, name: str | None = None) -> Json:
         """The properties that a filter may use, of one collection or of all: a JSON Schema."""
-        names = list(self.index.collections) if name is None else [self.known(name).id]
+        names = self.index.readable() if name is None else [self.known(name).id]
         path = "queryables" if name is None else f"collections/{quote(name)}/queryables"
         return {
             "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -167,7 +167,7 @@ class Api:
             raise SatimnetError("bbox and intersects exclude each other; give one of them")
         filter_ = asked.get("filter")
         if query := asked.get("query"):
-            conditions = _of_query(query, self.index.kinds(list(self.index.collections)))
+            conditions = _of_query(query, self.index.kinds(self.index.readable()))
             conditions += [] if filter_ is None else [parse_filter(filter_)]
             filter_ = {"op": "and", "args": conditions}
         return search(

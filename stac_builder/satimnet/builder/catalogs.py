@@ -6,6 +6,7 @@ All links are relative, so the tree works on any static host and can be moved.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
+from satimnet.builder import documents
 from satimnet.builder.concepts import THEMES_URI, concepts_by_class, scheme_of, themes_of
+from satimnet.builder.documents import box_of, title_of
+from satimnet.builder.errors import CatalogWarning, SatimnetError
 from satimnet.builder.files import write
 from satimnet.builder.items import (
     ARCHIVE_URI,
@@ -103,7 +107,7 @@ def narrowed(collection: Json, tables: Sequence[pa.Table]) -> Json:
     import pyarrow as pa
 
     start, end = collection["extent"]["temporal"]["interval"][0]
-    record = {"bbox": flat(collection["extent"]["spatial"]["bbox"][0])}
+    record: Json = {"bbox": flat(box_of(collection))}
     record |= {"start_datetime": start, "end_datetime": end}
     extent = {
         "spatial": {"bbox": [_bbox(record, tables)]},
@@ -128,7 +132,7 @@ def write_collection(
     ``nodes`` maps each tree level to the ids of the Items that lie there; ``files`` says how they
     lie there. Nobody may read the ``folder`` yet: its files are written as they are, unflushed.
     """
-    title = collection["title"]
+    title = title_of(collection)
     links = [
         _link("root", "../catalog.json"),
         _link("parent", "../catalog.json"),
@@ -180,18 +184,25 @@ def _children(
 
 def write_root(catalog: Path) -> None:
     """Writes ``catalog.json`` over all collections that lie in the folder ``catalog``."""
-    collections = [json.loads(p.read_bytes()) for p in sorted(catalog.glob("*/collection.json"))]
+    collections: dict[str, Json] = {}
+    for path in sorted(catalog.glob("*/collection.json")):
+        try:
+            content = documents.collection(documents.read(str(path)), str(path))
+            collections[path.parent.name] = content
+        except SatimnetError as error:
+            warnings.warn(CatalogWarning(f"{error}; left out of catalog.json"), stacklevel=2)
+    titles = {name: title_of(collection) for name, collection in collections.items()}
     root: Json = {
         "type": "Catalog",
         "stac_version": STAC_VERSION,
         "id": ROOT_ID,
         "title": "SatImNet: harmonised training data for satellite-image classification",
         "description": "Open training sets under one attribute schema, packed into zip shards: "
-        + ", ".join(c["title"] for c in collections)
+        + ", ".join(titles.values())
         + ".",
         "links": [
             _link("root", "./catalog.json"),
-            *(_link("child", f"./{c['id']}/collection.json", c["title"]) for c in collections),
+            *(_link("child", f"./{name}/collection.json", title) for name, title in titles.items()),
             *([_GLOSSARY] if (catalog / CONCEPTS_NAME).exists() else []),
         ],
     }

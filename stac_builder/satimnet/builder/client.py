@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
@@ -18,20 +19,30 @@ from pystac_client.stac_api_io import StacApiIO
 
 from satimnet.builder.api import CONFORMS_TO, GEOJSON, QUERYABLES_REL, Api
 from satimnet.builder.arguments import checked
-from satimnet.builder.index import Index, IndexedCollection, absolute_href
+from satimnet.builder.index import Index, IndexedCollection
+from satimnet.builder.places import catalog_file, is_url, join, plain_name
 
 _PAGE = 500  # Items a page where the client names no limit
+_ODD = re.compile(r"[#?%\\]")
 
 
 @checked()
-def open(href: str | os.PathLike[str]) -> Client:
+def open(href: str | os.PathLike[str], *, allow_outside: bool = False) -> Client:
     """A `Client` on the static catalog at ``href`` (path or URL of ``catalog.json`` or folder).
 
     ``search`` takes all that a STAC API server would, CQL2 filters, ``query``, ``sortby`` and
     ``fields`` included. What cannot be understood, and a collection that is not there, raise
     `SatimnetError`. A plain ``Client.open`` of the same href does not search.
+
+    A catalog in a folder may only point to files in there, unless ``allow_outside`` says so.
+    Where the folder's path has what pystac takes for a part of a URL (``#``, ``?``, ``%``, a
+    backslash), hrefs have another name of it, which holds as long as this process.
     """
-    index = Index(href)
+    place = catalog_file(href)
+    folder, _, name = place.rpartition("/")
+    if not is_url(place) and _ODD.search(folder):
+        place = f"{plain_name(folder)}/{name}"
+    index = Index(place, allow_outside=allow_outside)
     return _Client.open(index.href, stac_io=_StaticApi(index))
 
 
@@ -112,6 +123,7 @@ class _StaticApi(StacApiIO):
                 return self._api.items(name, asked, method, self._folder)
             case ["collections", name, "queryables"]:
                 return self._api.queryables(self._folder, name)
+        self._index.bounds.resolve(href, self._index.href)
         return super().read_json(source, *args, **kwargs)
 
     def stac_object_from_dict(
@@ -150,7 +162,7 @@ class _StaticApi(StacApiIO):
         """
         here = f"{self._folder}/collections/{quote(collection.id)}"
         links = [
-            link | {"href": absolute_href(link["href"], collection.href)}
+            link | {"href": join(link["href"], collection.href)}
             for link in collection.document.get("links", [])
             if link["rel"] not in ("self", "items", "item", "child")
         ]

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TextIO, TypeVar
 
 import click
 
 from satimnet.builder.datasets import Dataset
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import CatalogWarning, SatimnetError, printable
 from satimnet.builder.files import writing
+from satimnet.builder.places import on_disk
 
 if TYPE_CHECKING:
     import pystac
@@ -54,6 +57,18 @@ def _counts_once(parameter: click.Parameter) -> bool:
     )
 
 
+class LocalPath(click.Path):
+    """A file or folder of this machine: a URL or another scheme is refused in one line."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """The path."""
+        try:
+            on_disk(value)
+        except SatimnetError as error:
+            raise click.ClickException(str(error)) from error
+        return super().convert(value, param, ctx)
+
+
 def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
     """The command with ``--debug``; without it, every error is one line and exit code 1."""
 
@@ -62,7 +77,8 @@ def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
     def run(*args: P.args, **options: P.kwargs) -> R:
         debug = options.pop("debug")
         try:
-            return command(*args, **options)
+            with _warnings_as_sentences():
+                return command(*args, **options)
         except (click.ClickException, BrokenPipeError):  # a pipe into head is no error
             raise
         except KeyboardInterrupt:
@@ -74,12 +90,13 @@ def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
             if isinstance(error, SatimnetError):
                 raise click.ClickException(str(error)) from error
             if isinstance(error, OSError) and error.filename:
-                raise click.ClickException(f"{error.filename}: {error.strerror}") from error
+                reason = printable(f"{error.filename}: {error.strerror}")
+                raise click.ClickException(reason) from error
             if isinstance(error, ModuleNotFoundError):
                 raise click.ClickException(
                     f"{error.name} is not installed; pip install 'satimnet[training,distributed]'"
                 ) from error
-            fault = f"{type(error).__name__}: {error}".splitlines()[0]
+            fault = printable(f"{type(error).__name__}: {error}".splitlines()[0])
             raise click.ClickException(
                 f"{fault} (a fault of {_culprit(error)}; --debug shows where, please report it)"
             ) from error
@@ -94,6 +111,29 @@ def _culprit(error: Exception) -> str:
     return f"the dataset package stactools.{packages[-1]}" if packages else "satimnet"
 
 
+@contextmanager
+def _warnings_as_sentences() -> Iterator[None]:
+    """Shows what of a catalog is left out as a line; other warnings as ever."""
+    with warnings.catch_warnings():
+        as_ever = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if issubclass(category, CatalogWarning):
+                click.echo(f"Warning: {message}", err=True)
+            else:
+                as_ever(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = show
+        yield
+
+
 def dataset_command(cli: click.Group, dataset: Dataset) -> click.Command:
     """Adds the group of a dataset to the ``stac`` command."""
 
@@ -102,7 +142,7 @@ def dataset_command(cli: click.Group, dataset: Dataset) -> click.Command:
         """Single STAC objects of a dataset; `stac satimnet build` makes whole catalogs."""
 
     @group.command("create-collection")
-    @click.argument("destination", type=click.Path(dir_okay=False, path_type=Path))
+    @click.argument("destination", type=LocalPath(dir_okay=False, path_type=Path))
     @one_line_errors
     def create_collection(destination: Path) -> None:
         """Write the Collection, without items, to the file DESTINATION."""
@@ -112,8 +152,8 @@ def dataset_command(cli: click.Group, dataset: Dataset) -> click.Command:
         _save(collection, destination)
 
     @group.command("create-item")
-    @click.argument("sources", nargs=-1, required=True, type=click.Path(exists=True))
-    @click.argument("destination", type=click.Path(dir_okay=False, path_type=Path))
+    @click.argument("sources", nargs=-1, required=True, type=LocalPath(exists=True))
+    @click.argument("destination", type=LocalPath(dir_okay=False, path_type=Path))
     @one_line_errors
     def create_item(sources: tuple[str, ...], destination: Path) -> None:
         """Write the Item of one sample, whose files are SOURCES, to the file DESTINATION."""

@@ -18,6 +18,7 @@ import shutil
 import tempfile
 import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -30,12 +31,13 @@ from urllib.parse import quote
 
 import orjson
 
-from satimnet.builder.access import is_url
+from satimnet.builder import documents
 from satimnet.builder.catalogs import PARQUET_NAME, ROOT_ID, write_root
 from satimnet.builder.datasets import installed
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import CatalogWarning, SatimnetError
 from satimnet.builder.files import place, settle, sync
 from satimnet.builder.held import folder_of
+from satimnet.builder.places import Bounds, catalog_file, file_name, is_url, on_disk
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.skos import CONCEPTS_NAME, write_concepts
 from satimnet.builder.workspaces import announce, placed, workspace
@@ -74,6 +76,7 @@ def copy(
     destination: Path,
     *,
     collections: Sequence[str] | None = None,
+    allow_outside: bool = False,
     progress: Progress = silent,
 ) -> Copied:
     """Copies the catalog at a path or URL, or the ``collections`` of it, to a new folder.
@@ -81,15 +84,18 @@ def copy(
     If the destination is a catalog of satimnet, the collections are added to it. Everything is
     copied into a hidden folder beside the destination, and moved in place when it is whole. After
     a kill or an error the same call goes on from there, if the catalog is still the same.
+    ``allow_outside`` also copies what symbolic links in a catalog's folder lead to elsewhere.
 
     Raises:
         SatimnetError: there is no such catalog or collection, it leaves its shards in the folders
             of others, a file cannot be had or has not the size that an asset says, or the
             destination has such a collection or is no catalog.
     """
+    destination = on_disk(destination)
     base, name = _split(os.fspath(catalog))
     _refuse(destination, base)
-    fetch = partial(_download, _sessions(), base) if is_url(base) else partial(_copy_file, base)
+    bounds = Bounds(base, everywhere=allow_outside)
+    fetch = partial(_download, _sessions(), base) if is_url(base) else partial(_copy_file, bounds)
     with tempfile.TemporaryDirectory() as scratch:
         heads = _Copying(fetch, base, Path(scratch), silent).heads(name, collections)
     part = len(heads.chosen) < heads.children
@@ -118,11 +124,7 @@ def copy(
 
 def _split(href: str) -> tuple[str, str]:
     """The folder of the catalog, absolute, and the name of its root in there."""
-    if not is_url(href):
-        href = os.path.abspath(href)
-    if not href.endswith(".json"):
-        href = f"{href.rstrip('/')}/catalog.json"
-    base, _, name = href.rpartition("/")
+    base, _, name = catalog_file(href).rpartition("/")
     return base, name
 
 
@@ -154,8 +156,7 @@ def _require_addable(chosen: Mapping[str, Mapping[str, Any]], destination: Path)
     there = _linked(destination)
     for path, document in chosen.items():
         id_ = document.get("id")
-        named = isinstance(id_, str) and "/" not in id_ and isinstance(document.get("title"), str)
-        if not named or path != f"{id_}/collection.json":
+        if not isinstance(id_, str) or path != f"{file_name(id_)}/collection.json":
             raise SatimnetError(f"{path}: not as satimnet builds it; copy the catalog as a whole")
         folder = (destination / path).parent
         if id_ in there and not placed(folder, destination, _DOING):
@@ -170,7 +171,7 @@ def _linked(catalog: Path) -> list[str]:
     """The folders that the root of a catalog of satimnet leads to; none where there is no root."""
     if not (catalog / "catalog.json").exists():
         return []
-    root = _document(catalog / "catalog.json", str(catalog / "catalog.json"))
+    root = documents.read(str(catalog / "catalog.json"))
     hrefs = [str(link.get("href")) for link in _values(root.get("links"))]
     return [posixpath.dirname(posixpath.normpath(href)) for href in hrefs]
 
@@ -268,7 +269,14 @@ class _Copying:
         children, others = {}, []
         for file in self._of(root, "catalog.json", ""):
             if file.follow:
-                document = self._read(file, texts)
+                try:
+                    document = self._read(file, texts)
+                except SatimnetError as error:
+                    if wanted is None or _folder(file.path).rstrip("/") in wanted:
+                        raise
+                    warnings.warn(CatalogWarning(f"{error}; not copied"), stacklevel=3)
+                    others.append(file.path)
+                    continue
                 if document.get("type") == "Collection":
                     children[file.path] = document
                 else:
@@ -309,7 +317,7 @@ class _Copying:
         target = self._heads / file.path
         self._get(file, target, name)
         texts[file.path] = target.read_bytes()
-        return _document(target, f"{self._base}/{name or file.path}")
+        return documents.parse(texts[file.path], f"{self._base}/{name or file.path}")
 
     def begin(self, heads: _Heads) -> None:
         """Copies root and Collections with their own assets, which tell two catalogs apart.
@@ -416,7 +424,8 @@ class _Copying:
             return list(self._of(_shards(target), file.path, file.scope))
         if not file.follow:
             return []
-        return list(self._of(_document(target, file.path), file.path, file.scope))
+        document = documents.parse(target.read_bytes(), file.path)
+        return list(self._of(document, file.path, file.scope))
 
     def _get(self, file: _File, target: Path, name: str | None = None) -> None:
         part = self._parts / str(next(self._numbers))
@@ -529,16 +538,6 @@ def _shown(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text[:200])
 
 
-def _document(file: Path, path: str) -> dict[str, Any]:
-    try:
-        content = orjson.loads(file.read_bytes())
-    except ValueError as error:
-        raise SatimnetError(f"{path}: no JSON ({error}); build the catalog again") from None
-    if not isinstance(content, dict):
-        raise SatimnetError(f"{path}: no STAC object; build the catalog again")
-    return content
-
-
 # --- one file -----------------------------------------------------------------------------------
 
 
@@ -565,8 +564,8 @@ def _boot() -> str:
     return file.read_text().strip() if file.exists() else "unknown"
 
 
-def _copy_file(base: str, path: str, target: Path, most: int, size: int | None) -> None:
-    source = Path(base, path)
+def _copy_file(bounds: Bounds, path: str, target: Path, most: int, size: int | None) -> None:
+    source = Path(bounds.resolve(path, f"{bounds.home}/catalog.json"))
     if not source.is_file():  # a pipe would be read for ever
         raise _MissingError(str(source))
     found = source.stat().st_size

@@ -22,6 +22,13 @@ class SatimnetError(Exception):
         super().__init__(printable(message))
 
 
+class CatalogWarning(UserWarning):
+    """Something of a catalog cannot be read, and the rest is; the message is one line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
+
+
 class BadFileError(SatimnetError):
     """One file of a source is broken; a build may leave it out and go on.
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
-import re
 import shutil
+import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from satimnet.builder.access import is_url, read_bytes
+from satimnet.builder.access import read_bytes
 from satimnet.builder.catalogs import (
     PARQUET_NAME,
     narrowed,
@@ -26,14 +27,14 @@ from satimnet.builder.catalogs import (
     write_json,
     write_root,
 )
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import CatalogWarning, SatimnetError
 from satimnet.builder.files import place, sync, writing
-from satimnet.builder.index import absolute_href
 from satimnet.builder.items import SHA256, Item, write_items
 from satimnet.builder.pages import files_for, write_features, write_pages
+from satimnet.builder.places import SEALED, file_name, is_url, join, on_disk, sealed
 from satimnet.builder.plans import DEFAULT_SHARD_SIZE, MAX_SHARD_SIZE
 from satimnet.builder.progress import Progress, silent
-from satimnet.builder.rows import MappedRows, absolute, items_of
+from satimnet.builder.rows import MappedRows, items_of
 from satimnet.builder.shards import ShardWriter
 from satimnet.builder.skos import CONCEPTS_NAME, scheme_json
 from satimnet.builder.spans import run_of, span_of
@@ -51,8 +52,6 @@ _CHUNK = 2000  # rows read at once
 _MOST_MEMBERS = 65_000  # of a shard, as in plans
 _TREE = {"root", "self", "parent", "collection", "child", "item", "items"}
 _TREE |= {"first", "prev", "next", "last"}
-_NAME = re.compile(r"(?!\.{1,2}$)[^\x00-\x1f\x7f/\\]{1,200}")
-"""A name of a file that leads nowhere else: what comes from the web may try."""
 
 
 def save(found: Found, destination: Path, progress: Progress = silent) -> int:
@@ -90,7 +89,7 @@ def write_found(found: Found, path: Path) -> int:
     table = found.table()
     if not len(table):
         raise SatimnetError(f"{path}: not written, the search found nothing")
-    here = str(path.absolute().parent)
+    here = str(on_disk(path).absolute().parent)
     hosts = table["parquet"].to_pylist()
     columns = {}
     for name in ("assets", "links"):
@@ -98,7 +97,7 @@ def write_found(found: Found, path: Path) -> int:
         for value, base in zip(values, hosts, strict=True):
             for one in value.values() if isinstance(value, dict) else value or ():
                 if one is not None:
-                    one["href"] = _relative(absolute(one["href"], base), here)
+                    one["href"] = _relative(join(one["href"], base), here)
         columns[name] = pa.array(values, table.schema.field(name).type)
     for name, column in columns.items():
         table = table.set_column(table.column_names.index(name), name, column)
@@ -112,6 +111,7 @@ def write_found(found: Found, path: Path) -> int:
 
 
 def _write(found: Found, destination: Path, copied: bool, progress: Progress) -> int:
+    on_disk(destination)
     finished = placed(destination, destination, "saving")
     if not finished:
         _require_new(destination)
@@ -127,7 +127,8 @@ def _write(found: Found, destination: Path, copied: bool, progress: Progress) ->
             shutil.rmtree(left, ignore_errors=True)
         made.mkdir()
         for collection in found.collections:
-            out = _Out(collection, made / _name(collection.id), whole / collection.id, copied)
+            name = file_name(collection.id)
+            out = _Out(collection, made / name, whole / name, copied)
             _write_collection(found, out, rows, progress)
         _write_concepts(found.index, made)
         write_root(made)
@@ -163,11 +164,14 @@ def _write_collection(found: Found, out: _Out, rows: Path, progress: Progress) -
     done = 0
     out.folder.joinpath("shards" if out.copied else "").mkdir(parents=True)
     rows.mkdir()
-    counts: dict[Level, int] = {}
+    counts: Counter[str] = Counter()
+    outside: set[str] = set()
     for level, items, table in _groups(found, out):
-        number = counts[level] = counts.get(level, -1) + 1
+        stem = "-".join((*level, ""))  # two levels may have one
         if out.copied:
-            _pack(items, out.folder / "shards" / f"{'-'.join((*level, f'{number:05d}'))}.zip")
+            _pack(items, out.folder / "shards" / f"{stem}{counts[stem]:05d}.zip")
+        counts[stem] += 1
+        outside.update(_folders_of(items))
         tables.append(_keep(items, table, rows / f"{len(tables)}.arrow"))
         nodes.setdefault(level, []).extend(item["id"] for item in items)
         out.folder.joinpath(*level).mkdir(parents=True, exist_ok=True)
@@ -180,7 +184,7 @@ def _write_collection(found: Found, out: _Out, rows: Path, progress: Progress) -
         progress(f"Writing {out.source.id}", done, total)
     for level, paths in features.items():
         write_pages(paths, len(nodes[level]), out.folder.joinpath(*level))
-    collection = _document(out, total)
+    collection = _document(out, total) | _points_to(outside)
     parts = MappedRows(tables)
     collection = narrowed(collection, parts)
     write_geoparquet(parts, [collection], out.folder / PARQUET_NAME)
@@ -193,9 +197,9 @@ def _document(out: _Out, total: int) -> dict[str, Any]:
     document = dict(out.source.document)
     base, here = out.source.href, str(out.place)
     links = [
-        link | {"href": _relative(absolute_href(link["href"], base), here)}
+        link | {"href": _relative(place, here)}
         for link in document.get("links", ())
-        if link["rel"] not in _TREE
+        if link["rel"] not in _TREE and (place := _linked(link["href"], base))
     ]
     if not out.copied or is_url(base):
         whole = {"rel": "derived_from", "href": _relative(base, here), "type": "application/json"}
@@ -203,6 +207,7 @@ def _document(out: _Out, total: int) -> dict[str, Any]:
     title = document.get("title", out.source.id)
     part = f"A part of it: {total:,} item{'' if total == 1 else 's'} that a search found."
     description = f"{document['description'].strip()} {part}"
+    document.pop(SEALED, None)
     document.pop("assets", None)  # the index, the overview and the report are of the whole
     return document | {"title": title, "description": description, "links": links}
 
@@ -251,18 +256,12 @@ def _level(item: Item, source: IndexedCollection) -> Level:
         return ()
     path = parent.removeprefix(home)
     names = (unquote(path) if is_url(home) else path).split("/")[:-1]
-    return tuple(map(_name, names))
-
-
-def _name(text: str) -> str:
-    if _NAME.fullmatch(text) is None:
-        raise SatimnetError(f"{text!r:.80} is no name that a file could have; nothing was written")
-    return text
+    return tuple(map(file_name, names))
 
 
 def _placed(item: Item, level: Level, out: _Out) -> Item:
     """The Item as it will stand in the new index, but for members that are still to be packed."""
-    _name(f"{item['id']}.json")
+    file_name(item["id"])
     here = str(out.place)
     node = "/".join((".", *level, "catalog.json" if level else "collection.json"))
     links = [
@@ -274,15 +273,44 @@ def _placed(item: Item, level: Level, out: _Out) -> Item:
         )
     ]
     links += [
-        link | {"href": _relative(link["href"], here)}
+        link | {"href": _relative(place, here)}
         for link in item["links"]
-        if link["rel"] not in _TREE
+        if link["rel"] not in _TREE and (place := _linked(link["href"], out.source.href))
     ]
     assets = item["assets"]
     for asset in assets.values():
         if not (out.copied and "archive" in asset):
             asset["href"] = _relative(asset["href"], here)
     return item | {"links": links}
+
+
+def _linked(href: str, base: str) -> str | None:
+    """The place of a link in the file at ``base``; None for one from the web to this machine."""
+    place = join(href, base)
+    return place if is_url(place) or not is_url(base) else None
+
+
+def _folders_of(items: list[Item]) -> set[str]:
+    """Folders outside of the new catalog that assets lie in, relative to the collection's."""
+    hrefs = {asset["href"] for item in items for asset in item["assets"].values()}
+    return {posixpath.dirname(href) for href in hrefs if href.startswith("./../")}
+
+
+def _points_to(folders: set[str]) -> dict[str, Any]:
+    """The Collection's field that lets this user's programs follow it out of the catalog."""
+    if not folders:
+        return {}
+    try:
+        return {SEALED: sealed(folders)}
+    except OSError as error:
+        warnings.warn(
+            CatalogWarning(
+                f"{error.filename}: cannot be written ({error.strerror}), so the saved catalog is "
+                "only read with --allow-outside"
+            ),
+            stacklevel=2,
+        )
+        return {}
 
 
 def _relative(href: str, folder: str) -> str:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from satimnet.builder.downloads import Download
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.files import settle, write
+from satimnet.builder.places import on_disk
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.workspaces import lock
 
@@ -46,7 +47,7 @@ def fetch(
         SatimnetError: the server refuses, the file is not what was published, or does not fit; or
             another run is downloading it.
     """
-    target = folder / download.name
+    target = on_disk(folder) / download.name
     try:
         if not target.exists():
             with lock(target):

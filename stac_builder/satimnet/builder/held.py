@@ -6,20 +6,22 @@ import os
 import weakref
 from pathlib import Path
 
+from satimnet.builder.places import open_regular, plain_name
+
 
 class Held:
     """A file of this machine that stays the same for as long as this object lives.
 
     ``place`` is a path that leads to it. Where the system has no such paths (they are Linux'), it
-    is the one that was given, which may come to name another file. Raises `OSError` if the file
-    cannot be opened.
+    is the one that was given, or a plain name of it, which may come to name another file. Raises
+    `OSError` if the file cannot be opened, or is no regular file.
     """
 
     def __init__(self, path: str) -> None:
-        opened = os.open(path, os.O_RDONLY)
-        weakref.finalize(self, os.close, opened)
-        place = f"/proc/self/fd/{opened}"
-        self.place = place if os.path.exists(place) else path
+        opened = open_regular(path)
+        weakref.finalize(self, opened.close)
+        place = f"/proc/self/fd/{opened.fileno()}"
+        self.place = place if os.path.exists(place) else plain_name(path)
 
 
 def folder_of(file: str) -> tuple[int, int] | None:

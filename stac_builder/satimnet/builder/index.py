@@ -5,24 +5,23 @@ On disk or behind any web server, with no extension of DuckDB beyond those built
 
 from __future__ import annotations
 
-import json
 import os
 import threading
+import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from satimnet.builder.access import is_url
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder import documents
+from satimnet.builder.errors import CatalogWarning, SatimnetError
 from satimnet.builder.filters import Function, Statement, kind_of, quoted
 from satimnet.builder.held import Held, folder_of
-from satimnet.builder.rows import absolute
+from satimnet.builder.places import Bounds, catalog_file, is_url
 from satimnet.builder.skos import CONCEPTS_NAME, scheme_from_json
 
 if TYPE_CHECKING:
@@ -57,8 +56,14 @@ class IndexedCollection:
     href: str
     document: Mapping[str, Any]
     parquet: str
+    bounds: Bounds
+    """Where its files may lead."""
     held: Held | None = field(default=None, compare=False, repr=False)
     """The parquet that belongs to the document, also once both are replaced; None on the web."""
+
+    def resolve(self, href: str) -> str:
+        """The place of an href in its parquet; raises `SatimnetError` if it may not lead there."""
+        return self.bounds.resolve(href, self.parquet)
 
 
 class TooSlowError(SatimnetError):
@@ -69,41 +74,113 @@ class Index:
     """An open catalog, as it is at this moment; safe to share among threads.
 
     ``href`` is the absolute path or URL of ``catalog.json``, ``document`` its content,
-    ``collections`` the collections by id in the catalog's order. ``seconds`` may be set to how
-    long a query may take. Raises `SatimnetError` if the catalog or a collection cannot be read.
+    ``collections`` the collections by id in the catalog's order, ``bounds`` where its files may
+    lead; ``allow_outside`` lets a catalog in a folder lead to any file of this machine. A
+    collection that cannot be read is warned of (`CatalogWarning`), and stands in ``unreadable``
+    with the reason. ``seconds`` may be set to how long a query may take. Raises `SatimnetError` if
+    the catalog cannot be read, or none of its collections.
     """
 
     seconds: float | None = None
 
-    def __init__(self, catalog: str | os.PathLike[str]) -> None:
-        href = os.fspath(catalog)
-        if not is_url(href):
-            href = os.path.abspath(href)
-        folder = None if href.endswith(".json") else href.rstrip("/")
-        if folder is not None:
-            href = f"{folder}/catalog.json"
-        try:
-            self.document = _read_json(href)
-        except SatimnetError:
-            if folder is None or not is_url(href):
-                raise
-            # the address of `stac satimnet serve`: below it lie the API, and the files like this
-            with suppress(SatimnetError):
-                self.document = _read_json(f"{folder}/catalog/catalog.json")
-                href = f"{folder}/catalog/catalog.json"
-            if not hasattr(self, "document"):
-                raise
-        self.href = href
-        if self.document.get("type") != "Catalog":
-            raise SatimnetError(
-                f"{href}: this is no STAC Catalog; name the catalog.json at the top"
-            )
-        self.collections = {c.id: c for c in _collections(href, self.document)}
-        if not self.collections:
-            raise SatimnetError(f"{href}: the catalog links no collection; build one into it first")
+    def __init__(self, catalog: str | os.PathLike[str], *, allow_outside: bool = False) -> None:
+        self.href, document = _found(catalog)
+        self.bounds = Bounds.of(self.href, allow_outside=allow_outside)
+        self.document = documents.catalog(document, self.href)
+        self.collections: dict[str, IndexedCollection] = {}
+        self.unreadable: dict[str, str] = {}
+        self._open_collections()
         self._types: dict[str, dict[str, str]] = {}
         self._footers: dict[str, pq.FileMetaData] = {}
+        self._inside: set[tuple[str, str]] = set()
         self._lock = threading.Lock()  # of what is made once, never of a query
+
+    def _open_collections(self) -> None:
+        links = []
+        for number, content in enumerate(self.document["links"]):
+            try:
+                link = documents.link(content, self.href, number)
+                links.append(link)
+                found = self._collection(link["href"]) if link["rel"] == "child" else None
+                if found is not None and found.id in self.collections:
+                    raise SatimnetError(f"{found.href}: another collection has the id {found.id}")
+                if found is not None:
+                    self.collections[found.id] = found
+            except SatimnetError as error:
+                self._leave_out(_name_in(content) or f"links[{number}]", str(error))
+        self.document["links"] = links
+        if not self.collections and self.unreadable:
+            raise SatimnetError(next(iter(self.unreadable.values())))
+        if not self.collections:
+            raise SatimnetError(
+                f"{self.href}: the catalog links no collection; build one into it first"
+            )
+        for reason in self.unreadable.values():
+            _warn(reason)
+
+    def _collection(self, link: str) -> IndexedCollection | None:
+        """The collection that a link leads to; None where it leads to another catalog."""
+        href = self.bounds.resolve(link, self.href)
+        while True:
+            folder = None if is_url(href) else folder_of(href)
+            found = self._read_collection(href)
+            if is_url(href) or folder == folder_of(href):  # else it was replaced between the two
+                return found
+
+    def _read_collection(self, href: str) -> IndexedCollection | None:
+        document = documents.read(href)
+        if document.get("type") == "Catalog":
+            return None
+        documents.collection(document, href)
+        mirrors = [
+            asset["href"]
+            for asset in document.get("assets", {}).values()
+            if "collection-mirror" in asset.get("roles", [])
+        ]
+        if not mirrors:
+            raise SatimnetError(
+                f"{href}: no asset has the role collection-mirror, so its Items cannot be "
+                "searched; build the collection again"
+            )
+        bounds = self.bounds.of_collection(document, href)
+        parquet = bounds.resolve(mirrors[0], href)
+        held = None
+        if not is_url(parquet):
+            with suppress(OSError):  # the first question will say so
+                held = Held(parquet)
+        return IndexedCollection(document["id"], href, document, parquet, bounds, held)
+
+    def _leave_out(self, name: str, reason: str) -> None:
+        self.unreadable.setdefault(name, reason)
+
+    def readable(self, names: Sequence[str] | None = None) -> list[str]:
+        """Ids of these collections, in the catalog's order; all whose Items can be read if None.
+
+        Raises:
+            SatimnetError: one of ``names`` is not there or cannot be read, or none can.
+        """
+        for name in names or ():
+            if name in self.unreadable and name not in self.collections:
+                raise SatimnetError(self.unreadable[name])
+        if missing := set(names or ()).difference(self.collections):
+            raise SatimnetError(
+                f"{self.href}: no collection {', '.join(sorted(missing))}; "
+                f"there are: {', '.join(self.collections)}"
+            )
+        if names is not None:
+            return [name for name in self.collections if name in names]
+        found = []
+        for name in self.collections:
+            try:
+                self.column_types(name)
+                found.append(name)
+            except SatimnetError as error:
+                if name not in self.unreadable:
+                    _warn(str(error))
+                self._leave_out(name, str(error))
+        if not found:
+            raise SatimnetError(next(iter(self.unreadable.values())))
+        return found
 
     @cached_property
     def scheme(self) -> Scheme:
@@ -112,9 +189,9 @@ class Index:
         Raises:
             SatimnetError: the catalog has none, or one that cannot be understood.
         """
-        href = absolute_href(f"./{CONCEPTS_NAME}", self.href)
+        href = self.bounds.resolve(f"./{CONCEPTS_NAME}", self.href)
         remedy = "build a collection into the catalog again, or ask for classes"
-        return scheme_from_json(_read_json(href, remedy), href)
+        return scheme_from_json(documents.read(href, remedy), href)
 
     @cached_property
     def _database(self) -> duckdb.DuckDBPyConnection:
@@ -128,7 +205,7 @@ class Index:
         database.execute("SET GLOBAL enable_geoparquet_conversion = false")  # geometries stay WKB
         # The footer of BigEarthNet's file takes 0.3 s to read.
         database.execute("SET GLOBAL parquet_metadata_cache = true")
-        if is_url(self.href):
+        if any(is_url(one.parquet) for one in self.collections.values()):
             database.register_filesystem(self._http)
         # Let go of it before the interpreter ends, or DuckDB 2.0 may print what it finds open.
         weakref.finalize(self, self.__dict__.pop, "_database", None)
@@ -136,12 +213,19 @@ class Index:
 
     def column_types(self, collection: str) -> dict[str, str]:
         """DuckDB's type of each column of a collection's Items."""
+        import duckdb
+
         if collection not in self._types:
-            source = f"DESCRIBE FROM {self._rows_of(collection)}"
-            table = self.run(source, Statement())
-            names, types = table["column_name"].to_pylist(), table["column_type"].to_pylist()
-            del names[-1], types[-1]  # file_row_number
-            self._types[collection] = dict(zip(names, types, strict=True))
+            with self._lock:
+                database = self._database
+            with database.cursor() as connection:
+                try:
+                    rows = connection.sql(f"FROM {self._rows_of(collection)}")
+                    types = dict(zip(rows.columns[:-1], rows.types, strict=False))  # row numbers
+                except (duckdb.Error, ValueError) as error:
+                    raise self._reworded(error, [collection]) from error
+            documents.columns(types, self.collections[collection].parquet)
+            self._types[collection] = {name: str(type_) for name, type_ in types.items()}
         return self._types[collection]
 
     def run(self, sql: str, statement: Statement) -> pa.Table:
@@ -175,28 +259,29 @@ class Index:
                     f"the search took more than {self.seconds:g} s and was stopped; ask for less"
                 ) from None
             except (duckdb.Error, ValueError) as error:
-                self._require_files(error)
-                reason = " ".join(str(error).split())
-                raise SatimnetError(f"{self.href}: the search failed: {reason:.500}") from error
+                raise self._reworded(error, self.collections) from error
             finally:
                 for name in registered:
                     connection.remove_function(name)
 
-    def _require_files(self, error: Exception) -> None:
-        """Says which file is missing or on an unfit host, if that is behind an error."""
+    def _reworded(self, error: Exception, collections: Iterable[str]) -> SatimnetError:
+        """The error of a query; says which file is missing or on an unfit host, if that is why."""
         if "range request" in str(error):  # in fsspec's words
-            raise SatimnetError(
+            return SatimnetError(
                 f"{self.href}: its host does not answer byte ranges; use one that does"
-            ) from error
-        for collection in self.collections.values():
-            if not is_url(collection.parquet) and not os.path.isfile(collection.parquet):
-                raise SatimnetError(
-                    f"{collection.parquet}: nothing is there; build or copy the catalog again"
-                ) from error
+            )
+        for name in collections:
+            parquet = self.collections[name].parquet
+            if not is_url(parquet) and not os.path.isfile(parquet):
+                return SatimnetError(
+                    f"{parquet}: nothing is there; build or copy the catalog again"
+                )
+        reason = " ".join(str(error).split())
+        return SatimnetError(f"{self.href}: the search failed: {reason:.500}")
 
     def _rows_of(self, collection: str) -> str:
-        href = self._place(collection).replace("'", "''")
-        return f"read_parquet('{href}', file_row_number = true)"
+        place = self._place(collection).replace("'", "''")
+        return f"read_parquet('{place}', file_row_number = true, hive_partitioning = false)"
 
     def _place(self, collection: str) -> str:
         """Where to read a collection's file: on this machine the one that was there at first."""
@@ -261,12 +346,29 @@ class Index:
         try:
             with self._parquet(collection) as file:
                 table, places = self._taken(file, numbers, leaves)
-        except (OSError, pa.ArrowException) as error:
+            table = table.select(names)  # other names than DuckDB's, if some are there twice
+        except (OSError, KeyError, ValueError, pa.ArrowException) as error:
             href = self.collections[collection].parquet
             raise SatimnetError(f"{href}: rows cannot be read ({error}); build it again") from error
         if (np.diff(places) != 1).any():  # else they would only be copied
             table = table.take(places)
-        return table.select(names)
+        self._require_inside(collection, table)
+        return table
+
+    def _require_inside(self, collection: str, table: pa.Table) -> None:
+        """Raises `SatimnetError` where an asset's file lies where the catalog may not lead."""
+        import pyarrow.compute as pc
+
+        if "assets" not in table.column_names:
+            return
+        assets = table["assets"]
+        for asset in assets.type:
+            if "href" not in [field.name for field in asset.type]:
+                continue
+            for href in pc.unique(pc.struct_field(assets, [asset.name, "href"])).to_pylist():
+                if href is not None and (collection, href) not in self._inside:
+                    self.collections[collection].resolve(href)
+                    self._inside.add((collection, href))
 
     def _taken(
         self, file: pq.ParquetFile, numbers: NDArray[np.int64], leaves: Sequence[str]
@@ -303,8 +405,9 @@ class Index:
             known = self._footers.get(collection)
             file = pq.ParquetFile(source, metadata=known, pre_buffer=True)
             self._footers[collection] = file.metadata
+        except FileNotFoundError as error:
+            raise self._reworded(error, [collection]) from error
         except (OSError, ValueError) as error:
-            self._require_files(error)
             reason = " ".join(str(error).split())
             raise SatimnetError(f"{href}: cannot be read: {reason:.300}") from error
         return file
@@ -347,45 +450,33 @@ def _unannotated(function: Function) -> Callable[..., pa.Array]:
     return lambda a, b: call(a, b)
 
 
-def _collections(root: str, document: Mapping[str, Any]) -> Iterator[IndexedCollection]:
-    for link in document.get("links", []):
-        if link.get("rel") != "child":
-            continue
-        href = absolute_href(link["href"], root)
-        while True:
-            folder = None if is_url(href) else folder_of(href)
-            found = _collection(href)
-            if is_url(href) or folder == folder_of(href):  # else it was replaced between the two
-                break
-        if found is not None:
-            yield found
+def _found(catalog: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:
+    """Place and content of ``catalog.json``, given that or its folder."""
+    href = catalog_file(catalog)
+    try:
+        return href, documents.read(href)
+    except SatimnetError:
+        if not is_url(href) or href == os.fspath(catalog):
+            raise
+        # the address of `stac satimnet serve`: below it lie the API, and the files like this
+        served = f"{href.removesuffix('catalog.json')}catalog/catalog.json"
+        with suppress(SatimnetError):
+            return served, documents.read(served)
+        raise
 
 
-def _collection(href: str) -> IndexedCollection | None:
-    child = _read_json(href)
-    if child.get("type") != "Collection":
-        return None
-    mirrors = [
-        asset["href"]
-        for asset in child.get("assets", {}).values()
-        if "collection-mirror" in asset.get("roles", [])
-    ]
-    if not mirrors:
-        raise SatimnetError(
-            f"{href}: no asset has the role collection-mirror, so its Items cannot be "
-            "searched; build the collection again"
-        )
-    parquet = absolute_href(mirrors[0], href)
-    held = None
-    if not is_url(parquet):
-        with suppress(OSError):  # the first question will say so
-            held = Held(parquet)
-    return IndexedCollection(child["id"], href, child, parquet, held)
+def _name_in(link: Any) -> str | None:
+    """What to call the collection behind a link before it was read: the name of its folder."""
+    href = link.get("href") if isinstance(link, dict) else None
+    parts = href.split("/") if isinstance(href, str) else ()
+    return parts[-2] if len(parts) > 1 else None
 
 
-def absolute_href(href: str, base: str) -> str:
-    """``href`` as it stands in the file at ``base``, an absolute path or URL, made absolute."""
-    return href if is_url(href) else absolute(href, base)
+def _warn(reason: str) -> None:
+    warnings.warn(CatalogWarning(f"{reason}; left out, the rest is read"), stacklevel=4)
+
+
+"""What DuckDB takes for a pattern; it knows no way to quote it that also holds for a backslash."""
 
 
 def _http() -> Any:
@@ -426,30 +517,3 @@ def _http() -> Any:
             return long_ago  # and not changed since: an index is a catalog at one moment
 
     return Http()
-
-
-def _read_json(href: str, remedy: str = "name a catalog or its folder") -> dict[str, Any]:
-    try:
-        document = json.loads(_read(href))
-    except FileNotFoundError:
-        raise SatimnetError(f"{href}: nothing is there; {remedy}") from None
-    except OSError as error:
-        raise SatimnetError(f"{href}: cannot be read: {error}") from None
-    except (ValueError, RecursionError) as error:
-        raise SatimnetError(f"{href}: this is not JSON: {error}") from None
-    if not isinstance(document, dict):
-        raise SatimnetError(f"{href}: this is not a STAC object")
-    return document
-
-
-def _read(href: str) -> bytes:
-    if not is_url(href):
-        return Path(href).read_bytes()
-    import aiohttp
-    import fsspec
-
-    try:
-        content: bytes = fsspec.filesystem("http").cat_file(href)
-    except aiohttp.ClientError as error:
-        raise OSError(error) from error
-    return content

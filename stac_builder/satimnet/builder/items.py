@@ -16,10 +16,10 @@ from typing import Any
 
 import orjson
 
-from satimnet.builder.access import is_url
 from satimnet.builder.concepts import THEMES_URI, concepts_by_class, scheme_of, themes_of
 from satimnet.builder.footprints import Footprint, footprints_of
 from satimnet.builder.headers import Header
+from satimnet.builder.places import is_url
 from satimnet.builder.shards import PackedMember, PackedSample, Shard
 from satimnet.extension import SCHEMA_URI
 

@@ -36,6 +36,7 @@ from satimnet.builder.items import describe, write_items
 from satimnet.builder.leftovers import passed_over
 from satimnet.builder.overviews import OVERVIEW_ASSET, write_overview
 from satimnet.builder.pages import ItemFiles, files_for, write_features, write_pages
+from satimnet.builder.places import file_name, on_disk
 from satimnet.builder.plans import DEFAULT_SHARD_SIZE, MAX_SHARD_SIZE, ShardPlan, plan
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.rows import MappedRows, read_rows, table_of
@@ -106,6 +107,8 @@ def build(
     """
     if not 0 < shard_size <= MAX_SHARD_SIZE:
         raise SatimnetError(f"shard size {shard_size}: give 1 to {MAX_SHARD_SIZE} bytes")
+    for given in (out, *sources, *chain.from_iterable((assigned or {}).values())):
+        on_disk(given)
     known = dict(installed() if datasets is None else datasets)
     for name, chosen in (options or {}).items():
         if name not in known:
@@ -191,6 +194,12 @@ def _samples(
         for member in found.members:
             if isinstance(member.entry, Entry):
                 tally.take(member.entry)
+        try:
+            for name in (found.id, *found.level):
+                file_name(name)
+        except SatimnetError as error:
+            problems.append(Problem(found.members[0].label, str(error)))
+            continue
         yield found
         count += 1
         if count % _OFTEN == 0:

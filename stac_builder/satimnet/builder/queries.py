@@ -63,6 +63,7 @@ def search(
     sortby: str | Sequence[str | Mapping[str, str]] | None = None,
     fields: str | Sequence[str] | Mapping[str, Sequence[str] | None] | None = None,
     limit: int | None = None,
+    allow_outside: bool = False,
 ) -> Found:
     """The Items that fulfil all conditions given; no Item is read before the result is used.
 
@@ -89,11 +90,12 @@ def search(
       those with ``-`` before them. Where only these are named, they are taken from what makes an
       Item valid; ``{"exclude": [...]}`` takes them from the whole Item.
     - ``limit``: at most so many Items.
+    - ``allow_outside``: files may lie outside of a local catalog's folder; not of an `Index`.
 
     https://github.com/radiantearth/stac-api-spec/tree/v1.0.0/item-search. Raises `SatimnetError`
     for what cannot be read or understood, an unknown collection, concept or property among them.
     """
-    index = catalog if isinstance(catalog, Index) else Index(catalog)
+    index = catalog if isinstance(catalog, Index) else Index(catalog, allow_outside=allow_outside)
     if limit is not None and limit < 0:
         raise SatimnetError(f"limit {limit} is negative")
     names = None if collections is None else _listed(collections)
@@ -102,7 +104,7 @@ def search(
         *_one_of("satimnet:split", _known_splits(split)),
         *_of_classes(index, names, "a_overlaps", classes),
         *_of_classes(index, names, "a_contains", all_classes),
-        *([] if q is None else [_free_text(index, names, q)]),
+        *([] if q is None else [_free_text(index, index.readable(names or None), q)]),
         *([] if concept is None else [_op("a_overlaps", _CONCEPTS, _concepts(index, concept))]),
         *([] if bbox is None else [_op("s_intersects", _GEOMETRY, {"bbox": list(bbox)})]),
         *([] if intersects is None else [_op("s_intersects", _GEOMETRY, _geojson(intersects))]),
@@ -193,13 +195,9 @@ def _concepts(index: Index, terms: Sequence[str] | str) -> list[str]:
     return scheme.expand(meant)
 
 
-def _free_text(index: Index, names: Sequence[str] | None, terms: Sequence[str] | str) -> Node:
-    documents = {
-        name: collection.document
-        for name, collection in index.collections.items()
-        if names is None or name in names
-    }
-    return condition_of(_listed(terms), documents, index.kinds(list(documents)))
+def _free_text(index: Index, names: Sequence[str], terms: Sequence[str] | str) -> Node:
+    documents = {name: index.collections[name].document for name in names}
+    return condition_of(_listed(terms), documents, index.kinds(names))
 
 
 def _geojson(shape: Any) -> Node:
@@ -384,12 +382,7 @@ class Found:
         fields: _Fields,
         limit: int | None,
     ) -> None:
-        known = list(index.collections)
-        if missing := set(collections or ()).difference(known):
-            raise SatimnetError(
-                f"{index.href}: no collection {', '.join(sorted(missing))}; "
-                f"there are: {', '.join(known)}"
-            )
+        known = index.readable(collections or None)
         chosen = [c for c in known if collections is None or c in collections]
         if not chosen:
             chosen, condition = known, False

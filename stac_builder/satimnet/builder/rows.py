@@ -7,18 +7,18 @@ properties are top-level columns, the geometry is WKB, the bbox a struct.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin
 
 import numpy as np
 
-from satimnet.builder.access import is_url
+from satimnet.builder.errors import SatimnetError
 from satimnet.builder.items import Item
+from satimnet.builder.places import join
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -205,54 +205,110 @@ def _time(value: str | None) -> datetime | None:
     return None if value is None else datetime.fromisoformat(value)
 
 
-def items_of(table: pa.Table, base: str) -> list[Item]:
+def items_of(table: pa.Table, base: str, resolve: Callable[[str, str], str] = join) -> list[Item]:
     """The Items of rows as read from ``items.parquet``, hrefs made absolute against ``base``.
 
     ``base`` is the path or URL of the parquet file. A null means that the Item lacks the field,
-    but for ``geometry`` and ``datetime``, which must always be there.
+    but for ``geometry`` and ``datetime``, which must always be there. ``resolve`` makes the place
+    of an asset's href; rows that `Index.rows` gave point to nowhere that they may not.
+
+    Raises:
+        SatimnetError: the rows are no Items, or what ``resolve`` raises.
     """
     import shapely
 
     properties = [n for n in table.column_names if n not in _TOP_LEVEL]
-    rows = table.to_pylist()
-    if not rows:
-        return []
-    geometries = shapely.from_wkb(np.array([row["geometry"] for row in rows], dtype=object))
-    shapes = [geometry and json.loads(shapely.to_geojson(geometry)) for geometry in geometries]
-    items = []
-    for row, shape in zip(rows, shapes, strict=True):
-        item: Item = {
-            "type": row["type"],
-            "stac_version": row["stac_version"],
-            "stac_extensions": row["stac_extensions"],
-            "id": row["id"],
-            "geometry": shape,
-            "properties": {"datetime": None}
-            | {n: _plain(row[n]) for n in properties if row[n] is not None},
-            "links": [
-                link | {"href": absolute(link["href"], base)} for link in _plain(row["links"])
-            ],
-            "assets": {
-                key: asset | {"href": absolute(asset["href"], base)}
-                for key, asset in _plain(row["assets"]).items()
-            },
-            "collection": row["collection"],
-        }
-        if row["bbox"] is not None:
-            item["bbox"] = list(row["bbox"].values())
-        items.append(item)
-    return items
+    try:
+        rows = table.to_pylist()
+        wkb = np.array([row["geometry"] for row in rows], dtype=object)
+        shapes = [
+            shape and json.loads(shapely.to_geojson(shape)) for shape in shapely.from_wkb(wkb)
+        ]
+        return [
+            _item(row, shape, properties, base, resolve)
+            for row, shape in zip(rows, shapes, strict=True)
+        ]
+    except (KeyError, ValueError, OverflowError, shapely.errors.ShapelyError) as error:
+        # values that are no times, no text or no geometries, and columns that are not there
+        reason = " ".join(str(error).split())
+        raise SatimnetError(
+            f"{base}: its rows are no Items ({reason:.200}); build the collection again"
+        ) from error
+
+
+def _item(
+    row: Mapping[str, Any],
+    shape: Any,
+    properties: Sequence[str],
+    base: str,
+    resolve: Callable[[str, str], str],
+) -> Item:
+    item: Item = {
+        "type": row["type"],
+        "stac_version": row["stac_version"],
+        "stac_extensions": row.get("stac_extensions") or [],
+        "id": row["id"],
+        "geometry": shape,
+        "properties": {"datetime": None}
+        | {n: _plain(row[n]) for n in properties if row[n] is not None},
+        "links": _placed(row, _plain(row["links"] or []), base, join),
+        "assets": {},
+        "collection": row["collection"],
+    }
+    assets = _plain(row["assets"] or {})
+    item["assets"] = dict(zip(assets, _placed(row, assets.values(), base, resolve), strict=True))
+    if row["bbox"] is not None:
+        item["bbox"] = list(row["bbox"].values())
+    for name in ("id", "collection"):
+        if item[name] is None:
+            raise SatimnetError(f"{base}: an Item has no {name}; build the collection again")
+    return item
+
+
+def _placed(
+    row: Mapping[str, Any],
+    entries: Iterable[Any],
+    base: str,
+    resolve: Callable[[str, str], str],
+) -> list[Any]:
+    """Links or assets with absolute hrefs."""
+    placed = []
+    for entry in entries:
+        if entry is None or "href" not in entry:
+            raise SatimnetError(
+                f"{base}: a link or an asset of {row['id']} has no href; build the collection again"
+            )
+        for member in entry.get("archive", ()):
+            if member is None or "href" not in member or not _is_range(member.get("range")):
+                raise SatimnetError(
+                    f"{base}: an asset of {row['id']} has a member without a name, or with the "
+                    "wrong byte range; build the collection again"
+                )
+        placed.append(entry | {"href": resolve(entry["href"], base)})
+    return placed
+
+
+def _is_range(value: Any) -> bool:
+    """Whether it is a first and a last byte, or unknown."""
+    match value:
+        case None:
+            return True
+        case [int(first), int(last)]:
+            return 0 <= first <= last + 1
+    return False
 
 
 def _plain(value: Any) -> Any:
     """The value as JSON has it: absent instead of null, times as RFC 3339 text."""
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items() if v is not None}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    return value
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else str(value)
 
 
 def read_rows(path: Path) -> pa.Table:
@@ -278,12 +334,3 @@ class MappedRows(Sequence["pa.Table"]):
 
     def __getitem__(self, at: Any) -> Any:
         return MappedRows(self._paths[at]) if isinstance(at, slice) else read_rows(self._paths[at])
-
-
-def absolute(href: str, base: str) -> str:
-    """The ``href`` of a row as a path or URL; ``base`` is that of the parquet file."""
-    if is_url(href):
-        return href
-    if is_url(base):
-        return urljoin(base, href)
-    return os.path.normpath(os.path.join(os.path.dirname(base), href))

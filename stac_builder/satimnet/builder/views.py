@@ -113,7 +113,7 @@ def _read_one(item: Item, collection: Mapping[str, Any], size: int) -> View | No
 
 def mask_of(item: Item) -> dict[str, Any] | None:
     """The asset that is the label raster of the Item, if it has one."""
-    return next((a for a in item["assets"].values() if "mask" in a["roles"]), None)
+    return next((a for a in item["assets"].values() if "mask" in a.get("roles", ())), None)
 
 
 def _rings(annotation: bytes) -> Iterator[tuple[str, NDArray[np.float64]]]:
@@ -128,14 +128,13 @@ def _rings(annotation: bytes) -> Iterator[tuple[str, NDArray[np.float64]]]:
 def true_colour(assets: Mapping[str, Any], specs: Mapping[str, Any]) -> list[tuple[str, int]]:
     """Asset and number (from 1) of the red, green and blue band, else of a single one."""
     found: dict[str, tuple[str, int]] = {}
-    images = [
-        key for key, a in assets.items() if a.get("bands") and "mask" not in a.get("roles", ())
-    ]
-    images.sort(key=lambda key: "visual" not in assets[key].get("roles", ()))
+    roles = {key: asset.get("roles", ()) for key, asset in assets.items()}
+    images = [key for key in assets if assets[key].get("bands") and "mask" not in roles[key]]
+    images.sort(key=lambda key: "visual" not in roles[key])
     for key in images:
         common = {b["name"]: b.get("eo:common_name") for b in specs.get(key, {}).get("bands", ())}
         for index, band in enumerate(assets[key]["bands"], 1):
-            name = band["name"]
+            name = band.get("name", "")
             found.setdefault(common.get(name) or name, (key, index))
     if {"red", "green", "blue"} <= found.keys():
         return [found["red"], found["green"], found["blue"]]

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from satimnet.builder.errors import SatimnetError
-from satimnet.builder.rows import absolute
+from satimnet.builder.places import join
 from satimnet.builder.samples import Member, Sample
 
 from .derived import relative_href
@@ -142,7 +142,7 @@ def _require_safe(collection: str, table: pa.Table) -> None:
 
 
 def _part(asset: Mapping[str, Any], file: BandFile, parquet: str) -> Part:
-    where: dict[str, Any] = {"href": absolute(asset["href"], parquet)}
+    where: dict[str, Any] = {"href": join(asset["href"], parquet)}
     checksum = ""
     if asset.get("archive"):
         entry = asset["archive"][0]
@@ -183,7 +183,7 @@ def _gsd(document: Mapping[str, Any], files: Sequence[BandFile], recipe: Recipe)
 def _derived_from(row: Mapping[str, Any], parquet: str, *, own_files: bool) -> tuple[str, str]:
     """Absolute href and media type of an Item, or of its node where Items have no files."""
     parent = next(link["href"] for link in row["links"] if link["rel"] == "parent")
-    node = absolute(parent, parquet)
+    node = join(parent, parquet)
     if own_files:
         return f"{node.rpartition('/')[0]}/{row['id']}.json", "application/geo+json"
     return node, "application/json"

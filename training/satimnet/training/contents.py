@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.items import SHA256
-from satimnet.builder.rows import absolute
+from satimnet.builder.places import join
 
 from .layouts import images_of, locate_all, locate_mask
 from .remote import fetch
@@ -103,7 +103,7 @@ def _of_asset(samples: Samples, key: str) -> list[bytes]:
 
     def read(shard: tuple[tuple[str, str], list[int]]) -> None:
         (href, parquet), rows = shard
-        href = absolute(href, parquet)
+        href = join(href, parquet)
         remote = "://" in href
         if remote:
             rows = [row for row in rows if stated[row] is None]

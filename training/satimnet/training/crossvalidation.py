@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from satimnet.builder.arguments import at_least, checked
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.places import on_disk
 
 from .checkpoints import make_room, write_text
 from .contents import digest_of, with_contents
@@ -150,8 +151,8 @@ def crossvalidate(
         raise SatimnetError(f"model {', '.join(unknown) or 'none'}: there are {', '.join(MODELS)}")
     at_least(2, folds=folds)
     at_least(1, only=only)
+    folder = on_disk(out)
     where = pick_device(device)
-    folder = Path(out)
     make_room(folder / "table.json")
     fold, source = folds_of(samples, folds, seed), _sources(samples)
     numbers = np.unique(fold)[:only].tolist()

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from satimnet.builder.access import is_url
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.lonlat import flat, union
+from satimnet.builder.places import is_url
 
 from .recipes import MASK_CLASSES, Recipe
 from .selection import Drawn, band_files

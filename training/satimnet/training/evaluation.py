@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from satimnet.builder.arguments import checked
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.files import write
+from satimnet.builder.places import on_disk
 
 from .checkpoints import Checkpoint, load
 from .devices import pick_device
@@ -113,7 +114,7 @@ def write_report(
     """
     from .pictures import draw_confusion, draw_curves, draw_predictions
 
-    folder = Path(out)
+    folder = on_disk(out)
     files = [folder / "metrics.json"]
     metrics = {name: one.metrics() for name, one in evaluations.items()}
     try:

@@ -14,12 +14,12 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from satimnet.builder.access import is_url
 from satimnet.builder.arguments import checked
 from satimnet.builder.datasets import Dataset
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.index import Index
 from satimnet.builder.pipeline import BadFiles, Report, build
+from satimnet.builder.places import is_url, on_disk
 from satimnet.builder.plans import DEFAULT_SHARD_SIZE
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.samples import Problem
@@ -53,6 +53,7 @@ def fuse(
     *,
     layers: Mapping[str, Path] | None = None,
     available: bool = False,
+    allow_outside: bool = False,
     scheduler: str = "threads",
     shard_size: int = DEFAULT_SHARD_SIZE,
     bad_files: BadFiles = "few",
@@ -63,13 +64,15 @@ def fuse(
     It joins the catalog ``out``, by default the same one, and replaces what the same recipe made
     there before. ``layers`` has the raster or folder of each of the recipe's mask layers; with
     None there are no masks. ``available`` takes the samples that are there where the recipe wants
-    more. The rest is as for `satimnet.builder.build`.
+    more, ``allow_outside`` reads files outside of a local catalog's folder. The rest is as for
+    `satimnet.builder.build`.
 
     Raises:
         SatimnetError: the recipe asks for what the catalog does not have, a layer is missing or
             unusable, or the collection cannot be written. Nothing is changed then.
     """
-    index = Index(catalog)
+    out = None if out is None else on_disk(out)
+    index = Index(catalog, allow_outside=allow_outside)
     if out is None:
         if is_url(index.href):
             raise SatimnetError(f"{index.href}: a catalog on the web is not written; give --out")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from satimnet.builder.access import read_bytes
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.headers import read_header
-from satimnet.builder.rows import absolute
+from satimnet.builder.places import join
 from satimnet.builder.spans import FARTHEST, run_of
 
 from .decoding import decode
@@ -295,7 +295,7 @@ def _read_layout(
     layout = Layout(
         ids=tuple(samples.ids),
         shards=tuple(
-            absolute(hrefs.dictionary[href].as_py(), files.dictionary[file].as_py())
+            join(hrefs.dictionary[href].as_py(), files.dictionary[file].as_py())
             for file, href in (divmod(pair, len(hrefs.dictionary)) for pair in pairs.tolist())
         ),
         shard=shard.astype(np.int64)[:, None],

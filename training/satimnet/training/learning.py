@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from satimnet.builder.arguments import at_least, checked, require_fraction
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.places import on_disk
 from satimnet.builder.workspaces import lock
 
 from .checkpoints import Checkpoint, build, load, make_room
@@ -97,6 +98,7 @@ def train(
     are not 64 x 64; when a shard is not what the catalog describes; when `out` holds another
     training; and when it cannot be written.
     """
+    on_disk(out)
     if model not in MODELS:
         raise SatimnetError(f"model {model}: there are {', '.join(MODELS)}")
     usual = MODELS[model]

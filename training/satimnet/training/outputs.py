@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import fsspec
 import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from satimnet.builder import documents as checked
 from satimnet.builder.errors import SatimnetError
-from satimnet.builder.rows import absolute
+from satimnet.builder.places import join
 
 from .layouts import ONE_COLLECTION
 
@@ -185,15 +184,11 @@ def _class(row: Mapping[str, Any]) -> Class:
 def _documents(samples: Samples) -> dict[str, Mapping[str, Any]]:
     """The collections that the samples come from, by id: they lie beside their items.parquet."""
     files: Sequence[str] = samples.table["parquet"].unique().to_pylist()
-    documents = {}
+    documents: dict[str, Mapping[str, Any]] = {}
     for file in files:
-        href = absolute("./collection.json", file)
-        try:
-            with fsspec.open(href) as stream:
-                document = json.loads(stream.read())
-                documents[document["id"]] = document
-        except (OSError, ValueError, KeyError) as error:
-            raise SatimnetError(f"{href}: cannot be read ({error}); build it again") from error
+        href = join("./collection.json", file)
+        document = checked.collection(checked.read(href), href)
+        documents[document["id"]] = document
     if not documents:
         raise SatimnetError("there are no samples: the search found none")
     return documents

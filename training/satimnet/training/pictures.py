@@ -29,6 +29,7 @@ from satimnet.builder.colours import (
 )
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.files import writing
+from satimnet.builder.places import on_disk
 
 from .checkpoints import Checkpoint
 from .evaluation import Evaluation
@@ -119,6 +120,7 @@ def draw_predictions(
     """
     at_least(1, count=count)
     at_least(0, seed=seed)
+    on_disk(path)
     if any(not checkpoint.dense for checkpoint in checkpoints):
         raise SatimnetError("CNN-class gives no picture: name checkpoints of CNN-segm, CNN-dual")
     mask = find_mask(samples)

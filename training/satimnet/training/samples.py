@@ -363,12 +363,14 @@ class Samples:
 
 
 @checked()
-def open_samples(href: str | os.PathLike[str]) -> Catalog:
+def open_samples(href: str | os.PathLike[str], *, allow_outside: bool = False) -> Catalog:
     """Open a catalog (its ``catalog.json``, or the folder of it; path or URL) for searching.
+
+    A catalog in a folder may only point to files in there, unless `allow_outside` says so.
 
     Raises `SatimnetError` when there is none, or no collection in it.
     """
-    index = Index(href)
+    index = Index(href, allow_outside=allow_outside)
     return Catalog(
         index, {name: _collection(found.document) for name, found in index.collections.items()}
     )

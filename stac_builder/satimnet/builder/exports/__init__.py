@@ -18,6 +18,7 @@ from satimnet.builder.errors import SatimnetError
 from satimnet.builder.exports import citations
 from satimnet.builder.exports.links import Links
 from satimnet.builder.files import settle
+from satimnet.builder.places import file_name, on_disk
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.workspaces import lock
 
@@ -55,9 +56,10 @@ def export(
         SatimnetError: no such format or collection, another file is there already, or something
             cannot be read.
     """
+    on_disk(folder)
     chosen = _chosen(index, collections)
     if form in _NAMES_OF_EACH:
-        jobs = [([one], _NAMES_OF_EACH[form].format(one.id)) for one in chosen]
+        jobs = [([one], _NAMES_OF_EACH[form].format(file_name(one.id))) for one in chosen]
     elif form in _NAMES_OF_ALL:
         jobs = [(chosen, _NAMES_OF_ALL[form])]
     else:
@@ -109,10 +111,10 @@ def _document(
 
 def _chosen(index: Index, names: Sequence[str] | None) -> list[IndexedCollection]:
     for name in names or ():
-        if name not in index.collections:
+        if name not in index.collections and name not in index.unreadable:
             known = ", ".join(index.collections)
             raise SatimnetError(f"{index.href}: no collection {name!r}; there are {known}")
-    return [one for name, one in index.collections.items() if not names or name in names]
+    return [index.collections[name] for name in index.readable(names or None)]
 
 
 def _write(path: Path, fill: Callable[[BinaryIO], None]) -> None:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from satimnet.builder.exports.links import title_of
+from satimnet.builder.documents import title_of
 
 _CITATION = re.compile(
     r"(?P<authors>[^:]+): (?P<title>.+?)"
@@ -63,8 +63,9 @@ def _publications(collection: Mapping[str, Any]) -> list[tuple[str, str | None]]
     if own := collection.get("sci:citation"):
         found[own] = None
     for publication in collection.get("sci:publications", ()):
-        citation = publication.get("citation") or f"https://doi.org/{publication['doi']}"
-        found[citation] = publication.get("doi")
+        doi = publication.get("doi")
+        if citation := publication.get("citation") or (doi and f"https://doi.org/{doi}"):
+            found[citation] = doi
     if list(found.values()) == [None]:  # nothing says otherwise, so it is what the DOI names
         return [(citation, collection.get("sci:doi")) for citation in found]
     return list(found.items())

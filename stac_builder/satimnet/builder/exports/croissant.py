@@ -12,12 +12,12 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from satimnet.builder.access import is_url
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.exports.citations import bibtex
 from satimnet.builder.exports.links import Links, dois_of, home_of, licence_urls
 from satimnet.builder.exports.tables import asset_keys, column_names, shards_of
 from satimnet.builder.index import IndexedCollection
+from satimnet.builder.places import is_url, open_regular
 from satimnet.builder.progress import Progress, silent
 
 Json = dict[str, Any]
@@ -141,7 +141,8 @@ def _responsible(collection: Mapping[str, Any]) -> Json:
     """How the data came to be, in the words of Croissant's RAI vocabulary."""
     methods = collection.get("satimnet:annotation_method", [])
     protocol = [", ".join(methods), collection.get("satimnet:annotation_description")]
-    lineages = {asset.get("processing:lineage") for asset in collection["item_assets"].values()}
+    assets = collection.get("item_assets", {}).values()
+    lineages = {asset.get("processing:lineage") for asset in assets}
     said: Json = {
         "rai:dataCollection": collection.get("satimnet:original_imagery"),
         "rai:dataCollectionTimeframe": [
@@ -168,10 +169,10 @@ def _sha256(href: str) -> str:
             "lies on disk"
         )
     try:
-        with open(href, "rb") as file:
+        with open_regular(href) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise SatimnetError(f"{href}: {error.strerror}; validate the catalog") from error
+        raise SatimnetError(f"{href}: {error.strerror or error}; validate the catalog") from error
 
 
 def _shard_id(href: str) -> str:
@@ -192,7 +193,8 @@ def _file(id_: str, href: str, kind: str, hashes: Mapping[str, str], links: Link
 
 def _file_sets(collection: Mapping[str, Any], shards: Sequence[str]) -> list[Json]:
     """The members of the shards, by their types; mlcroissant reads no ``excludes``."""
-    kinds = {asset["satimnet:member_type"] for asset in collection["item_assets"].values()}
+    assets = collection.get("item_assets", {}).values()
+    kinds = {asset.get("satimnet:member_type", "") for asset in assets}
     return [
         {
             "@type": "cr:FileSet",
@@ -211,17 +213,17 @@ def _file_sets(collection: Mapping[str, Any], shards: Sequence[str]) -> list[Jso
 
 
 def _classes(collection: Mapping[str, Any]) -> Json:
-    rows = collection["summaries"]["classification:classes"]
+    rows = collection.get("summaries", {}).get("classification:classes", [])
     kinds = {"name": "sc:Text", "value": "sc:Integer", "title": "sc:Text", "description": "sc:Text"}
     known = {key: kind for key, kind in kinds.items() if all(key in row for row in rows)}
     return _enumeration("classes", "The class table: names, and their values in masks", known, rows)
 
 
 def _splits(collection: Mapping[str, Any]) -> list[Json]:
-    names = collection["summaries"].get("satimnet:split", [])
-    if not names:
+    names = collection.get("summaries", {}).get("satimnet:split", [])
+    rows = [{"name": name, "url": _SPLITS[name]} for name in names if name in _SPLITS]
+    if not rows:
         return []
-    rows = [{"name": name, "url": _SPLITS[name]} for name in names]
     record_set = _enumeration(
         "splits", "The publisher's splits", {"name": "sc:Text", "url": "sc:URL"}, rows
     )
@@ -259,7 +261,7 @@ def _items(collection: IndexedCollection) -> Json:
     ]
     shown = [f for f in fields if f["source"]["extract"]["column"] in there]
     for key in asset_keys(collection):
-        title = collection.document["item_assets"][key].get("title", key)
+        title = collection.document.get("item_assets", {}).get(key, {}).get("title", key)
         for name, kind, path, what in (
             ("shard", "sc:URL", "$.href", "shard, relative to the parquet file"),
             ("member", "sc:Text", "$.archive[0].href", "name within the shard"),

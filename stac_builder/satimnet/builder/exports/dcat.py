@@ -10,12 +10,13 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from satimnet.builder.access import is_url
+from satimnet.builder.documents import box_of, title_of
 from satimnet.builder.exports.croissant import described
-from satimnet.builder.exports.links import Links, dois_of, home_of, licence_urls, title_of
+from satimnet.builder.exports.links import Links, dois_of, home_of, licence_urls
 from satimnet.builder.exports.tables import row_count
 from satimnet.builder.index import Index, IndexedCollection
 from satimnet.builder.lonlat import flat, spans
+from satimnet.builder.places import is_url
 
 Json = dict[str, Any]
 
@@ -112,7 +113,7 @@ def _agents(collection: Mapping[str, Any], role: str) -> list[Json]:
 
 
 def _place(collection: Mapping[str, Any]) -> Json:
-    west, south, east, north = flat(collection["extent"]["spatial"]["bbox"][0])
+    west, south, east, north = flat(box_of(collection))
     rings = []
     for w, e in spans(west, east):
         corners = [(w, south), (e, south), (e, north), (w, north), (w, south)]
@@ -160,7 +161,7 @@ def _schema_org(collection: IndexedCollection, links: Links) -> Json:
         said["citation"] = citation
     for role in ("creator", "publisher"):
         said[role] = [agent | {"@type": "Organization"} for agent in said.get(role, ())]
-    west, south, east, north = flat(document["extent"]["spatial"]["bbox"][0])
+    west, south, east, north = flat(box_of(document))
     start, end = document["extent"]["temporal"]["interval"][0]
     boxes = [{"@type": "GeoShape", "box": f"{south} {w} {north} {e}"} for w, e in spans(west, east)]
     return {

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urljoin
 
-from satimnet.builder.access import is_url
+from satimnet.builder.places import is_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +43,6 @@ def licence_urls(collection: dict[str, Any]) -> list[str]:
     if licence not in ("other", "various", "proprietary"):
         return [f"https://spdx.org/licenses/{licence}.html"]
     return [str(link["href"]) for link in collection["links"] if link["rel"] == "license"]
-
-
-def title_of(document: Mapping[str, Any]) -> str:
-    """The title of a Catalog or Collection, or its id: STAC asks for that alone."""
-    return str(document.get("title") or document["id"])
 
 
 def home_of(collection: dict[str, Any]) -> str | None:

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from satimnet.builder.access import is_url
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.index import IndexedCollection
-from satimnet.builder.rows import absolute
+from satimnet.builder.places import is_url
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -66,7 +65,7 @@ def shards_of(collection: IndexedCollection) -> list[str]:
             for asset in row["assets"].values():
                 if asset is not None and asset["href"] is not None:
                     found.setdefault(asset["href"])
-    return [absolute(href, collection.parquet) for href in found]
+    return [collection.resolve(href) for href in found]
 
 
 @contextmanager

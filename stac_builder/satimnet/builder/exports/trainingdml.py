@@ -17,11 +17,12 @@ from typing import Any, BinaryIO
 import orjson
 
 from satimnet.builder.access import read_bytes
-from satimnet.builder.exports.links import Links, dois_of, title_of
+from satimnet.builder.documents import box_of, title_of
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.exports.links import Links, dois_of
 from satimnet.builder.exports.tables import asset_keys, batches
 from satimnet.builder.index import IndexedCollection
 from satimnet.builder.progress import Progress, silent
-from satimnet.builder.rows import absolute
 
 Json = dict[str, Any]
 
@@ -74,7 +75,8 @@ class _Plan:
 
     @classmethod
     def of(cls, collection: IndexedCollection, links: Links) -> _Plan:
-        assets = {key: collection.document["item_assets"][key] for key in asset_keys(collection)}
+        known = collection.document.get("item_assets", {})
+        assets = {key: known.get(key, {}) for key in asset_keys(collection)}
         roles = {key: set(asset.get("roles", ())) for key, asset in assets.items()}
         images = [
             key
@@ -132,7 +134,7 @@ class _Plan:
             sample["extent"] = [box[key] for key in ("xmin", "ymin", "xmax", "ymax")]
         if time := row.get("datetime"):
             sample["dataTime"] = [_rfc3339(time)]
-        if split := row.get("satimnet:split"):
+        if (split := row.get("satimnet:split")) in _SPLITS:
             sample["trainingType"] = _SPLITS[split]
         return sample
 
@@ -158,16 +160,22 @@ class _Plan:
 
     def _objects(self, asset: Json) -> list[Json]:
         """Labels of the objects; coordinates are those of the annotation: pixels of the image."""
-        there = asset | {"href": absolute(asset["href"], self.collection.parquet)}
-        return [
-            {
-                "type": "AI_ObjectLabel",
-                "class": feature["properties"]["class"],
-                "confidence": 1.0,
-                "object": feature,
-            }
-            for feature in orjson.loads(read_bytes(there))["features"]
-        ]
+        there = asset | {"href": self.collection.resolve(asset["href"])}
+        data = read_bytes(there)
+        try:
+            return [
+                {
+                    "type": "AI_ObjectLabel",
+                    "class": feature["properties"]["class"],
+                    "confidence": 1.0,
+                    "object": feature,
+                }
+                for feature in orjson.loads(data)["features"]
+            ]
+        except (ValueError, LookupError, TypeError) as error:
+            raise SatimnetError(
+                f"{there['href']}: an annotation is no GeoJSON of objects ({error!s:.100})"
+            ) from error
 
     def _asset(self, row: Json, key: str | None) -> Json | None:
         asset: Json | None = row["assets"].get(key) if key and row.get("assets") else None
@@ -176,7 +184,7 @@ class _Plan:
     def _url(self, asset: Json) -> str:
         href = asset["href"]
         if href not in self.cached:
-            self.cached[href] = absolute(href, self.collection.parquet)
+            self.cached[href] = self.collection.resolve(href)
         return self.links.to_member(self.cached[href], asset["archive"][0]["href"])
 
 
@@ -199,7 +207,7 @@ def _rfc3339(time: datetime) -> str:
 
 def _head(collection: Mapping[str, Any], plan: _Plan, count: int, by_class: Counter[str]) -> Json:
     """The standard's ``AI_EOTrainingDataset`` without its ``data``."""
-    rows = collection["summaries"]["classification:classes"]
+    rows = collection.get("summaries", {}).get("classification:classes", [])
     head: Json = {
         "type": "AI_EOTrainingDataset",
         "id": collection["id"],
@@ -220,7 +228,7 @@ def _head(collection: Mapping[str, Any], plan: _Plan, count: int, by_class: Coun
         ],
         "bands": _bands(collection, plan),
         "imageSize": _image_size(collection, plan),
-        "extent": collection["extent"]["spatial"]["bbox"][0],
+        "extent": box_of(collection),
         "tasks": _tasks(collection),
         "labeling": _labeling(collection),
     }

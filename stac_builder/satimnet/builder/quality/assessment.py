@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
-from satimnet.builder.access import is_url
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.files import place, sync
-from satimnet.builder.index import Index, absolute_href
+from satimnet.builder.index import Index
+from satimnet.builder.places import file_name, is_url, join, on_disk
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.quality.distributions import (
     bands_of,
@@ -46,20 +46,22 @@ def assess(
     out: Path,
     *,
     scheduler: str = "threads",
+    allow_outside: bool = False,
     progress: Progress = silent,
 ) -> Report:
     """Reads all members of a catalog on disk once and writes a report into the folder ``out``.
 
     ``scheduler`` is ``threads``, ``processes`` or the address of a dask cluster that sees the same
-    file system. An earlier report at ``out`` is replaced.
+    file system. An earlier report at ``out`` is replaced. ``allow_outside`` also reads files that
+    lie outside of the catalog's folder.
 
     Raises:
         SatimnetError: there is no catalog on disk that can be read, or ``out`` is something else.
     """
     if is_url(os.fspath(catalog)):
         raise SatimnetError(f"{catalog}: only catalogs on disk are read whole; copy it here first")
-    index = Index(catalog)
-    _refuse_foreign(out)
+    index = Index(catalog, allow_outside=allow_outside)
+    _refuse_foreign(on_disk(out))
     with workspace(out, "assessing") as work:
         _forget_others(work, _state(index))
         tasks = _tasks(index, work)
@@ -87,7 +89,8 @@ def _tasks(index: Index, work: Path) -> list[Task]:
 
     tasks: list[Task] = []
     first = 0
-    for name, collection in index.collections.items():
+    for name in index.readable():
+        collection = index.collections[name]
         document = _essentials(collection.document)
         try:
             with pq.ParquetFile(collection.parquet) as file:
@@ -97,10 +100,9 @@ def _tasks(index: Index, work: Path) -> list[Task]:
                 f"{collection.parquet}: cannot be read ({error}); build the collection again"
             ) from error
         for group, count in enumerate(counts):
-            part = work / f"{name}-{group:05d}.arrow"
-            tasks.append(
-                Task(document, collection.parquet, group, first, count, part, work / "copies")
-            )
+            part = work / f"{file_name(name)}-{group:05d}.arrow"
+            whole = collection.parquet, collection.bounds
+            tasks.append(Task(document, *whole, group, first, count, part, work / "copies"))
             first += count
     return tasks
 
@@ -129,6 +131,8 @@ def _measure(task: Task) -> str | None:
 
     try:
         measure(task)
+    except SatimnetError as error:
+        return str(error)
     except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
         return (
             f"{task.parquet}: row group {task.group} holds no Items of this project "
@@ -151,7 +155,7 @@ def _compare(index: Index, tasks: Sequence[Task], copies: NDArray[np.uint8]) -> 
     findings += find_duplicates(rows, copies, families)
     findings += find_overlaps(rows, families)
     summaries = []
-    for name in index.collections:
+    for name in dict.fromkeys(task.collection["id"] for task in tasks):
         own = [task for task in tasks if task.collection["id"] == name]
         first, count = own[0].first, sum(task.count for task in own)
         part = rows.slice(first, count)
@@ -170,7 +174,7 @@ def _families(index: Index) -> set[frozenset[str]]:
     found = set()
     for name, collection in index.collections.items():
         for link in collection.document.get("links", ()):
-            origin = names.get(absolute_href(str(link.get("href")), collection.href))
+            origin = names.get(join(str(link.get("href")), collection.href))
             if link.get("rel") == "derived_from" and origin is not None:
                 found.add(frozenset((name, origin)))
     return found

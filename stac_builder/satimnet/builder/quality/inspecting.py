@@ -47,7 +47,7 @@ def inspect(item: Item, collection: Mapping[str, Any], shards: Shards) -> Inspec
     bands: list[Row] = []
     for key, image in content.images.items():
         said += _against_metadata(key, image, item, collection)
-        names = [band["name"] for band in item["assets"][key]["bands"]]
+        names = [str(band.get("name")) for band in item["assets"][key]["bands"]]
         for at, band in enumerate(image):
             name = names[at] if at < len(names) else str(at + 1)
             bands.append({"asset": key, "band": name, **band_statistics(band)})
@@ -138,7 +138,8 @@ def _of_labels(content: Content, item: Item, collection: Mapping[str, Any]) -> I
     if content.objects is not None:
         yield from check_objects(content.objects, largest, table)
     yield from check_tags(properties, table, content.objects, mask)
-    labels = [key for key, a in item["assets"].items() if {"mask", "annotation"} & {*a["roles"]}]
+    roles = [{*asset.get("roles", ())} for asset in item["assets"].values()]
+    labels = [own for own in roles if {"mask", "annotation"} & own]
     split = properties.get("satimnet:split")
     if split in ("train", "validation") and "satimnet:classes" not in properties and not labels:
         yield "no-label", f"nothing says what it shows, though it is for {split}", ()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ import orjson
 
 from satimnet.builder.errors import printable
 from satimnet.builder.files import settle, sync
+from satimnet.builder.places import Bounds
 from satimnet.builder.quality.findings import Finding
 from satimnet.builder.quality.inspecting import Row, inspect
 from satimnet.builder.quality.members import Shards
@@ -35,6 +37,8 @@ class Task:
     collection: Mapping[str, Any]
     """The Collection's JSON."""
     parquet: str
+    bounds: Bounds
+    """Where its assets may lie."""
     group: int
     """Which row group."""
     first: int
@@ -84,10 +88,11 @@ def measure(task: Task) -> None:
     rows: list[Row] = []
     findings: list[Finding] = []
     copies = np.full((task.count, SIDE, SIDE), 128, np.uint8)
+    resolve = cache(task.bounds.resolve)
     with pq.ParquetFile(task.parquet) as file, Shards() as shards:
         for batch in file.iter_batches(_BATCH, row_groups=[task.group]):
             table = pa.Table.from_batches([batch])
-            items = items_of(table, task.parquet)
+            items = items_of(table, task.parquet, resolve)
             for item, outline in zip(items, table["geometry"].to_pylist(), strict=True):
                 at = len(rows)
                 found = inspect(item, task.collection, shards)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _LARGEST = 2**31  # bytes of a member that are read into memory
 _MOST_OPEN = 64
-_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe is not waited for
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe would be waited for
 
 
 class Shards:
@@ -48,7 +48,7 @@ class Shards:
             if href not in self._open:
                 if len(self._open) == _MOST_OPEN:
                     os.close(self._open.pop(next(iter(self._open))))
-                self._open[href] = os.open(href, _FLAGS)
+                self._open[href] = os.open(href, _READ)
             data = os.pread(self._open[href], size, first)
         except OSError as error:
             raise BadFileError(label, f"its shard cannot be read ({error.strerror})") from error
@@ -85,7 +85,7 @@ def read_content(item: Item, shards: Shards) -> Content:
                 content.members += 1
                 content.size += len(data)
                 content.said.extend(_against_checksum(data, entry, label))
-                if "mask" in asset["roles"]:
+                if "mask" in asset.get("roles", ()):
                     content.masks[key] = decode(data, label)
                 elif asset.get("bands"):
                     content.images[key] = decode(data, label)

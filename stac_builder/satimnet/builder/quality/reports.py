@@ -278,6 +278,8 @@ def _reader(tasks: Sequence[Task]) -> Any:
 
     def item_at(row: int) -> Item:
         at = bisect_right(tasks, row, key=lambda task: task.first) - 1
-        return items_of(group(at).slice(row - tasks[at].first, 1), tasks[at].parquet)[0]
+        task = tasks[at]
+        rows = group(at).slice(row - task.first, 1)
+        return items_of(rows, task.parquet, task.bounds.resolve)[0]
 
     return item_at

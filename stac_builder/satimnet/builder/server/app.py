@@ -29,13 +29,14 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from satimnet.builder.access import is_url, take_member
+from satimnet.builder.access import take_member
 from satimnet.builder.api import CONFORMS_TO, GEOJSON, QUERYABLES_REL, Api, NotThereError
 from satimnet.builder.catalogs import PARQUET_TYPE
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.exports.dcat import data_catalog
 from satimnet.builder.exports.links import Links
-from satimnet.builder.index import Index, TooSlowError, absolute_href
+from satimnet.builder.index import Index, TooSlowError
+from satimnet.builder.places import is_url, join
 
 from . import members
 from .aggregations import AGGREGATE_REL, AGGREGATIONS_REL, aggregate, aggregations
@@ -73,19 +74,24 @@ _CONFORMS_TO = [
 
 
 def create_app(
-    catalog: str, browser: Path | None = None, *, root_path: str = "", seconds: float = SECONDS
+    catalog: str,
+    browser: Path | None = None,
+    *,
+    root_path: str = "",
+    seconds: float = SECONDS,
+    allow_outside: bool = False,
 ) -> Starlette:
     """The application that serves the catalog at a path or URL.
 
     ``browser`` is the folder of a built STAC Browser, ``root_path`` the path below which a proxy
-    has the application, ``seconds`` how long a search may take. The catalog is served as it is at
-    this moment; a change of it needs a new application.
+    has the application, ``seconds`` how long a search may take. ``allow_outside`` is as for
+    `Index`. The catalog is served as it is at this moment; a change of it needs a new application.
 
     Raises:
         SatimnetError: there is no such catalog, no Collection in it, or the root path is none.
     """
-    index = Index(catalog)
-    index.kinds(list(index.collections))  # a broken index shows here, not at the first question
+    index = Index(catalog, allow_outside=allow_outside)
+    index.readable()  # a broken index shows here, not at the first question
     index.seconds = seconds
     served = _Served(index, browser)
     api: list[BaseRoute] = [
@@ -333,7 +339,7 @@ class _Served:
         tree = {"root", "self", "parent", "collection", "child", "item", "items"}
         tree |= {"first", "prev", "next", "last"}
         return [
-            link | {"href": self._published(absolute_href(link["href"], base), root)}
+            link | {"href": self._published(join(link["href"], base), root)}
             for link in links
             if link["rel"] not in tree
         ]
@@ -351,8 +357,7 @@ class _Served:
             *self._others(collection.document.get("links", ()), collection.href, root),
         ]
         assets = {
-            key: asset
-            | {"href": self._published(absolute_href(asset["href"], collection.href), root)}
+            key: asset | {"href": self._published(join(asset["href"], collection.href), root)}
             for key, asset in collection.document.get("assets", {}).items()
         }
         return dict(collection.document) | {"links": links, "assets": assets}

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.files import place, sync
+from satimnet.builder.places import on_disk
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.workspaces import workspace
 
@@ -67,6 +68,7 @@ def install(destination: Path, catalog: str, progress: Progress = silent) -> Non
     Raises:
         SatimnetError: as `build`; or the destination is there already.
     """
+    on_disk(destination)
     folder = build(progress)
     if destination.exists():
         raise SatimnetError(f"{destination}: is there already; choose another folder")

@@ -21,18 +21,22 @@ def serve(
     browser: Path | None = None,
     root_path: str = "",
     seconds: float = SECONDS,
+    allow_outside: bool = False,
     ready: Callable[[str], None],
 ) -> None:
     """Serves the catalog at a path or URL until the process is told to stop.
 
     ``port`` 0 takes a free one; ``browser`` is the folder of a built STAC Browser; ``root_path``
-    and ``seconds`` are those of `create_app`; ``ready`` is called with the URL of the landing page
-    when it can be asked for.
+    and ``seconds`` are those of `create_app`; ``allow_outside`` lets thumbnails show files outside
+    of a local catalog's folder; ``ready`` is called with the URL of the landing page when it can
+    be asked for.
 
     Raises:
         SatimnetError: there is no such catalog, or the address cannot be used.
     """
-    app = create_app(catalog, browser, root_path=root_path, seconds=seconds)
+    app = create_app(
+        catalog, browser, root_path=root_path, seconds=seconds, allow_outside=allow_outside
+    )
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family)

@@ -7,7 +7,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from satimnet.builder.access import is_url
 from satimnet.builder.footprints import footprints_of
 from satimnet.builder.items import (
     FILE_URI,
@@ -16,6 +15,7 @@ from satimnet.builder.items import (
     SHA256,
     STAC_VERSION,
 )
+from satimnet.builder.places import is_url
 
 from ..checkpoints import Checkpoint
 from .cogs import MEDIA_TYPE

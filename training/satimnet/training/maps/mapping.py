@@ -16,6 +16,7 @@ from pathlib import Path
 from satimnet.builder.arguments import checked
 from satimnet.builder.catalogs import write_json
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.places import on_disk, readable
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.workspaces import lock
 
@@ -82,6 +83,8 @@ def map_scene(
     Raises `SatimnetError` when the scene cannot be read or lacks bands, when a file is no
     checkpoint of the right kind, and when nothing can be written.
     """
+    on_disk(out)
+    readable(path)
     where = str(pick_device(device))
     trained = load(checkpoint, where, kinds=KINDS if within is None else ("cnn-segm",))
     networks = [(trained, Origin.of(checkpoint))]

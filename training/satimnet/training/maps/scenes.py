@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from satimnet.builder.access import is_url
 from satimnet.builder.errors import BadFileError, SatimnetError
 from satimnet.builder.grids import on_earth
+from satimnet.builder.places import is_url, readable
 
 from .safes import is_product, open_product
 
@@ -100,6 +100,7 @@ def open_scene(
 
     Raises `SatimnetError` when it has not all the bands, or they have no place or not the same.
     """
+    readable(path)
     if not is_url(path) and is_product(Path(path)):
         if order is not None or offset:
             raise SatimnetError(f"{path}: the metadata names bands and offsets; give neither")

@@ -1,0 +1,36 @@
+"""What catalogs and sources say, printed: as text, never as orders to a terminal or as markup."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from satimnet.builder.errors import printable
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+
+# JSON quotes the other ones itself.
+_UNPRINTABLE = re.compile(r"[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def say(text: object, *, err: bool = False) -> None:
+    """Prints lines of text, with escapes for what a terminal would not print."""
+    click.echo("\n".join(map(printable, str(text).split("\n"))), err=err)
+
+
+def say_json(content: Any, *, indent: int | None = 2) -> None:
+    """Prints JSON, with escapes for what a terminal would not print."""
+    text = json.dumps(content, indent=indent, ensure_ascii=False)
+    click.echo(_UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
+
+
+def cell(text: object, style: str = "") -> Text:
+    """The text for a table or a tree of rich's."""
+    from rich.text import Text
+
+    return Text(printable(str(text)), style)

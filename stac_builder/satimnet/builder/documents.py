@@ -1,0 +1,342 @@
+"""What the files of a catalog say, checked once where they are read.
+
+Catalogs come from anywhere: any value may be missing or of another type. A document that passed
+here has the fields that the rest of the package reads, with these types; an optional field that is
+null is absent. Errors name the file and the field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.places import is_url, open_regular
+
+Json = dict[str, Any]
+
+_MOST = 2**26  # bytes of a document: one with thousands of links has a few hundred KiB
+_DEEPEST = 100  # objects and lists within each other
+
+# A shape is a type; a list with the shape of its elements; a map of keys to shapes, where "key?"
+# may be absent and `...` stands for any other key; or a tuple of shapes, one of which must fit.
+Shape = Any
+
+_LINK: Shape = {"rel": str, "href": str, "title?": str, "type?": str}
+_CLASS: Shape = {
+    **{"name": str, "value": int},
+    **{"title?": str, "description?": str, "color_hint?": str},
+}
+_BAND: Shape = {
+    "name": str,
+    **dict.fromkeys(("description?", "data_type?", "eo:common_name?"), str),
+    **dict.fromkeys(("eo:center_wavelength?", "eo:full_width_half_max?"), float),
+    **dict.fromkeys(("gsd?", "raster:scale?"), float),
+    "nodata?": (float, str),
+}
+_ITEM_ASSET: Shape = {
+    **dict.fromkeys(("title?", "type?", "data_type?"), str),
+    **dict.fromkeys(("satimnet:member_type?", "processing:lineage?"), str),
+    "roles?": [str],
+    "bands?": [_BAND],
+    "classification:classes?": [_CLASS],
+    "gsd?": float,
+    "nodata?": (float, str),
+    "proj:shape?": [int],
+}
+_ASSET: Shape = {
+    **{"href": str, "title?": str, "type?": str, "roles?": [str], "file:size?": int},
+    "archive?": [{"href": str, "range?": [int], "file:size?": int, "file:checksum?": str}],
+}
+_CATALOG: Shape = {"id?": str, "title?": str, "description?": str, "links?": [object]}
+_COLLECTION: Shape = {
+    **{"id": str, "title?": str, "description": str, "license": str},
+    "links": [_LINK],
+    "extent": {"spatial": {"bbox": [[float]]}, "temporal": {"interval": [[(str, None)]]}},
+    "keywords?": [str],
+    "providers?": [{"name": str, "roles?": [str], "url?": str}],
+    "assets?": {...: _ASSET},
+    "item_assets?": {...: _ITEM_ASSET},
+    "summaries?": {
+        "classification:classes?": [_CLASS],
+        "proj:code?": [(str, None)],
+        "satimnet:split?": [str],
+        "processing:software?": [dict],
+    },
+    "themes?": [{"scheme": str, "concepts": [{"id": str}]}],
+    "sci:doi?": str,
+    "sci:citation?": str,
+    "sci:publications?": [{"citation?": str, "doi?": str}],
+    **dict.fromkeys(
+        ("satimnet:release_date?", "satimnet:intended_application?", "processing:lineage?"), str
+    ),
+    "satimnet:classification_problem?": [str],
+    "satimnet:annotation_method?": [str],
+    "satimnet:recipe?": {"sha256?": str, "text?": str},
+}
+_ITEM: Shape = {
+    **{"id": str, "collection?": str, "properties": dict, "links": [_LINK]},
+    "assets": {...: _ASSET},
+}
+
+
+def parse(content: bytes, where: str) -> Json:
+    """The JSON object in a file's content; ``where`` names the file.
+
+    Raises:
+        SatimnetError: it is none, or its values are too deep within each other.
+    """
+    try:
+        document = orjson.loads(content)
+    except ValueError as error:
+        raise SatimnetError(f"{where}: this is not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise SatimnetError(f"{where}: this is not a STAC object")
+    level: list[Any] = [document]
+    for _ in range(_DEEPEST):
+        level = [inner for value in level for inner in _inside(value)]
+        if not level:
+            return document
+    raise SatimnetError(f"{where}: more than {_DEEPEST} objects lie within each other")
+
+
+def _inside(value: Any) -> list[Any]:
+    values = value.values() if isinstance(value, dict) else value
+    return [inner for inner in values if isinstance(inner, dict | list)]
+
+
+def read(place: str, remedy: str = "name a catalog or its folder") -> Json:
+    """The JSON object in the file at an absolute path or URL.
+
+    Raises:
+        SatimnetError: there is no such file (``remedy`` says what to do), it is no regular one, or
+            it is no JSON object.
+    """
+    try:
+        content = _read_url(place) if is_url(place) else _read_file(place)
+    except (FileNotFoundError, NotADirectoryError):
+        raise SatimnetError(f"{place}: nothing is there; {remedy}") from None
+    except (OSError, ValueError) as error:  # a path with a null character is a ValueError
+        raise SatimnetError(f"{place}: cannot be read: {error}") from None
+    return parse(content, place)
+
+
+def _read_file(path: str) -> bytes:
+    with open_regular(path) as file:
+        content = file.read(_MOST + 1)
+    if len(content) > _MOST:
+        raise OSError(f"more than {_MOST} bytes; no file of STAC is so large")
+    return content
+
+
+def _read_url(url: str) -> bytes:
+    import aiohttp
+    import fsspec
+
+    try:
+        content: bytes = fsspec.filesystem("http").cat_file(url)
+    except aiohttp.ClientError as error:
+        raise OSError(error) from error
+    return content
+
+
+# --- what they must say -------------------------------------------------------------------------
+
+
+def catalog(document: Json, where: str) -> Json:
+    """The Catalog, whose links are still to be checked one by one by `link`.
+
+    One that does without an id or a description, which STAC asks for, has empty ones.
+
+    Raises:
+        SatimnetError: it is none.
+    """
+    if document.get("type") != "Catalog":
+        raise SatimnetError(f"{where}: this is no STAC Catalog; name the catalog.json at the top")
+    return {"id": "", "description": "", "links": []} | _checked(document, _CATALOG, where)
+
+
+def link(content: Any, where: str, number: int) -> Json:
+    """A link of the document at ``where``; raises `SatimnetError` if it is none."""
+    problem = _problem(content, _LINK, f"links[{number}]")
+    if problem:
+        raise SatimnetError(f"{where}: {problem}")
+    found: Json = content
+    return found
+
+
+def collection(document: Json, where: str) -> Json:
+    """The Collection, as it is.
+
+    Raises:
+        SatimnetError: it is none, or one of its values is of the wrong type.
+    """
+    if document.get("type") != "Collection":
+        raise SatimnetError(f"{where}: this is no STAC Collection")
+    found = _checked(document, _COLLECTION, where)
+    boxes = found["extent"]["spatial"]["bbox"]
+    if not boxes or any(len(box) not in (4, 6) for box in boxes):
+        raise SatimnetError(f"{where}: extent.spatial.bbox must be a list of 4 or 6 numbers each")
+    spans = found["extent"]["temporal"]["interval"]
+    if not spans or any(len(span) != 2 for span in spans):
+        raise SatimnetError(f"{where}: extent.temporal.interval must be a list of two times each")
+    return found
+
+
+def item(document: Json, where: str) -> Json:
+    """The Item, as it is; raises `SatimnetError` as `collection`."""
+    if document.get("type") != "Feature":
+        raise SatimnetError(f"{where}: this is no STAC Item")
+    return _checked(document, _ITEM, where)
+
+
+def title_of(document: Mapping[str, Any]) -> str:
+    """The title of a Catalog or Collection, or its id: STAC asks for that alone."""
+    return str(document.get("title") or document["id"])
+
+
+def box_of(collection: Mapping[str, Any]) -> list[float]:
+    """West, south, east and north of a Collection that was checked; without heights."""
+    box: list[float] = collection["extent"]["spatial"]["bbox"][0]
+    return [*box[:2], *box[len(box) // 2 :][:2]]
+
+
+def problem(content: Any) -> str | None:
+    """What is so wrong with a STAC object of any kind that it cannot be followed, in words."""
+    if not isinstance(content, dict):
+        return f"an Item is {_shown(content)}; it must be an object"
+    shapes = {"Collection": _COLLECTION, "Feature": _ITEM}
+    return _problem(content, shapes.get(str(content.get("type")), {"links?": [_LINK]}), "")
+
+
+def _checked(document: Json, shape: Shape, where: str) -> Json:
+    if problem := _problem(document, shape, ""):
+        raise SatimnetError(f"{where}: {problem}")
+    return document
+
+
+def _problem(value: Any, shape: Shape, path: str) -> str | None:
+    """What is wrong with a value, in words; removes optional fields that are null."""
+    if isinstance(shape, dict) and isinstance(value, dict):
+        return _problem_of_object(value, shape, path)
+    if isinstance(shape, list) and isinstance(value, list):
+        places = ((f"{path}[{at}]", one) for at, one in enumerate(value))
+        problems = (_problem(one, shape[0], place) for place, one in places)
+        return next(filter(None, problems), None)
+    if _fits(value, shape):
+        return None
+    return f"{path} is {_shown(value)}; it must be {_words(shape)}"
+
+
+def _problem_of_object(value: Json, shape: Mapping[Any, Shape], path: str) -> str | None:
+    before = f"{path}." if path else ""
+    for key, inner in shape.items():
+        name = "" if key is ... else key.removesuffix("?")
+        if key is ...:
+            problems = (_problem(one, inner, f"{before}{own}") for own, one in value.items())
+            problem = next(filter(None, problems), None)
+        elif name != key and value.get(name) is None:
+            value.pop(name, None)
+            continue
+        elif name not in value:
+            return f"{path or 'it'} has no {name}"
+        else:
+            problem = _problem(value[name], inner, f"{before}{name}")
+        if problem:
+            return problem
+    return None
+
+
+def _fits(value: Any, shape: Shape) -> bool:
+    if isinstance(shape, tuple):
+        return any(_fits(value, one) for one in shape)
+    if shape is None or shape is object:
+        return shape is object or value is None
+    kind = value if isinstance(value, type) else type(value)
+    return kind is shape or (kind is int and shape is float)
+
+
+_WORDS: Mapping[Any, str] = {
+    **{str: "a text", int: "a whole number", float: "a number", bool: "true or false"},
+    **{bytes: "a binary value", datetime: "a time with its zone", None: "null"},
+}
+
+
+def _words(shape: Shape) -> str:
+    if isinstance(shape, tuple):
+        return " or ".join(map(_words, shape))
+    if isinstance(shape, list):
+        return "a list"
+    return "an object" if isinstance(shape, dict) else _WORDS.get(shape, "an object")
+
+
+def _shown(value: Any) -> str:
+    """A value as its file has it, in short."""
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "a list"
+    if isinstance(value, type):
+        return _WORDS.get(value, "of another type")
+    return orjson.dumps(value).decode()[:80]
+
+
+# --- the columns of an items.parquet ------------------------------------------------------------
+
+_TIMES = ("datetime?", "start_datetime?", "end_datetime?")
+_COLUMNS: Shape = {
+    **dict.fromkeys(("type", "stac_version", "id", "collection"), str),
+    **dict.fromkeys(("title?", "description?", "satimnet:split?"), str),
+    "stac_extensions?": [str],
+    "satimnet:classes?": [str],
+    "satimnet:concepts?": [str],
+    **dict.fromkeys(_TIMES, datetime),
+    "geometry": bytes,
+    "bbox": dict.fromkeys(("xmin", "ymin", "xmax", "ymax"), float),
+    "links": [{"href": str, "rel": str}],
+    "assets": {
+        ...: {
+            **{"href": str, "type?": str, "title?": str, "roles?": [str], "file:size?": int},
+            "archive?": [
+                {
+                    **{"href": str, "type?": str, "range?": [int]},
+                    **{"file:size?": int, "file:checksum?": str},
+                }
+            ],
+            "proj:shape?": [int],
+            "proj:transform?": [float],
+            "satimnet:pixels?": {"offset": int, "dtype": str, "shape": [int], "order?": [str]},
+        }
+    },
+}
+_TYPES: Mapping[str, type] = {
+    "varchar": str,
+    "boolean": bool,
+    "blob": bytes,
+    "geometry": bytes,
+    "timestamp with time zone": datetime,
+    **dict.fromkeys(("tinyint", "smallint", "integer", "bigint"), int),
+    **dict.fromkeys(("utinyint", "usmallint", "uinteger", "ubigint"), int),
+    **dict.fromkeys(("float", "double"), float),
+}
+
+
+def columns(types: Mapping[str, Any], where: str) -> None:
+    """Checks the columns of an ``items.parquet``; ``types`` has DuckDB's type of each.
+
+    Raises:
+        SatimnetError: one is missing, or of a type that Items do not have.
+    """
+    schema = {name: _of_duckdb(type_) for name, type_ in types.items()}
+    if problem := _problem(schema, _COLUMNS, ""):
+        raise SatimnetError(f"{where}: {problem}; build the collection again")
+
+
+def _of_duckdb(type_: Any) -> Any:
+    """A document with Python's types for its values."""
+    if type_.id == "struct":
+        return {name: _of_duckdb(inner) for name, inner in type_.children}
+    if type_.id in ("list", "array"):
+        return [_of_duckdb(type_.children[0][1])]
+    return _TYPES.get(type_.id, object)
