@@ -476,9 +476,6 @@ def _warn(reason: str) -> None:
     warnings.warn(CatalogWarning(f"{reason}; left out, the rest is read"), stacklevel=4)
 
 
-"""What DuckDB takes for a pattern; it knows no way to quote it that also holds for a backslash."""
-
-
 def _http() -> Any:
     """A file system for DuckDB, which would have to download an extension to read by HTTP.
 
