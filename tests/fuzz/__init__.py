@@ -8,4 +8,6 @@ in processes of their own.
 
 Every other case is a small catalog with its JSON, its index or its files spoilt (`catalogs`), on
 which all that reads catalogs is tried (`using`).
+
+``python -m tests.fuzz.questions`` does the same to ``serve``, with malformed requests.
 """

@@ -150,7 +150,7 @@ def _many(rng: random.Random) -> Any:
 # --- values -------------------------------------------------------------------------------------
 
 
-_POINTS = {"type": "MultiPoint", "coordinates": [[1, 2]] * 30_000}
+_POINTS = {"type": "MultiPoint", "coordinates": [[1, 2]] * 60_000}
 
 
 def _odd(rng: random.Random, depth: int) -> Any:

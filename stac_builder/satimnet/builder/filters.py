@@ -153,7 +153,7 @@ def parse_filter(text: str | Mapping[str, Any]) -> Node:
 _LONGEST = 2**20  # characters of a filter
 _MOST_CONDITIONS = 2000
 _MOST_NODES = 200_000  # operations, properties and values
-_MOST_POINTS = 10_000  # of a geometry
+_MOST_POINTS = 50_000  # and rings of a geometry
 
 
 class _Checker:
@@ -347,7 +347,7 @@ def require_small(geojson: Mapping[str, Any]) -> None:
         parts = (part.values() if isinstance(part, Mapping) else part for part in level)
         level = [one for part in parts for one in part if isinstance(one, Mapping | list | tuple)]
         seen += len(level)
-        if seen > 2 * _MOST_POINTS:
+        if seen > _MOST_POINTS:
             raise SatimnetError(f"a geometry has more than {_MOST_POINTS:,} points; simplify it")
         if not level:
             return

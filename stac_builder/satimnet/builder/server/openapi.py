@@ -139,6 +139,7 @@ def _get(summary: str, parameters: list[Json], media_type: str = "application/js
                 "400": {"description": "The question cannot be understood", **refused},
                 "404": {"description": "There is no such thing", **refused},
                 "413": {"description": "The question is too long", **refused},
+                "422": {"description": "The search takes too long", **refused},
             },
         }
     }
