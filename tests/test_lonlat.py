@@ -1,15 +1,21 @@
 """Places across 180 degrees and around the poles, compared with points tried one by one."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import antimeridian
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
+import rasterio
 import shapely
+from click.testing import CliRunner
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from satimnet.builder import build, search, validate
+from satimnet.builder import open as open_catalog
 from satimnet.builder.annotations import annotation_lonlat
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.filters import box_of, geometry_of
@@ -18,6 +24,7 @@ from satimnet.builder.grids import lonlat_of
 from satimnet.builder.headers import Header
 from satimnet.builder.lonlat import spans, union
 from satimnet.builder.samples import Object
+from stactools.satimnet.exporting import export
 
 DEGREES = "EPSG:4326"
 
@@ -244,3 +251,74 @@ def test_a_ring_of_pixels_keeps_its_hole_across_180_degrees():
     assert shape.area == pytest.approx(0.08)
     assert not shape.intersects(shapely.Point(179.97, 9.85))
     assert not shape.intersects(shapely.Point(-179.97, 9.85))
+
+
+# --- catalogs -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def crossing(tmp_path_factory) -> Path:
+    """A catalog of two patches: one across 180 degrees at the equator, one 200 km east of it."""
+    folder = tmp_path_factory.mktemp("crossing")
+    forest = folder / "ds/images/remote_sensing/otherDatasets/sentinel_2/tif/Forest"
+    forest.mkdir(parents=True)
+    for number, west in enumerate((166_021 - 320, 366_021), 1):
+        profile = {"width": 64, "height": 64, "count": 13, "dtype": "uint16", "crs": "EPSG:32601"}
+        profile |= {"transform": rasterio.Affine(10, 0, west, 0, -10, 320)}
+        path = forest / f"Forest_{number}.tif"
+        with rasterio.open(path, "w", driver="GTiff", interleave="pixel", **profile) as image:
+            image.write(np.full((13, 64, 64), 900, np.uint16))
+    build([folder / "ds"], folder / "catalog")
+    return folder / "catalog"
+
+
+def test_a_catalog_across_180_degrees_is_small_and_found_where_it_is(crossing, schemas):
+    def found(**query):
+        return [item["id"] for item in search(crossing, **query)]
+
+    document = json.loads((crossing / "eurosat/collection.json").read_bytes())
+    (extent,) = document["extent"]["spatial"]["bbox"]
+    assert extent == pytest.approx([179.997, -0.003, -178.198, 0.003], abs=0.001)
+    assert validate(crossing, schemas=schemas).problems == []
+    assert found(bbox=[10, -1, 20, 1]) == []
+    both = ["Forest_1", "Forest_2"]
+    for bbox in ([179, -1, -178, 1], [179, -1, 182, 1], [-181, -1, -178, 1], [0, -90, 360, 90]):
+        assert found(bbox=bbox) == both
+    for bbox in ([179, -1, 180, 1], [179, -1, -179.999, 1], [-180, -1, -179.999, 1]):
+        assert found(bbox=bbox) == ["Forest_1"]
+    east = shapely.box(181, -1, 183, 1)
+    assert found(intersects=shapely.geometry.mapping(east)) == ["Forest_2"]
+    text = "s_intersects(geometry, POLYGON((181 -1, 183 -1, 183 1, 181 1, 181 -1)))"
+    assert found(filter=text) == ["Forest_2"]
+    assert found(filter="s_intersects(geometry, BBOX(179, -1, 181, 1))") == ["Forest_1"]
+    client = open_catalog(crossing)
+    answer = client.search(bbox=[179, -1, 182, 1], collections=["eurosat"])
+    assert [item.id for item in answer.items()] == both
+
+
+def test_files_and_exports_tell_of_crossing_as_their_standards_do(crossing, tmp_path):
+    path = crossing / "eurosat/items.parquet"
+    geo = json.loads(pq.read_schema(path).metadata[b"geo"])["columns"]["geometry"]
+    assert geo["geometry_types"] == ["Polygon", "MultiPolygon"]
+    first, _ = search(crossing)
+    assert first["geometry"]["type"] == "MultiPolygon"
+    assert first["bbox"][0] > first["bbox"][2]
+    written = json.loads((crossing / "eurosat/Forest/Forest_1.json").read_bytes())
+    assert (first["geometry"], first["bbox"]) == (written["geometry"], written["bbox"])
+    for name in ("dcat", "trainingdml"):
+        arguments = [str(crossing), "--format", name, "--out", str(tmp_path / name)]
+        assert CliRunner().invoke(export, arguments).exit_code == 0
+    texts = "".join(p.read_text() for p in tmp_path.rglob("*") if p.is_file())
+    assert "MULTIPOLYGON(((179.99" in texts
+
+
+def test_a_raster_in_longitudes_of_0_to_360_is_built(tmp_path):
+    forest = tmp_path / "ds/images/remote_sensing/otherDatasets/sentinel_2/tif/Forest"
+    forest.mkdir(parents=True)
+    profile = {"width": 64, "height": 64, "count": 13, "dtype": "uint16", "crs": "EPSG:4326"}
+    profile |= {"transform": rasterio.Affine(1e-4, 0, 210, 0, -1e-4, 10)}
+    with rasterio.open(forest / "Forest_1.tif", "w", driver="GTiff", **profile) as image:
+        image.write(np.full((13, 64, 64), 900, np.uint16))
+    build([tmp_path / "ds"], tmp_path / "catalog")
+    (item,) = search(tmp_path / "catalog")
+    assert item["bbox"] == pytest.approx([-150, 9.9936, -149.9936, 10])

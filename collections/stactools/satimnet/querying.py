@@ -76,7 +76,11 @@ def info(catalog: str, attributes: bool, form: str) -> None:
 @click.argument("catalog")
 @click.option("--collection", "collections", multiple=True, help="Id of a collection.")
 @click.option("--id", "ids", multiple=True, help="Id of an item.")
-@click.option("--bbox", metavar="W,S,E,N", help="Degrees; W > E crosses the antimeridian.")
+@click.option(
+    "--bbox",
+    metavar="W,S,E,N",
+    help="Degrees; W > E crosses 180. Longitudes may be 0 to 360, too.",
+)
 @click.option("--datetime", help="RFC 3339 time or interval, as 2016-01-01/..")
 @click.option("--filter", "filter_", help="CQL2, text or JSON.")
 @click.option("--class", "classes", multiple=True, help="Name of a class that is present.")

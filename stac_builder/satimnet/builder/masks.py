@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from satimnet.builder.errors import BadFileError
+from satimnet.builder.errors import BadFileError, SatimnetError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -187,13 +187,18 @@ def colours_of(row: Mapping[str, Any]) -> list[int]:
     """The colours that a class of the table has in the publisher's masks, as 0xRRGGBB.
 
     Raises:
-        ValueError: one of them is not written as six hexadecimal digits.
+        SatimnetError: one of them is not written as six hexadecimal digits.
     """
     found = row.get("source_color", row.get("color_hint", []))
-    return [
-        int.from_bytes(bytes.fromhex(text.removeprefix("#")))
-        for text in ([found] if isinstance(found, str) else found)
-    ]
+    try:
+        return [
+            int.from_bytes(bytes.fromhex(text.removeprefix("#")))
+            for text in ([found] if isinstance(found, str) else found)
+        ]
+    except (ValueError, AttributeError, TypeError):
+        raise SatimnetError(
+            f"class {row['name']} of the record: {found!r:.60} is no colour; write #RRGGBB"
+        ) from None
 
 
 def statistics(

@@ -78,7 +78,7 @@ def search(
     - ``q``: one of these terms stands in a title or description of the Item, of its classes or of
       its collection, or among the collection's keywords; see `satimnet.builder.freetext`.
     - ``bbox``: the geometry meets west, south, east, north (degrees; with heights, six numbers);
-      west > east crosses the antimeridian.
+      west > east crosses the antimeridian, and longitudes may count from 0 to 360.
     - ``intersects``: the geometry meets this GeoJSON geometry or ``__geo_interface__``.
     - ``datetime``: an RFC 3339 timestamp, a date (the whole day), or two of them with a slash, one
       of which may be ``..``. An Item whose ``datetime`` is null is found where the time from its
