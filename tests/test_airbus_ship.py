@@ -276,6 +276,36 @@ def test_a_table_that_cannot_be_read_stops_the_build(tmp_path, data):
         scan(write(tmp_path, f"train_v2/{ONE}.jpg", table=data))
 
 
+@pytest.mark.parametrize("cut", [f"{TWO}.jpg,1", f"{TWO}.jp", f"{ONE}.jpg,9 1"])
+def test_a_table_that_ends_within_a_row_is_an_error(tmp_path, cut):
+    rows = table(f"{ONE}.jpg,1 2") + cut.encode()
+    images = (f"train_v2/{ONE}.jpg", f"train_v2/{TWO}.jpg", "train_v2/00000000c.jpg")
+    with pytest.raises(BadFileError, match="ends within a line"):
+        scan(write(tmp_path, *images, table=rows))
+
+
+def test_a_table_without_one_usable_row_is_an_error(tmp_path):
+    with pytest.raises(BadFileError, match="no row is an image and its code"):
+        scan(write(tmp_path, f"train_v2/{ONE}.jpg", table=table("a;b", "c")))
+
+
+def test_cells_may_be_quoted(tmp_path):
+    rows = f'"ImageId","EncodedPixels"\n"{ONE}.jpg","1 3"\n"{ONE}.jpg","5 3"\n"{TWO}.jpg",""\n'
+    images = f"train_v2/{ONE}.jpg", f"train_v2/{TWO}.jpg"
+    samples, problems = scan(write(tmp_path, *images, table=rows.encode()))
+    assert not problems
+    assert [o.runs for o in samples[ONE].objects] == [(0, 3), (4, 3)]
+    assert samples[TWO].objects == ()
+
+
+def test_an_image_for_training_and_tests_has_no_split(tmp_path):
+    images = f"train_v2/{ONE}.jpg", f"test_v2/{ONE}.jpg"
+    samples, (problem,) = scan(write(tmp_path, *images, table=table(f"{ONE}.jpg,1 2")))
+    assert samples[ONE].split is None
+    assert len(samples[ONE].objects) == 1
+    assert "gets no split" in problem.reason
+
+
 # --- where the files lie ------------------------------------------------------------------------
 
 

@@ -375,7 +375,7 @@ def test_very_many_files_passed_over_are_counted(miniature, tmp_path, monkeypatc
 ENDINGS = {".tif": ".TIFF", ".jpg": ".Jpeg", ".png": ".PNG", ".txt": ".TXT", ".geojson": ".GEOJSON"}
 
 
-@pytest.mark.parametrize("name", ["dota", "inria", "uc-merced", "xview", "clouds-s2-taiwan"])
+@pytest.mark.parametrize("name", installed())
 def test_endings_do_not_matter_to_any_dataset(name, tmp_path):
     paths = miniatures()[name](tmp_path / "made")
     original = Source(tuple(paths), tmp_path / "scratch")

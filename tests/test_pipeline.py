@@ -18,11 +18,15 @@ import pyarrow.parquet as pq
 import pystac
 import pytest
 import stac_geoparquet.arrow
+from click.testing import CliRunner, Result
+from stactools.cli.cli import cli
 
 from satimnet.builder.access import read_bytes
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.pipeline import build
 from satimnet.builder.rows import items_of
+from satimnet.builder.samples import Problem, Sample
+from satimnet.builder.sources import Source
 from satimnet.builder.workspaces import lock
 from stactools.eurosat import dataset
 from stactools.eurosat.miniature import write_miniature
@@ -188,6 +192,91 @@ def test_split_lists_of_copies_are_read(unpacked, tmp_path):
     assert splits["Forest_2"] == splits["River_1"] == "validation"
     assert splits["River_2"] == "test"
     assert splits["SeaLake_1"] is None
+
+
+def write_lists(folder: Path, lists: dict[str, str]) -> None:
+    for name, names in lists.items():
+        (folder / name).write_text("".join(f"{one}.jpg\n" for one in names.split()))
+
+
+FAMILIES = {
+    "eurosat-train.txt": "Forest_1 Forest_2 River_1",
+    "eurosat-test.txt": "River_2",
+    "eurosat-spatial-train.txt": "Forest_1 River_2",
+    "eurosat-spatial-test.txt": "Forest_2",
+}
+
+
+def splits_of(report_and_samples: list[Sample | Problem]) -> tuple[dict[str, str], list[Problem]]:
+    samples = [found for found in report_and_samples if isinstance(found, Sample)]
+    problems = [found for found in report_and_samples if isinstance(found, Problem)]
+    return {s.id: s.split for s in samples if s.split}, problems
+
+
+def test_lists_that_contradict_each_other_give_no_split(unpacked):
+    write_lists(
+        unpacked, {"train.txt": "Forest_1 Forest_2 River_1", "test.txt": "Forest_1 River_1"}
+    )
+    splits, (problem,) = splits_of(list(dataset.scan(Source((unpacked,)))))
+    assert splits == {"Forest_2": "train"}
+    assert "in lists of several splits: 2 names, first Forest_1" in problem.reason
+    assert problem.kind == "incomplete"
+
+
+def test_families_of_lists_are_told_apart_and_chosen(unpacked):
+    write_lists(unpacked, FAMILIES)
+    source = Source((unpacked,))
+    splits, (problem,) = splits_of(list(dataset.scan(source)))
+    assert splits == {"Forest_1": "train", "River_1": "train"}  # the lists agree on these
+    assert "the lists random and spatial differ: 2 names, first Forest_2" in problem.reason
+    assert "--option eurosat.splits=" in problem.reason
+    chosen = {}
+    for family in ("random", "spatial"):
+        chosen[family], problems = splits_of(
+            list(dataset.with_options({"splits": family}).scan(source))
+        )
+        assert problems == []
+    assert chosen["random"] == {
+        **dict.fromkeys(("Forest_1", "Forest_2", "River_1"), "train"),
+        "River_2": "test",
+    }
+    assert chosen["spatial"] == {"Forest_1": "train", "River_2": "train", "Forest_2": "test"}
+    with pytest.raises(SatimnetError, match=r"splits=kaggle: .* no such lists; there are random"):
+        list(dataset.with_options({"splits": "kaggle"}).scan(source))
+
+
+def test_options_are_given_to_the_command(unpacked, tmp_path):
+    write_lists(unpacked, FAMILIES)
+    arguments = ["satimnet", "build", str(unpacked), "--out", str(tmp_path / "out"), "-q"]
+    arguments += ["--scheduler", "threads"]
+
+    def run(*options: str) -> Result:
+        return CliRunner().invoke(cli, [*arguments, *options])
+
+    assert run("--option", "eurosat.splits=spatial").exit_code == 0
+    items = item_files(tmp_path / "out")
+    assert items["Forest_2"]["properties"]["satimnet:split"] == "test"
+    assert run("--option", "eurosat.splits=random").exit_code == 0
+    items = item_files(tmp_path / "out")
+    assert items["Forest_2"]["properties"]["satimnet:split"] == "train"
+    for option, message in {
+        "eurosat.splits=best": "give one of random, spatial, kaggle",
+        "eurosat.colour=red": "no such option; there are splits",
+        "dota.splits=random": "no such option; dota has none",
+        "nothing.splits=random": "no such dataset",
+        "splits": "give NAME.OPTION=VALUE",
+    }.items():
+        done = run("--option", option)
+        assert done.exit_code != 0
+        assert message in done.output
+    twice = run(*["--option", "eurosat.splits=random"] * 2)
+    assert "give it once" in twice.output
+
+
+def test_a_split_table_that_cannot_be_read_is_an_error(unpacked):
+    (unpacked / "train.csv").write_bytes(b"Filename\n" + b"x" * 200_000)
+    with pytest.raises(SatimnetError, match=r"train\.csv: no table"):
+        list(dataset.scan(Source((unpacked,))))
 
 
 def test_tar_gz_source(miniature, unpacked, catalog, tmp_path):

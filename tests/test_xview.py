@@ -319,11 +319,13 @@ def test_boxes_may_be_written_as_fractions(tmp_path, mark):
 
 
 def test_an_image_for_training_and_validation_has_no_split(tmp_path):
-    for name in ("train_images", "val_images"):
-        (tmp_path / name).mkdir()
+    for name in ("b/train_images", "a/val_images"):
+        (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "5.tif").touch()
+    (tmp_path / "xView_train.geojson").write_text(collection(feature()))
     samples, problems = scan(tmp_path)
     assert samples["5"].split is None
+    assert counts(samples["5"]) == {"building": 1}  # the one for training was taken
     assert any("gets no split" in problem.reason for problem in problems)
 
 

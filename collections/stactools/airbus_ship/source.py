@@ -46,7 +46,6 @@ def scan(source: Source, record: Mapping[str, Any]) -> Iterator[Sample | Problem
     """
     images: dict[str, dict[str, Entry]] = {"train": {}, "test": {}}
     tables: list[Entry] = []
-    in_both: set[str] = set()
     for entry in source.entries():
         if _TABLE.search(entry.path):
             tables.append(entry)
@@ -56,12 +55,12 @@ def scan(source: Source, record: Mapping[str, Any]) -> Iterator[Sample | Problem
                 yield Problem(entry.label, "not named as Airbus-ship names its images", "foreign")
             elif first := found.get(name):
                 yield second_copy(entry, first)
-            elif first := images["train"].get(name) or images["test"].get(name):
-                in_both.add(name)
-                yield second_copy(entry, first, other_split=True)
             else:
                 found[name] = entry
     train = images["train"]
+    in_both = train.keys() & images["test"].keys()
+    for name in sorted(in_both):
+        yield second_copy(images["test"].pop(name), train[name], other_split=True)
 
     # a table beside the images is theirs, one elsewhere may be anybody's
     folders = {_IMAGE.sub("", entry.path) for entry in train.values()}

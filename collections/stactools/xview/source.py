@@ -122,6 +122,9 @@ def _files(source: Source) -> _Files:
             other_split = first_split != split
             if other_split:
                 found.in_both.add(image[1])
+                if split == "train":  # only these have labels
+                    found.images[image[1]] = split, entry
+                    first, entry = entry, first
         else:
             continue
         if first is not entry:

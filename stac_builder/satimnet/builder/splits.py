@@ -52,7 +52,7 @@ class SplitLists:
             SatimnetError: the chosen family is not there.
         """
         if self._chosen is not None and self._chosen not in self._families:
-            there = ", ".join(filter(None, self._families)) or "none that has a name"
+            there = ", ".join(sorted(filter(None, self._families))) or "none that has a name"
             raise SatimnetError(
                 f"{self._dataset}.splits={self._chosen}: "
                 f"the source has no such lists; there are {there}"
