@@ -1,6 +1,7 @@
 """What is wrong with an argument is said in a sentence that names it."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ from satimnet.builder.arguments import checked
 from satimnet.builder.datasets import installed
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.queries import search
-from satimnet.training import crossvalidate, load, map_scene, open_samples, train
+from satimnet.training import crossvalidate, held_out, load, map_scene, open_samples, train
 
 HOW = {"width": 4, "epochs": 1, "batch_size": 8, "device": "cpu", "quiet": True}
 
@@ -121,8 +122,16 @@ def test_numbers_that_make_no_sense_are_named(samples):
             use()
 
 
-def test_an_open_catalog_is_one_line(mini):
+def test_what_a_notebook_shows_is_one_line(mini, samples, tmp_path):
     assert repr(open_samples(mini)) == f"<Catalog: {mini}; collections: fused>"
+    checkpoint = train(*samples.holdout(0.25), tmp_path / "net.pt", **HOW)
+    assert repr(checkpoint) == (
+        "<Checkpoint: cnn-class of 4 filters; bands: B02, B03, B04; gives class of 3 classes; "
+        "epochs: 1>"
+    )
+    assert re.fullmatch(
+        r"<Evaluation of class: [\d.]+% of 6 right>", repr(held_out(checkpoint)["class"])
+    )
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,14 @@ class Checkpoint:
     history: tuple[Mapping[str, float], ...] = ()
     confusions: tuple[tuple[tuple[int, ...], ...], ...] = ()
 
+    def __repr__(self) -> str:
+        """One line: a notebook shows it, and weights and history would flood the cell."""
+        outputs = ", ".join(f"{one.name} of {len(one.classes)} classes" for one in self.outputs)
+        return (
+            f"<Checkpoint: {self.kind} of {self.width} filters; bands: {', '.join(self.bands)}; "
+            f"gives {outputs}; epochs: {len(self.history)}>"
+        )
+
     @property
     def dense(self) -> bool:
         """Whether the network classifies pixels, else whole patches."""

@@ -35,6 +35,11 @@ class Evaluation:
     output: Output
     confusion: NDArray[np.int64]
 
+    def __repr__(self) -> str:
+        """One line, without the matrix."""
+        count = int(self.confusion.sum())
+        return f"<Evaluation of {self.output.name}: {self.accuracy:.2%} of {count:,} right>"
+
     @property
     def accuracy(self) -> float:
         """Fraction of the examples whose class was predicted."""

@@ -68,6 +68,10 @@ class Drawn:
     lacking: int
     """How many of them have no image with all bands."""
 
+    def __repr__(self) -> str:
+        """One line, without the rows."""
+        return f"<Drawn: {self.draw.label}: {len(self.table):,} of {self.found:,}>"
+
 
 def band_files(document: Mapping[str, Any], bands: Sequence[str]) -> tuple[BandFile, ...]:
     """The assets that the bands come from: one that has them all, else one after the other.
