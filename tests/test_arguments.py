@@ -20,8 +20,9 @@ from satimnet.builder.access import gdal_path, read_bytes
 from satimnet.builder.arguments import checked
 from satimnet.builder.datasets import installed
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.pipeline import build
 from satimnet.builder.queries import search
-from satimnet.training import crossvalidate, held_out, load, map_scene, open_samples, train
+from satimnet.training import crossvalidate, fuse, held_out, load, map_scene, open_samples, train
 
 HOW = {"width": 4, "epochs": 1, "batch_size": 8, "device": "cpu", "quiet": True}
 
@@ -57,7 +58,7 @@ def example(
     [
         (("x", "B02"), {}, r"bands is the text 'B02'; give a list of names, such as \[\"B02\"\]"),
         (("x", ["B02", 3]), {}, r"bands is \['B02', 3\]; give a list of names"),
-        ((None,), {}, "path is None; give a text or Path"),
+        ((None,), {}, r"path is None; give a text or a pathlib\.Path"),
         (("x",), {"cuont": 2}, "example.. has no cuont; did you mean count"),
         (("x",), {"zzz": 2}, "example.. has no zzz; there are path, bands, box, count"),
         (("x",), {"count": 1.5}, "count is 1.5; give a whole number"),
@@ -272,3 +273,12 @@ def stac(folder, *arguments):
         env=os.environ | {"PYTHONPATH": str(folder / "src")},
         timeout=300,
     )
+
+
+def test_paths_are_paths(tmp_path):
+    with pytest.raises(SatimnetError, match=r"sources is \['a'\]; give a list of pathlib\.Path"):
+        build(["a"], tmp_path / "out")
+    with pytest.raises(SatimnetError, match=r"out is the text 'out'; give a pathlib\.Path"):
+        build([tmp_path], "out")
+    with pytest.raises(SatimnetError, match=r"recipe is the text 'demo'; give Recipe"):
+        fuse("demo", tmp_path)

@@ -12,6 +12,7 @@ import numbers
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import wraps
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
 
@@ -28,6 +29,7 @@ _WORDS: Mapping[Any, str] = {
     os.PathLike: "a path",
     NoneType: "None",
     Mapping: "a mapping",
+    Path: "a pathlib.Path",
 }
 
 
@@ -142,8 +144,9 @@ def _wanted(wanted: Any) -> str:
         kind = get_origin(one) or one
         kind = NoneType if kind is None else kind
         if kind in (Sequence, Iterable):
-            texts = any(str in _alternatives(part) for part in get_args(one))
-            words.append('a list of names, such as ["B02"]' if texts else "a list")
+            parts = [part for argument in get_args(one) for part in _alternatives(argument)]
+            kinds: dict[Any, str] = {str: ' of names, such as ["B02"]', Path: " of pathlib.Path"}
+            words.append("a list" + kinds.get(parts[0] if parts else None, ""))
         elif kind is Literal:
             words += map(repr, get_args(one))
         else:
