@@ -51,8 +51,13 @@ _ASSET: Shape = {
     **{"href": str, "title?": str, "type?": str, "roles?": [str], "file:size?": int},
     "archive?": [{"href": str, "range?": [int], "file:size?": int, "file:checksum?": str}],
 }
-_CATALOG: Shape = {"id?": str, "title?": str, "description?": str, "links?": [object]}
+_HEAD: Shape = {"stac_version?": str, "stac_extensions?": [str], "conformsTo?": [str]}
+_CATALOG: Shape = {
+    **_HEAD,
+    **{"id?": str, "title?": str, "description?": str, "links?": [object]},
+}
 _COLLECTION: Shape = {
+    **_HEAD,
     **{"id": str, "title?": str, "description": str, "license": str},
     "links": [_LINK],
     "extent": {"spatial": {"bbox": [[float]]}, "temporal": {"interval": [[(str, None)]]}},
@@ -78,6 +83,7 @@ _COLLECTION: Shape = {
     "satimnet:recipe?": {"sha256?": str, "text?": str},
 }
 _ITEM: Shape = {
+    **_HEAD,
     **{"id": str, "collection?": str, "properties": dict, "links": [_LINK]},
     "assets": {...: _ASSET},
 }

@@ -57,7 +57,7 @@ class Schemas:
         kind = _KINDS.get(str(content.get("type")))
         if kind is None:
             return f"type {content.get('type')!r} is none of STAC's"
-        uris = (_CORE.format(kind), *content.get("stac_extensions", ()))
+        uris = (_CORE.format(kind), *_listed(content.get("stac_extensions")))
         for uri, validator in self._validators(uris):
             if not validator.is_valid(content):
                 return f"{self._worded(content, uri)} ({uri})"
@@ -101,9 +101,16 @@ class Schemas:
         )
         found = self._known[uri]
         validator = jsonschema.validators.validator_for(found)(found, registry=registry)
-        error = _deepest(list(validator.iter_errors(content)))
+        errors = list(validator.iter_errors(content))
+        if not errors:  # the two validators differ in what no JSON has, such as huge numbers
+            return "the object does not fit"
+        error = _deepest(errors)
         where = "/".join(map(str, error.absolute_path)) or "the object"
         return f"{where}: {error.message[:300]}"
+
+
+def _listed(uris: Any) -> list[str]:
+    return [uri for uri in uris if isinstance(uri, str)] if isinstance(uris, list) else []
 
 
 def _deepest(errors: list[ValidationError]) -> ValidationError:
