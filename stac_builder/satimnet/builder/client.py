@@ -135,10 +135,14 @@ class _StaticApi(StacApiIO):
     ) -> Any:
         """A catalog below the root is a plain one: only the root is an API."""
         if d.get("type") == "Catalog" and str(href) != self._index.href:
-            return pystac.Catalog.from_dict(
+            found: Any = pystac.Catalog.from_dict(
                 d, href=str(href), root=root, migrate=True, preserve_dict=preserve_dict
             )
-        return super().stac_object_from_dict(d, href, root, preserve_dict)
+        else:
+            found = super().stac_object_from_dict(d, href, root, preserve_dict)
+        if isinstance(found, pystac.Catalog):
+            found._stac_io = self  # else pystac reads what its links lead to by itself
+        return found
 
     def _root(self) -> dict[str, Any]:
         links = [

@@ -259,8 +259,8 @@ def _item(
     item["assets"] = dict(zip(assets, _placed(row, assets.values(), base, resolve), strict=True))
     if row["bbox"] is not None:
         item["bbox"] = list(row["bbox"].values())
-    for name in ("id", "collection"):
-        if item[name] is None:
+    for name in ("type", "stac_version", "id", "collection"):
+        if not isinstance(item[name], str):
             raise SatimnetError(f"{base}: an Item has no {name}; build the collection again")
     return item
 
@@ -277,6 +277,11 @@ def _placed(
         if entry is None or "href" not in entry:
             raise SatimnetError(
                 f"{base}: a link or an asset of {row['id']} has no href; build the collection again"
+            )
+        if None in entry.get("bands", ()):
+            raise SatimnetError(
+                f"{base}: an asset of {row['id']} has a band that is null; "
+                "build the collection again"
             )
         for member in entry.get("archive", ()):
             if member is None or "href" not in member or not _is_range(member.get("range")):
