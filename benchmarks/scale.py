@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -31,11 +31,13 @@ import numpy as np
 
 from benchmarks.names import LISTS, Patch, named_patches
 from satimnet.builder import build, search, validate
+from satimnet.builder import open as open_catalog
 from satimnet.builder.datasets import Dataset
 from satimnet.builder.index import Index
 from stactools.bigearthnet import dataset
 
-_STEPS = ("build", "validate", "search")
+_STEPS = ("build", "validate", "search", "list")
+_LISTED = 50_000  # Items at most
 _SMALLER = 20  # times fewer rows and columns than the real bands have
 _PATCH = 1200  # metres
 _TOP = "BigEarthNet-v1.0"
@@ -107,7 +109,21 @@ def _search(source: Path, catalog: Path) -> None:
             print(f"  {what}: {found} items, first {cold:.2f} s, then {warm:.3f} s")
 
 
-_STEP = {"build": _build, "validate": _validate, "search": _search}
+def _list(source: Path, catalog: Path) -> None:
+    """One Item after the other: as dicts, and as objects of pystac."""
+    ways: dict[str, Callable[[], Iterable[Any]]] = {
+        "search": lambda: search(catalog, limit=_LISTED),
+        "client.search": lambda: open_catalog(catalog).search(max_items=_LISTED).items(),
+    }
+    with _measured("Items listed"):
+        for name, items in ways.items():
+            used = time.process_time()
+            count = sum(1 for _ in items())
+            each = (time.process_time() - used) / count * 1e6
+            print(f"  {name}: {count:,} items, {each:,.0f} core-µs an item")
+
+
+_STEP = {"build": _build, "validate": _validate, "search": _search, "list": _list}
 
 
 @contextlib.contextmanager
