@@ -121,6 +121,7 @@ def url(catalog):
         yield url
 
 
+@pytest.mark.slow
 def test_from_the_root_to_an_item_and_its_thumbnail(page, url):
     page.open(f"{url}browser/")
     page.sees("SatImNet: harmonised training data", "EuroSAT")
@@ -144,6 +145,7 @@ def test_from_the_root_to_an_item_and_its_thumbnail(page, url):
     assert page.errors() == []
 
 
+@pytest.mark.slow
 def test_a_search_in_the_api(page, url):
     page.open(f"{url}browser/#/search/")
     page.sees("Search Terms", "Item IDs")
@@ -161,6 +163,7 @@ def test_a_search_in_the_api(page, url):
     assert page.errors() == []
 
 
+@pytest.mark.slow
 def test_a_published_catalog_needs_no_server_of_ours(page, catalog, serve, tmp_path):
     shutil.copytree(catalog, tmp_path / "public")
     install(tmp_path / "public/browser", "../catalog.json")

@@ -210,9 +210,8 @@ def test_dataset_commands(miniature, schemas, tmp_path):
 
 
 @pytest.mark.slow
-def test_train_and_evaluate(tmp_path):
-    assert stac("satimnet", "demo", tmp_path / "demo", "--quiet").exit_code == 0
-    catalog, run = tmp_path / "demo/catalog", tmp_path / "run"
+def test_train_and_evaluate(demo, tmp_path):
+    catalog, run = demo / "catalog", tmp_path / "run"
     options = ("--collection", "eurosat", "--bands", "B04,B03,B02,B08", "--width", 16)
     options += ("--epochs", 20, "--batch-size", 16, "--quiet")
     done = stac("satimnet", "train", catalog, *options, "--out", run)

@@ -52,6 +52,7 @@ def folder(tmp_path_factory):
     return top / "catalog"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("below", ["", "plain/"])
 def test_the_validator_finds_no_error(folder, schemas, below):
     with served(folder) as (url, _):

@@ -66,6 +66,7 @@ def there(link: str, document: Path) -> Path:
 # --- Croissant ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DATASETS)
 def test_mlcroissant_gives_back_counts_classes_and_files(exported, items, everything, name):
     path = one(exported, "croissant", name)

@@ -21,6 +21,7 @@ CASES = 80
 SOURCES = {"dota": {f"{at}.txt": b"1 2 3\n" * 9 for at in range(9)}, "inria": {"a.tif": b"II*\0"}}
 
 
+@pytest.mark.slow
 def test_malformed_sources_end_in_errors_or_reports(tmp_path):
     command = [sys.executable, "-m", "tests.fuzz", "--cases", str(CASES), "--results"]
     file, root = tmp_path / "results.ndjson", Path(__file__).parent.parent

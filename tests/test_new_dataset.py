@@ -25,7 +25,6 @@ def run(*command: object, folder: Path) -> subprocess.CompletedProcess[str]:
         text=True,
         cwd=folder,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
-        timeout=300,
     )
 
 
@@ -38,12 +37,14 @@ def package(tmp_path_factory) -> Path:
     return folder / "city-trees"
 
 
+@pytest.mark.slow
 def test_the_skeleton_passes_its_own_test(package):
     done = run("-m", "pytest", "-q", folder=package)
     assert done.returncode == 0, done.stdout
     assert "4 passed" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_skeleton_joins_the_commands(package, tmp_path):
     stac = ("-c", "from stactools.cli.cli import run_cli; run_cli()")
     done = run(*stac, "city-trees", "create-collection", tmp_path / "c.json", folder=package)
