@@ -56,7 +56,7 @@ def example(
 @pytest.mark.parametrize(
     ("arguments", "keywords", "message"),
     [
-        (("x", "B02"), {}, r"bands is the text 'B02'; give a list of names, such as \[\"B02\"\]"),
+        (("x", "B02"), {}, r"bands is the text 'B02'; give a list of names, such as \['B02'\]"),
         (("x", ["B02", 3]), {}, r"bands is \['B02', 3\]; give a list of names"),
         ((None,), {}, r"path is None; give a text or a pathlib\.Path"),
         (("x",), {"cuont": 2}, "example.. has no cuont; did you mean count"),
@@ -80,7 +80,7 @@ def test_what_fits_is_let_through():
 
 
 def test_searches_say_what_they_do_not_take(mini):
-    with pytest.raises(SatimnetError, match=r'bands is the text .B02.; give .*\["B02"\]'):
+    with pytest.raises(SatimnetError, match=r"bands is the text .B02.; give .*, such as \[.B02.\]"):
         open_samples(mini).search(bands="B02")
     with pytest.raises(SatimnetError, match="bands: name at least one"):
         open_samples(mini).search(bands=[])

@@ -63,7 +63,9 @@ def checked(rest: Callable[..., Any] | None = None) -> Callable[[Callable[P, R]]
                 raise SatimnetError(f"{function.__name__}(): {error}") from None
             for name, value in bound.arguments.items():
                 if _can_be_named(own[name]) and not _fits(value, hints[name]):
-                    raise SatimnetError(f"{name} is {_shown(value)}; give {_wanted(hints[name])}")
+                    raise SatimnetError(
+                        f"{name} is {_shown(value)}; give {_wanted(hints[name], value)}"
+                    )
             return function(*args, **kwargs)
 
         return run
@@ -137,16 +139,17 @@ def _is(value: Any, wanted: Any) -> bool:
     return not known or isinstance(value, kind)
 
 
-def _wanted(wanted: Any) -> str:
-    """What fits, in words."""
+def _wanted(wanted: Any, given: Any) -> str:
+    """What fits, in words; of one text instead of a list, that list."""
     words = []
     for one in _alternatives(wanted):
         kind = get_origin(one) or one
         kind = NoneType if kind is None else kind
         if kind in (Sequence, Iterable):
             parts = [part for argument in get_args(one) for part in _alternatives(argument)]
-            kinds: dict[Any, str] = {str: ' of names, such as ["B02"]', Path: " of pathlib.Path"}
-            words.append("a list" + kinds.get(parts[0] if parts else None, ""))
+            kinds: dict[Any, str] = {str: " of names", Path: " of pathlib.Path"}
+            such = f", such as [{given!r:.60}]" if str in parts and isinstance(given, str) else ""
+            words.append("a list" + kinds.get(parts[0] if parts else None, "") + such)
         elif kind is Literal:
             words += map(repr, get_args(one))
         else:

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from satimnet.builder import documents
+from satimnet.builder.arguments import checked
 from satimnet.builder.catalogs import PARQUET_NAME
 from satimnet.builder.errors import SatimnetError, printable
 from satimnet.builder.items import SHA256
@@ -64,6 +65,7 @@ class Findings:
             self.problems.append(printable(f"{path}: {problem}"))
 
 
+@checked()
 def validate(
     catalog: Path,
     *,

@@ -99,6 +99,7 @@ def evaluate(
     return _evaluations(trained.outputs, [table.numpy() for table in feed.confusions(trained)])
 
 
+@checked()
 def held_out(checkpoint: Checkpoint) -> dict[str, Evaluation]:
     """Return how each output of a network did on the samples held out of its training."""
     return _evaluations(checkpoint.outputs, checkpoint.confusions)

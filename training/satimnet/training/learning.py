@@ -122,7 +122,12 @@ def train(
     if model == "dual" and width % 2:
         raise SatimnetError(f"width {width}: CNN-dual needs an even one")
     fraction = None if isinstance(held_out, Samples) else held_out
-    if model == "class" and (fraction is not None or windows or windows_per_epoch):
+    if model == "class" and fraction is not None:
+        raise SatimnetError(
+            f"held out {fraction:g}: CNN-class is judged by whole patches; give samples, "
+            "such as the second of samples.holdout(0.1)"
+        )
+    if model == "class" and (windows or windows_per_epoch):
         raise SatimnetError("CNN-class learns whole patches: only segm and dual learn windows")
     if fraction is not None:
         require_fraction(fraction, seed)
