@@ -124,8 +124,8 @@ def train(
     fraction = None if isinstance(held_out, Samples) else held_out
     if model == "class" and fraction is not None:
         raise SatimnetError(
-            f"held out {fraction:g}: CNN-class is judged by whole patches; give samples, "
-            "such as the second of samples.holdout(0.1)"
+            f"held out {fraction:g}: only segm and dual learn windows; to judge CNN-class give "
+            "samples, such as the second of samples.holdout(0.1)"
         )
     if model == "class" and (windows or windows_per_epoch):
         raise SatimnetError("CNN-class learns whole patches: only segm and dual learn windows")
