@@ -382,7 +382,7 @@ def test_mistakes_are_told_where_they_are_made(index):
         assert "\n" not in str(caught.value)
     with pytest.raises(SatimnetError, match="no column nothing"):
         search_table(index, columns=["nothing"])
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="has no colections; did you mean collections"):
         search(index, colections="eurosat")
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
 
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import ArgumentError, SatimnetError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -36,7 +36,7 @@ _WORDS: Mapping[Any, str] = {
 def checked(rest: Callable[..., Any] | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Return what makes a function refuse arguments that are not as it is annotated.
 
-    rest: the function that further keywords are for. The function then raises `SatimnetError`,
+    rest: the function that further keywords are for. The function then raises `ArgumentError`,
     naming the argument: for a keyword that it does not have, one that it lacks, a text where it
     wants a list, any other wrong type, and a number that is none. What an annotation does not say
     in types that are there when the module runs is not looked at.
@@ -56,14 +56,14 @@ def checked(rest: Callable[..., Any] | None = None) -> Callable[[Callable[P, R]]
             open_ended = rest is None and any(p.kind is p.VAR_KEYWORD for p in own.values())
             for name in kwargs:
                 if name not in named and not open_ended:
-                    raise SatimnetError(f"{function.__name__}() has no {name}; {hint(name, named)}")
+                    raise ArgumentError(f"{function.__name__}() has no {name}; {hint(name, named)}")
             try:
                 bound = signature.bind(*args, **kwargs)
             except TypeError as error:
-                raise SatimnetError(f"{function.__name__}(): {error}") from None
+                raise ArgumentError(f"{function.__name__}(): {error}") from None
             for name, value in bound.arguments.items():
                 if _can_be_named(own[name]) and not _fits(value, hints[name]):
-                    raise SatimnetError(
+                    raise ArgumentError(
                         f"{name} is {_shown(value)}; give {_wanted(hints[name], value)}"
                     )
             return function(*args, **kwargs)

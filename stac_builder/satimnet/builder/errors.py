@@ -29,6 +29,10 @@ class CatalogWarning(UserWarning):
         super().__init__(printable(message))
 
 
+class ArgumentError(SatimnetError, TypeError):
+    """An argument that the function does not take; a `TypeError`, as Python's own is."""
+
+
 class BadFileError(SatimnetError):
     """One file of a source is broken; a build may leave it out and go on.
 
