@@ -314,7 +314,7 @@ def test_windows_drawn_beforehand_are_those_of_both_parts(parts, tmp_path):
 
 def test_training_refuses_what_it_cannot_train_on(tmp_path, parts):
     learn, held = parts
-    with pytest.raises(SatimnetError, match="two samples"):
+    with pytest.raises(SatimnetError, match="epochs 0: must be 1 or more"):
         train(learn, held, tmp_path / "net.pt", epochs=0, quiet=True)
     with pytest.raises(SatimnetError, match="a batch of 1 cannot be divided"):
         train(learn, held, tmp_path / "net.pt", batch_size=1, quiet=True)
