@@ -13,7 +13,7 @@ from satimnet.builder.commands import LocalPath, one_line_errors
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.workspaces import lock
 from stactools.satimnet.options import FOLDER, allow_outside, outside_option, quiet_option
-from stactools.satimnet.output import say
+from stactools.satimnet.output import cell, say
 from stactools.satimnet.wording import counted
 
 if TYPE_CHECKING:
@@ -410,10 +410,10 @@ def _print_table(table: Table) -> None:
     heading = ""
     for title, *cells in table.cells():
         if title != heading:
-            grid.add_row(f"[italic]{title}", "", "", "", "")
+            grid.add_row(cell(title, "italic"), "", "", "", "")
             heading = title
-        grid.add_row(*cells)
+        grid.add_row(*map(cell, cells))
     console = Console(soft_wrap=False)
     console.print(grid)
     for name, value in table.facts():
-        click.echo(f"{name}: {value}")
+        say(f"{name}: {value}")
