@@ -1,7 +1,8 @@
-"""Malformed sources: a short cut of ``python -m tests.fuzz``, and that its judge sees faults."""
+"""Malformed sources and catalogs: a cut of ``python -m tests.fuzz``; its judge sees faults."""
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,8 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from fuzz import judging, workers
+from fuzz import judging, using, workers
 from fuzz.cases import Case, make
+from fuzz.catalogs import CatalogCase, make_catalog
 from fuzz.judging import judge
 
 from satimnet.builder import build
@@ -22,7 +24,7 @@ SOURCES = {"dota": {f"{at}.txt": b"1 2 3\n" * 9 for at in range(9)}, "inria": {"
 
 
 @pytest.mark.slow
-def test_malformed_sources_end_in_errors_or_reports(tmp_path):
+def test_malformed_sources_and_catalogs_end_in_errors_or_reports(tmp_path):
     command = [sys.executable, "-m", "tests.fuzz", "--cases", str(CASES), "--results"]
     file, root = tmp_path / "results.ndjson", Path(__file__).parent.parent
     run = subprocess.run([*command, str(file)], cwd=root, capture_output=True, text=True)
@@ -144,3 +146,54 @@ def test_a_worker_that_dies_or_hangs_is_named_with_its_case(
         assert result.fault
     finally:
         worker.stop()
+
+
+def raise_key_error(catalog, out, rng):
+    raise KeyError("x")
+
+
+def write_elsewhere(catalog, out, rng):
+    (catalog / "note.json").touch()
+
+
+def take_the_secret(catalog, out, rng):
+    out.mkdir()
+    shutil.copy(catalog.parents[1] / "outside" / "secret.txt", out)
+
+
+def say_two_lines(catalog, out, rng):
+    error = SatimnetError("")
+    error.args = ("a\nb",)
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("way", "outcome"),
+    [
+        (lambda catalog, out, rng: None, "whole"),
+        (raise_key_error, "traceback"),
+        (write_elsewhere, "escape"),
+        (take_the_secret, "leak"),
+        (say_two_lines, "not one line"),
+    ],
+)
+def test_faults_of_what_reads_a_catalog_are_seen(catalog, tmp_path, monkeypatch, way, outcome):
+    sandbox = tmp_path / "worker" / "sandbox"
+    shutil.copytree(catalog, sandbox / "sources" / "catalog")
+    (sandbox / "outside").mkdir()
+    (sandbox / "outside" / "secret.txt").write_text("not a part of any source")
+    monkeypatch.setattr(using, "_WAYS", dict.fromkeys(("a", "b", "c", "d"), way))
+    verdict = using.use(CatalogCase(0, "catalog", (), sandbox / "sources" / "catalog"), sandbox)
+    assert verdict.outcome == outcome, verdict
+    assert verdict.fault == (outcome != "whole")
+
+
+def test_a_seed_gives_the_same_catalog_every_time(catalog, tmp_path):
+    files = {p: data for p, data in files_of(catalog).items() if isinstance(data, bytes)}
+    for seed in range(20):
+        one, two = (
+            make_catalog(seed, files, tmp_path / way / str(seed), tmp_path / "outside")
+            for way in ("one", "two")
+        )
+        assert one.spoilt == two.spoilt
+    assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
