@@ -286,10 +286,10 @@ def test_a_host_without_ranges_and_a_lost_index_are_named(folder, tmp_path):
     lost = tmp_path / "catalog/clouds/items.parquet"
     lost.write_bytes(b"x" * 100)
     with pytest.raises(SatimnetError, match="parquet"):
-        list(search(tmp_path / "catalog", limit=1))
+        list(search(tmp_path / "catalog", collections=["clouds"], limit=1))
     lost.unlink()
     with pytest.raises(SatimnetError, match=f"{lost}: nothing is there; build or copy"):
-        list(search(tmp_path / "catalog", limit=1))
+        list(search(tmp_path / "catalog", collections=["clouds"], limit=1))
 
 
 def test_an_interruption_is_one_line(monkeypatch, folder):

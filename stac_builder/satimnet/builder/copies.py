@@ -156,8 +156,14 @@ def _require_addable(chosen: Mapping[str, Mapping[str, Any]], destination: Path)
     there = _linked(destination)
     for path, document in chosen.items():
         id_ = document.get("id")
-        if not isinstance(id_, str) or path != f"{file_name(id_)}/collection.json":
-            raise SatimnetError(f"{path}: not as satimnet builds it; copy the catalog as a whole")
+        wrong = documents.problem(document) or (
+            "its folder has another name" if path != f"{id_}/collection.json" else None
+        )
+        if wrong:
+            raise SatimnetError(
+                f"{path}: not as satimnet builds it ({wrong}); copy the catalog as a whole"
+            )
+        file_name(str(id_))
         folder = (destination / path).parent
         if id_ in there and not placed(folder, destination, _DOING):
             raise SatimnetError(

@@ -27,7 +27,7 @@ Shape = Any
 
 _LINK: Shape = {"rel": str, "href": str, "title?": str, "type?": str}
 _CLASS: Shape = {
-    **{"name": str, "value": int},
+    **{"name": str, "value?": int},
     **{"title?": str, "description?": str, "color_hint?": str},
 }
 _BAND: Shape = {

@@ -223,7 +223,7 @@ class Index:
                     rows = connection.sql(f"FROM {self._rows_of(collection)}")
                     types = dict(zip(rows.columns[:-1], rows.types, strict=False))  # row numbers
                 except (duckdb.Error, ValueError) as error:
-                    raise self._reworded(error, [collection]) from error
+                    raise self._unreadable(error, collection) from error
             documents.columns(types, self.collections[collection].parquet)
             self._types[collection] = {name: str(type_) for name, type_ in types.items()}
         return self._types[collection]
@@ -278,6 +278,17 @@ class Index:
                 )
         reason = " ".join(str(error).split())
         return SatimnetError(f"{self.href}: the search failed: {reason:.500}")
+
+    def _unreadable(self, error: Exception, collection: str) -> SatimnetError:
+        """The error of a file whose columns cannot be read."""
+        known = self._reworded(error, [collection])
+        if "the search failed" not in str(known):
+            return known
+        reason = " ".join(str(error).split())
+        return SatimnetError(
+            f"{self.collections[collection].parquet}: cannot be read ({reason:.300}); "
+            "validate the catalog"
+        )
 
     def _rows_of(self, collection: str) -> str:
         place = self._place(collection).replace("'", "''")

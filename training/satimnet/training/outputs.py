@@ -101,6 +101,7 @@ def class_output(samples: Samples) -> Output:
         row["name"]: row
         for document in _documents(samples).values()
         for row in document.get("summaries", {}).get("classification:classes", [])
+        if "value" in row
     }
     return Output(
         "class",
@@ -164,6 +165,7 @@ def _mask(collection: str, document: Mapping[str, Any]) -> Mask:
     asset = document["item_assets"][keys[0]]
     table = asset.get("classification:classes")
     table = table or document.get("summaries", {}).get("classification:classes", [])
+    table = [row for row in table if "value" in row]
     unseen = {asset.get("nodata")} | {row["value"] for row in table if row["name"] == _UNOBSERVED}
     classes = tuple(_class(row) for row in table if row["value"] not in unseen)
     if len(classes) < 2 or not all(0 <= row.value < 255 for row in classes):

@@ -384,7 +384,7 @@ def _classes(collections: Mapping[str, Collection]) -> tuple[str, ...]:
 def _collection(document: Mapping[str, Any]) -> Collection:
     table = document.get("summaries", {}).get("classification:classes", [])
     return Collection(
-        tuple(entry["name"] for entry in table if entry["value"] != 0),
+        tuple(entry["name"] for entry in table if entry.get("value") != 0),
         {
             key: tuple(band["name"] for band in asset["bands"])
             for key, asset in document.get("item_assets", {}).items()

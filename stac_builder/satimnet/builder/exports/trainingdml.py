@@ -220,7 +220,7 @@ def _head(collection: Mapping[str, Any], plan: _Plan, count: int, by_class: Coun
         "keywords": collection.get("keywords"),
         "amountOfTrainingData": count,
         "numberOfClasses": len(rows),
-        "classes": [{"key": row["name"], "value": row["value"]} for row in rows],
+        "classes": [{"key": row["name"], "value": row.get("value")} for row in rows],
         "statisticsInfo": [
             {"key": row["name"], "value": by_class[row["name"]]}
             for row in rows

@@ -149,7 +149,7 @@ def find_imbalance(
     """What is unbalanced between the classes of a collection and between its splits."""
     where = (collection["id"],)
     table = collection["summaries"]["classification:classes"]
-    names = [row["name"] for row in table if row["value"] != 0]
+    names = [row["name"] for row in table if row.get("value") != 0]
     total = sum(counts.values(), Counter[str]())
     present = [name for name in names if total[name]]
     if not present:

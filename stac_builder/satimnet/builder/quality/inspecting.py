@@ -119,7 +119,7 @@ def _of_values(row: Row) -> Iterator[Said]:
 
 def _of_labels(content: Content, item: Item, collection: Mapping[str, Any]) -> Iterator[Said]:
     properties, specs = item["properties"], collection["item_assets"]
-    table = {r["name"]: r["value"] for r in collection["summaries"]["classification:classes"]}
+    table = {r["name"]: r.get("value") for r in collection["summaries"]["classification:classes"]}
     shapes = {image.shape[1:] for image in content.images.values()}
     largest = max(shapes, default=None)
     mask = None
@@ -133,7 +133,9 @@ def _of_labels(content: Content, item: Item, collection: Mapping[str, Any]) -> I
             mask = raster[0]
             continue
         # it shows something else than the Item's tags
-        for value in np.setdiff1d(raster, [0, *(r["value"] for r in own_table)]).tolist():
+        for value in np.setdiff1d(
+            raster, [0, *(r["value"] for r in own_table if "value" in r)]
+        ).tolist():
             yield "unknown-class", f"{key}: pixels of {value}, which is no class's value", ()
     if content.objects is not None:
         yield from check_objects(content.objects, largest, table)
