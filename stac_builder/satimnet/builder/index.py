@@ -216,6 +216,7 @@ class Index:
         import duckdb
 
         if collection not in self._types:
+            parquet = self.collections[collection].parquet
             with self._lock:
                 database = self._database
             with database.cursor() as connection:
@@ -223,8 +224,9 @@ class Index:
                     rows = connection.sql(f"FROM {self._rows_of(collection)}")
                     types = dict(zip(rows.columns[:-1], rows.types, strict=False))  # row numbers
                 except (duckdb.Error, ValueError) as error:
-                    raise self._unreadable(error, collection) from error
-            documents.columns(types, self.collections[collection].parquet)
+                    what = f"{parquet}: cannot be read; validate the catalog"
+                    raise self._failed(error, [collection], what) from error
+            documents.columns(types, parquet)
             self._types[collection] = {name: str(type_) for name, type_ in types.items()}
         return self._types[collection]
 
@@ -259,12 +261,13 @@ class Index:
                     f"the search took more than {self.seconds:g} s and was stopped; ask for less"
                 ) from None
             except (duckdb.Error, ValueError) as error:
-                raise self._reworded(error, self.collections) from error
+                what = f"{self.href}: the search failed"
+                raise self._failed(error, self.collections, what) from error
             finally:
                 for name in registered:
                     connection.remove_function(name)
 
-    def _reworded(self, error: Exception, collections: Iterable[str]) -> SatimnetError:
+    def _failed(self, error: Exception, collections: Iterable[str], what: str) -> SatimnetError:
         """The error of a query; says which file is missing or on an unfit host, if that is why."""
         if "range request" in str(error):  # in fsspec's words
             return SatimnetError(
@@ -277,18 +280,7 @@ class Index:
                     f"{parquet}: nothing is there; build or copy the catalog again"
                 )
         reason = " ".join(str(error).split())
-        return SatimnetError(f"{self.href}: the search failed: {reason:.500}")
-
-    def _unreadable(self, error: Exception, collection: str) -> SatimnetError:
-        """The error of a file whose columns cannot be read."""
-        known = self._reworded(error, [collection])
-        if "the search failed" not in str(known):
-            return known
-        reason = " ".join(str(error).split())
-        return SatimnetError(
-            f"{self.collections[collection].parquet}: cannot be read ({reason:.300}); "
-            "validate the catalog"
-        )
+        return SatimnetError(f"{what}: {reason:.500}")
 
     def _rows_of(self, collection: str) -> str:
         place = self._place(collection).replace("'", "''")
@@ -417,10 +409,10 @@ class Index:
             file = pq.ParquetFile(source, metadata=known, pre_buffer=True)
             self._footers[collection] = file.metadata
         except FileNotFoundError as error:
-            raise self._reworded(error, [collection]) from error
+            what = f"{href}: cannot be read"
+            raise self._failed(error, [collection], what) from error
         except (OSError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise SatimnetError(f"{href}: cannot be read: {reason:.300}") from error
+            raise self._failed(error, [collection], f"{href}: cannot be read") from error
         return file
 
     @cached_property
