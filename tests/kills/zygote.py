@@ -38,7 +38,7 @@ class Zygote:
     def __init__(self, logs: Path) -> None:
         self._log = logs / "output"
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__],
+            [sys.executable, __file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -22,7 +22,7 @@ from satimnet.builder.errors import SatimnetError
 from satimnet.builder.files import settle, write
 from satimnet.builder.places import on_disk
 from satimnet.builder.progress import Progress, silent
-from satimnet.builder.workspaces import lock
+from satimnet.builder.workspaces import lock, lock_of
 
 if TYPE_CHECKING:
     import requests
@@ -54,8 +54,9 @@ def fetch(
                 _fetch(download, folder, target, progress, wait)
         elif reason := _wrong(target, download, progress):
             raise SatimnetError(f"{target}: {reason}; move it away to download it again")
-        else:
-            _part(folder, download).discard()  # left by a kill at the very end
+        elif lock_of(target).exists():  # left by a kill at the very end
+            with lock(target):
+                _part(folder, download).discard()
     except OSError as error:
         raise SatimnetError(f"{folder}: {error.strerror or error}") from error
     return target

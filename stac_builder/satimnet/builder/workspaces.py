@@ -25,8 +25,7 @@ def lock(out: Path) -> Iterator[None]:
     Raises:
         SatimnetError: another run holds it, or the file cannot be written there.
     """
-    whole = out.absolute()
-    file = whole.with_name(f".{whole.name}.lock")
+    file = lock_of(out)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         held = _locked(file)
@@ -41,6 +40,11 @@ def lock(out: Path) -> Iterator[None]:
     finally:
         file.unlink(missing_ok=True)  # while it is held: see _locked
         os.close(held)
+
+
+def lock_of(out: Path) -> Path:
+    """The file that `lock` locks; it is there as long, or after a kill."""
+    return out.absolute().with_name(f".{out.absolute().name}.lock")
 
 
 def _locked(file: Path) -> int:
