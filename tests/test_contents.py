@@ -16,9 +16,11 @@ from satimnet.builder import build, contents, gdal_path, search
 from satimnet.builder.contents import contents as contents_of
 from satimnet.builder.encodings import COG_TYPE
 from satimnet.builder.masks import draw, histogram
+from satimnet.builder.quality.pixels import decode
 from satimnet.builder.samples import Member, Object, Sample
 from satimnet.builder.sources import Source
 from satimnet.builder.validation import validate
+from satimnet.training.decoding import decode as decode_file
 from stactools.dota import dataset as dota
 
 CLASSES = [
@@ -229,6 +231,20 @@ def write_striped_png(path: Path, side: int) -> None:
             row = np.stack((x + y // 64, x, x * 0 + y // 128), axis=-1).astype(np.uint8)
             file.write(chunk(b"IDAT", packer.compress(b"\0" + row.tobytes())))
         file.write(chunk(b"IDAT", packer.flush()) + chunk(b"IEND", b""))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("error::PIL.Image.DecompressionBombWarning")
+def test_images_that_pillow_takes_for_bombs_are_decoded():
+    side = 13_500  # Pillow refuses from 179 million pixels on
+    image = Image.new("P", (side, side), 1)
+    image.putpalette([0, 0, 0, 9, 9, 9])
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    assert decode(file.getvalue(), "mask.png").shape == (1, side, side)
+    indices = decode_file(file.getvalue())
+    assert indices.shape == (side, side, 1)
+    assert (indices[::1000, ::1000] == 1).all()
 
 
 @pytest.mark.slow

@@ -22,6 +22,8 @@ from satimnet.builder.headers import read_header
 
 _SMALL_PNG = 64 * 1024
 _SMALL_JPEG = 64 * 1024  # pixels, and bytes
+_MOST_OF_PILLOW = 2**26
+"""Pixels; of more Pillow warns, or refuses what was let through here."""
 _JPEG = b"\xff\xd8"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PALETTE = 3  # https://www.w3.org/TR/png-3/#11IHDR, colour type
@@ -72,6 +74,8 @@ def _decode(data: bytes | memoryview, bands: int | None) -> NDArray[Any]:
         return _decode_jpeg(data, bands)
     head = bytes(data[:26])
     if head[:8] == _PNG and head[25] == _PALETTE:
+        if int.from_bytes(head[16:20]) * int.from_bytes(head[20:24]) > _MOST_OF_PILLOW:
+            return _decode_any(data)
         from PIL import Image
 
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:

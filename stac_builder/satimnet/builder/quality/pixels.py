@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ STATISTICS = ("minimum", "maximum", "mean", "stddev", "p02", "p50", "p98", "satu
 """What `band_statistics` gives."""
 
 _PILLOWS = (b"\xff\xd8", b"\x89P")  # of JPEG and PNG: five times as fast as GDAL on patches
+_MOST_OF_PILLOW = 2**26  # pixels; of more it warns, or refuses what the header's check let through
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green, blue: ITU-R BT.601
 _SPREAD = 32  # grey values of a small copy that a standard deviation becomes
 
@@ -42,7 +44,7 @@ def decode(data: bytes, label: str) -> Image:
         place = header.pixels
         raw = np.ndarray(place.shape, header.dtype, data, place.offset)
         return raw.transpose([place.order.index(axis) for axis in ("band", "y", "x")])
-    if data[:2] in _PILLOWS:
+    if data[:2] in _PILLOWS and prod(header.shape) <= _MOST_OF_PILLOW:
         return _by_pillow(data, label)
     return read_pixels(data, label)
 
