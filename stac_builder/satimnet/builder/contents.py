@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from sys import maxsize
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,7 +86,14 @@ class _How:
     as_published: bool
 
     def header(self, data: Data, label: str) -> Header:
-        return read_header(data, label, self.largest)
+        header = read_header(data, label, maxsize)
+        if header.size > self.largest:
+            raise BadFileError(
+                label,
+                f"{header.size} bytes of pixels, over the limit {self.largest}; "
+                "build --max-scene-size sets it",
+            )
+        return header
 
 
 def contents(
