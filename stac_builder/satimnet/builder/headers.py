@@ -85,15 +85,23 @@ def read_header(
         size = header.size
     except (struct.error, LookupError, ValueError, TypeError, ArithmeticError) as error:
         raise BadFileError(label, "truncated or damaged header") from error
-    if size > largest:
-        raise BadFileError(label, f"{size} bytes of pixels, over the limit {largest}")
-    if len(data) > _MAX_EXCESS * size + 2**24:
-        raise BadFileError(label, f"{len(data)} bytes for {size} bytes of pixels; damaged")
-    if not 0 < size <= _MAX_RATIO * len(data):
-        raise BadFileError(label, f"its header announces {size} bytes of pixels; damaged")
+    require_possible(size, len(data), label, largest)
     if header.crs is not None and not on_earth(header.crs, header.transform, header.shape):
         raise BadFileError(label, f"its georeference ({header.crs:.40}) leads to no place on Earth")
     return header
+
+
+def require_possible(size: int, length: int, label: str, largest: int = MAX_IMAGE_SIZE) -> None:
+    """Raises `BadFileError` where a file of ``length`` bytes cannot hold ``size`` of pixels.
+
+    ``largest`` is how many bytes of pixels any file may have.
+    """
+    if size > largest:
+        raise BadFileError(label, f"{size} bytes of pixels, over the limit {largest}")
+    if length > _MAX_EXCESS * size + 2**24:
+        raise BadFileError(label, f"{length} bytes for {size} bytes of pixels; damaged")
+    if not 0 < size <= _MAX_RATIO * length:
+        raise BadFileError(label, f"its header announces {size} bytes of pixels; damaged")
 
 
 # --- PNG ----------------------------------------------------------------------------------------

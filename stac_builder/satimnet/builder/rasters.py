@@ -5,9 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from math import prod
+from typing import TYPE_CHECKING, Any
 
+from satimnet.builder.access import gdal_path
 from satimnet.builder.errors import BadFileError
+from satimnet.builder.headers import MAX_IMAGE_SIZE, require_possible
+from satimnet.builder.spans import span_of
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -45,3 +49,26 @@ def opened(data: Data, label: str, cache: int = CACHE) -> Iterator[DatasetReader
     except (RasterioError, CRSError, CPLE_BaseError) as error:
         reason = " ".join(str(error).split())
         raise BadFileError(label, f"GDAL cannot read it ({reason:.200})") from error
+
+
+@contextmanager
+def opened_asset(asset: dict[str, Any], label: str) -> Iterator[DatasetReader]:
+    """The image of an asset, opened by GDAL where it lies; nothing is read but its header.
+
+    Raises:
+        SatimnetError: its place cannot be.
+        BadFileError: it announces what its bytes cannot hold, or blocks that fill the memory.
+        RasterioError: GDAL cannot read it, or it is of another format than TIFF, PNG and JPEG.
+    """
+    import numpy as np
+    import rasterio
+
+    path = gdal_path(asset)
+    with rasterio.open(path, driver=_DRIVERS) as image:
+        pixel = sum(np.dtype(dtype).itemsize for dtype in image.dtypes)
+        if "archive" in asset:
+            length = span_of(asset["archive"][0], label)[1]
+            require_possible(image.width * image.height * pixel, length, label)
+        if any(prod(shape) * pixel > MAX_IMAGE_SIZE for shape in image.block_shapes):
+            raise BadFileError(label, "enormous blocks; damaged")
+        yield image

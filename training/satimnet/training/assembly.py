@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.places import join
 from satimnet.builder.samples import Member, Sample
+from satimnet.builder.spans import number_type
 
 from .derived import relative_href
 from .layers import Grid, Layer
@@ -80,7 +81,9 @@ def _of_draw(
     gsd = _gsd(home.document, files, recipe)
     make_mask = _mask_maker(recipe, layers)
     names = recipe.class_names
-    dtype = home.document["item_assets"][files[0].asset]["data_type"]
+    dtype = number_type(
+        home.document["item_assets"][files[0].asset].get("data_type"), f"{home.id}: its images"
+    ).name
     rows = drawn.table.to_pylist()
     own_files = _have_files(rows, home.parquet)
     for row, label, fold in zip(rows, drawn.labels.tolist(), folds.tolist(), strict=True):

@@ -9,11 +9,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from satimnet.builder.errors import SatimnetError
 
 from .devices import pick_device
 from .layouts import Array, Layout, Numbers, locate_all, locate_mask
@@ -79,7 +82,7 @@ class Plan:
 
     def size(self, count: int) -> int:
         """Return how many bytes so many samples take, as float32."""
-        return 4 * sum(int(np.prod(layout.buffer_shape(count))) for layout in self.layouts)
+        return 4 * sum(prod(layout.buffer_shape(count)) for layout in self.layouts)
 
 
 def to_batches(
@@ -136,6 +139,7 @@ def read(
     plan: Plan, parts: Sequence[Numbers], device: torch.device, threads: int
 ) -> Iterator[Batch]:
     """Yield the batches of the samples in `parts`, read by so many threads."""
+    _require_room(plan, parts)
     staging = _Staging(device)
     with ExitStack() as stack:
         readers = [stack.enter_context(Reader(layout)) for layout in plan.layouts]
@@ -176,6 +180,17 @@ def read(
                 future.result()
             yield staging.batch(plan, rows, buffers)
             del buffers
+
+
+def _require_room(plan: Plan, parts: Sequence[Numbers]) -> None:
+    """Refuses batches that no memory holds, be it that a catalog tells of enormous images."""
+    size = plan.size(max(map(len, parts), default=0))
+    if size > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
+        rows, columns = plan.images[0].image_size
+        raise SatimnetError(
+            f"{plan.images[0].shards[0]}: a batch of images of {rows} x {columns} pixels takes "
+            f"{size / 1024**3:.0f} GiB, more than this machine has; choose a smaller batch size"
+        )
 
 
 class _Staging:

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from satimnet.builder.access import gdal_path
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.rasters import opened_asset
 from satimnet.builder.views import true_colour
 
 _SIDE = 256
@@ -44,7 +45,7 @@ def thumbnail(item: Mapping[str, Any], collection: Mapping[str, Any]) -> bytes |
     with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_PAM_ENABLED="NO"):
         try:
             for key, group in groupby(bands, key=lambda band: band[0]):
-                with rasterio.open(gdal_path(item["assets"][key])) as image:
+                with opened_asset(item["assets"][key], key) as image:
                     if image.width * image.height > _LARGEST:
                         return None
                     scale = _SIDE / max(image.width, image.height)
@@ -53,7 +54,7 @@ def thumbnail(item: Mapping[str, Any], collection: Mapping[str, Any]) -> bytes |
                     numbers = [number for _, number in group]
                     shape = (len(numbers), *size)
                     parts.append(image.read(numbers, out_shape=shape, resampling=method))
-        except (RasterioError, OSError):
+        except (RasterioError, SatimnetError, OSError):
             return None
     if not parts or len({part.shape[1:] for part in parts}) > 1:
         return None
