@@ -6,8 +6,9 @@ of the views of a batch is made and concatenated into the batch by numpy itself.
 beforehand which ranges will be wanted and not to read ahead on its own: without that, a shuffled
 pass over a cold map reads page by page and is eight times slower than `pread`; with it, maps win
 both cold and warm (measured on ext4, one core, 64 x 64 x 13 uint16: 64 to 136 us a sample against
-145 cold, 12 against 20 warm, where the conversion alone takes 9.5). Files to be decoded are decoded
-one by one, those on other machines come as ranges, many at once.
+145 cold, 12 against 20 warm, where the conversion alone takes 9.5). A shard that gets shorter while
+it is mapped is an error: see `satimnet.training.mapped`. Files to be decoded are decoded one by
+one, those on other machines come as ranges, many at once.
 """
 
 from __future__ import annotations
