@@ -153,6 +153,7 @@ def parse_filter(text: str | Mapping[str, Any]) -> Node:
 _LONGEST = 2**20  # characters of a filter
 _MOST_CONDITIONS = 2000
 _MOST_NODES = 200_000  # operations, properties and values
+_SHORT = 4000  # characters of SQL whose conditions DuckDB may take apart
 _MOST_POINTS = 50_000  # and rings of a geometry
 
 
@@ -270,7 +271,9 @@ def compile_filter(node: Node, kinds: Mapping[str, str], statement: Statement) -
     `SatimnetError` for an unknown property or operator, and where kinds do not fit.
     """
     try:
-        return _Compiler(kinds, statement).boolean(node)
+        sql = _Compiler(kinds, statement).boolean(node)
+        # In one piece to DuckDB, which takes the square of the number of conditions to plan them.
+        return f"({sql} = TRUE)" if len(sql) > _SHORT else sql
     except RecursionError:
         raise SatimnetError("the filter is nested too deeply; write it flatter") from None
 
