@@ -171,5 +171,7 @@ def _dataset_of(
                 return id, ""
         if reason in ("an empty source", UNKNOWN_LAYOUT):
             refused = (dataset.refuses(prefix + name) for dataset in datasets.values())
-            reason = next(filter(None, refused), None) or unread_archive(name) or UNKNOWN_LAYOUT
+            reason = next(filter(None, refused), UNKNOWN_LAYOUT)
+            if unread := unread_archive(name):
+                reason = f"{name.rpartition('/')[2]} is {unread}"
     return None, reason
