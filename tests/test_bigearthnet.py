@@ -386,6 +386,19 @@ def tar_of(path: Path, names: list[str], files: dict[str, bytes]) -> Path:
     return path
 
 
+def test_a_problem_that_stands_for_many_files_is_one_row(tmp_path):
+    """A second copy of a patch, and folders of strangers."""
+    (folder,) = write_miniature(tmp_path / "s")
+    copy = {f"copy/{name}": data for name, data in patch_files().items()}
+    first = {f"another/{name}": data for name, data in patch_files().items()}
+    stranger = {f"x/{n}/{n}_B0{b}.tif": b"1" for n in "abc" for b in range(1, 9)}
+    write(folder, copy | first | stranger)
+    (report,) = build([folder], tmp_path / "out", bad_files="any")
+    assert sum("copy/" in p.path for p in report.of("foreign")) == 1
+    (stranger,) = [p for p in report.of("foreign") if "/x/" in p.path]
+    assert "so are 2 folders beside it" in stranger.reason
+
+
 @pytest.mark.parametrize("held", [1, 100])
 def test_files_of_a_patch_need_not_follow_each_other(tmp_path, monkeypatch, held):
     monkeypatch.setattr("stactools.bigearthnet.source._MOST_HELD", held)  # several passes

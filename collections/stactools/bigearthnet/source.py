@@ -138,15 +138,14 @@ def scan(source: Source, record: Mapping[str, Any]) -> Iterator[Sample | Problem
         ):
             patch = _PATCH.search(folder)
             if patch is None:
-                images = [e for e in entries if e.path.endswith(_ENDINGS)]
-                if images:
+                first = _first(source, (e for e in entries if e.path.endswith(_ENDINGS)))
+                if first is not None:
                     parent = _split(folder)[0]
-                    strangers.setdefault(parent, _Strangers(images[0].label)).folders += 1
-                for image in images:
-                    source.take(image)
+                    strangers.setdefault(parent, _Strangers(first.label)).folders += 1
             elif patch["id"] in seen:
                 reason = f"a second copy; the {patch['id']} before it was taken"
-                yield Problem(next(entries).label, reason, "foreign")
+                if first := _first(source, entries):
+                    yield Problem(first.label, reason, "foreign")
             else:
                 seen.add(patch["id"])
                 yield from _patch(patch, entries, reader, classes, lists)
@@ -175,6 +174,15 @@ def _put_together(source: Source, scattered: Set[str]) -> Iterator[tuple[str, It
         left -= held.keys()
         for folder, entries in held.items():
             yield folder, iter(entries)
+
+
+def _first(source: Source, entries: Iterator[Entry]) -> Entry | None:
+    """The first of the files; all of them are accounted for by the problem that names it."""
+    first = None
+    for entry in entries:
+        first = first or entry
+        source.take(entry)
+    return first
 
 
 def _split(path: str) -> tuple[str, str]:

@@ -98,6 +98,8 @@ def scan(source: Source, record: Mapping[str, Any]) -> Iterator[Sample | Problem
                 yield found
     for editions in files.labels.values():
         yield Problem(editions[min(editions)].label, "label without an image", "incomplete")
+        for edition in editions.values():
+            source.take(edition)
     for (folder, reason), count in sorted(files.unread.items()):
         yield Problem(folder, f"label files not read, {reason}: {count}", "foreign")
 

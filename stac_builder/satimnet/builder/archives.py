@@ -95,10 +95,10 @@ class _Archive:
 
 
 class Unpacking:
-    """Where archives that cannot be read in place are unpacked to; closing it removes a folder
-    that was made for it alone.
+    """Where archives that cannot be read in place are unpacked to.
 
-    With ``listing_only``, compressed tars are read as streams, and their entries are ``packed``.
+    Without ``folder``, that is a temporary one, which `close` removes. With ``listing_only``,
+    compressed tars are read as streams, and their entries are ``packed``.
     """
 
     def __init__(self, folder: Path | None, *, listing_only: bool = False) -> None:
@@ -107,7 +107,7 @@ class Unpacking:
         self._folder = folder
 
     def close(self) -> None:
-        """Remove what nobody will read."""
+        """Remove the temporary folder."""
         if self._folder is not None and self.kept is None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
