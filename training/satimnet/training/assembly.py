@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from satimnet.builder.errors import SatimnetError
-from satimnet.builder.places import join
+from satimnet.builder.places import is_url, join
 from satimnet.builder.samples import Member, Sample
 from satimnet.builder.spans import number_type
 
@@ -185,7 +186,8 @@ def _gsd(document: Mapping[str, Any], files: Sequence[BandFile], recipe: Recipe)
 
 def _derived_from(row: Mapping[str, Any], parquet: str, *, own_files: bool) -> tuple[str, str]:
     """Absolute href and media type of an Item, or of its node where Items have no files."""
-    parent = next(link["href"] for link in row["links"] if link["rel"] == "parent")
+    links = row["links"] or ()
+    parent = next((link["href"] for link in links if link["rel"] == "parent"), "./collection.json")
     node = join(parent, parquet)
     if own_files:
         return f"{node.rpartition('/')[0]}/{row['id']}.json", "application/geo+json"
@@ -199,8 +201,7 @@ def _have_files(rows: Sequence[Mapping[str, Any]], parquet: str) -> bool:
     if not rows:
         return False
     href, _ = _derived_from(rows[0], parquet, own_files=True)
-    filesystem, path = fsspec.core.url_to_fs(href)
-    return bool(filesystem.exists(path))
+    return bool(fsspec.filesystem("http").exists(href) if is_url(href) else os.path.exists(href))
 
 
 def _text(time: datetime | None) -> str | None:
