@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryFile
 
+import pystac
 from click.testing import CliRunner
 from stactools.cli.cli import cli
 
@@ -141,8 +142,11 @@ def _read(catalog: Path, out: Path, rng: Random) -> None:
 
 def _client(catalog: Path, out: Path, rng: Random) -> None:
     client = open_client(catalog)
-    list(client.get_collections())
-    list(client.search(max_items=5).items())
+    try:
+        list(client.get_collections())
+        list(client.search(max_items=5).items())
+    except pystac.STACError as error:  # pystac's own word for a link that leads nowhere
+        raise SatimnetError(f"{str(error)[:1000]}") from error
 
 
 def _samples(catalog: Path, out: Path, rng: Random) -> None:
