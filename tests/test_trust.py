@@ -160,8 +160,16 @@ def test_a_row_that_is_no_item_is_an_error_that_names_the_file(trial, edit, mess
 def test_a_pipe_is_not_waited_for(trial):
     (trial / "eurosat/collection.json").unlink()
     os.mkfifo(trial / "eurosat/collection.json")
+    (trial / "clouds/items.parquet").unlink()
+    os.mkfifo(trial / "clouds/items.parquet")
     with pytest.warns(CatalogWarning, match="no regular file"):
-        Index(trial)
+        index = Index(trial)
+    with (
+        warnings.catch_warnings(action="ignore"),
+        pytest.raises(SatimnetError, match="nothing is there"),
+    ):
+        search(index, collections=["clouds"])
+    assert any("is no file" in problem for problem in validate(trial).problems)
 
 
 @pytest.mark.parametrize("text", ["[" * 200 + "]" * 200, '{"a":' * 150 + "1" + "}" * 150, "NaN"])

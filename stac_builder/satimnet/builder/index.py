@@ -217,6 +217,8 @@ class Index:
 
         if collection not in self._types:
             parquet = self.collections[collection].parquet
+            if not is_url(parquet) and not os.path.isfile(parquet):  # a pipe would be waited for
+                raise _lost(parquet)
             with self._lock:
                 database = self._database
             with database.cursor() as connection:
@@ -276,9 +278,7 @@ class Index:
         for name in collections:
             parquet = self.collections[name].parquet
             if not is_url(parquet) and not os.path.isfile(parquet):
-                return SatimnetError(
-                    f"{parquet}: nothing is there; build or copy the catalog again"
-                )
+                return _lost(parquet)
         reason = " ".join(str(error).split())
         return SatimnetError(f"{what}: {reason:.500}")
 
@@ -466,6 +466,10 @@ def _found(catalog: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:
         with suppress(SatimnetError):
             return served, documents.read(served)
         raise
+
+
+def _lost(parquet: str) -> SatimnetError:
+    return SatimnetError(f"{parquet}: nothing is there; build or copy the catalog again")
 
 
 def _name_in(link: Any) -> str | None:

@@ -276,6 +276,9 @@ def _rows(file: Path, findings: Findings) -> Iterator[dict[str, Any]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if not file.is_file():  # a pipe would be waited for
+        findings.add(file, "is no file")
+        return
     try:
         with pq.ParquetFile(file) as opened:
             for batch in opened.iter_batches(_BATCH):
