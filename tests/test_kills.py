@@ -53,10 +53,10 @@ def test_a_command_that_was_killed_is_given_again(trial, name, before):
 
 @pytest.mark.slow
 def test_commands_are_killed_at_any_instant():
-    command = [sys.executable, "-m", "tests.kills", "--kills", "21", "--seed", "1"]
+    command = [sys.executable, "-m", "tests.kills", "--kills", "10", "--seed", "1"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    assert run.stdout.endswith("21 of 21 right\n")
+    assert run.stdout.endswith("10 of 10 right\n")
 
 
 def test_no_worker_outlives_its_parent_for_long(tmp_path):
@@ -85,7 +85,7 @@ def alive(pid: str) -> bool:
 
 @pytest.mark.slow
 def test_after_a_power_cut_there_is_the_old_or_the_new_catalog():
-    command = [sys.executable, "-m", "tests.power_cuts", "--cuts", "3"]
+    command = [sys.executable, "-m", "tests.power_cuts", "--cuts", "2"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
     if run.stdout.startswith("skipped"):
