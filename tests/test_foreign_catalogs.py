@@ -306,7 +306,7 @@ def test_thumbnails_follow_no_member_to_other_files(tmp_path):
     vrt = f"""<VRTDataset rasterXSize="30" rasterYSize="40"><VRTRasterBand dataType="Byte" band="1">
     <SimpleSource><SourceFilename>{tmp_path}/secret.tif</SourceFilename></SimpleSource>
     </VRTRasterBand></VRTDataset>""".encode()
-    for data, drawn in ((tiff(pixels), True), (vrt, False), (tiff(pixels)[:2000], False)):
+    for data, drawn in ((tiff(pixels), True), (vrt, False), (tiff(pixels)[:800], False)):
         (tmp_path / "a.zip").write_bytes(bytes(64) + data)
         entry = {"href": "a.tif", "type": "image/tiff", "range": [64, 63 + len(data)]}
         asset = {"href": str(tmp_path / "a.zip"), "archive": [entry], "roles": ["data"]}

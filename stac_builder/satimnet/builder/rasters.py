@@ -61,10 +61,9 @@ def opened_asset(asset: dict[str, Any], label: str) -> Iterator[DatasetReader]:
         RasterioError: GDAL cannot read it, or it is of another format than TIFF, PNG and JPEG.
     """
     import numpy as np
-    import rasterio
+    from rasterio.io import DatasetReader  # rasterio.open takes one driver only
 
-    path = gdal_path(asset)
-    with rasterio.open(path, driver=_DRIVERS) as image:
+    with DatasetReader(gdal_path(asset), driver=_DRIVERS) as image:
         pixel = sum(np.dtype(dtype).itemsize for dtype in image.dtypes)
         if "archive" in asset:
             length = span_of(asset["archive"][0], label)[1]
