@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import traceback
 import warnings
@@ -50,7 +51,7 @@ def use(case: CatalogCase, sandbox: Path) -> Verdict:
     out.mkdir()
     rng = Random(case.seed)
     chosen = ["info", *rng.sample(sorted(_WAYS), _USES)]
-    before = state_of(sandbox.parent)
+    before = _around(sandbox)
     forget_peak()
     start = time.perf_counter()
     outcomes, detail = set(), ""
@@ -59,7 +60,7 @@ def use(case: CatalogCase, sandbox: Path) -> Verdict:
             outcome, said = _tried(name, case.folder, out / name, rng)
             outcomes.add(outcome)
             detail = detail or said
-        if state_of(sandbox.parent) != before:
+        if _around(sandbox) != before:
             raise Fault("escape", f"files changed outside of {out}, by one of {chosen}")
         if peak_memory() > MEMORY:
             raise Fault("memory", f"{peak_memory() / 2**20:.0f} MiB")
@@ -71,6 +72,11 @@ def use(case: CatalogCase, sandbox: Path) -> Verdict:
         return Verdict(outcome, detail, peak_memory(), time.perf_counter() - start)
     worst = next(one for one in ("error", "skips", "whole") if one in outcomes)
     return Verdict(worst, detail, peak_memory(), time.perf_counter() - start)
+
+
+def _around(sandbox: Path) -> tuple[str, list[str]]:
+    """What lies in the sandbox but for ``out``, and beside it; temporary files come and go."""
+    return state_of(sandbox), sorted(os.listdir(sandbox.parent))
 
 
 def _tried(name: str, catalog: Path, out: Path, rng: Random) -> tuple[str, str]:
