@@ -16,6 +16,38 @@ BANDS = [*(f"B{k:02d}" for k in range(1, 13)), "B8A"]
 SIDE = 64
 
 
+COLLECTION = {
+    "stac_version": "1.1.0",
+    "description": "Made up",
+    "license": "other",
+    "extent": {
+        "spatial": {"bbox": [[-180, -90, 180, 90]]},
+        "temporal": {"interval": [[None, None]]},
+    },
+    "links": [],
+}
+"""What a Collection must have besides its id (STAC specification, collection-spec)."""
+
+
+def item_table(rows, kinds):
+    """A table of Items without a place: the columns of `kinds`, and those that all Items have."""
+    count = len(rows)
+    box = pa.struct(dict.fromkeys(("xmin", "ymin", "xmax", "ymax"), pa.float64()))
+    others = {
+        "type": pa.array(["Feature"] * count, pa.string()),
+        "stac_version": pa.array(["1.1.0"] * count, pa.string()),
+        "geometry": pa.nulls(count, pa.binary()),
+        "bbox": pa.nulls(count, box),
+        "links": pa.nulls(count, pa.list_(pa.struct({"href": pa.string(), "rel": pa.string()}))),
+    }
+    if "assets" not in kinds:
+        others["assets"] = pa.nulls(count, pa.struct({"image": pa.struct({"href": pa.string()})}))
+    table = pa.Table.from_pylist(rows, pa.schema(kinds))
+    for name, column in others.items():
+        table = table.append_column(name, column)
+    return table
+
+
 def tiff(pixels, **options):
     """A GeoTIFF of (y, x, band), uncompressed and in one run unless options say otherwise."""
     height, width, count = pixels.shape
@@ -58,7 +90,7 @@ def write_catalog(folder, samples, per_shard=4):
         "rgb": {"roles": ["visual"], "bands": [{"name": n} for n in ("red", "green", "blue")]},
         "multispectral": {"bands": [{"name": n} for n in BANDS]},
     }
-    return write_metadata(folder, home, pa.Table.from_pylist(rows, pa.schema(kinds)), item_assets)
+    return write_metadata(folder, home, item_table(rows, kinds), item_assets)
 
 
 def write_metadata(folder, home, rows, item_assets):
@@ -66,7 +98,7 @@ def write_metadata(folder, home, rows, item_assets):
     pq.write_table(rows, home / "items.parquet")
     table = [{"value": 0, "name": "Nothing"}]
     table += [{"value": k + 1, "name": name} for k, name in enumerate(CLASSES)]
-    collection = {
+    collection = COLLECTION | {
         "type": "Collection",
         "id": home.name,
         "item_assets": item_assets,
@@ -112,14 +144,15 @@ def write_band_catalog(folder, samples, encode):
     }
     item_assets = {name: {"roles": ["data"], "bands": [{"name": name}]} for name in bands}
     item_assets["mask"] = {"roles": ["mask"], "bands": [{"name": "class"}]}
-    return write_metadata(folder, home, pa.Table.from_pylist(rows, pa.schema(kinds)), item_assets)
+    return write_metadata(folder, home, item_table(rows, kinds), item_assets)
 
 
 def pixels_of(place, data, pixels):
     """Where the pixels lie, if they lie uncompressed."""
+    with rasterio.MemoryFile(data) as file, file.open() as image:
+        if image.compression is not None:
+            return {}
     at = data.find(pixels.tobytes())
-    if at < 0:
-        return {}
     return {
         "satimnet:pixels": {
             "offset": place["archive"][0]["range"][0] + at,

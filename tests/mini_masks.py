@@ -9,6 +9,7 @@ import zipfile
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from mini_catalog import COLLECTION, item_table
 
 CLASSES = ["Field", "Lake", "Town"]
 BANDS = ["B02", "B03", "B04"]
@@ -92,13 +93,13 @@ def write_masked_catalog(folder, patches, mask_classes=MASK, recipe="0" * 64):
         "satimnet:source": pa.string(),
         "satimnet:fold": pa.int64(),
     }
-    pq.write_table(pa.Table.from_pylist(rows, pa.schema(kinds)), home / "items.parquet")
+    pq.write_table(item_table(rows, kinds), home / "items.parquet")
     table = [
         {"value": k + 1, "name": name, "color_hint": colour}
         for k, (name, colour) in enumerate(zip(CLASSES, ("E8C468", "08519C", "D7301F")))
     ]
     mask = {"roles": ["mask"], "bands": [{"name": "class"}]}
-    collection = {
+    collection = COLLECTION | {
         "type": "Collection",
         "id": "fused",
         "satimnet:recipe": {"sha256": recipe},

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mini_catalog import COLLECTION, item_table
 
 from satimnet.builder.concepts import (
     SCHEME_URI,
@@ -499,20 +500,20 @@ def small(tmp_path_factory):
         classes = [[row["name"]] for row in rec["classes"] if row["value"]] + [[], None]
         of_items = [c and [mapped[c[0]]] if mapped else None for c in classes]
         strings = pa.list_(pa.string())
-        table = pa.table(
-            {
-                "id": [f"{name}/{c[0] if c else c}" for c in classes],
-                "collection": [name] * len(classes),
-                "geometry": pa.nulls(len(classes), pa.binary()),
-                "satimnet:classes": pa.array(classes, strings),
-                "satimnet:concepts": pa.array(of_items, strings),
-            }
-        )
+        kinds = {
+            **{"id": pa.string(), "collection": pa.string()},
+            **{"satimnet:classes": strings, "satimnet:concepts": strings},
+        }
+        rows = [
+            dict(zip(kinds, (f"{name}/{c[0] if c else c}", name, c, of), strict=True))
+            for c, of in zip(classes, of_items, strict=True)
+        ]
+        table = item_table(rows, kinds)
         (folder / name).mkdir()
         pq.write_table(table, folder / name / "items.parquet")
         asset = {"href": "./items.parquet", "roles": ["collection-mirror"]}
-        collection = {"type": "Collection", "id": name, "links": [], "assets": {"items": asset}}
-        (folder / name / "collection.json").write_text(json.dumps(collection))
+        own = {"type": "Collection", "id": name, "assets": {"items": asset}}
+        (folder / name / "collection.json").write_text(json.dumps(COLLECTION | own))
         links.append({"rel": "child", "href": f"./{name}/collection.json"})
     (folder / "catalog.json").write_text(json.dumps({"type": "Catalog", "links": links}))
     write_concepts(folder, RECORDS)

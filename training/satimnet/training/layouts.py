@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from satimnet.builder.access import read_bytes
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.headers import read_header
-from satimnet.builder.places import join
+from satimnet.builder.places import is_url, join
 from satimnet.builder.spans import FARTHEST, run_of
 
 from .decoding import decode
+from .remote import fetch
 from .sizes import as_files, require_one_size, require_room, require_same_grid
 
 if TYPE_CHECKING:
@@ -379,8 +380,10 @@ def _require_as_in_file(layout: Layout, files: Layout, key: str) -> None:
 
 def _first_file(layout: Layout) -> bytes:
     first, size = int(layout.start[0, 0]), int(layout.size[0, 0])
-    member = {"range": [first, first + size - 1]}
-    return read_bytes({"href": layout.shards[int(layout.shard[0, 0])], "archive": [member]})
+    shard = layout.shards[int(layout.shard[0, 0])]
+    if is_url(shard):  # requests are repeated there
+        return bytes(fetch([shard], [first], [size])[0])
+    return read_bytes({"href": shard, "archive": [{"range": [first, first + size - 1]}]})
 
 
 def _require(layout: Layout, right: NDArray[np.bool_], fault: str) -> None:
