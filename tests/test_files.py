@@ -44,15 +44,15 @@ def test_what_left_a_workspace_is_known_after_a_kill(tmp_path):
     out = tmp_path / "out"
     with workspace(out, "making", kept_on_error=True) as staging:
         (staging / "made").mkdir()
-        announce(staging, staging / "made")
-        assert not placed(out, out, "making")
+        announce(out, staging / "made")
+        assert not placed(out, out)
         files.place(staging / "made", out)
-        assert placed(out, out, "making")
+        assert placed(out, out)
         out.rmdir()
         out.mkdir()
         (tmp_path / "other").mkdir()
-        assert not placed(tmp_path / "other", out, "making")
-    assert not placed(out, out, "making")
+        assert not placed(tmp_path / "other", out)
+    assert not placed(out, out)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ def work(folder):
     time.sleep(600)
 
 if __name__ == "__main__":
-    list(run_tasks(work, [(sys.argv[1],)] * 2, "processes", "Working", silent))
+    list(run_tasks(work, [(sys.argv[1],)], "processes", "Working", silent))
 """
 
 
@@ -34,19 +34,20 @@ def trial(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("name", "before"),
+    ("name", "before", "change"),
     [
-        ("build replace, threads", "catalog/concepts.json.part"),  # after the exchange
-        ("copy into", "catalog/catalog.json.part"),  # the collection is there, but not linked
-        ("copy new", ".catalog.copying"),
-        ("export croissant", "uc-merced.croissant.json.part"),  # one of two files is there
-        ("search --save", ".part.saving/leaving"),
-        ("new-dataset", "source.py"),
+        ("build replace, threads", "catalog/concepts.json.part", 1),  # after the exchange
+        ("copy into", "catalog/catalog.json.part", 1),  # the collection is there, but not linked
+        ("copy new", ".catalog.copying", 1),
+        ("export croissant", "uc-merced.croissant.json.part", 1),  # one of two files is there
+        ("search --save", ".part.saving/catalog/catalog.json.part", 1),
+        ("search --copy", "part.lock", 3),  # all is there, and the lock
+        ("new-dataset", "source.py", 1),
     ],
 )
-def test_a_command_that_was_killed_is_given_again(trial, name, before):
+def test_a_command_that_was_killed_is_given_again(trial, name, before, change):
     (scenario,) = [one for one in trial.inputs.scenarios() if one.name == name]
-    verdict = trial.kill(scenario, change=1, of=before)
+    verdict = trial.kill(scenario, change=change, of=before)
     assert verdict is not None
     assert verdict.wrong == ()
 
@@ -64,7 +65,7 @@ def test_no_worker_outlives_its_parent_for_long(tmp_path):
     (tmp_path / "parent.py").write_text(PARENT)
     command = [sys.executable, str(tmp_path / "parent.py"), str(tmp_path / "workers")]
     with subprocess.Popen(command) as parent:
-        while len(workers := os.listdir(tmp_path / "workers")) < 2:
+        while not (workers := os.listdir(tmp_path / "workers")):
             assert parent.poll() is None
             time.sleep(0.02)
         parent.send_signal(signal.SIGKILL)

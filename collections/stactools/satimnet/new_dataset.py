@@ -38,7 +38,7 @@ def new_dataset(name: str, folder: Path) -> None:
     """
     in_checkout = (folder / _CHECKOUT).is_dir()
     package = folder / _CHECKOUT.with_name(name.replace("-", "_")) if in_checkout else folder / name
-    finished = placed(package, package, "writing")
+    finished = placed(package, package)
     if not finished:
         _require_free(name)
     files = _skeleton(name, folder, in_checkout)
@@ -74,7 +74,7 @@ def _write(
     for path, text in beside.items():
         write(path, text.encode())
     sync(made)
-    announce(staging, made)
+    announce(package, made)
     place(made, package)
 
 

@@ -52,7 +52,6 @@ _ATTEMPTS = 3
 _SECONDS = (10, 60)  # to connect, and between two pieces of an answer
 _CHUNK = 2**20
 _FLUSHED = 2**20  # bytes of a file that is flushed as soon as it is there; small ones all at once
-_DOING = "copying"
 _SHOWN = 1000  # links that are not copied beyond these are counted, not kept
 
 
@@ -99,10 +98,10 @@ def copy(
     with tempfile.TemporaryDirectory() as scratch:
         heads = _Copying(fetch, base, Path(scratch), silent).heads(name, collections)
     part = len(heads.chosen) < heads.children
-    finished = placed(destination, destination, _DOING)
+    finished = placed(destination, destination)
     if (part or not _is_new(destination)) and not finished:
         _require_addable(heads.chosen, destination)
-    with workspace(destination, _DOING, kept_on_error=True) as staging:
+    with workspace(destination, "copying", kept_on_error=True) as staging:
         copying = _Copying(fetch, base, staging, progress)
         made = staging / "catalog"
         try:
@@ -165,7 +164,7 @@ def _require_addable(chosen: Mapping[str, Mapping[str, Any]], destination: Path)
             )
         file_name(str(id_))
         folder = (destination / path).parent
-        if id_ in there and not placed(folder, destination, _DOING):
+        if id_ in there and not placed(folder, destination):
             raise SatimnetError(
                 f"{destination}: has a collection {id_} already; choose another destination"
             )
@@ -203,7 +202,7 @@ def _move_in_place(staging: Path, destination: Path, chosen: Iterable[Mapping[st
         moves = {made / one["id"]: destination / one["id"] for one in chosen}
     try:
         sync(made)
-        announce(staging, *moves)
+        announce(destination, *moves)
         for folder, target in moves.items():
             place(folder, target)
     except OSError as error:

@@ -112,7 +112,7 @@ def write_found(found: Found, path: Path) -> int:
 
 def _write(found: Found, destination: Path, copied: bool, progress: Progress) -> int:
     on_disk(destination)
-    finished = placed(destination, destination, "saving")
+    finished = placed(destination, destination)
     if not finished:
         _require_new(destination)
     if not len(found):
@@ -133,7 +133,7 @@ def _write(found: Found, destination: Path, copied: bool, progress: Progress) ->
         _write_concepts(found.index, made)
         write_root(made)
         sync(made)
-        announce(staging, made)
+        announce(destination, made)
         place(made, destination)
     return len(found)
 

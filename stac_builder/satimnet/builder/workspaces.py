@@ -10,9 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from satimnet.builder.errors import SatimnetError
-from satimnet.builder.files import write
-
-_LEAVING = "leaving"  # the file of a workspace that names folders by their inodes
 
 
 @contextmanager
@@ -20,7 +17,7 @@ def lock(out: Path) -> Iterator[None]:
     """Lets no other run write ``out``, a file or a folder, as long as the block runs.
 
     The lock is on the file ``.<name>.lock`` beside ``out``. It ends with the process, so what a
-    kill leaves is an empty file that locks nothing.
+    kill leaves is a small file that locks nothing.
 
     Raises:
         SatimnetError: another run holds it, or the file cannot be written there.
@@ -93,19 +90,23 @@ def workspace(out: Path, doing: str, *, kept_on_error: bool = False) -> Iterator
         shutil.rmtree(folder)
 
 
-def announce(folder: Path, *made: Path) -> None:
-    """Notes folders that are about to leave the workspace ``folder``: see `placed`."""
-    note = folder / _LEAVING
-    known = note.read_text() if note.exists() else ""  # of a run that was killed
-    write(note, " ".join([known, *(str(path.stat().st_ino) for path in made)]).encode())
+def announce(out: Path, *made: Path) -> None:
+    """Notes folders that are about to leave the workspace of ``out``: see `placed`.
+
+    The note is in the lock file, which is the last thing that a run removes.
+    """
+    with lock_of(out).open("a") as file:
+        file.write("".join(f"{path.stat().st_ino} " for path in made))
+        file.flush()
+        os.fsync(file.fileno())
 
 
-def placed(found: Path, out: Path, doing: str) -> bool:
-    """Whether the folder ``found`` came out of a workspace whose run was killed after that.
+def placed(found: Path, out: Path) -> bool:
+    """Whether the folder ``found`` came out of the workspace of a run that was killed after that.
 
     The run had only to clear up: what the same command would make is there.
     """
-    note = _folder(out, doing) / _LEAVING
+    note = lock_of(out)
     return note.exists() and found.exists() and str(found.stat().st_ino) in note.read_text().split()
 
 

@@ -36,7 +36,7 @@ def fetch(hrefs: Sequence[str], starts: Sequence[int], sizes: Sequence[int]) -> 
         if len(block) != end - first:
             raise SatimnetError(
                 f"{href}: {end - first} bytes were asked for, {len(block)} came; "
-                "the server must answer range requests"
+                "the server must answer byte ranges"
             )
     views = [memoryview(block) for block in blocks]
     keys = sorted((href, first, k) for k, (href, first, _) in enumerate(requests))
