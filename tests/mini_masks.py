@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from mini_catalog import COLLECTION, item_table
+from mini_catalog import COLLECTION, item_table, tiff
 
 CLASSES = ["Field", "Lake", "Town"]
 BANDS = ["B02", "B03", "B04"]
@@ -117,16 +117,17 @@ def write_masked_catalog(folder, patches, mask_classes=MASK, recipe="0" * 64):
 
 
 def _member(archive, path, name, pixels):
-    data = pixels.tobytes()
+    stored = pixels if pixels.ndim == 3 else pixels[..., None]
+    data = tiff(stored)
     archive.writestr(name, data)
     first = archive.getinfo(name).header_offset + 30 + len(name)
     return {
         "href": f"./shards/{path.name}",
         "archive": [{"href": name, "type": "image/tiff", "range": [first, first + len(data) - 1]}],
         "satimnet:pixels": {
-            "offset": first,
+            "offset": first + data.find(pixels.tobytes()),
             "dtype": pixels.dtype.str,
-            "shape": list(pixels.shape),
-            "order": ["y", "x", "band"][: pixels.ndim],
+            "shape": list(stored.shape),
+            "order": ["y", "x", "band"],
         },
     }

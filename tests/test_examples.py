@@ -80,6 +80,7 @@ def reader(demo, tmp_path, serve, monkeypatch):
         "DOTA": sources / "dota",
         "BigEarthNet": sources / "bigearthnet",
         **{path.name: path for path in sources.glob("*/*.zip")},
+        **{path.name: path for path in sources.glob("*/*.tar.gz")},
     }
     for name, target in names.items():
         (tmp_path / name).symlink_to(target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 import os
@@ -76,6 +77,18 @@ class Checkpoint:
         with torch.inference_mode(), reduced_precision(images.device):
             found = network(normalised(images, self.mean, self.std))
         return tuple(part.float() for part in (found if isinstance(found, tuple) else (found,)))
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the network and of how images are normalised for it, in hex.
+
+        The history has no part in it: its times differ when the same network is trained again.
+        """
+        made = (self.kind, self.width, self.bands, self.outputs, self.mean, self.std)
+        digest = hashlib.sha256(repr(made).encode())
+        for name, values in self.model.state_dict().items():
+            digest.update(name.encode())
+            digest.update(values.cpu().numpy().tobytes())
+        return digest.hexdigest()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file, under another name first, so that it is never there in part.

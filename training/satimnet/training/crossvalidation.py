@@ -203,7 +203,7 @@ def _run(learned: Samples, tested: Mapping[str, Samples], path: Path, **how: Any
     seconds = checkpoint.history[-1]["seconds"]
     done = path.with_suffix(".json")
     mask = find_mask(learned) if checkpoint.dense else None
-    digest = hashlib.sha256(path.read_bytes())
+    digest = hashlib.sha256(checkpoint.digest().encode())
     digest.update(digest_of(tested.values(), checkpoint.bands, mask).encode())
     key = f"{digest.hexdigest()} {', '.join(tested)}"
     if done.exists() and (found := json.loads(done.read_text()))["key"] == key:
