@@ -125,7 +125,7 @@ def _member(archive, path, name, pixels):
         "href": f"./shards/{path.name}",
         "archive": [{"href": name, "type": "image/tiff", "range": [first, first + len(data) - 1]}],
         "satimnet:pixels": {
-            "offset": first + data.find(pixels.tobytes()),
+            "offset": first + len(data) - pixels.nbytes,  # GDAL writes them last
             "dtype": pixels.dtype.str,
             "shape": list(stored.shape),
             "order": ["y", "x", "band"],

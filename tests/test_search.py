@@ -36,6 +36,7 @@ from cql2_by_the_book import (
     trees,
 )
 from hypothesis import HealthCheck, example, given, settings
+from mini_catalog import COLLECTION
 from pystac_client.warnings import PystacClientWarning
 from trial_catalog import ODD, PROPERTIES, TIME, absolute, ids_of, write_catalog
 
@@ -554,7 +555,9 @@ def test_what_is_no_catalog_is_refused(trial, tmp_path):
         '{"type": "Catalog", "links": [{"rel": "child", "href": "./gone/collection.json"}]}'
     )
     (tmp_path / "bare").mkdir()
-    (tmp_path / "bare/collection.json").write_text('{"type": "Collection", "id": "bare"}')
+    (tmp_path / "bare/collection.json").write_text(
+        json.dumps(COLLECTION | {"type": "Collection", "id": "bare"})
+    )
     (tmp_path / "unmirrored.json").write_text(
         '{"type": "Catalog", "links": [{"rel": "child", "href": "./bare/collection.json"}]}'
     )
@@ -575,9 +578,11 @@ def test_what_is_no_catalog_is_refused(trial, tmp_path):
 
 
 def test_a_broken_parquet_is_named(trial, tmp_path):
-    for name in ("catalog.json", "eurosat/collection.json"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text((trial.folder / name).read_text().replace("clouds", "eurosat"))
+    (tmp_path / "eurosat").mkdir()
+    home = "eurosat/collection.json"
+    (tmp_path / home).write_text((trial.folder / home).read_text())
+    links = [{"rel": "child", "href": f"./{home}"}]
+    (tmp_path / "catalog.json").write_text(json.dumps({"type": "Catalog", "links": links}))
     with pytest.raises(SatimnetError, match=r"items\.parquet"):
         search(tmp_path)
     (tmp_path / "eurosat/items.parquet").write_bytes(b"PAR1 but not for long")
