@@ -184,10 +184,11 @@ class Reader:
         files, axis, whole = layout.start.shape[1], layout.order.index("band"), self._whole
         bands = 1 if files > 1 else layout.shape[axis]
         expected = (*layout.image_size, bands)
+        stored = None if layout.crop is not None else layout.image_size  # cut, they have any size
         for k, data in enumerate(self._bytes(rows)):
             row, band = divmod(k, files)
             try:
-                image = decode(data, bands, layout.image_size)
+                image = decode(data, bands, stored)
             except SatimnetError as error:
                 raise SatimnetError(f"{self._name(int(rows[row]), band)} {error}") from error
             if layout.crop is not None:
