@@ -18,10 +18,11 @@ from satimnet.builder.encodings import COG_TYPE
 from satimnet.builder.masks import draw, histogram
 from satimnet.builder.quality.pixels import decode
 from satimnet.builder.samples import Member, Object, Sample
-from satimnet.builder.sources import Source
+from satimnet.builder.sources import MAX_FILE_SIZE, Source
 from satimnet.builder.validation import validate
 from satimnet.training.decoding import decode as decode_file
 from stactools.dota import dataset as dota
+from stactools.xview import dataset as xview
 
 CLASSES = [
     {"value": 0, "name": "nothing", "source_color": "#000000"},
@@ -185,6 +186,20 @@ def test_scenes_over_the_limit_are_left_out_and_named(tmp_path):
     assert problem.path.endswith("P0000.png")
     limit = "126000 bytes of pixels, over the limit 100000"
     assert problem.reason == f"{limit}; build --max-scene-size sets it"
+
+
+@pytest.mark.slow
+def test_files_larger_than_usual_are_read_if_their_scene_may_be(tmp_path):
+    path = tmp_path / "source/val_images/9.tif"
+    path.parent.mkdir(parents=True)
+    side = 13_400
+    grid = {"crs": "EPSG:32631", "transform": rasterio.Affine(1, 0, 5e5, 0, -1, 5e6)}
+    shape = {"width": side, "height": side, "count": 3, "dtype": "uint8"}
+    with rasterio.open(path, "w", driver="GTiff", tiled=True, **shape, **grid):
+        pass  # uncompressed: all of it is zeros
+    assert path.stat().st_size > MAX_FILE_SIZE
+    (report,) = build([path.parent.parent], tmp_path / "out", datasets={"xview": xview})
+    assert (report.items, report.problems) == (1, ())
 
 
 def _small(folder: Path) -> list[Path]:

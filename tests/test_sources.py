@@ -268,8 +268,26 @@ def test_files_beyond_the_limit_are_not_read(tmp_path):
     (tmp_path / "a").touch()
     os.truncate(tmp_path / "a", MAX_FILE_SIZE + 1)
     source = Source((tmp_path,))
-    with pytest.raises(BadFileError, match="over the limit"):
+    with pytest.raises(BadFileError, match=r"over the limit 536870912; .*--max-scene-size sets it"):
         source.read(next(source.entries()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("packed", [False, True])
+def test_files_of_more_than_one_call_of_the_system_are_read_whole(tmp_path, packed):
+    (tmp_path / "a").write_bytes(b"first")
+    os.truncate(tmp_path / "a", size := 2**31 + 5)
+    with (tmp_path / "a").open("r+b") as file:
+        file.seek(size - 4)
+        file.write(b"last")
+    if packed:
+        with tarfile.open(tmp_path / "a.tar", "w") as archive:
+            archive.add(tmp_path / "a", "a")
+        (tmp_path / "a").unlink()
+    (entry,) = Source((tmp_path,)).entries()
+    with Reader(largest=size) as reader:
+        data = reader.read(entry)
+    assert (len(data), data[:5], data[-4:]) == (size, b"first", b"last")
 
 
 def test_a_name_that_never_ends_is_shortened_in_messages(tmp_path):

@@ -43,7 +43,7 @@ from satimnet.builder.rows import MappedRows, read_rows, table_of
 from satimnet.builder.samples import Problem, Sample
 from satimnet.builder.shards import Shard, pack
 from satimnet.builder.skos import write_concepts
-from satimnet.builder.sources import Entry, Reader, Source
+from satimnet.builder.sources import MAX_FILE_SIZE, Entry, Reader, Source
 from satimnet.builder.tallies import Tally
 from satimnet.builder.tasks import run_tasks
 from satimnet.builder.workspaces import workspace
@@ -229,7 +229,8 @@ def _make_shard(
     collecting = gc.isenabled()
     gc.disable()
     try:
-        with Reader(indexes) as reader:
+        # a file is hardly larger than the pixels in it
+        with Reader(indexes, largest=max(MAX_FILE_SIZE, largest)) as reader:
             shard = pack(plan, reader, record, path, largest=largest, scratch=rows)
         items = describe(shard, record)
         if files != "none":

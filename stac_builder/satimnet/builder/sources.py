@@ -2,8 +2,7 @@
 
 A source is a folder or an archive; archives that lie inside a folder or an archive are looked into
 as well (see `satimnet.builder.archives`). Only regular files are opened. Sources are untrusted:
-members beyond `MAX_FILE_SIZE` are refused, and no more bytes are inflated than the archive
-announces.
+files beyond a limit are refused, and no more bytes are inflated than the archive announces.
 """
 
 from __future__ import annotations
@@ -33,7 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["MAX_FILE_SIZE", "Entry", "Reader", "Source"]
 
 MAX_FILE_SIZE = 2**29
-"""Bytes of the largest file taken from a source: no published scene comes near, bombs do."""
+"""Bytes of the largest file taken from a source if nobody says otherwise; bombs are larger."""
+_MAX_CALL = 2**30  # bytes asked for at once: Linux gives at most 2,147,479,552, without an error
 
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
@@ -143,14 +143,22 @@ class Source:
 
 
 class Reader:
-    """Reads entries by their known place, keeping the containers open; one per thread."""
+    """Reads entries by their known place, keeping the containers open; one per thread.
+
+    A file is in memory as a whole; while it is inflated out of a zip, what was stored is as well.
+    """
 
     def __init__(
-        self, indexes: Path | None = None, noted: Callable[[Entry], None] | None = None
+        self,
+        indexes: Path | None = None,
+        noted: Callable[[Entry], None] | None = None,
+        largest: int = MAX_FILE_SIZE,
     ) -> None:
-        """``noted`` is told of every entry that is read."""
+        """``noted`` is told of every entry that is read; ``largest`` is how many bytes it may
+        have."""
         self._indexes = indexes
         self._noted = noted
+        self._largest = largest
         self._descriptors: dict[str, int] = {}
         self._streams: dict[str, IO[bytes]] = {}
 
@@ -191,12 +199,16 @@ class Reader:
         return data
 
     def _read(self, entry: Entry) -> bytes:
-        if (size := max(entry.size, entry.stored_size)) > MAX_FILE_SIZE:
-            raise BadFileError(entry.label, f"{size} bytes, over the limit {MAX_FILE_SIZE}")
+        if (size := max(entry.size, entry.stored_size)) > self._largest:
+            raise BadFileError(
+                entry.label,
+                f"{size} bytes, over the limit {self._largest}; "
+                "for images, build --max-scene-size sets it",
+            )
         if entry.kind == "file":
             descriptor = os.open(entry.container, os.O_RDONLY)
             try:
-                return os.read(descriptor, entry.size)
+                return _read_at(descriptor, entry.size, 0)
             finally:
                 os.close(descriptor)
         if entry.kind == "zip":
@@ -204,7 +216,7 @@ class Reader:
         if entry.kind == "packed":
             raise BadFileError(entry.label, "cannot be read inside its archive; unpack that first")
         if entry.kind == "tar":
-            return os.pread(self._descriptor(entry.container), entry.size, entry.offset)
+            return _read_at(self._descriptor(entry.container), entry.size, entry.offset)
         stream = self._stream(entry.container)
         stream.seek(entry.offset)
         return stream.read(entry.size)
@@ -214,7 +226,7 @@ class Reader:
         start = zip_data_offset(descriptor, entry.offset)
         if start is None:
             raise BadFileError(entry.label, "no member where the archive's directory points")
-        data = os.pread(descriptor, entry.stored_size, start)
+        data = _read_at(descriptor, entry.stored_size, start)
         if entry.method not in _ZIP_METHODS:
             raise BadFileError(entry.label, f"zip compression method {entry.method}; use deflate")
         if entry.method == zipfile.ZIP_DEFLATED:
@@ -242,6 +254,15 @@ class Reader:
                 index_file=str(index) if index and index.exists() else None,
             )
         return self._streams[container]
+
+
+def _read_at(descriptor: int, size: int, first: int) -> bytes:
+    """So many bytes of a file from its byte ``first``; fewer where it ends before."""
+    if size <= _MAX_CALL:
+        return os.pread(descriptor, size, first)
+    with open(descriptor, "rb", closefd=False) as file:  # reads on until it has all
+        file.seek(first)
+        return file.read(size)
 
 
 def _file_entry(file: str, path: str, stat: os.stat_result) -> Entry:
