@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 import json
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,16 @@ def jpeg(pixels: np.ndarray, quality: int = 100, comment: bytes = b"") -> bytes:
         file, "JPEG", quality=quality, subsampling=0, **({"comment": comment} if comment else {})
     )
     return file.getvalue()
+
+
+def large_png(side: int = 14_000) -> bytes:
+    """A PNG of RGB whose header and chunks are sound; nothing is to decode what is in them."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return len(data).to_bytes(4) + kind + data + zlib.crc32(kind + data).to_bytes(4)
+
+    head = chunk(b"IHDR", side.to_bytes(4) * 2 + bytes((8, 2, 0, 0, 0)))
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", bytes(2**18)) + chunk(b"IEND", b"")
 
 
 def decoded(data: bytes) -> np.ndarray:

@@ -24,6 +24,7 @@ from satimnet.builder.quality.findings import CHECKS
 from satimnet.builder.quality.footprints import find_overlaps
 from satimnet.builder.quality.labels import Labelled, check_objects, check_tags
 from satimnet.builder.quality.measuring import result_schema
+from satimnet.builder.quality.members import Shards, read_content
 from satimnet.builder.quality.pixels import band_statistics, digest, empty_share, small_copy
 from satimnet.builder.quality.reports import Report
 from satimnet.builder.quality.similarity import find_similar
@@ -106,7 +107,24 @@ def test_a_clean_catalog_has_no_errors_or_warnings(clean: Path, tmp_path: Path) 
 
 
 def test_every_check_is_planted() -> None:
-    assert {check for check, _ in planted.IN_SOURCE | planted.IN_CATALOG} == set(CHECKS)
+    planted_checks = {check for check, _ in planted.IN_SOURCE | planted.IN_CATALOG}
+    assert planted_checks | {"too-large"} == set(CHECKS)  # that one has its own test
+
+
+@pytest.mark.parametrize("roles", [["data"], ["mask"]])
+def test_a_sound_image_that_is_too_large_is_counted_but_not_decoded(
+    tmp_path: Path, roles: list[str]
+) -> None:
+    path = tmp_path / "shard.zip"
+    path.write_bytes(data := planted.large_png())
+    entry = {"href": "scene.png", "range": [0, len(data) - 1]}
+    asset = {"href": str(path), "roles": roles, "bands": [{"name": "a"}], "archive": [entry]}
+    with Shards() as shards:
+        content = read_content({"assets": {"image": asset}}, shards)
+    assert (content.members, content.size) == (1, len(data))
+    assert not content.images
+    assert not content.masks
+    assert [check for check, *_ in content.said] == ["too-large"]
 
 
 @pytest.mark.slow

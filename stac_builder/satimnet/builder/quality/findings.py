@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from satimnet.builder.headers import MAX_IMAGE_SIZE
+
 Severity = Literal["error", "warning", "info"]
 """``error``: a file or what the catalog says of it is wrong. ``warning``: training or evaluation
 may be misled. ``info``: worth knowing."""
@@ -198,6 +200,12 @@ CHECKS: Mapping[str, Check] = {
         "info",
         "Unbalanced classes",
         f"The most frequent class has more than {IMBALANCE:g} times as many Items as the rarest.",
+    ),
+    "too-large": Check(
+        "info",
+        "Images too large to be decoded whole",
+        f"Images of more than {MAX_IMAGE_SIZE // 2**20} MiB of pixels: only their checksums are "
+        "compared.",
     ),
     "class-unused": Check("info", "Classes without an Item", "The class table has them."),
 }

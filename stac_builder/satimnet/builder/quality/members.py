@@ -85,10 +85,14 @@ def read_content(item: Item, shards: Shards) -> Content:
                 content.members += 1
                 content.size += len(data)
                 content.said.extend(_against_checksum(data, entry, label))
-                if "mask" in asset.get("roles", ()):
-                    content.masks[key] = decode(data, label)
-                elif asset.get("bands"):
-                    content.images[key] = decode(data, label)
+                is_mask = "mask" in asset.get("roles", ())
+                if is_mask or asset.get("bands"):
+                    image = decode(data, label)
+                    if image is None:
+                        words = f"{label}: its checksum was compared, its pixels were not looked at"
+                        content.said.append(("too-large", words, ()))
+                    else:
+                        (content.masks if is_mask else content.images)[key] = image
                 elif key == "annotation":
                     content.objects = read_objects(data, label)
             except BadFileError as error:

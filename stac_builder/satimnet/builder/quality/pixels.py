@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 from math import prod
+from sys import maxsize
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from satimnet.builder.encodings import read_pixels
 from satimnet.builder.errors import BadFileError
-from satimnet.builder.headers import read_header
+from satimnet.builder.headers import MAX_IMAGE_SIZE, read_header
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,15 +32,18 @@ Image = Any
 """NDArray of axis order (band, y, x)."""
 
 
-def decode(data: bytes, label: str) -> Image:
+def decode(data: bytes, label: str) -> Image | None:
     """The pixels of an image file, (band, y, x) in the file's data type; of palettes, indices.
 
-    Pixels that lie uncompressed in the file are a view of ``data``.
+    Pixels that lie uncompressed in the file are a view of ``data``. None of a sound file of over
+    `MAX_IMAGE_SIZE` bytes of pixels.
 
     Raises:
         BadFileError: the bytes are no readable image.
     """
-    header = read_header(data, label)
+    header = read_header(data, label, maxsize)
+    if header.size > MAX_IMAGE_SIZE:
+        return None
     if header.pixels is not None:
         place = header.pixels
         raw = np.ndarray(place.shape, header.dtype, data, place.offset)
