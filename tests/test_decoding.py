@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+import planted
 import pytest
 import rasterio
 from mini_catalog import jpeg, palette_png, tiff
@@ -82,3 +83,9 @@ def test_the_palette_of_a_tiff_is_no_colour_and_overviews_are_not_read():
 def test_what_is_no_image_is_a_user_error(data):
     with pytest.raises(SatimnetError, match="cannot be decoded"):
         decode(data, 3)
+
+
+def test_an_image_too_large_to_be_decoded_whole_is_not_called_damaged():
+    with pytest.raises(SatimnetError, match="too large to be decoded whole") as refused:
+        decode(planted.large_png(), 3)
+    assert "build it again" not in str(refused.value)

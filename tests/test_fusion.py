@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import planted
 import pyarrow.parquet as pq
 import pytest
 import rasterio
@@ -22,13 +23,15 @@ from rasterio.transform import Affine
 from rasterio.warp import reproject, transform_bounds
 
 from satimnet.builder.access import gdal_path, read_bytes
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import BadFileError, SatimnetError
 from satimnet.builder.index import Index
 from satimnet.builder.pipeline import build
 from satimnet.builder.queries import search
 from satimnet.builder.validation import validate
 from satimnet.training import open_samples
 from satimnet.training.fusion import fuse
+from satimnet.training.layers import Grid
+from satimnet.training.patches import Image, Part
 from satimnet.training.recipes import read_recipe
 from satimnet.training.selection import band_files, folds_of, select
 from stactools.bigearthnet.miniature import write_miniature as write_bigearthnet
@@ -621,6 +624,15 @@ def test_a_shard_that_is_not_whole(catalog, tmp_path):
     for shard in catalog.glob("bigearthnet/shards/*.zip"):
         shard.write_bytes(shard.read_bytes()[:1000])
     refused(tmp_path, catalog, HEAD + DRAWS, r"\.zip: \d+ bytes where the catalog says \d+")
+
+
+def test_an_image_too_large_to_be_decoded_whole_is_named_as_that(tmp_path):
+    path = tmp_path / "scene.png"
+    path.write_bytes(planted.large_png())
+    part = Part({"href": str(path)}, (0,), (0,), "")
+    image = Image("scene", (part,), Grid((64, 64), None, None), "uint8", "average")
+    with pytest.raises(BadFileError, match=r"scene: .* too large to be decoded whole"):
+        image.read()
 
 
 def test_files_that_are_not_what_the_catalog_describes_are_left_out(catalog, tmp_path):

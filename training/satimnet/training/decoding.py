@@ -11,6 +11,7 @@ imagecodecs 8,300, tifffile 9,400, GDAL 9,800. All of them let other threads run
 from __future__ import annotations
 
 import io
+from sys import maxsize
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from satimnet.builder.encodings import read_pixels
 from satimnet.builder.errors import BadFileError, SatimnetError
-from satimnet.builder.headers import read_header
+from satimnet.builder.headers import MAX_IMAGE_SIZE, read_header
 
 _SMALL_PNG = 64 * 1024
 _SMALL_JPEG = 64 * 1024  # pixels, and bytes
@@ -46,6 +47,8 @@ def decode(
             return image if image.ndim == 3 else image[..., None]
     except BadFileError as error:
         raise SatimnetError(f"cannot be decoded ({error.reason}); build it again") from error
+    except SatimnetError:
+        raise
     except Exception as error:  # every library has errors of its own
         raise SatimnetError(f"cannot be decoded ({error}); build it again") from error
     raise SatimnetError(
@@ -66,7 +69,13 @@ def _size(data: bytes | memoryview) -> tuple[int, int]:
         rows, columns, *_ = simplejpeg.decode_jpeg_header(data)
         if max(rows * columns, len(data)) <= _SMALL_JPEG:
             return rows, columns
-    return read_header(bytes(data), "image", place=False).shape
+    header = read_header(bytes(data), "image", maxsize, place=False)
+    if header.size > MAX_IMAGE_SIZE:
+        raise SatimnetError(
+            f"is too large to be decoded whole ({header.size:,} bytes of pixels, at most "
+            f"{MAX_IMAGE_SIZE:,}); choose samples without it"
+        )
+    return header.shape
 
 
 def _decode(data: bytes | memoryview, bands: int | None) -> NDArray[Any]:

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from sys import maxsize
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy as np
 from satimnet.builder.access import read_bytes
 from satimnet.builder.encodings import palette_of
 from satimnet.builder.errors import BadFileError
-from satimnet.builder.headers import Header, read_header
+from satimnet.builder.headers import MAX_IMAGE_SIZE, Header, read_header
 from satimnet.builder.items import matches
 from satimnet.builder.rasters import opened
 
@@ -87,7 +88,10 @@ class Image:
                     "see stac satimnet validate --checksums"
                 )
                 raise BadFileError(self.label, reason)
-            header = read_header(data, self.label)
+            header = read_header(data, self.label, maxsize)
+            if header.size > MAX_IMAGE_SIZE:
+                reason = f"{header.size:,} bytes of pixels, too large to be decoded whole"
+                raise BadFileError(self.label, reason)
             if np.dtype(header.dtype).newbyteorder("=") != pixels.dtype:
                 raise BadFileError(self.label, f"pixels of {header.dtype}, not {self.dtype}")
             if max(part.positions) >= header.bands:
