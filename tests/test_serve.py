@@ -1062,6 +1062,20 @@ def test_thumbnails_of_measured_values(catalog):
     assert not has_picture({"assets": {}})
 
 
+@pytest.mark.parametrize("overviews", [True, False])
+def test_thumbnails_of_large_scenes_are_drawn_from_their_overviews(tmp_path, overviews):
+    path, side = tmp_path / "scene.tif", 24_000
+    shape = {"width": side, "height": side, "count": 1, "dtype": "uint8"}
+    with rasterio.open(path, "w", "GTiff", tiled=True, sparse_ok=True, **shape) as image:
+        if overviews:
+            image.build_overviews([4**n for n in range(1, 5)])
+    os.truncate(path, size := 10_000_000)  # 576 MB are possible in so many bytes
+    entry = {"href": "scene.tif", "type": "image/tiff", "range": [0, size - 1]}
+    asset = {"href": str(path), "bands": [{"name": "a"}], "archive": [entry]}
+    drawn = thumbnail({"assets": {"image": asset}}, {"item_assets": {"image": {}}})
+    assert (drawn is not None) == overviews
+
+
 def test_a_catalog_elsewhere_is_served_from_there(catalog, serve):
     with serve(catalog) as host, served(host) as (url, _):
         (item,) = ask_json(f"{url}search?limit=1&q=river")["features"]

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
+from sys import maxsize
 from typing import TYPE_CHECKING, Any
 
 from satimnet.builder.access import gdal_path
@@ -67,7 +68,7 @@ def opened_asset(asset: dict[str, Any], label: str) -> Iterator[DatasetReader]:
         pixel = sum(np.dtype(dtype).itemsize for dtype in image.dtypes)
         if "archive" in asset:
             length = span_of(asset["archive"][0], label)[1]
-            require_possible(image.width * image.height * pixel, length, label)
+            require_possible(image.width * image.height * pixel, length, label, maxsize)
         if any(prod(shape) * pixel > MAX_IMAGE_SIZE for shape in image.block_shapes):
             raise BadFileError(label, "enormous blocks; damaged")
         yield image

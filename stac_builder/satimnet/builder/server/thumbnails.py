@@ -6,7 +6,7 @@ import io
 import warnings
 from collections.abc import Mapping
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,10 +14,13 @@ from satimnet.builder.errors import SatimnetError
 from satimnet.builder.rasters import opened_asset
 from satimnet.builder.views import true_colour
 
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
 _SIDE = 256
 """Pixels of the longer side."""
 _LARGEST = 60_000_000
-"""Pixels of an image that are decoded for its thumbnail at most."""
+"""Pixels that are decoded for a thumbnail at most."""
 _GAMMA = 0.75  # as in overviews
 
 
@@ -46,9 +49,9 @@ def thumbnail(item: Mapping[str, Any], collection: Mapping[str, Any]) -> bytes |
         try:
             for key, group in groupby(bands, key=lambda band: band[0]):
                 with opened_asset(item["assets"][key], key) as image:
-                    if image.width * image.height > _LARGEST:
-                        return None
                     scale = _SIDE / max(image.width, image.height)
+                    if image.width * image.height > _LARGEST * _step(image, scale) ** 2:
+                        return None
                     size = [max(1, round(length * scale)) for length in image.shape]
                     method = Resampling.average if scale < 1 else Resampling.nearest
                     numbers = [number for _, number in group]
@@ -69,3 +72,10 @@ def thumbnail(item: Mapping[str, Any], collection: Mapping[str, Any]) -> bytes |
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(colours)).save(file, "PNG")
     return file.getvalue()
+
+
+def _step(image: DatasetReader, scale: float) -> int:
+    """How many times as wide as the overview that a thumbnail is drawn from the image is."""
+    # the overviews of a JPEG are made of the whole image
+    steps = image.overviews(1) if image.driver == "GTiff" else []
+    return max((step for step in steps if step * scale <= 1), default=1)
