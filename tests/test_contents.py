@@ -3,12 +3,15 @@
 import io
 import subprocess
 import sys
+import tracemalloc
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from rasterio.io import MemoryFile
 
@@ -219,6 +222,31 @@ def test_strips_are_the_whole_mask():
         strips = list(draw(objects, values, (100, 100), height))
         np.testing.assert_array_equal(np.concatenate(strips), whole)
     assert histogram(whole)[1] == 130
+
+
+@given(st.data())
+def test_strips_of_runs_are_the_pixels_that_the_runs_count(data):
+    rows, columns = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 9))
+    place = st.integers(0, rows * columns - 1)
+    ends = data.draw(st.lists(st.tuples(place, place), min_size=1, max_size=5))
+    objects, expected = [], np.zeros(rows * columns, np.uint8)
+    for first, last in sorted(map(sorted, ends), key=lambda end: end[0] - end[1]):
+        objects.append(Object("a" if first % 2 else "b", runs=(first, last - first + 1)))
+        expected[first : last + 1] = 1 if first % 2 else 2
+    strips = draw(objects, {"a": 1, "b": 2}, (rows, columns), data.draw(st.integers(1, 10)))
+    np.testing.assert_array_equal(np.concatenate(list(strips)), expected.reshape(columns, rows).T)
+
+
+def test_memory_stays_below_the_image_when_runs_are_drawn_in_strips():
+    objects = [Object("a", runs=(0, 4000 * 4000))]
+    tracemalloc.start()
+    try:
+        total = sum(int(strip.sum()) for strip in draw(objects, {"a": 1}, (4000, 4000), 100))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert total == 4000 * 4000
+    assert peak < 4000 * 4000 / 4
 
 
 _BUILD = """
