@@ -20,8 +20,10 @@ from satimnet.builder.headers import read_header
 from satimnet.builder.quality.members import Shards, read_content
 from satimnet.builder.server.thumbnails import thumbnail
 from satimnet.builder.spans import run_of
-from satimnet.training import open_samples
+from satimnet.training import open_samples, pixels
+from satimnet.training.contents import digest_of
 from satimnet.training.decoding import decode
+from satimnet.training.mapped import MappedShard
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -226,6 +228,27 @@ def test_a_shard_cut_short_while_it_is_read_is_named(tmp_path):
         assert line.startswith(str(folder / "mini" / "shards"))
 
 
+def test_a_shard_emptied_right_before_it_is_mapped_is_named(tmp_path, monkeypatch):
+    samples = open_samples(write_catalog(tmp_path, make_samples(1))).search()
+
+    def mapped(path, *_):
+        os.truncate(path, 0)
+        return MappedShard(path)
+
+    monkeypatch.setattr(pixels, "_mapped", mapped)
+    with pytest.raises(SatimnetError, match=r"\.zip: the file ends too early"):
+        next(samples.to_batches(3, bands=BANDS))
+
+
+@pytest.mark.parametrize("end", [10**7, 2**61])
+def test_a_range_behind_the_end_of_a_shard_is_not_hashed_at_once(samples, end):
+    def change(assets):
+        assets[3]["rgb"]["archive"][0]["range"] = [0, end]
+
+    with pytest.raises(SatimnetError, match=rf"\.zip: ends before byte {end:,}"):
+        digest_of([changed(samples, change)], ["red"], None)
+
+
 LOST = """
 import os, sys
 import numpy as np
@@ -333,3 +356,11 @@ def test_a_named_pipe_is_not_waited_for(tmp_path):
             read_bytes({"href": str(tmp_path / "a.zip")} | asset)
     with Shards() as shards, pytest.raises(SatimnetError, match="cannot be read"):
         shards.read(str(tmp_path / "a.zip"), (0, 10), "a")
+    with pytest.raises(OSError, match="no regular file"):
+        MappedShard(str(tmp_path / "a.zip"))
+    samples = open_samples(write_catalog(tmp_path / "catalog", make_samples(1))).search()
+    shard = next((tmp_path / "catalog").glob("mini/shards/*"))
+    shard.unlink()
+    os.mkfifo(shard)
+    with pytest.raises(SatimnetError, match="no regular file; the catalog needs this shard"):
+        digest_of([samples], BANDS, None)

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.items import SHA256
-from satimnet.builder.places import join
+from satimnet.builder.places import join, open_regular
 
 from .layouts import images_of, locate_all, locate_mask
 from .remote import fetch
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _SHA256 = re.compile(f"{SHA256}[0-9a-f]{{64}}")
 _AT_ONCE = 1024
 """Files of other machines that are asked for at a time."""
+_PART = 2**24  # bytes of a file that are in memory at once while it is hashed
 
 
 def with_contents(samples: Samples, bands: Sequence[str] | None, mask: Mask | None) -> Samples:
@@ -152,15 +153,18 @@ def _hashed(path: str, first: Sequence[int], last: Sequence[int]) -> list[bytes]
     """SHA-256 of parts of a file on this machine."""
     found = []
     try:
-        with open(path, "rb", buffering=0) as file:
+        with open_regular(path) as file:
             for start, end in zip(first, last, strict=True):
-                data = os.pread(file.fileno(), end - start + 1, start)
-                if len(data) != end - start + 1:
+                digest, at = hashlib.sha256(), start
+                while at <= end and (data := os.pread(file.fileno(), min(_PART, end + 1 - at), at)):
+                    digest.update(data)
+                    at += len(data)
+                if at <= end:
                     raise SatimnetError(
                         f"{path}: ends before byte {end:,}, which the catalog says is there; "
                         "copy it or build it again"
                     )
-                found.append(hashlib.sha256(data).digest())
+                found.append(digest.digest())
     except OSError as error:
         raise SatimnetError(f"{path}: {error.strerror}; the catalog needs this shard") from error
     return found
