@@ -23,14 +23,19 @@ from weakref import WeakSet
 
 import numpy as np
 
+from satimnet.builder.places import open_regular
+
 _shards: WeakSet[MappedShard] = WeakSet()
 
 
 class MappedShard:
-    """A shard as a map to read from; `data` is the map. Raises `OSError` if it cannot be read."""
+    """A shard as a map to read from; `data` is the map.
+
+    Raises `OSError` if it cannot be read, `ValueError` if it is empty.
+    """
 
     def __init__(self, path: str) -> None:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             self.data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self.data.madvise(mmap.MADV_RANDOM)
         self._start = np.frombuffer(self.data, np.uint8).ctypes.data

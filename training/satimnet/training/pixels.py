@@ -79,6 +79,8 @@ class Reader:
                 raise SatimnetError(
                     f"{href}: {error.strerror}; the catalog needs this shard"
                 ) from error
+            except ValueError as error:  # it was emptied meanwhile
+                raise _cut_short(href) from error
             self._shards.append(shard)
             self._maps.append(shard.data)
             self._views.append(self._view(shard.data))
