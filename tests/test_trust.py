@@ -384,6 +384,12 @@ def test_any_folder_can_hold_a_catalog(trial, tmp_path, name):
     assert stac("search", home, "--count")[1] == "650\n"
 
 
+def test_a_catalog_at_the_root_of_the_file_system_leads_below_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # which an empty path would mean
+    root = "/catalog.json"
+    assert Bounds.of(root).resolve("./a/collection.json", root) == "/a/collection.json"
+
+
 def test_paths_and_urls_are_told_apart_in_one_way(tmp_path):
     assert readable("HTTP://host/x") == "HTTP://host/x"
     assert readable("x:y") == os.path.abspath("x:y")

@@ -158,7 +158,7 @@ class Bounds:
     """Where the files of a catalog may lead whoever reads it."""
 
     home: str
-    """Folder of the catalog, a path or URL."""
+    """Folder of the catalog, a path or URL; empty is the root of the file system."""
     also: tuple[str, ...] = ()
     """More folders of this machine that a catalog in a folder may point to."""
     everywhere: bool = False
@@ -203,7 +203,7 @@ class Bounds:
 
     @cached_property
     def _folders(self) -> tuple[str, ...]:
-        folders = map(os.path.realpath, (self.home, *self.also))
+        folders = map(os.path.realpath, (self.home or "/", *self.also))
         return tuple(f"{folder.rstrip('/')}/" for folder in folders)
 
 
