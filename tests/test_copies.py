@@ -24,7 +24,7 @@ import pystac
 import pytest
 from click.testing import CliRunner
 
-from satimnet.builder import copies
+from satimnet.builder import copies, documents
 from satimnet.builder.copies import copy
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.extracts import save
@@ -498,7 +498,7 @@ def test_collections_that_no_build_made(changes, own, tmp_path):
 
 def test_sizes_are_bounded(own, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(copies, "_MAX_JSON", 1000)
+        patch.setattr(documents, "MAX_SIZE", 1000)
         refused("collection.json: more than 1000 bytes", own, tmp_path / "copy")
     monkeypatch.setattr(copies, "_MAX_FILE", 1000)
     refused("items.parquet: more than 1000 bytes|overview.png: more", own, tmp_path / "copy")
@@ -549,7 +549,10 @@ def test_servers_that_misbehave(handler, reason, tmp_path):
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     Thread(target=server.serve_forever, daemon=True).start()
     try:
-        refused(reason, f"http://127.0.0.1:{server.server_port}/catalog", tmp_path / "copy")
+        url = f"http://127.0.0.1:{server.server_port}/catalog"
+        refused(reason, url, tmp_path / "copy")
+        with pytest.raises(SatimnetError, match=r"catalog\.json: (more than|cannot be read)"):
+            Index(url)
     finally:
         server.shutdown()
         server.server_close()

@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     import requests
 
 _THREADS = 8
-_MAX_JSON = 2**26  # bytes of a STAC object: a node with thousands of links has a few hundred KiB
 _MAX_FILE = 2**34  # bytes of a file whose size no asset tells
 _ATTEMPTS = 3
 _SECONDS = (10, 60)  # to connect, and between two pieces of an answer
@@ -434,7 +433,7 @@ class _Copying:
 
     def _get(self, file: _File, target: Path, name: str | None = None) -> None:
         part = self._parts / str(next(self._numbers))
-        most = _MAX_JSON if file.follow else _MAX_FILE
+        most = documents.MAX_SIZE if file.follow else _MAX_FILE
         try:
             self._fetch(name or file.path, part, most, file.size)
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,8 @@ from satimnet.builder.places import is_url, open_regular
 
 Json = dict[str, Any]
 
-_MOST = 2**26  # bytes of a document: one with thousands of links has a few hundred KiB
+MAX_SIZE = 2**26
+"""Bytes of a document at most: one with thousands of links has a few hundred KiB."""
 _DEEPEST = 100  # objects and lists within each other
 
 # A shape is a type; a list with the shape of its elements; a map of keys to shapes, where "key?"
@@ -118,8 +119,8 @@ def read(place: str, remedy: str = "name a catalog or its folder") -> Json:
     """The JSON object in the file at an absolute path or URL.
 
     Raises:
-        SatimnetError: there is no such file (``remedy`` says what to do), it is no regular one, or
-            it is no JSON object.
+        SatimnetError: there is no such file (``remedy`` says what to do), it is no regular one, it
+            is larger than any document, or it is no JSON object.
     """
     try:
         content = _read_url(place) if is_url(place) else _read_file(place)
@@ -127,26 +128,29 @@ def read(place: str, remedy: str = "name a catalog or its folder") -> Json:
         raise SatimnetError(f"{place}: nothing is there; {remedy}") from None
     except (OSError, ValueError) as error:  # a path with a null character is a ValueError
         raise SatimnetError(f"{place}: cannot be read: {error}") from None
+    if len(content) > MAX_SIZE:
+        raise SatimnetError(f"{place}: more than {MAX_SIZE} bytes; no file of STAC is so large")
     return parse(content, place)
 
 
 def _read_file(path: str) -> bytes:
     with open_regular(path) as file:
-        content = file.read(_MOST + 1)
-    if len(content) > _MOST:
-        raise OSError(f"more than {_MOST} bytes; no file of STAC is so large")
-    return content
+        return file.read(MAX_SIZE + 1)
 
 
 def _read_url(url: str) -> bytes:
     import aiohttp
     import fsspec
 
+    content = bytearray()
     try:
-        content: bytes = fsspec.filesystem("http").cat_file(url)
+        # Not at once, for a server may send without end; it is not asked for the size first.
+        with fsspec.filesystem("http").open(url, block_size=0, size=1) as file:
+            while len(content) <= MAX_SIZE and (piece := file.read(2**20)):
+                content += piece
     except aiohttp.ClientError as error:
         raise OSError(error) from error
-    return content
+    return bytes(content)
 
 
 # --- what they must say -------------------------------------------------------------------------
