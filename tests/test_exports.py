@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 import jsonschema
 import mlcroissant
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import rdflib
@@ -261,6 +262,40 @@ def test_trainingdml_gives_back_counts_classes_and_urls(exported, items, name):
         }
         links = [*data["dataURL"], *masks]
         assert {(there(u, path), unquote(u.partition("#")[2])) for u in links} == places
+
+
+def catalog_of(everything: Path, name: str, folder: Path) -> None:
+    """Writes a catalog of that collection alone, without its shards."""
+    (folder / name).mkdir(parents=True)
+    document = json.loads((everything / "catalog.json").read_bytes())
+    document["links"] = [k for k in document["links"] if name in k["href"]]
+    (folder / "catalog.json").write_text(json.dumps(document))
+    for file in (f"{name}/collection.json", f"{name}/items.parquet"):
+        (folder / file).write_bytes((everything / file).read_bytes())
+
+
+def test_files_of_their_own_are_linked_as_they_are(everything, tmp_path):
+    """As another program's catalog may have them: no asset is a member of a shard."""
+    table = pq.read_table(everything / "inria/items.parquet")
+    assets = table["assets"].to_pylist()
+    for row in assets:
+        for asset in filter(None, row.values()):
+            asset["href"] = f"./files/{asset.pop('archive')[0]['href']}"
+            asset["type"] = "image/tiff"
+    kinds = [
+        (asset.name, pa.struct([field for field in asset.type if field.name != "archive"]))
+        for asset in table["assets"].type
+    ]
+    catalog_of(everything, "inria", tmp_path)
+    plain = table.drop_columns("assets").append_column("assets", pa.array(assets, pa.struct(kinds)))
+    pq.write_table(plain, tmp_path / "inria/items.parquet")
+    (path,) = export(Index(tmp_path), "trainingdml", tmp_path / "out")
+    (sample, *_) = json.loads(path.read_bytes())["data"]
+    (mask,) = [label for label in sample["labels"] if label["type"] == "AI_PixelLabel"]
+    links = {*sample["dataURL"], *mask["imageURL"]}
+    hrefs = {asset["href"] for row in assets for asset in row.values() if asset}
+    assert {link.replace("../inria/", "./") for link in links} <= hrefs
+    assert mask["imageFormat"] == ["image/tiff"]
 
 
 def test_objects_become_labels_of_their_own(exported, items):
@@ -559,12 +594,7 @@ def test_bad_requests_leave_nothing_half_written(everything, index, tmp_path):
         export(index, "word", tmp_path / "a")
     assert not (tmp_path / "a").exists()
     broken = tmp_path / "catalog"
-    (broken / "inria").mkdir(parents=True)
-    for name in ("catalog.json", "inria/collection.json", "inria/items.parquet"):
-        (broken / name).write_bytes((everything / name).read_bytes())
-    document = json.loads((broken / "catalog.json").read_bytes())
-    document["links"] = [k for k in document["links"] if "inria" in k["href"]]
-    (broken / "catalog.json").write_text(json.dumps(document))
+    catalog_of(everything, "inria", broken)
     with pytest.raises(SatimnetError, match="validate the catalog"):
         export(Index(broken), "croissant", tmp_path / "b")
     assert list((tmp_path / "b").iterdir()) == []
@@ -581,12 +611,7 @@ def test_memory_does_not_grow_with_the_catalog(everything, tmp_path):
 
 def peak_of_export(everything: Path, folder: Path, times: int) -> int:
     """Peak of Python's memory while EuroSAT is exported so many times over."""
-    (folder / "eurosat").mkdir(parents=True)
-    document = json.loads((everything / "catalog.json").read_bytes())
-    document["links"] = [k for k in document["links"] if "eurosat" in k["href"]]
-    (folder / "catalog.json").write_text(json.dumps(document))
-    name = "eurosat/collection.json"
-    (folder / name).write_bytes((everything / name).read_bytes())
+    catalog_of(everything, "eurosat", folder)
     table = pq.read_table(everything / "eurosat" / "items.parquet")
     with pq.ParquetWriter(folder / "eurosat" / "items.parquet", table.schema) as writer:
         for _ in range(times):

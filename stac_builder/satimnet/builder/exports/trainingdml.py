@@ -100,7 +100,7 @@ class _Plan:
                 f"assets.{key}.{part}"
                 for key in (*self.images, self.mask)
                 if key
-                for part in ("href", "archive.href", "archive.type")
+                for part in ("href", "type", "archive.href", "archive.type")
             ]
             columns += [f"assets.{self.annotation}"] if self.annotation else []
         for batch in batches(self.collection, columns):
@@ -148,14 +148,10 @@ class _Plan:
         if asset := self._asset(row, self.annotation):
             labels += self._objects(asset)
         if asset := self._asset(row, self.mask):
-            labels.append(
-                {
-                    "type": "AI_PixelLabel",
-                    "confidence": 1.0,
-                    "imageURL": [self._url(asset)],
-                    "imageFormat": [asset["archive"][0]["type"].partition("; profile=")[0]],
-                }
-            )
+            label = {"type": "AI_PixelLabel", "confidence": 1.0, "imageURL": [self._url(asset)]}
+            if kind := (_member(asset) or asset).get("type"):
+                label["imageFormat"] = [kind.partition("; profile=")[0]]
+            labels.append(label)
         return labels or [{"type": "AI_AbstractLabel", "confidence": 1.0, "isNegative": True}]
 
     def _objects(self, asset: Json) -> list[Json]:
@@ -185,7 +181,13 @@ class _Plan:
         href = asset["href"]
         if href not in self.cached:
             self.cached[href] = self.collection.resolve(href)
-        return self.links.to_member(self.cached[href], asset["archive"][0]["href"])
+        place, member = self.cached[href], _member(asset)
+        return self.links.to_member(place, member["href"]) if member else self.links.to(place)
+
+
+def _member(asset: Json) -> Json | None:
+    """The member of a shard that an asset is; None for a file of its own."""
+    return next(iter(asset.get("archive") or ()), None)
 
 
 def _counted(plan: _Plan) -> tuple[int, Counter[str]]:
