@@ -433,6 +433,7 @@ def test_no_href_leads_out(web, own, tmp_path, serve):
         link.endswith("http://127.0.0.1:9/secret.txt") and " /" not in link for link in copied.left
     )
     assert all(link.isprintable() for link in copied.left)
+    assert any(link.endswith(r": a\nb") for link in copied.left)  # as every message shows it
 
 
 @pytest.mark.parametrize("href", ["", ".", "./", "x" * 900, "y/" * 400, "River_1.json/x", "x/../x"])

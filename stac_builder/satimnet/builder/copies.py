@@ -34,7 +34,7 @@ import orjson
 from satimnet.builder import documents
 from satimnet.builder.catalogs import PARQUET_NAME, ROOT_ID, write_root
 from satimnet.builder.datasets import installed
-from satimnet.builder.errors import CatalogWarning, SatimnetError
+from satimnet.builder.errors import CatalogWarning, SatimnetError, printable
 from satimnet.builder.files import place, settle, sync
 from satimnet.builder.held import folder_of
 from satimnet.builder.places import Bounds, catalog_file, file_name, is_url, on_disk
@@ -538,8 +538,8 @@ def _values(content: object) -> Iterator[Mapping[str, Any]]:
 
 
 def _shown(text: str) -> str:
-    """What a catalog says, without what a terminal would take for orders."""
-    return "".join(c if c.isprintable() else "?" for c in text[:200])
+    """What a catalog says, in short, without what a terminal would take for orders."""
+    return printable(text[:200])
 
 
 # --- one file -----------------------------------------------------------------------------------
