@@ -7,7 +7,6 @@ shards of its own. Both are searched, opened and trained on as any other.
 from __future__ import annotations
 
 import hashlib
-import os
 import posixpath
 import shutil
 import warnings
@@ -31,7 +30,7 @@ from satimnet.builder.errors import CatalogWarning, SatimnetError
 from satimnet.builder.files import place, sync, writing
 from satimnet.builder.items import SHA256, Item, write_items
 from satimnet.builder.pages import files_for, write_features, write_pages
-from satimnet.builder.places import SEALED, file_name, is_url, join, on_disk, sealed
+from satimnet.builder.places import SEALED, file_name, is_url, join, on_disk, relative, sealed
 from satimnet.builder.plans import DEFAULT_SHARD_SIZE, MAX_SHARD_SIZE
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.rows import MappedRows, items_of
@@ -97,7 +96,7 @@ def write_found(found: Found, path: Path) -> int:
         for value, base in zip(values, hosts, strict=True):
             for one in value.values() if isinstance(value, dict) else value or ():
                 if one is not None:
-                    one["href"] = _relative(join(one["href"], base), here)
+                    one["href"] = relative(join(one["href"], base), here)
         columns[name] = pa.array(values, table.schema.field(name).type)
     for name, column in columns.items():
         table = table.set_column(table.column_names.index(name), name, column)
@@ -197,12 +196,12 @@ def _document(out: _Out, total: int) -> dict[str, Any]:
     document = dict(out.source.document)
     base, here = out.source.href, str(out.place)
     links = [
-        link | {"href": _relative(place, here)}
+        link | {"href": relative(place, here)}
         for link in document.get("links", ())
         if link["rel"] not in _TREE and (place := _linked(link["href"], base))
     ]
     if not out.copied or is_url(base):
-        whole = {"rel": "derived_from", "href": _relative(base, here), "type": "application/json"}
+        whole = {"rel": "derived_from", "href": relative(base, here), "type": "application/json"}
         links.append(whole | {"title": f"All of {document.get('title', out.source.id)}"})
     title = document.get("title", out.source.id)
     part = f"A part of it: {total:,} item{'' if total == 1 else 's'} that a search found."
@@ -273,14 +272,14 @@ def _placed(item: Item, level: Level, out: _Out) -> Item:
         )
     ]
     links += [
-        link | {"href": _relative(place, here)}
+        link | {"href": relative(place, here)}
         for link in item["links"]
         if link["rel"] not in _TREE and (place := _linked(link["href"], out.source.href))
     ]
     assets = item["assets"]
     for asset in assets.values():
         if not (out.copied and "archive" in asset):
-            asset["href"] = _relative(asset["href"], here)
+            asset["href"] = relative(asset["href"], here)
     return item | {"links": links}
 
 
@@ -311,11 +310,6 @@ def _points_to(folders: set[str]) -> dict[str, Any]:
             stacklevel=2,
         )
         return {}
-
-
-def _relative(href: str, folder: str) -> str:
-    """A path of this machine as it is seen from a folder; begins with "./"."""
-    return href if is_url(href) else f"./{os.path.relpath(href, folder)}"
 
 
 def _pack(items: list[Item], path: Path) -> None:

@@ -128,6 +128,11 @@ def join(href: str, base: str) -> str:
     return os.path.normpath(os.path.join(os.path.dirname(base), href))
 
 
+def relative(place: str, folder: str | os.PathLike[str]) -> str:
+    """The href of an absolute path in a file in ``folder``, beginning with "./"; a URL as it is."""
+    return place if is_url(place) else f"./{os.path.relpath(place, folder)}"
+
+
 def quoted_url(url: str) -> str:
     """The URL without what no URL may have, such as spaces; what is quoted already stays."""
     start = url.find("/", url.find("://") + 3)

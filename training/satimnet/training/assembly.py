@@ -13,11 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from satimnet.builder.errors import SatimnetError
-from satimnet.builder.places import is_url, join
+from satimnet.builder.places import is_url, join, relative
 from satimnet.builder.samples import Member, Sample
 from satimnet.builder.spans import number_type
 
-from .derived import relative_href
 from .layers import Grid, Layer
 from .patches import Image, Mask, Part
 from .selection import CARRIED, Drawn, band_files, folds_of
@@ -106,7 +105,7 @@ def _of_draw(
             ends = ("start_datetime", "end_datetime")
             properties |= {key: _text(row[key]) for key in ends if row.get(key) is not None}
         href, kind = _derived_from(row, home.parquet, own_files=own_files)
-        link = {"rel": "derived_from", "href": relative_href(href, folder), "type": kind}
+        link = {"rel": "derived_from", "href": relative(href, folder), "type": kind}
         yield Sample(
             id_,
             (name, home.id),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.lonlat import flat, union
-from satimnet.builder.places import is_url
+from satimnet.builder.places import is_url, relative
 
 from .recipes import MASK_CLASSES, Recipe
 from .selection import Drawn, band_files
@@ -171,16 +170,11 @@ def _mask(recipe: Recipe) -> Json:
     }
 
 
-def relative_href(href: str, folder: Path) -> str:
-    """An absolute path as it is written in a file in ``folder``; a URL as it is."""
-    return href if is_url(href) else os.path.relpath(href, folder.absolute())
-
-
 def _derived(homes: Sequence[IndexedCollection], folder: Path) -> list[Json]:
     return [
         {
             "rel": "derived_from",
-            "href": relative_href(home.href, folder),
+            "href": relative(home.href, folder),
             "type": "application/json",
             "title": home.document["title"],
         }
