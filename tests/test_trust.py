@@ -292,6 +292,16 @@ def test_what_this_user_saved_is_read_and_a_forged_seal_is_not(catalog, tmp_path
     assert not validate(tmp_path / "saved", checksums=True).problems
     save(search(tmp_path / "saved", limit=1), tmp_path / "again")
     assert read_bytes(next(iter(search(tmp_path / "again")))["assets"]["rgb"])
+    schema = pq.read_schema(tmp_path / "saved/eurosat/items.parquet")
+    assert b"seal" not in schema.metadata[b"stac-geoparquet"]
+    for name in ("stolen", "renamed"):  # the seal is for these Items of this collection alone
+        shutil.copytree(tmp_path / "again", tmp_path / name)
+    other = pq.read_table(tmp_path / "saved/eurosat/items.parquet")
+    pq.write_table(other, tmp_path / "stolen/eurosat/items.parquet")
+    change(tmp_path / "renamed/eurosat/collection.json", lambda d: d.update(id="mine"))
+    for name in ("stolen", "renamed"):
+        with pytest.raises(SatimnetError, match="outside of the catalog's folder"):
+            list(search(tmp_path / name))
     document = tmp_path / "saved/eurosat/collection.json"
     change(document, lambda d: d["outside"].update(folders=["../.."]))
     with pytest.raises(SatimnetError, match="outside of the catalog's folder"):

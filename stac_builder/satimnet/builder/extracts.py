@@ -100,7 +100,7 @@ def write_found(found: Found, path: Path) -> int:
         columns[name] = pa.array(values, table.schema.field(name).type)
     for name, column in columns.items():
         table = table.set_column(table.column_names.index(name), name, column)
-    documents = [dict(c.document) for c in found.collections]
+    documents = [{k: v for k, v in c.document.items() if k != SEALED} for c in found.collections]
     try:
         with lock(path), writing(path) as part:
             write_geoparquet([table.drop_columns(["parquet"])], documents, part)
@@ -183,10 +183,10 @@ def _write_collection(found: Found, out: _Out, rows: Path, progress: Progress) -
         progress(f"Writing {out.source.id}", done, total)
     for level, paths in features.items():
         write_pages(paths, len(nodes[level]), out.folder.joinpath(*level))
-    collection = _document(out, total) | _points_to(outside)
     parts = MappedRows(tables)
-    collection = narrowed(collection, parts)
+    collection = narrowed(_document(out, total), parts)
     write_geoparquet(parts, [collection], out.folder / PARQUET_NAME)
+    collection |= _points_to(outside, collection["id"], out.folder / PARQUET_NAME)
     write_collection(collection, nodes, out.folder, files)
     shutil.rmtree(rows)
 
@@ -295,12 +295,12 @@ def _folders_of(items: list[Item]) -> set[str]:
     return {posixpath.dirname(href) for href in hrefs if href.startswith("./../")}
 
 
-def _points_to(folders: set[str]) -> dict[str, Any]:
+def _points_to(folders: set[str], collection: str, parquet: Path) -> dict[str, Any]:
     """The Collection's field that lets this user's programs follow it out of the catalog."""
     if not folders:
         return {}
     try:
-        return {SEALED: sealed(folders)}
+        return {SEALED: sealed(collection, str(parquet), folders)}
     except OSError as error:
         warnings.warn(
             CatalogWarning(

@@ -142,8 +142,8 @@ class Index:
                 f"{href}: no asset has the role collection-mirror, so its Items cannot be "
                 "searched; build the collection again"
             )
-        bounds = self.bounds.of_collection(document, href)
-        parquet = bounds.resolve(mirrors[0], href)
+        parquet = self.bounds.resolve(mirrors[0], href)
+        bounds = self.bounds.of_collection(document, parquet)
         held = None
         if not is_url(parquet):
             with suppress(OSError):  # the first question will say so

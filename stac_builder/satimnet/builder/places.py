@@ -174,10 +174,13 @@ class Bounds:
         """Those of the catalog whose ``catalog.json`` is at this place."""
         return cls(catalog.rpartition("/")[0], everywhere=allow_outside)
 
-    def of_collection(self, document: Mapping[str, Any], place: str) -> Bounds:
-        """Those of a collection, whose file is at ``place``: more, if this user saved it."""
-        folders = () if is_url(place) else _vouched(document.get(SEALED))
-        return replace(self, also=tuple(join(folder, place) for folder in folders))
+    def of_collection(self, document: Mapping[str, Any], parquet: str) -> Bounds:
+        """Those of a collection whose Items are in the file ``parquet``, which lies beside it.
+
+        They are more, if this user saved it.
+        """
+        folders = () if is_url(parquet) else _vouched(document, parquet)
+        return replace(self, also=tuple(join(folder, parquet) for folder in folders))
 
     def resolve(self, href: str, base: str) -> str:
         """The place that ``href`` in the file at ``base`` means.
@@ -215,34 +218,40 @@ class Bounds:
 # --- catalogs that this user saved --------------------------------------------------------------
 
 SEALED = "outside"
-"""Field of a Collection: the folders outside of its catalog that it points to, with a seal that
-only whoever saved it can make, so that nobody else's catalog can claim it."""
+"""Field of a Collection: the folders outside of its catalog that its Items point to, with a seal
+that only whoever saved it can make, for these Items alone: no other catalog can claim it."""
 
 
-def sealed(folders: Iterable[str]) -> dict[str, Any]:
+def sealed(collection: str, parquet: str, folders: Iterable[str]) -> dict[str, Any]:
     """What a Collection says of the folders, relative to its own, that it points to.
+
+    ``parquet`` is the file of its Items, as it will stay.
 
     Raises:
         OSError: this user has no key yet, and it cannot be written.
     """
-    listed = sorted(folders)
-    return {"folders": listed, "seal": _seal(listed, _key(make=True))}
+    key, listed = _key(make=True), sorted(folders)
+    return {"folders": listed, "seal": _seal(collection, parquet, listed, key)}
 
 
-def _vouched(mark: Any) -> tuple[str, ...]:
-    """The folders of `sealed`, if it was this user's."""
+def _vouched(document: Mapping[str, Any], parquet: str) -> tuple[str, ...]:
+    """The folders of `sealed`, if this user sealed them for these Items."""
+    mark = document.get(SEALED)
     folders = mark.get("folders") if isinstance(mark, dict) else None
     if not isinstance(folders, list) or not all(isinstance(folder, str) for folder in folders):
         return ()
     try:
-        ours = hmac.compare_digest(_seal(folders, _key()), str(mark.get("seal")))
-    except (OSError, TypeError):  # no key, or a seal that is no ASCII
+        seal = _seal(str(document["id"]), parquet, folders, _key())
+        ours = hmac.compare_digest(seal, str(mark.get("seal")))
+    except (OSError, TypeError):  # no key or no Items, or a seal that is no ASCII
         return ()
     return tuple(folders) if ours else ()
 
 
-def _seal(folders: Sequence[str], key: bytes) -> str:
-    return hmac.digest(key, json.dumps(folders).encode(), "sha256").hex()
+def _seal(collection: str, parquet: str, folders: Sequence[str], key: bytes) -> str:
+    with open_regular(parquet) as file:
+        items = hashlib.file_digest(file, "sha256").hexdigest()
+    return hmac.digest(key, json.dumps([collection, items, *folders]).encode(), "sha256").hex()
 
 
 def _key(*, make: bool = False) -> bytes:

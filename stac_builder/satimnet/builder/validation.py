@@ -148,8 +148,9 @@ class _Scope:
 
     def add(self, path: Path, collection: dict[str, Any]) -> None:
         """Notes what a Collection says of it."""
-        path = path.absolute()
-        self._of_folder[path.parent] = self._bounds.of_collection(collection, str(path))
+        folder = path.absolute().parent
+        parquet = str(folder / PARQUET_NAME)
+        self._of_folder[folder] = self._bounds.of_collection(collection, parquet)
 
     def resolve(self, href: str, path: Path) -> str:
         """The place of an href in a file; raises `SatimnetError` where it may not lead there."""
