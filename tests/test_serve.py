@@ -1004,14 +1004,6 @@ def test_parts_of_a_member(url, folder):
     assert ask(f"{url}members/0-{'9' * 400}/clouds/shards/B.zip/x")[0] == 404
 
 
-def test_what_has_no_shard_here_stays_as_it_is(catalog, tmp_path):
-    save(search(catalog, classes="River"), tmp_path / "saved")
-    with served(tmp_path / "saved") as (url, _):
-        (item, *_) = ask_json(f"{url}plain/search")["features"]
-        assert item["assets"]["rgb"]["archive"]
-        assert read_bytes(item["assets"]["rgb"])[:2] == b"\xff\xd8"
-
-
 def test_gdal_and_odc_stac_need_nothing_of_ours(tmp_path):
     """GDAL's STACIT driver, through which GIS programs show a search as one raster."""
     build(write_miniature(tmp_path / "source"), tmp_path / "catalog")
@@ -1088,11 +1080,25 @@ def test_a_catalog_elsewhere_is_served_from_there(catalog, serve):
         assert ask(f"{url}catalog/catalog.json")[0] == 404
 
 
-def test_shards_outside_the_catalog_are_named_not_served(catalog, tmp_path):
+def test_what_lies_outside_the_catalog_is_neither_served_nor_named(catalog, tmp_path):
+    """The server of a saved catalog draws its pictures, and says nothing of where it reads."""
     save(search(catalog, classes="River"), tmp_path / "saved")
+    path = tmp_path / "saved/eurosat/collection.json"
+    document = json.loads(path.read_bytes())
+    document["assets"]["outside"] = {"href": f"{tmp_path}/overview.png"}
+    document["assets"]["web"] = {"href": "https://example.com/overview.png"}
+    path.write_text(json.dumps(document))
     with served(tmp_path / "saved") as (url, _):
         (item,) = ask_json(f"{url}search?limit=1")["features"]
-        assert item["assets"]["rgb"]["href"] == str(catalog / "eurosat/shards/River-00000.zip")
+        assert item["assets"] == {}
+        assert ask(link(item, "preview")["href"])[0] == 200
+        collection = ask_json(f"{url}collections/eurosat")
+        assert set(collection["assets"]) == {"geoparquet-items", "web"}
+        assert "derived_from" not in {one["rel"] for one in collection["links"]}
+        for below in ("", "plain/"):
+            for answer in ("", "collections", "collections/eurosat", "search?limit=1"):
+                content = ask(f"{url}{below}{answer}")[2].decode()
+                assert not any(word in content for word in (str(tmp_path), str(catalog), "seal"))
         outside = os.path.relpath(catalog, tmp_path / "saved")
         status, _ = raw(url, f"/catalog/{outside}/catalog.json".encode())
         assert status == 404

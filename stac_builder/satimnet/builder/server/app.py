@@ -36,7 +36,7 @@ from satimnet.builder.errors import SatimnetError
 from satimnet.builder.exports.dcat import data_catalog
 from satimnet.builder.exports.links import Links
 from satimnet.builder.index import Index, TooSlowError
-from satimnet.builder.places import is_url, join
+from satimnet.builder.places import SEALED, is_url, join
 
 from . import members
 from .aggregations import AGGREGATE_REL, AGGREGATIONS_REL, aggregate, aggregations
@@ -145,6 +145,8 @@ class _Served:
     def __init__(self, index: Index, browser: Path | None) -> None:
         self._index = index
         self.folder = index.href.rpartition("/")[0]
+        more = (folder for one in index.collections.values() for folder in one.bounds.also)
+        self._folders = dict.fromkeys((self.folder, *more))
         self._browser = browser
         self._api = Api(index, _PAGE, self._item)
         # Questions wait here for each other, so that they leave threads for the files.
@@ -286,10 +288,11 @@ class _Served:
         return _json(await self._run(aggregate, self._api, asked, _root(request)))
 
     async def refuse(self, request: Request, error: Exception) -> Response:
-        """Why there is no answer, without the place of the catalog on this machine."""
+        """Why there is no answer, without the places on this machine that the catalog leads to."""
         reason = str(error)
-        for place in {self.folder, self.folder.replace("'", "''"), repr(self.folder)[1:-1]} - {""}:
-            reason = reason.replace(f"{place}/", "").replace(place, "the catalog")
+        for folder in filter(None, self._folders):
+            for place in {folder, folder.replace("'", "''"), repr(folder)[1:-1]}:
+                reason = reason.replace(f"{place}/", "").replace(place, "the catalog")
         status, code = next(
             (status, code) for kind, status, code in _REFUSALS if isinstance(error, kind)
         )
@@ -327,10 +330,12 @@ class _Served:
     def _lies_inside(self, href: str) -> bool:
         return href.startswith(f"{self.folder}/") and not is_url(self._index.href)
 
-    def _published(self, href: str, root: str, below: str = "catalog") -> str:
-        """The URL of a file of the catalog; what lies elsewhere stays where it is."""
-        if not self._lies_inside(href):
+    def _published(self, href: str, root: str, below: str = "catalog") -> str | None:
+        """The URL of a file of the catalog or on the web; None for any other of this machine."""
+        if is_url(href):
             return href
+        if not self._lies_inside(href):
+            return None
         path = quote(href.removeprefix(self.folder))
         return f"{root.removesuffix(_PLAIN)}/{below}{path}"
 
@@ -339,9 +344,10 @@ class _Served:
         tree = {"root", "self", "parent", "collection", "child", "item", "items"}
         tree |= {"first", "prev", "next", "last"}
         return [
-            link | {"href": self._published(join(link["href"], base), root)}
+            link | {"href": href}
             for link in links
             if link["rel"] not in tree
+            and (href := self._published(join(link["href"], base), root)) is not None
         ]
 
     def _collection(self, name: str, root: str) -> Json:
@@ -357,14 +363,17 @@ class _Served:
             *self._others(collection.document.get("links", ()), collection.href, root),
         ]
         assets = {
-            key: asset | {"href": self._published(join(asset["href"], collection.href), root)}
+            key: asset | {"href": href}
             for key, asset in collection.document.get("assets", {}).items()
+            if (href := self._published(join(asset["href"], collection.href), root)) is not None
         }
-        return dict(collection.document) | {"links": links, "assets": assets}
+        document = {k: v for k, v in collection.document.items() if k != SEALED}
+        return document | {"links": links, "assets": assets}
 
     def _item(self, item: Json, root: str) -> Json:
-        """The Item with links of the API and a picture, and assets where they are served."""
-        for asset in item.get("assets", {}).values():
+        """The Item with links of the API and a picture, and those of its assets that are served."""
+        shown = has_picture(item)
+        for key, asset in list(item.get("assets", {}).items()):
             href, archive = asset["href"], asset.get("archive") or [{}]
             if root.endswith(_PLAIN) and self._lies_inside(href) and "range" in archive[0]:
                 entry = take_member(asset)
@@ -372,8 +381,10 @@ class _Served:
                 shard = self._published(href, root, f"members/{first}-{last}")
                 name = quote(entry["href"].rpartition("/")[2], safe="")
                 asset |= {"href": f"{shard}/{name}", "type": entry["type"]}
+            elif place := self._published(href, root):
+                asset["href"] = place
             else:
-                asset["href"] = self._published(href, root)
+                del item["assets"][key]
         if "links" in item and "collection" in item and "id" in item:
             collection = _collection_url(item["collection"], root)
             id_ = quote(item["id"], safe="")
@@ -384,7 +395,7 @@ class _Served:
                 _link("parent", collection),
                 _link("collection", collection),
                 *self._others(item["links"], "", root),
-                *([_link("preview", picture, "image/png")] if has_picture(item) else []),
+                *([_link("preview", picture, "image/png")] if shown else []),
             ]
         return item
 
