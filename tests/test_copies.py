@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 import pystac
 import pytest
 from click.testing import CliRunner
+from killed import killed_at_its_end
 
 from satimnet.builder import copies, documents
 from satimnet.builder.copies import copy
@@ -358,6 +359,15 @@ def test_a_copy_of_another_catalog_begins_anew(catalog, second, tmp_path, monkey
             copy(catalog, tmp_path / "copy")
     copy(second, tmp_path / "copy")
     assert files_of(tmp_path / "copy") == files_of(second)
+
+
+def test_another_copy_does_not_take_the_place_for_its_own(two, tmp_path):
+    killed_at_its_end("copy", two, tmp_path / "copy", "--collection", "eurosat")
+    copied = copy(two, tmp_path / "copy", collections=["second"])
+    assert copied.collections == ("second",)
+    assert files_of(tmp_path / "copy").keys() == files_of(two).keys()
+    assert valid(tmp_path / "copy")
+    assert os.listdir(tmp_path) == ["copy"]
 
 
 # --- catalogs from somebody who means no good

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import stac_geoparquet.arrow
 from click.testing import CliRunner
+from killed import killed_at_its_end
 from stactools.cli.cli import cli
 from trial_catalog import write_catalog
 
@@ -149,6 +150,18 @@ def test_what_cannot_be_written_is_told(catalog, tmp_path):
     with pytest.raises(SatimnetError, match="found nothing"):
         write_found(search(catalog, ids=[]), tmp_path / "none.parquet")
     assert os.listdir(tmp_path) == ["full"]
+
+
+def test_another_extract_does_not_take_the_place_for_its_own(catalog, tmp_path):
+    out = tmp_path / "part"
+    killed_at_its_end("search", catalog, "--class", "River", "--save", out)
+    for way, name in ((save, "Forest"), (copy, "River")):
+        shutil.copyfile(note := tmp_path / ".part.lock", kept := tmp_path / "kept")
+        with pytest.raises(SatimnetError, match="part: is there already"):
+            way(search(catalog, classes=name), out)
+        kept.rename(note)
+    assert save(search(catalog, classes="River"), out) == 4
+    assert os.listdir(tmp_path) == ["part"]
 
 
 def broken(catalog, home, change):

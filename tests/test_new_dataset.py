@@ -1,12 +1,14 @@
 """The skeleton of an eighth dataset: it installs, builds and passes its test as it stands."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from killed import killed_at_its_end
 from stactools.cli.cli import cli
 
 ROOT = Path(__file__).parent.parent
@@ -103,6 +105,19 @@ def test_nothing_is_written_over(tmp_path):
     assert done.exit_code == 1
     assert "is there already" in done.output
     assert not list((tmp_path / "city-trees").iterdir())
+
+
+def test_what_was_changed_after_a_kill_is_not_written_over(tmp_path):
+    killed_at_its_end("new-dataset", "city-trees", tmp_path)
+    note = tmp_path / ".city-trees.lock"
+    shutil.copyfile(note, kept := tmp_path / "kept")
+    assert new_dataset("city-trees", tmp_path).exit_code == 0
+    kept.rename(note)
+    (tmp_path / "city-trees" / "notes.txt").write_text("mine")
+    done = new_dataset("city-trees", tmp_path)
+    assert done.exit_code == 1
+    assert "is there already" in done.output
+    assert os.listdir(tmp_path) == ["city-trees"]
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):

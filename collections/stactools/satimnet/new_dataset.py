@@ -5,6 +5,7 @@ The templates beside this file make a whole package that works, with gaps for it
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import keyword
 import re
@@ -38,17 +39,17 @@ def new_dataset(name: str, folder: Path) -> None:
     """
     in_checkout = (folder / _CHECKOUT).is_dir()
     package = folder / _CHECKOUT.with_name(name.replace("-", "_")) if in_checkout else folder / name
-    finished = placed(package, package)
-    if not finished:
+    _require_sound(name)
+    if not package.exists():
         _require_free(name)
     files = _skeleton(name, folder, in_checkout)
+    made_of = hashlib.sha256(repr(files).encode()).hexdigest()
     # The package comes last and at once: what a kill leaves before it is no package of this name.
     beside = {path: text for path, text in files.items() if not path.is_relative_to(package)}
-    if not finished:
-        _require_absent(package, beside)
     with workspace(package, "writing") as staging:
-        if not finished:
-            _write(package, files, beside, staging)
+        if not placed(package, package, made_of):
+            _require_absent(package, beside)
+            _write(package, files, beside, staging, made_of)
     for path in files:
         click.echo(path)
     test = next(path for path in files if path.name.startswith("test_"))
@@ -63,7 +64,11 @@ a small one up. docs/new-dataset.md of satimnet goes through them.""")
 
 
 def _write(
-    package: Path, files: Mapping[Path, str], beside: Mapping[Path, str], staging: Path
+    package: Path,
+    files: Mapping[Path, str],
+    beside: Mapping[Path, str],
+    staging: Path,
+    made_of: str,
 ) -> None:
     made = staging / "package"
     shutil.rmtree(made, ignore_errors=True)  # of a run that was killed
@@ -74,7 +79,7 @@ def _write(
     for path, text in beside.items():
         write(path, text.encode())
     sync(made)
-    announce(package, made)
+    announce(package, made_of, made)
     place(made, package)
 
 
@@ -106,16 +111,18 @@ def _filled(template: str, name: str) -> str:
     return text
 
 
-def _require_free(name: str) -> None:
-    module = name.replace("-", "_")
-    if _ID.fullmatch(name) is None or keyword.iskeyword(module):
+def _require_sound(name: str) -> None:
+    if _ID.fullmatch(name) is None or keyword.iskeyword(name.replace("-", "_")):
         raise SatimnetError(
             f"{name!r}: no name for a dataset; take lower-case letters, digits and single hyphens, "
             "a letter first, as in city-trees"
         )
+
+
+def _require_free(name: str) -> None:
     commands = click.get_current_context().find_root().command
     taken = isinstance(commands, click.Group) and name in commands.commands
-    if taken or importlib.util.find_spec(f"stactools.{module}") is not None:
+    if taken or importlib.util.find_spec(f"stactools.{name.replace('-', '_')}") is not None:
         raise SatimnetError(f"{name}: is taken by a command or a package; take another name")
 
 

@@ -97,13 +97,14 @@ def copy(
     with tempfile.TemporaryDirectory() as scratch:
         heads = _Copying(fetch, base, Path(scratch), silent).heads(name, collections)
     part = len(heads.chosen) < heads.children
-    finished = placed(destination, destination)
-    if (part or not _is_new(destination)) and not finished:
-        _require_addable(heads.chosen, destination)
+    made_of = hashlib.sha256(repr((base, heads.texts, heads.folders)).encode()).hexdigest()
     with workspace(destination, "copying", kept_on_error=True) as staging:
         copying = _Copying(fetch, base, staging, progress)
         made = staging / "catalog"
         try:
+            finished = placed(destination, destination, made_of)
+            if (part or not _is_new(destination)) and not finished:
+                _require_addable(heads.chosen, destination, made_of)
             copying.begin(heads)
         except (SatimnetError, OSError):
             if not any(made.iterdir()):  # nothing to go on from
@@ -114,7 +115,7 @@ def copy(
         if part:
             _rewrite(made, {})
         if not finished:
-            _move_in_place(staging, destination, heads.chosen.values())
+            _move_in_place(staging, destination, heads.chosen.values(), made_of)
     ids = tuple(_shown(str(document.get("id"))) for document in heads.chosen.values())
     left = tuple(copying.left)
     return Copied(ids, copying.files, copying.size, left, copying.left_count)
@@ -146,7 +147,9 @@ def _is_ours(root: Path) -> bool:
         return False
 
 
-def _require_addable(chosen: Mapping[str, Mapping[str, Any]], destination: Path) -> None:
+def _require_addable(
+    chosen: Mapping[str, Mapping[str, Any]], destination: Path, made_of: str
+) -> None:
     """Collections can be linked from another root if they lie where a build puts them.
 
     One that lies there and is not linked is what a killed copy left, and is replaced.
@@ -163,7 +166,7 @@ def _require_addable(chosen: Mapping[str, Mapping[str, Any]], destination: Path)
             )
         file_name(str(id_))
         folder = (destination / path).parent
-        if id_ in there and not placed(folder, destination):
+        if id_ in there and not placed(folder, destination, made_of):
             raise SatimnetError(
                 f"{destination}: has a collection {id_} already; choose another destination"
             )
@@ -193,7 +196,9 @@ def _rewrite(catalog: Path, records: Mapping[str, Mapping[str, Any]]) -> None:
         ) from error
 
 
-def _move_in_place(staging: Path, destination: Path, chosen: Iterable[Mapping[str, Any]]) -> None:
+def _move_in_place(
+    staging: Path, destination: Path, chosen: Iterable[Mapping[str, Any]], made_of: str
+) -> None:
     made = staging / "catalog"
     if whole := _is_new(destination):
         moves = {made: destination}
@@ -201,7 +206,7 @@ def _move_in_place(staging: Path, destination: Path, chosen: Iterable[Mapping[st
         moves = {made / one["id"]: destination / one["id"] for one in chosen}
     try:
         sync(made)
-        announce(destination, *moves)
+        announce(destination, made_of, *moves)
         for folder, target in moves.items():
             place(folder, target)
     except OSError as error:

@@ -28,6 +28,7 @@ from satimnet.builder.catalogs import (
 )
 from satimnet.builder.errors import CatalogWarning, SatimnetError
 from satimnet.builder.files import place, sync, writing
+from satimnet.builder.held import folder_of
 from satimnet.builder.items import SHA256, Item, write_items
 from satimnet.builder.pages import files_for, write_features, write_pages
 from satimnet.builder.places import SEALED, file_name, is_url, join, on_disk, relative, sealed
@@ -111,16 +112,14 @@ def write_found(found: Found, path: Path) -> int:
 
 def _write(found: Found, destination: Path, copied: bool, progress: Progress) -> int:
     on_disk(destination)
-    finished = placed(destination, destination)
-    if not finished:
-        _require_new(destination)
     if not len(found):
         raise SatimnetError(f"{destination}: not written, the search found nothing")
     whole = destination.absolute()
+    made_of = _made_of(found, copied)
     with workspace(destination, "saving") as staging:
-        if finished:
+        if placed(destination, destination, made_of):
             return len(found)
-        _require_new(destination)  # now that nobody else writes it
+        _require_new(destination)
         made, rows = staging / "catalog", staging / "rows"
         for left in (made, rows):  # by a run that was killed
             shutil.rmtree(left, ignore_errors=True)
@@ -132,9 +131,20 @@ def _write(found: Found, destination: Path, copied: bool, progress: Progress) ->
         _write_concepts(found.index, made)
         write_root(made)
         sync(made)
-        announce(destination, made)
+        announce(destination, made_of, made)
         place(made, destination)
     return len(found)
+
+
+def _made_of(found: Found, copied: bool) -> str:
+    """A digest of what an extract is made of."""
+    digest = hashlib.sha256(repr((copied, found.index.href)).encode())
+    for collection in found.collections:
+        digest.update(repr((collection.document, folder_of(collection.parquet))).encode())
+        numbers = found.numbers()[collection.id]
+        numbers.sort()
+        digest.update(numbers.tobytes())
+    return digest.hexdigest()
 
 
 def _require_new(destination: Path) -> None:

@@ -90,24 +90,31 @@ def workspace(out: Path, doing: str, *, kept_on_error: bool = False) -> Iterator
         shutil.rmtree(folder)
 
 
-def announce(out: Path, *made: Path) -> None:
+def announce(out: Path, made_of: str, *made: Path) -> None:
     """Notes folders that are about to leave the workspace of ``out``: see `placed`.
 
-    The note is in the lock file, which is the last thing that a run removes.
+    ``made_of`` is a digest of what they are made of. The note is in the lock file, which is the
+    last thing that a run removes.
     """
-    with lock_of(out).open("a") as file:
-        file.write("".join(f"{path.stat().st_ino} " for path in made))
+    with lock_of(out).open("ab") as file:
+        file.writelines(_note(made_of, path) + b"\n" for path in made)
         file.flush()
         os.fsync(file.fileno())
 
 
-def placed(found: Path, out: Path) -> bool:
-    """Whether the folder ``found`` came out of the workspace of a run that was killed after that.
+def placed(found: Path, out: Path, made_of: str) -> bool:
+    """Whether ``found`` is what a run put there that was killed before its end.
 
-    The run had only to clear up: what the same command would make is there.
+    That run made it of the same as this one would, and had only to clear up. This one asks while
+    it holds the lock of ``out``.
     """
-    note = lock_of(out)
-    return note.exists() and found.exists() and str(found.stat().st_ino) in note.read_text().split()
+    return found.exists() and _note(made_of, found) in lock_of(out).read_bytes().splitlines()
+
+
+def _note(made_of: str, folder: Path) -> bytes:
+    """The time tells the folder from a later one with its number; moving does not change it."""
+    stat = folder.stat()
+    return f"{made_of} {stat.st_ino} {stat.st_mtime_ns}".encode()
 
 
 def _folder(out: Path, doing: str) -> Path:
