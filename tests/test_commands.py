@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from stactools.cli.cli import cli
 
 from satimnet.builder.queries import count
+from satimnet.builder.workspaces import lock
 
 PER_CLASS = 4  # of the miniature in conftest.py
 PAPER = {"dota", "xview", "airbus-ship", "clouds-s2-taiwan", "inria", "bigearthnet", "eurosat"}
@@ -204,6 +205,9 @@ def test_dataset_commands(miniature, schemas, tmp_path):
     assert known.unavailable == set()
     assert item["assets"]["multispectral"]["href"] == str(tmp_path / name)
     assert item["properties"]["satimnet:classes"] == ["Forest"]
+    with lock(tmp_path / "item.json"):
+        done = stac("eurosat", "create-item", tmp_path / name, tmp_path / "item.json")
+    assert "item.json: another run is writing it" in done.output
     done = stac("eurosat", "create-item", tmp_path / "item.json", tmp_path / "other.json")
     assert done.exit_code == 1
     assert "not the files of one sample" in done.output

@@ -1,6 +1,7 @@
 """Folds, the table of the paper, and the commands that train."""
 
 import json
+import os
 import re
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from stactools.cli.cli import cli
 
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.workspaces import lock
 from satimnet.training import crossvalidate, load, open_samples
 from satimnet.training.crossvalidation import Row, Table
 from satimnet.training.folds import folds_of, hold_out
@@ -126,6 +128,13 @@ def test_a_stopped_cross_validation_goes_on(samples, tmp_path, monkeypatch):
     assert crossvalidate(samples, ["class"], out, **OPTIONS).rows == whole.rows
     with pytest.raises(SatimnetError, match="holds another training"):
         crossvalidate(samples, ["class"], out, **OPTIONS | {"width": 8})
+
+
+def test_one_run_at_a_time_writes_a_table(samples, tmp_path):
+    busy = pytest.raises(SatimnetError, match=r"table\.json: another run is writing it")
+    with lock(tmp_path / "table.json"), busy:
+        crossvalidate(samples, ["class"], tmp_path, **OPTIONS)
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_collection_of_one_source_has_one_row(samples, tmp_path):

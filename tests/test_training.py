@@ -16,6 +16,7 @@ from mini_masks import CLASSES, make_patches, write_masked_catalog
 from PIL import Image
 
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.workspaces import lock
 from satimnet.training import (
     evaluate,
     held_out,
@@ -26,6 +27,7 @@ from satimnet.training import (
 )
 from satimnet.training.feeds import window_feed
 from satimnet.training.outputs import find_mask
+from satimnet.training.pictures import draw_confusion, draw_curves
 from satimnet.training.runs import Run
 
 MODELS = ["class", "segm", "dual"]
@@ -170,8 +172,27 @@ def test_reports_are_files_and_pictures(trained, parts, tmp_path):
             assert metrics[name]["accuracy"] == result.accuracy
             assert metrics[name]["confusion"] == result.confusion.tolist()
     (tmp_path / "file").touch()
-    with pytest.raises(SatimnetError, match="file: cannot be written"):
+    with pytest.raises(SatimnetError, match="cannot be written there"):
         write_report(held_out(checkpoint), checkpoint, tmp_path / "file")
+
+
+def test_a_report_and_its_pictures_are_written_by_one_run_at_a_time(trained, tmp_path):
+    _, checkpoint = trained["class"]
+    results, busy = held_out(checkpoint), "another run is writing it"
+    with lock(tmp_path / "metrics.json"), pytest.raises(SatimnetError, match=busy):
+        write_report(results, checkpoint, tmp_path)
+    for draw, what in ((draw_curves, checkpoint.history), (draw_confusion, results["class"])):
+        with lock(tmp_path / "a.png"), pytest.raises(SatimnetError, match=busy):
+            draw(what, tmp_path / "a.png")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_training_that_is_refused_leaves_alone_what_the_other_writes(parts, tmp_path):
+    out = tmp_path / "net.pt"
+    (tmp_path / ".net.pt.partial").touch()
+    with lock(out), pytest.raises(SatimnetError, match="another run is writing it"):
+        train(*parts, out, device="cpu", quiet=True, **SHORT["class"])
+    assert os.listdir(tmp_path) == [".net.pt.partial"]
 
 
 # going on after a kill

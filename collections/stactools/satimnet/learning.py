@@ -11,7 +11,6 @@ import click
 
 from satimnet.builder.commands import LocalPath, one_line_errors
 from satimnet.builder.errors import SatimnetError
-from satimnet.builder.workspaces import lock
 from stactools.satimnet.options import FOLDER, allow_outside, outside_option, quiet_option
 from stactools.satimnet.output import cell, say
 from stactools.satimnet.wording import counted
@@ -220,17 +219,16 @@ def crossvalidate(
         size=image_size,
         crop=crop,
     )
-    with lock(out / "table.json"):
-        table = run(
-            samples,
-            chosen,
-            out,
-            bands=bands.split(","),
-            folds=folds,
-            only=only_folds,
-            quiet=quiet,
-            **how,
-        )
+    table = run(
+        samples,
+        chosen,
+        out,
+        bands=bands.split(","),
+        folds=folds,
+        only=only_folds,
+        quiet=quiet,
+        **how,
+    )
     _print_table(table)
     click.echo(f"{out / 'table.md'} and {out / 'table.json'} written")
 
@@ -276,9 +274,8 @@ def evaluate(
         size=image_size,
         crop=crop,
     )
-    with lock(out / "metrics.json"):
-        results = run(checkpoint, samples, device=device)
-        files = write_report(results, trained, out, samples)
+    results = run(checkpoint, samples, device=device)
+    files = write_report(results, trained, out, samples)
     _print(results, files)
 
 

@@ -17,6 +17,7 @@ from satimnet.builder.datasets import Dataset
 from satimnet.builder.errors import CatalogWarning, SatimnetError, printable
 from satimnet.builder.files import writing
 from satimnet.builder.places import on_disk
+from satimnet.builder.workspaces import lock
 
 if TYPE_CHECKING:
     import pystac
@@ -166,5 +167,5 @@ def dataset_command(cli: click.Group, dataset: Dataset) -> click.Command:
 
 
 def _save(made: pystac.STACObject, destination: Path) -> None:
-    with writing(destination) as part:
+    with lock(destination), writing(destination) as part:
         made.save_object(include_self_link=False, dest_href=str(part))

@@ -230,20 +230,6 @@ def discard(path: str | os.PathLike[str]) -> None:
         file.unlink(missing_ok=True)
 
 
-def make_room(path: str | os.PathLike[str]) -> None:
-    """Make the folder of a checkpoint; `SatimnetError` if the file could not be written there.
-
-    Asked before a training, not after it.
-    """
-    partial = _partial(Path(path))
-    try:
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        partial.touch()
-        partial.unlink()
-    except OSError as error:
-        raise SatimnetError(f"{path}: cannot be written there ({error.strerror})") from error
-
-
 def normalised(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """Return images (sample, band, y, x) less the mean of each band, over its deviation."""
     shape = (1, -1, 1, 1)

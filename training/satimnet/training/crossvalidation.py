@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from satimnet.builder.arguments import at_least, checked
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.places import on_disk
+from satimnet.builder.workspaces import lock
 
-from .checkpoints import make_room, write_text
+from .checkpoints import write_text
 from .contents import digest_of, with_contents
 from .devices import device_name, pick_device
 from .evaluation import evaluate, held_out
@@ -144,7 +145,8 @@ def crossvalidate(
     two. Everything else is as in `train`; what is about windows is for segm and dual. Into the
     folder `out` go the networks, ``table.md`` and ``table.json``; what is there is not done again.
 
-    Raises `SatimnetError` as `train` does, and when `out` holds another cross-validation.
+    Raises `SatimnetError` as `train` does, when `out` holds another cross-validation, and when
+    another run is writing it.
     """
     unknown = [model for model in models if model not in MODELS]
     if unknown or not models:
@@ -153,43 +155,45 @@ def crossvalidate(
     at_least(1, only=only)
     folder = on_disk(out)
     where = pick_device(device)
-    make_room(folder / "table.json")
     fold, source = folds_of(samples, folds, seed), _sources(samples)
     numbers = np.unique(fold)[:only].tolist()
     sets = _sets(source)
-    found: dict[tuple[str, str, str, str], list[float]] = {}
-    seconds = 0.0
-    for model in models:
-        # hashed here for all folds
-        mask = None if model == "class" else find_mask(samples)
-        samples = with_contents(samples, how.get("bands"), mask)
-        own = {k: v for k, v in how.items() if model != "class" or not k.startswith("windows")}
-        for number in numbers:
-            for (name, members), twins in _pairs(sets):
-                learned = samples.subset(np.flatnonzero(members & (fold != number)))
-                tested = {
-                    title: samples.subset(np.flatnonzero(among & (fold == number)))
-                    for title, among in twins
-                }
-                path = folder / f"cnn-{model}" / _file_name(name) / f"fold-{number}.pt"
-                result = _run(learned, tested, path, model=model, seed=seed, device=device, **own)
-                seconds += result["seconds"]
-                for (title, output), accuracy in result["accuracies"].items():
-                    found.setdefault((f"cnn-{model}", output, name, title), []).append(accuracy)
-    rows = tuple(Row(*key, tuple(values)) for key, values in found.items())
-    table = Table(
-        rows=rows,
-        folds=(len(numbers), len(np.unique(fold))),
-        samples={name: int((source == name).sum()) for name in dict.fromkeys(source.tolist())},
-        device=device_name(where),
-        seconds=seconds,
-        recipe=recipe_digest(samples),
-        sample_digest=_digest(samples, source, fold),
-        arguments={k: v for k, v in how.items() if v is not None and k not in _SILENT}
-        | {"seed": seed},
-    )
-    write_text(folder / "table.md", table.markdown())
-    write_text(folder / "table.json", json.dumps(table.json(), indent=2) + "\n")
+    with lock(folder / "table.json"):
+        found: dict[tuple[str, str, str, str], list[float]] = {}
+        seconds = 0.0
+        for model in models:
+            # hashed here for all folds
+            mask = None if model == "class" else find_mask(samples)
+            samples = with_contents(samples, how.get("bands"), mask)
+            own = {k: v for k, v in how.items() if model != "class" or not k.startswith("windows")}
+            for number in numbers:
+                for (name, members), twins in _pairs(sets):
+                    learned = samples.subset(np.flatnonzero(members & (fold != number)))
+                    tested = {
+                        title: samples.subset(np.flatnonzero(among & (fold == number)))
+                        for title, among in twins
+                    }
+                    path = folder / f"cnn-{model}" / _file_name(name) / f"fold-{number}.pt"
+                    result = _run(
+                        learned, tested, path, model=model, seed=seed, device=device, **own
+                    )
+                    seconds += result["seconds"]
+                    for (title, output), accuracy in result["accuracies"].items():
+                        found.setdefault((f"cnn-{model}", output, name, title), []).append(accuracy)
+        rows = tuple(Row(*key, tuple(values)) for key, values in found.items())
+        table = Table(
+            rows=rows,
+            folds=(len(numbers), len(np.unique(fold))),
+            samples={name: int((source == name).sum()) for name in dict.fromkeys(source.tolist())},
+            device=device_name(where),
+            seconds=seconds,
+            recipe=recipe_digest(samples),
+            sample_digest=_digest(samples, source, fold),
+            arguments={k: v for k, v in how.items() if v is not None and k not in _SILENT}
+            | {"seed": seed},
+        )
+        write_text(folder / "table.md", table.markdown())
+        write_text(folder / "table.json", json.dumps(table.json(), indent=2) + "\n")
     return table
 
 

@@ -16,6 +16,7 @@ from satimnet.builder.arguments import checked
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.files import write
 from satimnet.builder.places import on_disk
+from satimnet.builder.workspaces import lock
 
 from .checkpoints import Checkpoint, load
 from .devices import pick_device
@@ -116,7 +117,7 @@ def write_report(
 
     The pictures are a confusion matrix of each output, the network's learning curves, and for
     networks that classify pixels predictions on some of `samples`, if given. Raises
-    `SatimnetError` when they cannot be written.
+    `SatimnetError` when they cannot be written, or another run is writing them.
     """
     from .pictures import draw_confusion, draw_curves, draw_predictions
 
@@ -124,16 +125,17 @@ def write_report(
     files = [folder / "metrics.json"]
     metrics = {name: one.metrics() for name, one in evaluations.items()}
     try:
-        write(files[0], (json.dumps(metrics, indent=2) + "\n").encode())
-        for name, evaluation in evaluations.items():
-            named = f"confusion-{name}.png" if len(evaluations) > 1 else "confusion.png"
-            files.append(folder / named)
-            draw_confusion(evaluation, files[-1])
-        files.append(folder / "curves.png")
-        draw_curves(checkpoint.history, files[-1])
-        if checkpoint.dense and samples is not None:
-            files.append(folder / "predictions.png")
-            draw_predictions(samples, [checkpoint], files[-1])
+        with lock(files[0]):
+            write(files[0], (json.dumps(metrics, indent=2) + "\n").encode())
+            for name, evaluation in evaluations.items():
+                named = f"confusion-{name}.png" if len(evaluations) > 1 else "confusion.png"
+                files.append(folder / named)
+                draw_confusion(evaluation, files[-1])
+            files.append(folder / "curves.png")
+            draw_curves(checkpoint.history, files[-1])
+            if checkpoint.dense and samples is not None:
+                files.append(folder / "predictions.png")
+                draw_predictions(samples, [checkpoint], files[-1])
     except OSError as error:
         raise SatimnetError(f"{out}: cannot be written ({error.strerror})") from error
     return files

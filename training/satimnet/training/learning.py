@@ -19,7 +19,7 @@ from satimnet.builder.errors import SatimnetError
 from satimnet.builder.places import on_disk
 from satimnet.builder.workspaces import lock
 
-from .checkpoints import Checkpoint, build, load, make_room
+from .checkpoints import Checkpoint, build, load
 from .contents import digest_of
 from .devices import Rank, pick_device, run_on
 from .feeds import Feed, patch_feed, window_feed
@@ -155,7 +155,6 @@ def train(
         code=CODE,
     )
     where, path = pick_device(device), Path(out)
-    make_room(path)
     with lock(path):
         if path.exists():
             found = load(path, str(where))

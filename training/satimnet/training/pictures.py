@@ -30,6 +30,7 @@ from satimnet.builder.colours import (
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.files import writing
 from satimnet.builder.places import on_disk
+from satimnet.builder.workspaces import lock
 
 from .checkpoints import Checkpoint
 from .evaluation import Evaluation
@@ -73,8 +74,7 @@ def draw_confusion(result: Evaluation, path: str | os.PathLike[str]) -> None:
     axes.tick_params(which="minor", length=0)
     axes.set_title(f"{result.accuracy:.1%} of {total:,} right")
     figure.colorbar(image, label="fraction of the true class", shrink=0.8)
-    with writing(Path(path)) as part:
-        figure.savefig(part, format="png", dpi=150)
+    _save(figure, Path(path))
 
 
 def draw_curves(history: Sequence[Mapping[str, float]], path: str | os.PathLike[str]) -> None:
@@ -99,8 +99,7 @@ def draw_curves(history: Sequence[Mapping[str, float]], path: str | os.PathLike[
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
-    with writing(Path(path)) as part:
-        figure.savefig(part, format="png", dpi=150)
+    _save(figure, Path(path))
 
 
 def draw_predictions(
@@ -146,7 +145,11 @@ def draw_predictions(
         for at, column in enumerate(columns, 1):
             _show(grid[row, at], column.picture(row), column.title if row == 0 else None)
     figure.legend(handles=_legend(columns), loc="outside lower center", ncols=5, fontsize=8)
-    with writing(Path(path)) as part:
+    _save(figure, Path(path))
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with lock(path), writing(path) as part:
         figure.savefig(part, format="png", dpi=150)
 
 
