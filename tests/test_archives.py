@@ -121,6 +121,24 @@ def test_archives_in_archives_are_folders_too(outer, inner, tmp_path):
     assert contents(path, tmp_path / "scratch") == expected
 
 
+def test_what_a_build_unpacks_is_whole_on_the_disk(tmp_path, monkeypatch):
+    """Also the seek points of a tar.gz: after a power cut the next build reads what has a name."""
+    flushed, fsync = {}, os.fsync
+
+    def noting(descriptor: int) -> None:
+        state = os.fstat(descriptor)
+        flushed[state.st_ino] = state.st_size
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    for form in ("gz", "zst"):
+        (tmp_path / f"a.tar.{form}").write_bytes(COMPRESS[form](tarred(FILES)))
+        contents(tmp_path / f"a.tar.{form}", tmp_path / "scratch")
+    made = [path.stat() for path in (tmp_path / "scratch").iterdir()]
+    assert len(made) == 2
+    assert all(flushed.get(state.st_ino) == state.st_size > 0 for state in made)
+
+
 def test_what_lies_open_in_its_archive_is_not_copied(tmp_path):
     (tmp_path / "a.tar").write_bytes(tarred({"b.zip": stored({"c.tar": tarred(FILES)})}))
     assert contents(tmp_path / "a.tar", tmp_path / "scratch") == under("a/b/c")

@@ -40,6 +40,7 @@ from satimnet.builder.entries import (
     shortened,
 )
 from satimnet.builder.errors import SatimnetError, printable
+from satimnet.builder.files import writing
 
 SEEK_POINT_SPACING = 32 * 2**20
 """Bytes between seek points of 32 KiB each: 0.1 % of the uncompressed archive."""
@@ -120,18 +121,15 @@ class Unpacking:
         """
         if self._folder is None:
             self._folder = Path(mkdtemp(prefix="satimnet-"))
-        self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{_digest(repr((archive, state)))}.unpacked"
         if path.exists():
             return path
-        part = path.with_suffix(".part")
         written = 0
         try:
-            with part.open("wb") as file:
+            with writing(path) as part, part.open("wb") as file:
                 for chunk in chunks:
                     written += len(chunk)
                     file.write(chunk)
-            os.replace(part, path)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise
@@ -139,8 +137,6 @@ class Unpacking:
                 f"{archive}: unpacking it needs more than {written / 2**20:,.0f} MiB of room in "
                 f"{self._folder}; make room, or unpack it elsewhere and give the folder"
             ) from error
-        finally:
-            part.unlink(missing_ok=True)
         return path
 
 
@@ -239,8 +235,8 @@ def _listed(
                 yield from inside(entry, stream)
             if unpacking.kept is not None:
                 stream.build_full_index()
-                unpacking.kept.mkdir(parents=True, exist_ok=True)
-                stream.export_index(str(index_path(unpacking.kept, archive.container)))
+                with writing(index_path(unpacking.kept, archive.container)) as part:
+                    stream.export_index(str(part))
     else:
         window.seek(0)
         chunks = limit.counted(_inflate(form, window), archive.name)
