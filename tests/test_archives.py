@@ -319,6 +319,27 @@ def test_only_regular_files_are_opened(tmp_path):
             list(Source((tmp_path / "odd" / name,)).entries())
 
 
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz", "a.tar.zst", "a.png"])
+def test_a_pipe_that_takes_the_place_of_a_file_is_not_waited_for(name, tmp_path):
+    path = tmp_path / "source" / name
+    path.parent.mkdir()
+    form = name.rpartition(".")[2]
+    path.write_bytes(stored(FILES) if form == "zip" else tarred(FILES))
+    if form in COMPRESS:
+        path.write_bytes(COMPRESS[form](tarred(FILES)))
+    source = Source((path,), tmp_path / "scratch")
+    entries = source.entries()
+    entry = next(entries)
+    path.unlink()
+    os.mkfifo(path)
+    if form != "zst":  # that one was unpacked before
+        with source.reader() as reader, pytest.raises(BadFileError, match="regular|not exist"):
+            reader.read(entry)
+    if form != "png":
+        with pytest.raises(SatimnetError, match="regular"):
+            list(archives.archive_entries(path, "a/", archives.Unpacking(tmp_path / "scratch")))
+
+
 def test_pipes_and_links_beside_a_source_are_in_the_report(miniature, tmp_path):
     for archive in miniature.iterdir():
         (tmp_path / "s").mkdir(exist_ok=True)

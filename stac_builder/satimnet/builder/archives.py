@@ -41,6 +41,7 @@ from satimnet.builder.entries import (
 )
 from satimnet.builder.errors import SatimnetError, printable
 from satimnet.builder.files import writing
+from satimnet.builder.places import open_regular
 
 SEEK_POINT_SPACING = 32 * 2**20
 """Bytes between seek points of 32 KiB each: 0.1 % of the uncompressed archive."""
@@ -202,7 +203,7 @@ def _digest(text: str) -> str:
 
 def _entries(archive: _Archive, unpacking: Unpacking, limit: _Limit) -> Iterator[Entry]:
     try:
-        with open(archive.container, "rb") as file:
+        with open_regular(archive.container) as file:
             yield from _listed(archive, file, unpacking, limit)
     except _BROKEN as error:
         raise SatimnetError(
@@ -312,7 +313,7 @@ def _zip_entries(archive: _Archive, state: tuple[int, int]) -> tuple[Entry, ...]
     ``state`` is size and modification time of its container.
     """
     most = _MAX_DIRECTORY if archive.depth > 1 else _ENDLESS
-    with open(archive.container, "rb") as file:
+    with open_regular(archive.container) as file:
         window = _Window(file, archive.start, archive.size, most)
         with zipfile.ZipFile(cast(IO[bytes], window)) as opened:
             members = opened.infolist()

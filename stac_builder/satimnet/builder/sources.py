@@ -24,6 +24,7 @@ from satimnet.builder.archives import (
 )
 from satimnet.builder.entries import Entry, archive_folder, is_archive, is_junk, layout_path
 from satimnet.builder.errors import BadFileError, SatimnetError, printable
+from satimnet.builder.places import open_regular
 from satimnet.builder.tallies import Tally
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ class Reader:
                 "for images, build --max-scene-size sets it",
             )
         if entry.kind == "file":
-            descriptor = os.open(entry.container, os.O_RDONLY)
+            descriptor = _opened(entry.container)
             try:
                 return _read_at(descriptor, entry.size, 0)
             finally:
@@ -240,7 +241,7 @@ class Reader:
 
     def _descriptor(self, container: str) -> int:
         if container not in self._descriptors:
-            self._descriptors[container] = os.open(container, os.O_RDONLY)
+            self._descriptors[container] = _opened(container)
         return self._descriptors[container]
 
     def _stream(self, container: str) -> IO[bytes]:
@@ -268,3 +269,9 @@ def _read_at(descriptor: int, size: int, first: int) -> bytes:
 def _file_entry(file: str, path: str, stat: os.stat_result) -> Entry:
     path = layout_path(printable(path))
     return Entry(path, stat.st_size, file, "file", 0, stat.st_size, stat.st_mtime_ns)
+
+
+def _opened(path: str) -> int:
+    """The descriptor of a regular file: what the scan found may be a pipe by now."""
+    with open_regular(path) as file:
+        return os.dup(file.fileno())
