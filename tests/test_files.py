@@ -14,7 +14,7 @@ from satimnet.builder.errors import SatimnetError
 from satimnet.builder.exports import export
 from satimnet.builder.index import Index
 from satimnet.builder.pipeline import build
-from satimnet.builder.queries import search
+from satimnet.builder.queries import count, search
 from satimnet.builder.validation import validate
 from satimnet.builder.workspaces import announce, lock, placed, workspace
 from stactools.eurosat.miniature import write_miniature
@@ -74,6 +74,12 @@ def test_an_open_index_keeps_the_items_that_it_opened(own, newer):
     assert len(search(index)) == 40
     assert [item["id"] for item in found] == [f"River_{k}" for k in range(1, numbers + 1)]
     assert len(search(own)) == 10
+
+
+def test_an_open_index_answers_from_a_file_that_was_removed(own):
+    index = Index(own)
+    (own / "eurosat/items.parquet").unlink()
+    assert len(list(search(index))) == count(index) == 40
 
 
 def test_members_that_were_replaced_are_not_copied(own, newer, tmp_path):

@@ -61,6 +61,11 @@ class IndexedCollection:
     held: Held | None = field(default=None, compare=False, repr=False)
     """The parquet that belongs to the document, also once both are replaced; None on the web."""
 
+    @property
+    def place(self) -> str:
+        """Where to read its parquet: on this machine the file that was there at first."""
+        return self.parquet if self.held is None else self.held.place
+
     def resolve(self, href: str) -> str:
         """The place of an href in its parquet; raises `SatimnetError` if it may not lead there."""
         return self.bounds.resolve(href, self.parquet)
@@ -144,10 +149,7 @@ class Index:
             )
         parquet = self.bounds.resolve(mirrors[0], href)
         bounds = self.bounds.of_collection(document, parquet)
-        held = None
-        if not is_url(parquet):
-            with suppress(OSError):  # the first question will say so
-                held = Held(parquet)
+        held = None if is_url(parquet) else _hold(parquet)
         return IndexedCollection(document["id"], href, document, parquet, bounds, held)
 
     def _leave_out(self, name: str, reason: str) -> None:
@@ -217,8 +219,6 @@ class Index:
 
         if collection not in self._types:
             parquet = self.collections[collection].parquet
-            if not is_url(parquet) and not os.path.isfile(parquet):  # a pipe would be waited for
-                raise _lost(parquet)
             with self._lock:
                 database = self._database
             with database.cursor() as connection:
@@ -227,7 +227,7 @@ class Index:
                     types = dict(zip(rows.columns[:-1], rows.types, strict=False))  # row numbers
                 except (duckdb.Error, ValueError) as error:
                     what = f"{parquet}: cannot be read; validate the catalog"
-                    raise self._failed(error, [collection], what) from error
+                    raise self._failed(error, what) from error
             documents.columns(types, parquet)
             self._types[collection] = {name: str(type_) for name, type_ in types.items()}
         return self._types[collection]
@@ -263,33 +263,23 @@ class Index:
                     f"the search took more than {self.seconds:g} s and was stopped; ask for less"
                 ) from None
             except (duckdb.Error, ValueError) as error:
-                what = f"{self.href}: the search failed"
-                raise self._failed(error, self.collections, what) from error
+                raise self._failed(error, f"{self.href}: the search failed") from error
             finally:
                 for name in registered:
                     connection.remove_function(name)
 
-    def _failed(self, error: Exception, collections: Iterable[str], what: str) -> SatimnetError:
-        """The error of a query; says which file is missing or on an unfit host, if that is why."""
+    def _failed(self, error: Exception, what: str) -> SatimnetError:
+        """The error of a query; says that the host is unfit, if that is why."""
         if "range request" in str(error):  # in fsspec's words
             return SatimnetError(
                 f"{self.href}: its host does not answer byte ranges; use one that does"
             )
-        for name in collections:
-            parquet = self.collections[name].parquet
-            if not is_url(parquet) and not os.path.isfile(parquet):
-                return _lost(parquet)
         reason = " ".join(str(error).split())
         return SatimnetError(f"{what}: {reason:.500}")
 
     def _rows_of(self, collection: str) -> str:
-        place = self._place(collection).replace("'", "''")
+        place = self.collections[collection].place.replace("'", "''")
         return f"read_parquet('{place}', file_row_number = true, hive_partitioning = false)"
-
-    def _place(self, collection: str) -> str:
-        """Where to read a collection's file: on this machine the one that was there at first."""
-        one = self.collections[collection]
-        return one.parquet if one.held is None else one.held.place
 
     def kinds(self, collections: Sequence[str]) -> dict[str, str]:
         """The properties that Items of these collections can be searched by, with their kinds."""
@@ -401,18 +391,16 @@ class Index:
         """The collection's file, open."""
         import pyarrow.parquet as pq
 
-        href = self.collections[collection].parquet
+        place = self.collections[collection].place
         try:
             with self._lock:
-                source = self._http.open(href) if is_url(href) else self._place(collection)
+                source = self._http.open(place) if is_url(place) else place
             known = self._footers.get(collection)
             file = pq.ParquetFile(source, metadata=known, pre_buffer=True)
             self._footers[collection] = file.metadata
-        except FileNotFoundError as error:
-            what = f"{href}: cannot be read"
-            raise self._failed(error, [collection], what) from error
         except (OSError, ValueError) as error:
-            raise self._failed(error, [collection], f"{href}: cannot be read") from error
+            href = self.collections[collection].parquet
+            raise self._failed(error, f"{href}: cannot be read") from error
         return file
 
     @cached_property
@@ -468,8 +456,15 @@ def _found(catalog: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:
         raise
 
 
-def _lost(parquet: str) -> SatimnetError:
-    return SatimnetError(f"{parquet}: nothing is there; build or copy the catalog again")
+def _hold(parquet: str) -> Held:
+    try:
+        return Held(parquet)
+    except FileNotFoundError:
+        raise SatimnetError(
+            f"{parquet}: nothing is there; build or copy the catalog again"
+        ) from None
+    except (OSError, ValueError) as error:  # a path with a null character is a ValueError
+        raise SatimnetError(f"{parquet}: cannot be read: {error}") from None
 
 
 def _name_in(link: Any) -> str | None:
