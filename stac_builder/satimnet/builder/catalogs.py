@@ -300,10 +300,14 @@ def _interval(record: Mapping[str, Any], tables: Sequence[pa.Table]) -> list[str
     import pyarrow.compute as pc
 
     ends = [record["start_datetime"], record["end_datetime"]]
-    if not tables or any(table["datetime"].null_count for table in tables):
+    timed = ("datetime" in t.column_names and not t["datetime"].null_count for t in tables)
+    if not tables or not all(timed):
         return ends
-    first = min(pc.min(table["datetime"]).as_py() for table in tables if len(table))
-    last = max(pc.max(table["datetime"]).as_py() for table in tables if len(table))
+    try:
+        first = min(pc.min(table["datetime"]).as_py() for table in tables if len(table))
+        last = max(pc.max(table["datetime"]).as_py() for table in tables if len(table))
+    except OverflowError:  # a time of no year that Python has, in somebody's catalog
+        return ends
     return [time.isoformat().replace("+00:00", "Z") for time in (first, last)]
 
 

@@ -237,7 +237,9 @@ def sealed(collection: str, parquet: str, folders: Iterable[str]) -> dict[str, A
 def _vouched(document: Mapping[str, Any], parquet: str) -> tuple[str, ...]:
     """The folders of `sealed`, if this user sealed them for these Items."""
     mark = document.get(SEALED)
-    folders = mark.get("folders") if isinstance(mark, dict) else None
+    if not isinstance(mark, dict):
+        return ()
+    folders = mark.get("folders")
     if not isinstance(folders, list) or not all(isinstance(folder, str) for folder in folders):
         return ()
     try:
