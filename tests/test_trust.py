@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from stactools.cli.cli import cli
 from trial_catalog import write_catalog
 
-from satimnet.builder import build, documents, gdal_path, read_bytes, search, validate
+from satimnet.builder import build, documents, gdal_path, read_bytes, resolve, search, validate
 from satimnet.builder import open as open_client
 from satimnet.builder.catalogs import write_root
 from satimnet.builder.copies import copy as copy_catalog
@@ -328,6 +328,78 @@ def test_pystac_items_from_the_web_are_not_followed_to_this_machine(tmp_path):
         for use in (read_bytes, gdal_path):
             with pytest.raises(SatimnetError, match="no path and no web URL"):
                 use(item.assets["x"])
+
+
+def test_pystac_items_of_a_folder_are_not_followed_out_of_it(catalog, tmp_path):
+    import pystac
+
+    (tmp_path / "secret").write_bytes(SECRET)
+    evil = shutil.copytree(catalog, tmp_path / "evil")
+    path = next(evil.glob("eurosat/*/*_*.json"))
+    item = pystac.Item.from_file(path)
+    key = next(iter(item.assets))
+    assert read_bytes(item.assets[key])
+    change(path, lambda d: d["assets"].update(x={"href": "../../../secret"}))
+    outside = pystac.Item.from_file(path).assets["x"]
+    change(path, lambda d: d["links"].append({"rel": "root", "href": str(tmp_path / "secret")}))
+    alone = pystac.Item("a", None, None, datetime(2020, 1, 1, tzinfo=UTC), {})
+    alone.add_asset("x", pystac.Asset(str(tmp_path / "secret")))
+    for asset in (outside, pystac.Item.from_file(path).assets["x"], alone.assets["x"]):
+        for use in (read_bytes, gdal_path):
+            with pytest.raises(SatimnetError, match="allow_outside"):
+                use(asset)
+        assert read_bytes(asset, allow_outside=True) == SECRET
+
+
+def test_what_a_server_answers_is_not_followed_to_this_machine(catalog, serve, tmp_path):
+    """Whatever links it gives itself, as an Item of pystac's or the dict that a client changes."""
+    import pystac
+    import pystac_client
+
+    secret = tmp_path / "secret"
+    secret.write_bytes(SECRET)
+    archive = [{"href": "x", "type": "image/tiff", "range": [0, 1]}]
+    for links in (
+        [],
+        [{"rel": "self", "href": f"{tmp_path}/x.json"}],
+        [{"rel": "root", "href": str(secret)}],
+        [{"rel": "root", "href": str(catalog / "catalog.json")}],
+        [{"rel": "collection", "href": "http://127.0.0.1:9/x"}],
+    ):
+        asset = {"href": str(secret), "archive": archive}
+        item = {"type": "Feature", "id": "a", "links": links, "assets": {"x": asset}}
+        for found in (item, {"type": "FeatureCollection", "features": [item]}):
+            before = json.dumps(found)
+            with pytest.raises(SatimnetError, match=r"allow.outside"):
+                resolve(found)
+            assert json.dumps(found) == before
+    with serve(catalog) as url:
+        root = pystac_client.Client.from_file(f"{url}/catalog.json")
+        item |= {"stac_version": "1.1.0", "geometry": None}
+        item["properties"] = {"datetime": "2020-01-01T00:00:00Z"}
+        plain, forged = ([], [{"rel": "self", "href": f"{tmp_path}/x.json"}])
+        for href, links, reason in (
+            (f"file://{secret}", plain, "no path and no web URL"),
+            (f"file://{secret}", forged, "no path and no web URL"),
+            ("./secret", forged, "may only point to the web"),
+        ):
+            item |= {"links": links, "assets": {"x": {"href": href}}}
+            with pytest.raises(SatimnetError, match=reason):
+                read_bytes(pystac.Item.from_dict(item, root=root).assets["x"])
+        item |= {"links": plain, "assets": {"x": {"href": str(secret)}}}  # a path of that host
+        asset = pystac.Item.from_dict(item, root=root).assets["x"]
+        assert gdal_path(asset) == f"/vsicurl/{url}{secret}"
+
+
+def test_items_of_this_machine_are_resolved(catalog, tmp_path):
+    item = next(iter(search(catalog)))
+    key = next(iter(item["assets"]))
+    path = gdal_path(item["assets"][key])
+    assert resolve(item)["assets"][key]["href"] == path
+    save(search(catalog, classes="River"), tmp_path / "saved")
+    for place, more in ((catalog, False), (tmp_path / "saved", False), (catalog, True)):
+        (first,) = open_client(place, allow_outside=more).search(max_items=1).items()
+        assert read_bytes(first.assets["rgb"])[:2] == b"\xff\xd8"
 
 
 # --- places -------------------------------------------------------------------------------------

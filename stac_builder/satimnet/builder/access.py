@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import io
 import os
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
+from satimnet.builder import documents
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.places import Bounds, is_url, open_regular, quoted_url, readable
 from satimnet.builder.spans import span_of
@@ -21,17 +23,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def gdal_path(asset: pystac.Asset | dict[str, Any], member: int = 0) -> str:
+def gdal_path(
+    asset: pystac.Asset | dict[str, Any], member: int = 0, *, allow_outside: bool = False
+) -> str:
     """Path under which GDAL and rasterio open the asset's file, local or over HTTP.
 
     ``/vsisubfile/first_size,shard`` where the byte range is known, else ``/vsizip/{shard}/name``;
-    ``member`` counts the entries of ``archive``.
+    ``member`` counts the entries of ``archive``. The href of a dict is taken as it is; an asset of
+    an Item that pystac read may only lead where the Item's catalog may, unless ``allow_outside``.
 
     Raises:
-        SatimnetError: the asset has no such member, the byte range of it cannot be, or the asset
-            has a relative href and no owner.
+        SatimnetError: the asset has no such member, the byte range of it cannot be, it may not lead
+            there, or it has a relative href and no owner.
     """
-    href, entry = _place(asset, member)
+    href, entry = _place(asset, member, allow_outside)
     path = f"/vsicurl/{quoted_url(href)}" if is_url(href) else href
     if entry is None:
         return path
@@ -41,7 +46,7 @@ def gdal_path(asset: pystac.Asset | dict[str, Any], member: int = 0) -> str:
     return f"/vsizip/{{{path}}}/{entry['href']}"
 
 
-def resolve(found: T) -> T:
+def resolve(found: T, *, allow_outside: bool = False) -> T:
     """Makes every asset that is a member of a shard one that GDAL opens by its ``href``, in place.
 
     That is for programs that take ``href`` as it is: odc-stac, stackstac, rioxarray. ``found`` is
@@ -49,15 +54,20 @@ def resolve(found: T) -> T:
     is, so this can be the ``modifier`` of a pystac-client. Of an asset with several members the
     first counts. What has been resolved must not be saved: a path of GDAL's is no link.
 
+    Files of this machine must lie in the catalog's folder unless ``allow_outside``. Which catalog
+    a dict is of, its ``root`` link tells.
+
     Raises:
-        SatimnetError: an asset has a relative href and no owner.
+        SatimnetError: an asset has a relative href and no owner, or may not lead there.
     """
     for item in _items(found):
         for asset in (item["assets"] if isinstance(item, dict) else item.assets).values():
             fields = asset if isinstance(asset, dict) else asset.extra_fields
             if not fields.get("archive"):
                 continue
-            path = gdal_path(asset)
+            if isinstance(asset, dict) and not allow_outside:
+                _require_inside(asset["href"], item)
+            path = gdal_path(asset, allow_outside=allow_outside)
             entry = take_member(fields)
             if isinstance(asset, dict):
                 asset |= {"href": path, "type": entry["type"]}
@@ -85,13 +95,18 @@ def _items(found: Any) -> list[Any]:
     return [found] if isinstance(found, pystac.Item) else []
 
 
-def read_bytes(asset: pystac.Asset | dict[str, Any], member: int = 0) -> bytes:
+def read_bytes(
+    asset: pystac.Asset | dict[str, Any], member: int = 0, *, allow_outside: bool = False
+) -> bytes:
     """The bytes of the asset's file; over HTTP one range request.
 
+    ``allow_outside`` is as for `gdal_path`.
+
     Raises:
-        SatimnetError: the file is missing, no regular file, or shorter than the asset says.
+        SatimnetError: the file is missing, no regular file, or shorter than the asset says, or the
+            asset may not lead there.
     """
-    href, entry = _place(asset, member)
+    href, entry = _place(asset, member, allow_outside)
     first, size = 0, None
     if entry is not None:
         first, size = span_of(entry, f"{href}, member {member}")
@@ -132,12 +147,16 @@ def _shorter(href: str, found: int, stated: int) -> SatimnetError:
     return SatimnetError(f"{href}: {found} bytes where the catalog says {stated}")
 
 
-def open_asset(asset: pystac.Asset | dict[str, Any], member: int = 0) -> IO[bytes]:
-    """The asset's file, open for reading. Raises as `read_bytes` does."""
-    return io.BytesIO(read_bytes(asset, member))
+def open_asset(
+    asset: pystac.Asset | dict[str, Any], member: int = 0, *, allow_outside: bool = False
+) -> IO[bytes]:
+    """The asset's file, open for reading. Takes and raises what `read_bytes` does."""
+    return io.BytesIO(read_bytes(asset, member, allow_outside=allow_outside))
 
 
-def _place(asset: pystac.Asset | dict[str, Any], member: int) -> tuple[str, dict[str, Any] | None]:
+def _place(
+    asset: pystac.Asset | dict[str, Any], member: int, allow_outside: bool
+) -> tuple[str, dict[str, Any] | None]:
     """Place of the file, and the archive's entry if it is an archive."""
     if not ("href" in asset if isinstance(asset, dict) else hasattr(asset, "get_absolute_href")):
         raise SatimnetError(_no_asset(asset))
@@ -148,7 +167,7 @@ def _place(asset: pystac.Asset | dict[str, Any], member: int) -> tuple[str, dict
     if href is None:
         raise SatimnetError(f"{asset}: relative href without an owner; open its Item from a file")
     if not isinstance(asset, dict):
-        _require_reachable(href, asset)
+        href = _reachable(href, asset, allow_outside)
     href = readable(href)
     if archive is None:
         return href, None
@@ -172,8 +191,62 @@ def _no_asset(found: Any) -> str:
     )
 
 
-def _require_reachable(href: str, asset: pystac.Asset) -> None:
-    """What came from the web may only point to the web."""
-    owner = asset.owner.get_self_href() if asset.owner is not None else None
-    if owner is not None and is_url(owner):
-        Bounds.of(owner).resolve(href, owner)
+# --- where an asset may lead --------------------------------------------------------------------
+
+
+def _reachable(href: str, asset: pystac.Asset, allow_outside: bool) -> str:
+    """The place of an asset of pystac's; raises where its catalog may not lead there."""
+    owner: Any = asset.owner
+    link = owner.get_root_link() if owner is not None else None
+    root: Any = link.target if link is not None and link.is_resolved() else None
+    own = owner.get_self_href() if owner is not None else None
+    # what pystac read is known by the place that it read it from
+    home = root.get_self_href() if root is not None else None
+    home = home or _home(own, link.get_absolute_href() if link is not None else None)
+    if home is None:
+        if not (allow_outside or is_url(href)):
+            raise _homeless(getattr(owner, "id", str(asset)), href)
+        return href
+    known = getattr(root, "bounds_of", None)  # a client of ours knows more
+    bounds: Bounds = Bounds.of(home) if known is None else known(owner)
+    if allow_outside:
+        bounds = replace(bounds, everywhere=True)
+    return bounds.resolve(href, own or home)
+
+
+def _require_inside(href: str, item: dict[str, Any]) -> None:
+    """Raises where an asset of a dict, which may come from anywhere, leads out of its catalog."""
+    if is_url(href):
+        return
+    links = {link["rel"]: link["href"] for link in item.get("links", ())}
+    named = [links[rel] for rel in ("self", "root", "collection") if rel in links]
+    home = None if any(map(is_url, named)) else _home(None, links.get("root"))
+    if home is None:
+        raise _homeless(str(item.get("id")), href)
+    Bounds.of(home).resolve(os.path.abspath(href), home)
+
+
+def _home(own: str | None, root: str | None) -> str | None:
+    """The place of the catalog that the file ``own`` is of: ``root``, if it is one of this machine.
+
+    It may be any path, for an Item says so itself; a catalog must be there.
+    """
+    if own is not None and is_url(own):
+        return own
+    if root is None or not os.path.isabs(root) or not _is_catalog(root):
+        return own
+    return root if own is None or own.startswith(f"{os.path.dirname(root)}/") else own
+
+
+def _is_catalog(path: str) -> bool:
+    try:
+        return documents.read(path).get("type") == "Catalog"
+    except SatimnetError:
+        return False
+
+
+def _homeless(id_: str, href: str) -> SatimnetError:
+    return SatimnetError(
+        f"{id_}: points to {href:.200} on this machine, and is of no catalog there; if you trust "
+        "it, say allow_outside=True"
+    )

@@ -20,7 +20,7 @@ from pystac_client.stac_api_io import StacApiIO
 from satimnet.builder.api import CONFORMS_TO, GEOJSON, QUERYABLES_REL, Api
 from satimnet.builder.arguments import checked
 from satimnet.builder.index import Index, IndexedCollection
-from satimnet.builder.places import catalog_file, is_url, join, plain_name
+from satimnet.builder.places import Bounds, catalog_file, is_url, join, plain_name
 
 _PAGE = 500  # Items a page where the client names no limit
 _ODD = re.compile(r"[#?%\\]")
@@ -64,6 +64,12 @@ class _Client(Client):
 
     _catalogs: _Catalogs
 
+    def bounds_of(self, owner: pystac.STACObject) -> Bounds:
+        """Where the assets of a Collection or an Item of it may lead."""
+        assert isinstance(self._stac_io, _StaticApi)
+        name = owner.collection_id if isinstance(owner, pystac.Item) else owner.id
+        return self._stac_io.bounds_of(name)
+
     @property
     def _resolved_objects(self) -> ResolvedObjectCache:
         return self._catalogs
@@ -85,6 +91,11 @@ class _StaticApi(StacApiIO):
         self._api = Api(index, _PAGE)
         self._by_href = {c.href: c for c in index.collections.values()}
         self._catalogs: dict[str, pystac.STACObject] = {}
+
+    def bounds_of(self, collection: str | None) -> Bounds:
+        """Where the files of a collection may lead; of any other, where the catalog's may."""
+        found = self._index.collections.get(collection or "")
+        return self._index.bounds if found is None else found.bounds
 
     def read_stac_object(self, source: Any, *args: Any, **kwargs: Any) -> pystac.STACObject:
         """The object at that href; a catalog, the parent of many Items, is read once."""
