@@ -187,7 +187,8 @@ class _Plan:
 
 def _member(asset: Json) -> Json | None:
     """The member of a shard that an asset is; None for a file of its own."""
-    return next(iter(asset.get("archive") or ()), None)
+    first: Json | None = next(iter(asset.get("archive") or ()), None)
+    return first if first and first.get("href") else None
 
 
 def _counted(plan: _Plan) -> tuple[int, Counter[str]]:
