@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from satimnet.builder.errors import SatimnetError
-from satimnet.builder.workspaces import lock, workspace
+from satimnet.builder.workspaces import lock, says, workspace
 
 HOLD = """
 import sys, time
@@ -64,3 +64,14 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     refused = pytest.raises(SatimnetError, match="out: cannot be written there")
     with refused, lock(tmp_path / "file" / "out"):
         pass
+
+
+@pytest.mark.parametrize("text", ['{"id": "y"}', "{}", "[]", "null", "1", "{", "\xff", None])
+def test_only_what_says_so_may_be_written_over(text, tmp_path):
+    file = tmp_path / "catalog.json"
+    file.write_text('{"id": "x"}')
+    assert says(file, "id", "x")
+    file.unlink()
+    if text is not None:
+        file.write_text(text, "latin-1")
+    assert not says(file, "id", "x")

@@ -29,8 +29,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import orjson
-
 from satimnet.builder import documents
 from satimnet.builder.catalogs import PARQUET_NAME, ROOT_ID, write_root
 from satimnet.builder.datasets import installed
@@ -40,7 +38,7 @@ from satimnet.builder.held import folder_of
 from satimnet.builder.places import Bounds, catalog_file, file_name, is_url, on_disk
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.skos import CONCEPTS_NAME, write_concepts
-from satimnet.builder.workspaces import announce, placed, workspace
+from satimnet.builder.workspaces import announce, placed, says, workspace
 
 if TYPE_CHECKING:
     import requests
@@ -128,7 +126,7 @@ def _split(href: str) -> tuple[str, str]:
 
 
 def _refuse(destination: Path, base: str) -> None:
-    if not _is_new(destination) and not _is_ours(destination / "catalog.json"):
+    if not _is_new(destination) and not says(destination / "catalog.json", "id", ROOT_ID):
         raise SatimnetError(
             f"{destination}: is there already and is no catalog of satimnet; choose another"
         )
@@ -138,13 +136,6 @@ def _refuse(destination: Path, base: str) -> None:
 
 def _is_new(destination: Path) -> bool:
     return not destination.exists() or (destination.is_dir() and not any(destination.iterdir()))
-
-
-def _is_ours(root: Path) -> bool:
-    try:
-        return bool(orjson.loads(root.read_bytes())["id"] == ROOT_ID)
-    except (OSError, ValueError, LookupError, TypeError):
-        return False
 
 
 def _require_addable(

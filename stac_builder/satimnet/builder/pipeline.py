@@ -46,7 +46,7 @@ from satimnet.builder.skos import write_concepts
 from satimnet.builder.sources import MAX_FILE_SIZE, Entry, Reader, Source
 from satimnet.builder.tallies import Tally
 from satimnet.builder.tasks import run_tasks
-from satimnet.builder.workspaces import workspace
+from satimnet.builder.workspaces import says, workspace
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -401,20 +401,13 @@ def _require_space(plans: Sequence[ShardPlan], rows: Path, staging: Path) -> Non
 
 def _refuse_foreign(out: Path) -> None:
     """An existing folder is added to if it is a catalog, replaced if it is empty, else left."""
-    if out.is_dir() and (_is_ours(out / "catalog.json") or not any(out.iterdir())):
+    if out.is_dir() and (says(out / "catalog.json", "id", ROOT_ID) or not any(out.iterdir())):
         if not os.access(out, os.W_OK):
             raise SatimnetError(f"{out}: no permission to write; choose another --out")
     elif out.exists():
         raise SatimnetError(
             f"{out}: is there already and is no catalog of satimnet; choose another --out"
         )
-
-
-def _is_ours(root: Path) -> bool:
-    try:
-        return bool(json.loads(root.read_bytes())["id"] == ROOT_ID)
-    except (OSError, ValueError, LookupError, TypeError):
-        return False
 
 
 def _refuse_inside(out: Path, sources: Sequence[Path]) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import orjson
+
 from satimnet.builder.errors import SatimnetError
 
 
@@ -61,6 +63,14 @@ def _locked(file: Path) -> int:
             os.close(held)
             raise
         os.close(held)
+
+
+def says(file: Path, key: str, value: str) -> bool:
+    """Whether a JSON file has this value, by which a run knows what it may write over."""
+    try:
+        return bool(orjson.loads(file.read_bytes())[key] == value)
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
 
 
 @contextmanager

@@ -35,7 +35,7 @@ from satimnet.builder.quality.measuring import Task, measure, read_findings, rea
 from satimnet.builder.quality.pixels import SIDE
 from satimnet.builder.quality.reports import GENERATOR, REPORT_NAME, Report, Summary, write_report
 from satimnet.builder.tasks import run_tasks
-from satimnet.builder.workspaces import workspace
+from satimnet.builder.workspaces import says, workspace
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -209,14 +209,7 @@ def _state(index: Index) -> str:
 
 
 def _refuse_foreign(out: Path) -> None:
-    if out.is_dir() and (not any(out.iterdir()) or _is_ours(out / REPORT_NAME)):
+    if out.is_dir() and (not any(out.iterdir()) or says(out / REPORT_NAME, "generator", GENERATOR)):
         return
     if out.exists():
         raise SatimnetError(f"{out}: is there already and is no report; choose another --out")
-
-
-def _is_ours(report: Path) -> bool:
-    try:
-        return bool(orjson.loads(report.read_bytes())["generator"] == GENERATOR)
-    except (OSError, ValueError, LookupError, TypeError):
-        return False
