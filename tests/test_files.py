@@ -14,6 +14,7 @@ from satimnet.builder.errors import SatimnetError
 from satimnet.builder.exports import export
 from satimnet.builder.index import Index
 from satimnet.builder.pipeline import build
+from satimnet.builder.quality.assessment import assess
 from satimnet.builder.queries import count, search
 from satimnet.builder.validation import validate
 from satimnet.builder.workspaces import announce, lock, placed, workspace
@@ -80,6 +81,24 @@ def test_an_open_index_answers_from_a_file_that_was_removed(own):
     index = Index(own)
     (own / "eurosat/items.parquet").unlink()
     assert len(list(search(index))) == count(index) == 40
+
+
+def test_an_open_index_is_exported_as_it_was_opened(own, newer, tmp_path):
+    index = Index(own)
+    build([newer], own)
+    (path,) = export(index, "trainingdml", tmp_path)
+    assert len(json.loads(path.read_bytes())["data"]) == len(search(index)) == 40
+
+
+def test_a_catalog_that_is_replaced_while_it_is_assessed(own, newer, tmp_path):
+    def replace(what: str, done: int, total: int) -> None:
+        if what == "Comparing images":
+            build([newer], own)
+
+    with pytest.raises(SatimnetError, match="was changed while it was read; give the command ag"):
+        assess(own, tmp_path / "report", progress=replace)
+    assert not (tmp_path / "report").exists()
+    assert len(assess(own, tmp_path / "report").summaries[0].rows) == 10
 
 
 def test_members_that_were_replaced_are_not_copied(own, newer, tmp_path):

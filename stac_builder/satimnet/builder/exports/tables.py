@@ -76,11 +76,11 @@ def _opened(collection: IndexedCollection) -> Iterator[pq.ParquetFile]:
     import pyarrow.parquet as pq
 
     try:
-        if is_url(collection.parquet):
-            with fsspec.filesystem("http").open(collection.parquet) as file:
+        if is_url(collection.place):
+            with fsspec.filesystem("http").open(collection.place) as file:
                 yield pq.ParquetFile(file)
         else:
-            with pq.ParquetFile(collection.parquet) as local:
+            with pq.ParquetFile(collection.place) as local:
                 yield local
     except (OSError, pa.ArrowException, aiohttp.ClientError) as error:
         raise SatimnetError(

@@ -56,22 +56,26 @@ def assess(
     lie outside of the catalog's folder.
 
     Raises:
-        SatimnetError: there is no catalog on disk that can be read, or ``out`` is something else.
+        SatimnetError: there is no catalog on disk that can be read, or ``out`` is something else,
+            or the catalog was changed meanwhile.
     """
     if is_url(os.fspath(catalog)):
         raise SatimnetError(f"{catalog}: only catalogs on disk are read whole; copy it here first")
     index = Index(catalog, allow_outside=allow_outside)
     _refuse_foreign(on_disk(out))
     with workspace(out, "assessing") as work:
-        _forget_others(work, _state(index))
+        state = _state(index)
+        _forget_others(work, state)
         tasks = _tasks(index, work)
         copies = _room_for_copies(work / "copies", sum(task.count for task in tasks))
         jobs = [(task,) for task in tasks]
         for problem in run_tasks(_measure, jobs, scheduler, "Reading shards", progress):
             if problem is not None:
+                _require_same(index, state)
                 raise SatimnetError(problem)
         progress("Comparing images", 0, 0)
         report = _compare(index, tasks, copies)
+        _require_same(index, state)
         progress("Writing the report", 0, 0)
         shutil.rmtree(work / "report", ignore_errors=True)
         write_report(report, work / "report")
@@ -206,6 +210,12 @@ def _state(index: Index) -> str:
             stat = path.stat() if path.exists() else None
             digest.update(f"{path} {stat and (stat.st_size, stat.st_mtime_ns)}\n".encode())
     return digest.hexdigest()
+
+
+def _require_same(index: Index, state: str) -> None:
+    """Workers read files by their names, which may come to name those of another build."""
+    if _state(index) != state:
+        raise SatimnetError(f"{index.href}: was changed while it was read; give the command again")
 
 
 def _refuse_foreign(out: Path) -> None:
