@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import threading
+import tracemalloc
 import urllib.request
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cql2
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -673,6 +675,23 @@ def test_a_search_has_an_end(trial):
     with pytest.raises(TooSlowError, match="took more than"):
         index.run("SELECT count(*) FROM range(1000000000000) a WHERE a.range % 7 = 3", Statement())
     assert index.run("SELECT 1 AS one", Statement())["one"].to_pylist() == [1]
+
+
+def test_an_index_does_not_remember_the_files_of_all_items(tmp_path):
+    write_catalog(tmp_path)
+    path = tmp_path / "clouds/items.parquet"
+    table = pq.read_table(path)
+    rows = table.to_pylist()[:1] * 5000
+    assets = [{"scene": {**rows[0]["assets"]["scene"], "href": f"./{n:99}"}} for n in range(5000)]
+    rows = [row | {"assets": one} for row, one in zip(rows, assets, strict=True)]
+    pq.write_table(pa.Table.from_pylist(rows, table.schema), path)
+    index = Index(tmp_path)
+    index.rows("clouds", np.arange(10))
+    tracemalloc.start()
+    index.rows("clouds", np.arange(5000))
+    kept = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert kept < 100_000
 
 
 def test_nothing_is_fetched_for_duckdb(index):

@@ -97,7 +97,6 @@ class Index:
         self._open_collections()
         self._types: dict[str, dict[str, str]] = {}
         self._footers: dict[str, pq.FileMetaData] = {}
-        self._inside: set[tuple[str, str]] = set()
         self._lock = threading.Lock()  # of what is made once, never of a query
 
     def _open_collections(self) -> None:
@@ -355,13 +354,13 @@ class Index:
         if "assets" not in table.column_names:
             return
         assets = table["assets"]
+        hrefs: set[str] = set()
         for asset in assets.type:
-            if "href" not in [field.name for field in asset.type]:
-                continue
-            for href in pc.unique(pc.struct_field(assets, [asset.name, "href"])).to_pylist():
-                if href is not None and (collection, href) not in self._inside:
-                    self.collections[collection].resolve(href)
-                    self._inside.add((collection, href))
+            if "href" in [field.name for field in asset.type]:
+                found = pc.unique(pc.struct_field(assets, [asset.name, "href"]))
+                hrefs.update(found.drop_null().to_pylist())
+        for href in sorted(hrefs):
+            self.collections[collection].resolve(href)
 
     def _taken(
         self, file: pq.ParquetFile, numbers: NDArray[np.int64], leaves: Sequence[str]
