@@ -16,7 +16,7 @@ import shapely
 from click.testing import CliRunner
 
 from satimnet.builder.datasets import installed, miniatures
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import BadFileError, SatimnetError
 from satimnet.builder.pipeline import build
 from satimnet.builder.quality import assess, assessment
 from satimnet.builder.quality.duplicates import find_duplicates
@@ -214,6 +214,14 @@ def test_a_killed_run_goes_on(clean: Path, tmp_path: Path, monkeypatch: pytest.M
     assert len(parts) == 7
     assert seen == times  # nothing was measured again
     assert not (tmp_path / ".quality.assessing").exists()
+
+
+def test_a_member_larger_than_one_read_is_said_to_be_too_large(tmp_path: Path) -> None:
+    size = 2**31 - 2**12 + 1  # read(2) gives one byte less
+    with (tmp_path / "a.zip").open("wb") as file:
+        file.truncate(size)
+    with Shards() as shards, pytest.raises(BadFileError, match="too many to be read into memory"):
+        shards.read(str(tmp_path / "a.zip"), (0, size), "a")
 
 
 def test_other_folders_are_left_alone(clean: Path, tmp_path: Path) -> None:

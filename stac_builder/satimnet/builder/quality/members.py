@@ -17,7 +17,7 @@ from satimnet.builder.spans import span_of
 if TYPE_CHECKING:
     from satimnet.builder.items import Item
 
-_LARGEST = 2**31  # bytes of a member that are read into memory
+_LARGEST = 2**31 - 2**12  # bytes of a member that are read into memory; Linux reads no more at once
 _MOST_OPEN = 64
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe would be waited for
 
