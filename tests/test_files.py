@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import shutil
 
 import pytest
@@ -12,6 +13,7 @@ from satimnet.builder import copies, extracts, fetching, files
 from satimnet.builder.downloads import Download
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.exports import export
+from satimnet.builder.exports.tables import row_count
 from satimnet.builder.index import Index
 from satimnet.builder.pipeline import build
 from satimnet.builder.quality.assessment import assess
@@ -81,6 +83,13 @@ def test_an_open_index_answers_from_a_file_that_was_removed(own):
     index = Index(own)
     (own / "eurosat/items.parquet").unlink()
     assert len(list(search(index))) == count(index) == 40
+
+
+def test_another_process_opens_the_file_anew(catalog):
+    index = Index(catalog)
+    sent = pickle.dumps(index.collections["eurosat"])
+    del index
+    assert row_count(pickle.loads(sent)) == 40
 
 
 def test_an_open_index_is_exported_as_it_was_opened(own, newer, tmp_path):
