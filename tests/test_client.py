@@ -1,10 +1,13 @@
 """What the client's Items cost: nothing is read for one that another has read already."""
 
 import gc
+import os
+import resource
 import shutil
 import weakref
 
 import pystac
+import pytest
 
 from satimnet.builder import open as open_catalog
 
@@ -45,6 +48,25 @@ def test_the_client_does_not_keep_the_items(catalog):
     gc.collect()
     assert len(seen) == 40
     assert not [one() for one in seen if one() is not None]
+
+
+@pytest.fixture
+def few_files():
+    """Sixteen more files can be opened, and no garbage is collected by itself."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    gc.collect()
+    free = os.dup(0)  # the lowest number that a file can get
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free + 16, hard))
+    gc.disable()
+    yield
+    gc.enable()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_clients_that_nobody_has_any_more_do_not_use_up_the_files(catalog, few_files):
+    for _ in range(30):
+        assert [one.id for one in open_catalog(catalog).get_collections()] == ["eurosat"]
 
 
 def test_items_can_be_taken_over_into_a_catalog_of_ones_own(catalog):

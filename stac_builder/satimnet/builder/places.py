@@ -9,6 +9,7 @@ may also point to the folders of the shards that it left where they were.
 from __future__ import annotations
 
 import errno
+import gc
 import hashlib
 import hmac
 import json
@@ -112,7 +113,14 @@ def open_regular(path: str) -> BufferedReader:
     Raises:
         OSError: it cannot be opened, or is no regular file.
     """
-    opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        opened = os.open(path, flags)
+    except OSError as error:
+        if error.errno != errno.EMFILE:
+            raise
+        gc.collect()  # pystac's objects are cycles, so clients that nobody has keep files open
+        opened = os.open(path, flags)
     if not stat.S_ISREG(os.fstat(opened).st_mode):
         os.close(opened)
         raise OSError(errno.EINVAL, "this is no regular file", path)
