@@ -257,6 +257,12 @@ def test_a_catalog_in_a_folder_points_only_into_it(evil, tmp_path, way):
     assert stac("search", evil, "--limit", "1", "--allow-outside")[0] == 0
 
 
+def test_a_path_that_no_system_has_is_named(evil):
+    point(evil, "./shards/a\0b.zip")
+    with pytest.raises(SatimnetError, match=r"items\.parquet: points to .*, which is no path"):
+        list(search(evil, limit=1))
+
+
 @pytest.mark.parametrize("place", ["child", "mirror"])
 def test_documents_and_indexes_lie_inside_as_well(trial, tmp_path, place):
     (trial / "clouds").rename(tmp_path / "elsewhere")

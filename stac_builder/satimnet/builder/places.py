@@ -198,7 +198,7 @@ class Bounds:
         """
         if is_url(href):
             return href
-        if _SCHEME.match(href):
+        if _SCHEME.match(href) or "\0" in href:
             raise SatimnetError(f"{base}: points to {href:.200}, which is no path and no web URL")
         place = join(href, base)
         if is_url(self.home):
