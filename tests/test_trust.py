@@ -67,6 +67,8 @@ WRONG = [
     (lambda d: d.update(description=7), "description is 7; it must be a text"),
     (lambda d: d.update(license=None), "license is null; it must be a text"),
     (lambda d: d.pop("id"), "it has no id"),
+    (lambda d: d.pop("stac_version"), "it has no stac_version"),
+    (lambda d: d.update(stac_version="0.9.0"), "stac_version is \"0.9.0\"; it must be a version"),
     (lambda d: d["links"].insert(0, "x"), r"links\[0\] is \"x\"; it must be an object"),
     (lambda d: d["links"][0].pop("href"), r"links\[0\] has no href"),
     (lambda d: d["extent"]["spatial"].update(bbox=[[1, 2]]), "extent.spatial.bbox"),
@@ -119,6 +121,19 @@ def test_a_wrong_link_of_the_root_does_not_stop_the_others(trial, edit, message)
         assert "clouds" in Index(trial).collections
 
 
+@pytest.mark.parametrize("version", ["", "x", "0.9.0", "1.0.0-beta.2", 1.1])
+def test_a_root_of_no_version_of_stac_is_named(trial, version):
+    change(trial / "catalog.json", lambda root: root.update(stac_version=version))
+    with pytest.raises(SatimnetError, match=r"catalog\.json: stac_version is "):
+        open_client(trial)
+
+
+def test_a_root_without_a_version_is_read_in_every_way(trial):
+    change(trial / "catalog.json", lambda root: root.pop("stac_version"))
+    assert {one.id for one in open_client(trial).get_collections()} == {"clouds", "eurosat"}
+    assert len(search(trial)) > 0
+
+
 COLUMNS = [
     (lambda t: t.drop_columns(["assets"]), "it has no assets"),
     (lambda t: t.set_column(3, "id", pa.array(range(len(t)))), "id is a whole number"),
@@ -139,6 +154,8 @@ def test_a_column_of_the_wrong_type_is_named(trial, edit, message):
 
 ROWS = [
     (lambda row: row.update(id=None), "no id"),
+    (lambda row: row.update(type="0"), "is a 0 of STAC 1.1.0"),
+    (lambda row: row.update(stac_version="x"), "is a Feature of STAC x"),
     (lambda row: row.update(geometry=b"\1\2"), "no Items"),
     (lambda row: row["links"][0].update(href=None), "no href"),
     (lambda row: row["assets"]["scene"].update(href=None), "no href"),

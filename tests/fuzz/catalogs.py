@@ -89,7 +89,7 @@ def _spoil(rng: Random, files: Files, outside: Path) -> str:
     spoil = _spoil_parquet if kind == "parquet" else _spoil_json
     try:
         what, files[name] = spoil(rng, files[name], outside)
-    except (ValueError, LookupError, TypeError, pa.ArrowException):  # it was spoilt before
+    except (ValueError, LookupError, TypeError, OSError, pa.ArrowException):  # it was spoilt before
         del files[name]
         return f"{kind} gone"
     return f"{kind} {what}"

@@ -16,7 +16,7 @@ import orjson
 
 from satimnet.builder import documents
 from satimnet.builder.concepts import THEMES_URI, concepts_by_class, scheme_of, themes_of
-from satimnet.builder.documents import box_of, title_of
+from satimnet.builder.documents import STAC_VERSION, box_of, title_of
 from satimnet.builder.errors import CatalogWarning, SatimnetError
 from satimnet.builder.files import write
 from satimnet.builder.items import (
@@ -24,7 +24,6 @@ from satimnet.builder.items import (
     FILE_URI,
     PROCESSING_URI,
     PROJECTION_URI,
-    STAC_VERSION,
     ZIP_TYPE,
 )
 from satimnet.builder.lonlat import flat, union

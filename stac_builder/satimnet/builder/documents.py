@@ -7,6 +7,7 @@ null is absent. Errors name the file and the field.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -17,6 +18,10 @@ from satimnet.builder.errors import SatimnetError
 from satimnet.builder.places import is_url, open_regular
 
 Json = dict[str, Any]
+
+STAC_VERSION = "1.1.0"
+"""Of what is written here."""
+_VERSION = re.compile(r"1\.[0-9]+\.[0-9]+(-rc\.[0-9]+)?")
 
 MAX_SIZE = 2**26
 """Bytes of a document at most: one with thousands of links has a few hundred KiB."""
@@ -52,14 +57,15 @@ _ASSET: Shape = {
     **{"href": str, "title?": str, "type?": str, "roles?": [str], "file:size?": int},
     "archive?": [{"href": str, "range?": [int], "file:size?": int, "file:checksum?": str}],
 }
-_HEAD: Shape = {"stac_version?": str, "stac_extensions?": [str], "conformsTo?": [str]}
+_HEAD: Shape = {"stac_extensions?": [str], "conformsTo?": [str]}
 _CATALOG: Shape = {
     **_HEAD,
-    **{"id?": str, "title?": str, "description?": str, "links?": [object]},
+    **dict.fromkeys(("stac_version?", "id?", "title?", "description?"), str),
+    "links?": [object],
 }
 _COLLECTION: Shape = {
     **_HEAD,
-    **{"id": str, "title?": str, "description": str, "license": str},
+    **dict.fromkeys(("stac_version", "id", "title?", "description", "license"), str),
     "links": [_LINK],
     "extent": {"spatial": {"bbox": [[float]]}, "temporal": {"interval": [[(str, None)]]}},
     "keywords?": [str],
@@ -85,7 +91,7 @@ _COLLECTION: Shape = {
 }
 _ITEM: Shape = {
     **_HEAD,
-    **{"id": str, "collection?": str, "properties": dict, "links": [_LINK]},
+    **{"stac_version?": str, "id": str, "collection?": str, "properties": dict, "links": [_LINK]},
     "assets": {...: _ASSET},
 }
 
@@ -159,14 +165,16 @@ def _read_url(url: str) -> bytes:
 def catalog(document: Json, where: str) -> Json:
     """The Catalog, whose links are still to be checked one by one by `link`.
 
-    One that does without an id or a description, which STAC asks for, has empty ones.
+    One that does without an id or a description, which STAC asks for, has empty ones; one without a
+    version has `STAC_VERSION`.
 
     Raises:
         SatimnetError: it is none.
     """
     if document.get("type") != "Catalog":
         raise SatimnetError(f"{where}: this is no STAC Catalog; name the catalog.json at the top")
-    return {"id": "", "description": "", "links": []} | _checked(document, _CATALOG, where)
+    missing = {"stac_version": STAC_VERSION, "id": "", "description": "", "links": []}
+    return _of_version(missing | _checked(document, _CATALOG, where), where)
 
 
 def link(content: Any, where: str, number: int) -> Json:
@@ -186,7 +194,7 @@ def collection(document: Json, where: str) -> Json:
     """
     if document.get("type") != "Collection":
         raise SatimnetError(f"{where}: this is no STAC Collection")
-    found = _checked(document, _COLLECTION, where)
+    found = _of_version(_checked(document, _COLLECTION, where), where)
     boxes = found["extent"]["spatial"]["bbox"]
     if not boxes or any(len(box) not in (4, 6) for box in boxes):
         raise SatimnetError(f"{where}: extent.spatial.bbox must be a list of 4 or 6 numbers each")
@@ -201,6 +209,11 @@ def item(document: Json, where: str) -> Json:
     if document.get("type") != "Feature":
         raise SatimnetError(f"{where}: this is no STAC Item")
     return _checked(document, _ITEM, where)
+
+
+def is_version(text: str) -> bool:
+    """Whether a STAC object may be of this version: from 1.0.0-rc.1 on, each says its type."""
+    return _VERSION.fullmatch(text) is not None
 
 
 def title_of(document: Mapping[str, Any]) -> str:
@@ -220,6 +233,13 @@ def problem(content: Any) -> str | None:
         return f"an Item is {_shown(content)}; it must be an object"
     shapes = {"Collection": _COLLECTION, "Feature": _ITEM}
     return _problem(content, shapes.get(str(content.get("type")), {"links?": [_LINK]}), "")
+
+
+def _of_version(document: Json, where: str) -> Json:
+    if is_version(document["stac_version"]):
+        return document
+    shown = _shown(document["stac_version"])
+    raise SatimnetError(f"{where}: stac_version is {shown}; it must be a version of STAC 1")
 
 
 def _checked(document: Json, shape: Shape, where: str) -> Json:

@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from satimnet.builder.concepts import THEMES_URI, concepts_by_class, scheme_of, themes_of
+from satimnet.builder.documents import STAC_VERSION
 from satimnet.builder.footprints import Footprint, footprints_of
 from satimnet.builder.headers import Header
 from satimnet.builder.places import is_url
@@ -25,7 +26,6 @@ from satimnet.extension import SCHEMA_URI
 
 Item = dict[str, Any]
 
-STAC_VERSION = "1.1.0"
 ARCHIVE_URI = "https://stac-extensions.github.io/archive/v1.0.0/schema.json"
 FILE_URI = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
 PROCESSING_URI = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"

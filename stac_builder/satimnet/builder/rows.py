@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from satimnet.builder.documents import is_version
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.items import Item
 from satimnet.builder.places import join
@@ -262,6 +263,11 @@ def _item(
     for name in ("type", "stac_version", "id", "collection"):
         if not isinstance(item[name], str):
             raise SatimnetError(f"{base}: an Item has no {name}; build the collection again")
+    if item["type"] != "Feature" or not is_version(item["stac_version"]):
+        raise SatimnetError(
+            f"{base}: {item['id']} is a {item['type']:.80} of STAC {item['stac_version']:.80}; "
+            "an Item is a Feature of STAC 1; build the collection again"
+        )
     return item
 
 

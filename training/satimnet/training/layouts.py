@@ -190,6 +190,8 @@ def images_of(samples: Samples, bands: Sequence[str] | None) -> dict[str, tuple[
     """Return the images that `locate_all` reads, with the names of their bands; it raises as it."""
     _require_samples(samples)
     known = samples.bands
+    if not known:
+        raise _no_bands(bands or (), [known])
     if bands is not None:
         whole, single = _candidates(known, bands)
         if not (whole or single):
@@ -241,6 +243,10 @@ def _no_bands(
     bands: Sequence[str], known: Iterable[Mapping[str, tuple[str, ...]]]
 ) -> SatimnetError:
     images = [f"{key}: {', '.join(names)}" for own in known for key, names in own.items()]
+    if not images:
+        return SatimnetError(
+            "no collection searched names bands of its images (item_assets); search others"
+        )
     listing = "; ".join(dict.fromkeys(images))
     return SatimnetError(f"no image has the bands {', '.join(bands)}; there are {listing}")
 

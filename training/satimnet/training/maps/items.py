@@ -7,13 +7,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from satimnet.builder.documents import STAC_VERSION
 from satimnet.builder.footprints import footprints_of
 from satimnet.builder.items import (
     FILE_URI,
     PROCESSING_URI,
     PROJECTION_URI,
     SHA256,
-    STAC_VERSION,
 )
 from satimnet.builder.places import is_url
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import torch
 
+from satimnet.builder.documents import STAC_VERSION
 from satimnet.builder.errors import SatimnetError
-from satimnet.builder.items import FILE_URI, SHA256, STAC_VERSION
+from satimnet.builder.items import FILE_URI, SHA256
 
 from ..checkpoints import Checkpoint
 from ..models import PATCH, keras_parameter_count
