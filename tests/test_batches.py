@@ -6,6 +6,7 @@ import pickle
 import re
 import threading
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 
@@ -247,6 +248,10 @@ def test_unknown_bands_and_empty_searches_are_user_errors(samples, catalog):
         samples.to_batches(4, bands=["B99"])
     with pytest.raises(SatimnetError, match="red, B01"):
         samples.to_batches(4, bands=["red", "B01"])
+    bare = {name: replace(one, bands={}) for name, one in samples.collections.items()}
+    for bands in (None, ["red"]):
+        with pytest.raises(SatimnetError, match="no collection searched names bands"):
+            replace(samples, collections=bare).to_batches(4, bands=bands)
     none = open_samples(catalog).search(split="validation")
     for read in (lambda: none.to_batches(4), none.to_xarray, lambda: none.to_dataset(4)):
         with pytest.raises(SatimnetError, match="no samples"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import warnings
@@ -74,6 +75,7 @@ WRONG = [
     (lambda d: d["extent"]["spatial"].update(bbox=[[1, 2]]), "extent.spatial.bbox"),
     (lambda d: d["extent"].update(temporal=[]), "extent.temporal is a list; it must be an object"),
     (lambda d: d.update(assets=[]), "assets is a list"),
+    (lambda d: d.update(item_assets={"a": {"proj:shape": [3]}}), "item_assets.a.proj:shape must"),
     (lambda d: d.update(item_assets={"a": {"bands": [{}]}}), r"item_assets.a.bands\[0\] has no n"),
     (lambda d: d.update(summaries={"classification:classes": [{"name": "a", "value": "1"}]}),
      r"summaries.classification:classes\[0\].value is \"1\"; it must be a whole number"),
@@ -139,6 +141,11 @@ COLUMNS = [
     (lambda t: t.set_column(3, "id", pa.array(range(len(t)))), "id is a whole number"),
     (lambda t: t.set_column(7, "links", pa.array(["x"] * len(t))), "links is a text"),
     (lambda t: t.set_column(4, "geometry", pa.array(["x"] * len(t))), "geometry is a text"),
+    (lambda t: t.append_column("satimnet:country", pa.array([7] * len(t))), "satimnet:country is"),
+    (
+        lambda t: t.append_column("satimnet:statistics", pa.array([[7]] * len(t))),
+        r"satimnet:statistics\[0\] is a whole number",
+    ),
 ]
 
 
@@ -152,11 +159,16 @@ def test_a_column_of_the_wrong_type_is_named(trial, edit, message):
         search(trial, collections="eurosat")
 
 
+BOX = {"xmin": 1.0, "ymin": 2.0, "xmax": 3.0, "ymax": 4.0}
 ROWS = [
     (lambda row: row.update(id=None), "no id"),
     (lambda row: row.update(type="0"), "is a 0 of STAC 1.1.0"),
     (lambda row: row.update(stac_version="x"), "is a Feature of STAC x"),
     (lambda row: row.update(geometry=b"\1\2"), "no Items"),
+    (lambda row: row.update(bbox=BOX | {"xmax": None}), "bbox of .* lacks a number"),
+    (lambda row: row.update(bbox=BOX | {"xmax": math.nan}), "bbox of .* lacks a number"),
+    (lambda row: row.update({"satimnet:classes": ["x", None]}), "satimnet:classes has a null"),
+    (lambda row: row.update(stac_extensions=[None]), "stac_extensions has a null"),
     (lambda row: row["links"][0].update(href=None), "no href"),
     (lambda row: row["assets"]["scene"].update(href=None), "no href"),
     (lambda row: row["assets"]["scene"]["archive"].append(None), "member without a name"),

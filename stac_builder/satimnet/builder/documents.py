@@ -10,12 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.places import is_url, open_regular
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Json = dict[str, Any]
 
@@ -198,6 +201,9 @@ def collection(document: Json, where: str) -> Json:
     boxes = found["extent"]["spatial"]["bbox"]
     if not boxes or any(len(box) not in (4, 6) for box in boxes):
         raise SatimnetError(f"{where}: extent.spatial.bbox must be a list of 4 or 6 numbers each")
+    for key, asset in found.get("item_assets", {}).items():
+        if len(asset.get("proj:shape", (1, 1))) != 2:
+            raise SatimnetError(f"{where}: item_assets.{key}.proj:shape must be two numbers")
     spans = found["extent"]["temporal"]["interval"]
     if not spans or any(len(span) != 2 for span in spans):
         raise SatimnetError(f"{where}: extent.temporal.interval must be a list of two times each")
@@ -314,14 +320,20 @@ def _shown(value: Any) -> str:
 
 # --- the columns of an items.parquet ------------------------------------------------------------
 
+_PROJECTION: Shape = {
+    **dict.fromkeys(("proj:code?", "proj:wkt2?"), str),
+    **{"proj:shape?": [int], "proj:transform?": [float]},
+}
+_TEXTS = ("stac_extensions", "satimnet:classes", "satimnet:concepts")
 _TIMES = ("datetime?", "start_datetime?", "end_datetime?")
 _COLUMNS: Shape = {
     **dict.fromkeys(("type", "stac_version", "id", "collection"), str),
-    **dict.fromkeys(("title?", "description?", "satimnet:split?"), str),
-    "stac_extensions?": [str],
-    "satimnet:classes?": [str],
-    "satimnet:concepts?": [str],
+    **dict.fromkeys(("title?", "description?", "satimnet:split?", "satimnet:country?"), str),
+    **{name + "?": [str] for name in _TEXTS},
     **dict.fromkeys(_TIMES, datetime),
+    **_PROJECTION,
+    "satimnet:fold?": int,
+    "satimnet:statistics?": [{"class": str, "count?": int, "pixels?": int}],
     "geometry": bytes,
     "bbox": dict.fromkeys(("xmin", "ymin", "xmax", "ymax"), float),
     "links": [{"href": str, "rel": str}],
@@ -334,8 +346,7 @@ _COLUMNS: Shape = {
                     **{"file:size?": int, "file:checksum?": str},
                 }
             ],
-            "proj:shape?": [int],
-            "proj:transform?": [float],
+            **_PROJECTION,
             "satimnet:pixels?": {"offset": int, "dtype": str, "shape": [int], "order?": [str]},
         }
     },
@@ -361,6 +372,17 @@ def columns(types: Mapping[str, Any], where: str) -> None:
     schema = {name: _of_duckdb(type_) for name, type_ in types.items()}
     if problem := _problem(schema, _COLUMNS, ""):
         raise SatimnetError(f"{where}: {problem}; build the collection again")
+
+
+def require_texts(rows: pa.Table | pa.RecordBatch, where: str) -> None:
+    """Raises `SatimnetError` if a list of an ``items.parquet`` has a null among its texts."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for name in set(_TEXTS).intersection(rows.column_names):
+        column = rows[name]
+        if pa.types.is_list(column.type) and pc.list_flatten(column).null_count:
+            raise SatimnetError(f"{where}: {name} has a null in a list; build the collection again")
 
 
 def _of_duckdb(type_: Any) -> Any:

@@ -344,6 +344,7 @@ class Index:
             raise SatimnetError(f"{href}: rows cannot be read ({error}); build it again") from error
         if (np.diff(places) != 1).any():  # else they would only be copied
             table = table.take(places)
+        documents.require_texts(table, self.collections[collection].parquet)
         self._require_inside(collection, table)
         return table
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from satimnet.builder.documents import is_version
+from satimnet.builder.documents import is_version, require_texts
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.items import Item
 from satimnet.builder.places import join
@@ -220,6 +220,7 @@ def items_of(table: pa.Table, base: str, resolve: Callable[[str, str], str] = jo
 
     properties = [n for n in table.column_names if n not in _TOP_LEVEL]
     try:
+        require_texts(table, base)
         rows = table.to_pylist()
         wkb = np.array([row["geometry"] for row in rows], dtype=object)
         shapes = [
@@ -247,7 +248,7 @@ def _item(
     item: Item = {
         "type": row["type"],
         "stac_version": row["stac_version"],
-        "stac_extensions": row.get("stac_extensions") or [],
+        "stac_extensions": _plain(row.get("stac_extensions") or []),
         "id": row["id"],
         "geometry": shape,
         "properties": {"datetime": None}
@@ -259,7 +260,11 @@ def _item(
     assets = _plain(row["assets"] or {})
     item["assets"] = dict(zip(assets, _placed(row, assets.values(), base, resolve), strict=True))
     if row["bbox"] is not None:
-        item["bbox"] = list(row["bbox"].values())
+        item["bbox"] = _plain(list(row["bbox"].values()))
+        if None in item["bbox"]:
+            raise SatimnetError(
+                f"{base}: the bbox of {row['id']} lacks a number; build the collection again"
+            )
     for name in ("type", "stac_version", "id", "collection"):
         if not isinstance(item[name], str):
             raise SatimnetError(f"{base}: an Item has no {name}; build the collection again")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from satimnet.builder.documents import require_texts
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.index import IndexedCollection
 from satimnet.builder.places import is_url
@@ -36,6 +37,7 @@ def batches(
             if any(f"{_LISTS.sub('', leaf)}.".startswith(f"{name}.") for name in columns)
         ]
         for batch in file.iter_batches(_ROWS, columns=wanted):
+            require_texts(batch, collection.parquet)
             yield batch.to_pylist()
 
 
@@ -62,7 +64,7 @@ def shards_of(collection: IndexedCollection) -> list[str]:
     found: dict[str, None] = {}
     for rows in batches(collection, [f"assets.{key}.href" for key in asset_keys(collection)]):
         for row in rows:
-            for asset in row["assets"].values():
+            for asset in (row["assets"] or {}).values():
                 if asset is not None and asset["href"] is not None:
                     found.setdefault(asset["href"])
     return [collection.resolve(href) for href in found]
@@ -82,7 +84,14 @@ def _opened(collection: IndexedCollection) -> Iterator[pq.ParquetFile]:
         else:
             with pq.ParquetFile(collection.place) as local:
                 yield local
-    except (OSError, pa.ArrowException, aiohttp.ClientError) as error:
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        OverflowError,
+        pa.ArrowException,
+        aiohttp.ClientError,
+    ) as error:
         raise SatimnetError(
             f"{collection.parquet}: cannot be read: {error}; validate the catalog"
         ) from error
