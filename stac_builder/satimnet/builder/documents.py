@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from satimnet.builder.errors import SatimnetError
-from satimnet.builder.places import is_url, open_regular
+from satimnet.builder.places import is_href, is_url, open_regular
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,7 +34,12 @@ _DEEPEST = 100  # objects and lists within each other
 # may be absent and `...` stands for any other key; or a tuple of shapes, one of which must fit.
 Shape = Any
 
-_LINK: Shape = {"rel": str, "href": str, "title?": str, "type?": str}
+
+class _Href:
+    """The shape of a text that can be followed."""
+
+
+_LINK: Shape = {"rel": str, "href": _Href, "title?": str, "type?": str}
 _CLASS: Shape = {
     **{"name": str, "value?": int},
     **{"title?": str, "description?": str, "color_hint?": str},
@@ -57,7 +62,7 @@ _ITEM_ASSET: Shape = {
     "proj:shape?": [int],
 }
 _ASSET: Shape = {
-    **{"href": str, "title?": str, "type?": str, "roles?": [str], "file:size?": int},
+    **{"href": _Href, "title?": str, "type?": str, "roles?": [str], "file:size?": int},
     "archive?": [{"href": str, "range?": [int], "file:size?": int, "file:checksum?": str}],
 }
 _HEAD: Shape = {"stac_extensions?": [str], "conformsTo?": [str]}
@@ -291,13 +296,20 @@ def _fits(value: Any, shape: Shape) -> bool:
         return any(_fits(value, one) for one in shape)
     if shape is None or shape is object:
         return shape is object or value is None
+    if shape is _Href:
+        return isinstance(value, str) and is_href(value)
     kind = value if isinstance(value, type) else type(value)
     return kind is shape or (kind is int and shape is float)
 
 
 _WORDS: Mapping[Any, str] = {
     **{str: "a text", int: "a whole number", float: "a number", bool: "true or false"},
-    **{bytes: "a binary value", datetime: "a time with its zone", None: "null"},
+    **{
+        _Href: "a path or a URL",
+        bytes: "a binary value",
+        datetime: "a time with its zone",
+        None: "null",
+    },
 }
 
 

@@ -127,6 +127,15 @@ def open_regular(path: str) -> BufferedReader:
     return open(opened, "rb")
 
 
+def is_href(text: str) -> bool:
+    """Whether programs can divide it into the parts of a URL: ``http://[`` has none."""
+    try:
+        urlsplit(text)
+    except ValueError:
+        return False
+    return True
+
+
 def join(href: str, base: str) -> str:
     """The place that ``href`` in the file at ``base`` means, as it stands there."""
     if is_url(href):
@@ -196,9 +205,9 @@ class Bounds:
         Raises:
             SatimnetError: the catalog may not point there.
         """
-        if is_url(href):
+        if is_url(href) and is_href(href):
             return href
-        if _SCHEME.match(href) or "\0" in href:
+        if _SCHEME.match(href) or "\0" in href or not is_href(href):
             raise SatimnetError(f"{base}: points to {href:.200}, which is no path and no web URL")
         place = join(href, base)
         if is_url(self.home):

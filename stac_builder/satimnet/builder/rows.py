@@ -19,7 +19,7 @@ import numpy as np
 from satimnet.builder.documents import is_version, require_texts
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.items import Item
-from satimnet.builder.places import join
+from satimnet.builder.places import is_href, join
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -300,6 +300,11 @@ def _placed(
                     f"{base}: an asset of {row['id']} has a member without a name, or with the "
                     "wrong byte range; build the collection again"
                 )
+        if not is_href(entry["href"]):
+            raise SatimnetError(
+                f"{base}: a link or an asset of {row['id']} points to "
+                f"{entry['href']:.200}, which is no path and no URL; build the collection again"
+            )
         placed.append(entry | {"href": resolve(entry["href"], base)})
     return placed
 
