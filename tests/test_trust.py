@@ -171,6 +171,8 @@ ROWS = [
     (lambda row: row.update(bbox=BOX | {"xmax": math.nan}), "lacks a number"),
     (lambda row: row.update({"satimnet:classes": ["x", None]}), "satimnet:classes has a null"),
     (lambda row: row.update(stac_extensions=[None]), "stac_extensions has a null"),
+    (lambda row: row.update(collection=None), "no collection"),
+    (lambda row: row["links"][0].update(rel=None), "no rel"),
     (lambda row: row["links"][0].update(href=None), "no href"),
     (lambda row: row["links"][0].update(href="http://["), "which is no path and no URL"),
     (lambda row: row["assets"]["scene"].update(href=None), "no href"),

@@ -387,10 +387,13 @@ def columns(types: Mapping[str, Any], where: str) -> None:
 
 
 def require_texts(rows: pa.Table | pa.RecordBatch, where: str) -> None:
-    """Raises `SatimnetError` if a list of an ``items.parquet`` has a null among its texts."""
+    """Raises `SatimnetError` if rows lack an id or a collection, or a list of texts has a null."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    for name in {"id", "collection"}.intersection(rows.column_names):
+        if rows[name].null_count:
+            raise SatimnetError(f"{where}: an Item has no {name}; build the collection again")
     for name in set(_TEXTS).intersection(rows.column_names):
         column = rows[name]
         if pa.types.is_list(column.type) and pc.list_flatten(column).null_count:

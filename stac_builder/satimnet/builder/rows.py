@@ -257,6 +257,8 @@ def _item(
         "assets": {},
         "collection": row["collection"],
     }
+    if any("rel" not in link for link in item["links"]):
+        raise SatimnetError(f"{base}: a link of {row['id']} has no rel; build the collection again")
     assets = _plain(row["assets"] or {})
     item["assets"] = dict(zip(assets, _placed(row, assets.values(), base, resolve), strict=True))
     if row["bbox"] is not None:
