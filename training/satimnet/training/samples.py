@@ -85,6 +85,9 @@ class Catalog:
             if collections is None or name in collections
         }
         found = search_table(self.index, collections=collections, classes=classes, **query)
+        if "satimnet:classes" not in found.column_names:  # nobody says any
+            unsaid = pa.nulls(len(found), pa.list_(pa.string()))
+            found = found.append_column("satimnet:classes", unsaid)
         samples = Samples(found, chosen, _classes(chosen))
         if bands is None:
             return samples
