@@ -13,6 +13,7 @@ from itertools import chain
 import dask
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import simplejpeg
 import torch
@@ -206,6 +207,18 @@ def test_memory_is_used_again_once_a_batch_is_gone(samples, threads, most):
     for batch in samples.to_batches(3, bands=BANDS, threads=threads):
         places.add(batch.images.data_ptr())
     assert len(places) <= most
+
+
+def test_rows_that_say_no_classes_are_samples_without_labels(tmp_path, source):
+    catalog = write_catalog(tmp_path, source[:5])
+    index = tmp_path / "mini/items.parquet"
+    pq.write_table(pq.read_table(index).drop_columns("satimnet:classes"), index)
+    samples = open_samples(catalog).search()
+    batches = list(samples.to_batches(5, bands=["red"]))
+    assert [len(batch.images) for batch in batches] == [5]
+    assert batches[0].labels is None
+    with pytest.raises(SatimnetError, match="nobody says which classes 5 of 5 samples have"):
+        _ = samples.multi_hot
 
 
 def test_samples_without_the_image_are_not_dropped_silently(tmp_path, source):
