@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from serving import served
 
-from satimnet.builder.extracts import save
+from satimnet.builder.extracts import copy
 from satimnet.builder.pipeline import build
 from satimnet.builder.queries import search
 from stactools.bigearthnet.miniature import write_miniature
@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
     """BigEarthNet with times, and with what the validator filters by: clouds and missions."""
     top = tmp_path_factory.mktemp("conformance")
     build(write_miniature(top / "source"), top / "whole")
-    save(search(top / "whole", filter="datetime is not null"), top / "catalog")
+    copy(search(top / "whole", filter="datetime is not null"), top / "catalog")
     path = top / "catalog/bigearthnet/items.parquet"
     with pq.ParquetFile(path) as file:
         table = file.read()
