@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from satimnet.builder.index import Index
+from satimnet.builder.query.index import Index
 
 _COMMAND = "from stactools.cli.cli import run_cli; run_cli()"
 _ROUNDS = 5

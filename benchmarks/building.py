@@ -18,7 +18,7 @@ from benchmarks.by_hand import catalog_by_hand
 from benchmarks.data import Data
 from benchmarks.table import Row
 from benchmarks.timing import Contender, race
-from satimnet.builder.headers import read_header
+from satimnet.builder.imagery.headers import read_header
 from satimnet.builder.pipeline import build
 from stactools.eurosat import dataset
 

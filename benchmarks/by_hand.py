@@ -21,8 +21,8 @@ from pystac.extensions.projection import ProjectionExtension
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.warp import transform_geom
 
-from satimnet.builder.concepts import THEMES_URI, concepts_by_class, scheme_of, themes_of
-from satimnet.builder.items import PROCESSING_URI
+from satimnet.builder.catalog.items import PROCESSING_URI
+from satimnet.builder.vocabulary.concepts import THEMES_URI, concepts_by_class, scheme_of, themes_of
 from satimnet.extension import SCHEMA_URI
 from stactools.eurosat import create_collection
 

@@ -33,7 +33,7 @@ from benchmarks.names import LISTS, Patch, named_patches
 from satimnet.builder import build, search, validate
 from satimnet.builder import open as open_catalog
 from satimnet.builder.datasets import Dataset
-from satimnet.builder.index import Index
+from satimnet.builder.query.index import Index
 from stactools.bigearthnet import dataset
 
 _STEPS = ("build", "validate", "search", "list")

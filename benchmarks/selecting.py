@@ -21,21 +21,21 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from benchmarks.names import named_patches
-from satimnet.builder.catalogs import (
+from satimnet.builder.catalog.geoparquet import item_schema, table_of
+from satimnet.builder.catalog.items import describe
+from satimnet.builder.catalog.tree import (
     PARQUET_NAME,
     collection_of,
     write_collection,
     write_root,
 )
-from satimnet.builder.headers import Header, Pixels
-from satimnet.builder.index import Index
-from satimnet.builder.items import describe
-from satimnet.builder.rows import item_schema, table_of
+from satimnet.builder.imagery.headers import Header, Pixels
+from satimnet.builder.packing.shards import PackedMember, PackedSample, Shard
+from satimnet.builder.query.index import Index
 from satimnet.builder.samples import Sample
-from satimnet.builder.shards import PackedMember, PackedSample, Shard
-from satimnet.builder.skos import write_concepts
-from satimnet.training.recipes import read_recipe
-from satimnet.training.selection import select
+from satimnet.builder.vocabulary.skos import write_concepts
+from satimnet.training.fusion.recipes import read_recipe
+from satimnet.training.fusion.selection import select
 from stactools.bigearthnet import dataset as bigearthnet
 from stactools.eurosat import dataset as eurosat
 

@@ -27,8 +27,8 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from satimnet.builder import build
-from satimnet.builder.index import Index
-from satimnet.builder.queries import search
+from satimnet.builder.query.index import Index
+from satimnet.builder.query.search import search
 from stactools.eurosat.miniature import write_miniature
 
 _PROCESSES = 2  # that the clients share, so that one interpreter is not what is measured

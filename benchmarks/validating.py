@@ -15,7 +15,7 @@ from benchmarks.building import catalog_of
 from benchmarks.data import Data
 from benchmarks.table import Row
 from benchmarks.timing import Contender, race
-from satimnet.builder.schemas import Schemas
+from satimnet.builder.catalog.schemas import Schemas
 from satimnet.extension import schema
 
 SCHEMAS = Path(__file__).parents[2] / "shared" / "schemas"

@@ -11,7 +11,7 @@ import requests
 from pystac.validation import JsonSchemaSTACValidator, set_validator
 from stac_api_validator.__main__ import main
 
-from satimnet.builder.schemas import Schemas
+from satimnet.builder.catalog.schemas import Schemas
 
 _SCHEMAS = Schemas(Path(sys.argv.pop(1)))
 KNOWN = {uri.rstrip("#"): schema for uri, schema in (_SCHEMAS._known | _SCHEMAS._given).items()}

@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from satimnet.builder.validation import validate
+from satimnet.builder.catalog.validation import validate
 
 from .kills.scenarios import Inputs, Scenario
 from .kills.trees import digests

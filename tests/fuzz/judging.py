@@ -18,9 +18,9 @@ from tempfile import TemporaryFile
 from typing import IO
 
 from satimnet.builder import build
+from satimnet.builder.catalog.validation import validate
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.pipeline import Report
-from satimnet.builder.validation import validate
 
 from .cases import Case
 

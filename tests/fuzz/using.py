@@ -18,12 +18,12 @@ from stactools.cli.cli import cli
 
 from satimnet.builder import open as open_client
 from satimnet.builder import read_bytes, search, validate
-from satimnet.builder.copies import copy as copy_catalog
 from satimnet.builder.errors import CatalogWarning, SatimnetError
 from satimnet.builder.exports import FORMATS, export
-from satimnet.builder.extracts import copy, save
-from satimnet.builder.index import Index
 from satimnet.builder.quality import assess
+from satimnet.builder.query.index import Index
+from satimnet.builder.transfer.mirror import copy as copy_catalog
+from satimnet.builder.transfer.subset import copy, save
 from satimnet.training import open_samples
 
 from .catalogs import CatalogCase

@@ -7,8 +7,8 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Self
 
-from satimnet.builder.index import Index
-from satimnet.builder.queries import search
+from satimnet.builder.query.index import Index
+from satimnet.builder.query.search import search
 
 Ids = frozenset[str]
 

@@ -103,9 +103,9 @@ class Inputs:
         import rasterio
         import torch
 
-        from satimnet.training.checkpoints import Checkpoint
-        from satimnet.training.checkpoints import build as network
-        from satimnet.training.outputs import Class, Output
+        from satimnet.training.networks.checkpoints import Checkpoint
+        from satimnet.training.networks.checkpoints import build as network
+        from satimnet.training.networks.outputs import Class, Output
 
         classes = tuple(Class(k, name, None) for k, name in enumerate(("Forest", "River"), 1))
         outputs = (Output("class", classes),)

@@ -125,14 +125,14 @@ def main() -> None:
     """Answers each question with a line: the number of a child, then how it ended."""
     from stactools.cli.cli import cli  # noqa: F401
 
-    import satimnet.builder.extracts
     import satimnet.builder.pipeline
     import satimnet.builder.quality
+    import satimnet.builder.transfer.subset
+    import satimnet.cli.group
     import satimnet.training
-    import satimnet.training.fusion
+    import satimnet.training.fusion.fuse
     import satimnet.training.maps.mapping
-    import satimnet.training.pictures  # noqa: F401
-    import stactools.satimnet.commands  # noqa: F401
+    import satimnet.training.networks.plots  # noqa: F401
 
     print("ready", flush=True)
     child = 0
@@ -184,8 +184,8 @@ def _command(job: Any, work: str, change: int, of: str, log: str) -> None:
 
 def _do(job: Any) -> None:
     if isinstance(job, dict):  # no dataset has its files on this machine
-        from satimnet.builder.downloads import Download
-        from satimnet.builder.fetching import fetch
+        from satimnet.builder.transfer.published_files import Download
+        from satimnet.builder.transfer.resumable import fetch
 
         fetch(Download(job["url"], job["size"], job["checksum"]), Path(job["folder"]), wait=0.1)
         return

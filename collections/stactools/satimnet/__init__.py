@@ -10,6 +10,6 @@ if TYPE_CHECKING:
 
 def register_plugin(registry: Registry) -> None:
     """Adds ``stac satimnet`` to the command of stactools."""
-    from stactools.satimnet.commands import create_satimnet_command
+    from satimnet.cli.group import create_satimnet_command
 
     registry.register_subcommand(create_satimnet_command)

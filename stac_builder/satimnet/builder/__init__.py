@@ -10,12 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from satimnet.builder.access import gdal_path, open_asset, read_bytes, resolve
-    from satimnet.builder.client import open
+    from satimnet.builder.catalog.validation import validate
     from satimnet.builder.errors import BadFileError, SatimnetError
     from satimnet.builder.pipeline import build
-    from satimnet.builder.queries import search
-    from satimnet.builder.validation import validate
+    from satimnet.builder.query.client import open
+    from satimnet.builder.query.search import search
+    from satimnet.builder.storage.assets import gdal_path, open_asset, read_bytes, resolve
 
 __all__ = [
     "BadFileError",
@@ -34,13 +34,13 @@ _HOMES = {
     "BadFileError": "errors",
     "SatimnetError": "errors",
     "build": "pipeline",
-    "gdal_path": "access",
-    "open": "client",
-    "open_asset": "access",
-    "read_bytes": "access",
-    "resolve": "access",
-    "search": "queries",
-    "validate": "validation",
+    "gdal_path": "storage.assets",
+    "open": "query.client",
+    "open_asset": "storage.assets",
+    "read_bytes": "storage.assets",
+    "resolve": "storage.assets",
+    "search": "query.search",
+    "validate": "catalog.validation",
 }
 
 

@@ -15,9 +15,9 @@ import click
 
 from satimnet.builder.datasets import Dataset
 from satimnet.builder.errors import CatalogWarning, SatimnetError, printable
-from satimnet.builder.files import writing
-from satimnet.builder.places import on_disk
-from satimnet.builder.workspaces import lock
+from satimnet.builder.storage.atomic_files import writing
+from satimnet.builder.storage.hrefs import on_disk
+from satimnet.builder.storage.staging import lock
 
 if TYPE_CHECKING:
     import pystac

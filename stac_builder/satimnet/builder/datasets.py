@@ -13,9 +13,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from satimnet.builder.entries import unread_archive
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.samples import Problem, Sample, Scan
+from satimnet.builder.scanning.entries import unread_archive
 from satimnet.builder.sources import Source
 
 UNKNOWN_LAYOUT = "not the layout of a known dataset"

@@ -19,7 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from satimnet.builder.arguments import checked
-from satimnet.builder.catalogs import (
+from satimnet.builder.catalog.geoparquet import MappedRows, read_rows, table_of
+from satimnet.builder.catalog.item_pages import ItemFiles, files_for, write_features, write_pages
+from satimnet.builder.catalog.items import describe, write_items
+from satimnet.builder.catalog.tree import (
     PARQUET_NAME,
     ROOT_ID,
     collection_of,
@@ -28,25 +31,22 @@ from satimnet.builder.catalogs import (
     write_parquet,
     write_root,
 )
-from satimnet.builder.contents import MAX_SCENE_SIZE
 from satimnet.builder.datasets import UNKNOWN_LAYOUT, Dataset, installed, recognise
 from satimnet.builder.errors import SatimnetError, printable
-from satimnet.builder.files import place, settle, sync
-from satimnet.builder.items import describe, write_items
-from satimnet.builder.leftovers import passed_over
-from satimnet.builder.overviews import OVERVIEW_ASSET, write_overview
-from satimnet.builder.pages import ItemFiles, files_for, write_features, write_pages
-from satimnet.builder.places import file_name, on_disk
-from satimnet.builder.plans import DEFAULT_SHARD_SIZE, MAX_SHARD_SIZE, ShardPlan, plan
+from satimnet.builder.overview.contact_sheet import OVERVIEW_ASSET, write_overview
+from satimnet.builder.packing.sample_files import MAX_SCENE_SIZE
+from satimnet.builder.packing.shard_plans import DEFAULT_SHARD_SIZE, MAX_SHARD_SIZE, ShardPlan, plan
+from satimnet.builder.packing.shards import Shard, pack
 from satimnet.builder.progress import Progress, silent
-from satimnet.builder.rows import MappedRows, read_rows, table_of
 from satimnet.builder.samples import Problem, Sample
-from satimnet.builder.shards import Shard, pack
-from satimnet.builder.skos import write_concepts
+from satimnet.builder.scanning.passed_over import passed_over
+from satimnet.builder.scanning.tallies import Tally
 from satimnet.builder.sources import MAX_FILE_SIZE, Entry, Reader, Source
-from satimnet.builder.tallies import Tally
-from satimnet.builder.tasks import run_tasks
-from satimnet.builder.workspaces import says, workspace
+from satimnet.builder.storage.atomic_files import place, settle, sync
+from satimnet.builder.storage.hrefs import file_name, on_disk
+from satimnet.builder.storage.parallel import run_tasks
+from satimnet.builder.storage.staging import says, workspace
+from satimnet.builder.vocabulary.skos import write_concepts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -98,8 +98,8 @@ def build(
     ``datasets`` defaults to the installed ones; ``options`` has, by dataset, values of the options
     that its record names; ``scheduler`` is ``threads``, ``processes`` or the
     address of a dask cluster that sees the same file system; ``items`` is how the tree shows them,
-    by default a file each up to `satimnet.builder.pages.MOST_FILES` of a collection, else pages.
-    Images of over ``max_scene_size`` bytes of pixels are left out as broken.
+    by default a file each up to `satimnet.builder.catalog.item_pages.MOST_FILES` of a collection,
+    else pages. Images of over ``max_scene_size`` bytes of pixels are left out as broken.
 
     Raises:
         SatimnetError: a source is unusable, or the catalog cannot be written. Whatever stood at

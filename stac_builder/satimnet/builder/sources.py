@@ -1,8 +1,9 @@
 """Sources: the files of a dataset as its publisher hands them out, read where they lie.
 
 A source is a folder or an archive; archives that lie inside a folder or an archive are looked into
-as well (see `satimnet.builder.archives`). Only regular files are opened. Sources are untrusted:
-files beyond a limit are refused, and no more bytes are inflated than the archive announces.
+as well (see `satimnet.builder.scanning.archives`). Only regular files are opened. Sources are
+untrusted: files beyond a limit are refused, and no more bytes are inflated than the archive
+announces.
 """
 
 from __future__ import annotations
@@ -15,17 +16,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
 
-from satimnet.builder.archives import (
+from satimnet.builder.errors import BadFileError, SatimnetError, printable
+from satimnet.builder.scanning.archives import (
     SEEK_POINT_SPACING,
     Unpacking,
     archive_entries,
     index_path,
     zip_data_offset,
 )
-from satimnet.builder.entries import Entry, archive_folder, is_archive, is_junk, layout_path
-from satimnet.builder.errors import BadFileError, SatimnetError, printable
-from satimnet.builder.places import open_regular
-from satimnet.builder.tallies import Tally
+from satimnet.builder.scanning.entries import (
+    Entry,
+    archive_folder,
+    is_archive,
+    is_junk,
+    layout_path,
+)
+from satimnet.builder.scanning.tallies import Tally
+from satimnet.builder.storage.hrefs import open_regular
 
 if TYPE_CHECKING:
     from types import TracebackType

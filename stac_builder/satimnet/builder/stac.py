@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from satimnet.builder.catalogs import collection_of
-from satimnet.builder.contents import contents
+from satimnet.builder.catalog.items import describe_files
+from satimnet.builder.catalog.tree import collection_of
 from satimnet.builder.datasets import Dataset
 from satimnet.builder.errors import BadFileError, SatimnetError
-from satimnet.builder.items import describe_files
+from satimnet.builder.packing.sample_files import contents
+from satimnet.builder.packing.shards import PackedSample, packed
 from satimnet.builder.samples import Sample
-from satimnet.builder.shards import PackedSample, packed
 from satimnet.builder.sources import Entry, Source
 
 if TYPE_CHECKING:

@@ -9,17 +9,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .batches import Batch
-    from .checkpoints import Checkpoint, load
-    from .crossvalidation import Table, crossvalidate
-    from .evaluation import Evaluation, evaluate, held_out, write_report
-    from .fusion import Fused, fuse
-    from .learning import train
-    from .maps.mapping import Maps, map_scene
-    from .models import CnnClass, CnnDual, CnnSegm, keras_parameter_count
-    from .outputs import find_mask
-    from .recipes import Recipe, read_recipe
-    from .samples import Catalog, Samples, open_samples
+    from satimnet.training.data.batches import Batch
+    from satimnet.training.data.training_samples import Catalog, Samples, open_samples
+    from satimnet.training.fusion.fuse import Fused, fuse
+    from satimnet.training.fusion.recipes import Recipe, read_recipe
+    from satimnet.training.maps.mapping import Maps, map_scene
+    from satimnet.training.networks.checkpoints import Checkpoint, load
+    from satimnet.training.networks.crossvalidation import Table, crossvalidate
+    from satimnet.training.networks.evaluation import Evaluation, evaluate, held_out, write_report
+    from satimnet.training.networks.models import CnnClass, CnnDual, CnnSegm, keras_parameter_count
+    from satimnet.training.networks.outputs import find_mask
+    from satimnet.training.networks.training import train
 
 __all__ = [
     "Batch",
@@ -49,17 +49,17 @@ __all__ = [
 ]
 
 _HOMES = {
-    "batches": ("Batch",),
-    "checkpoints": ("Checkpoint", "load"),
-    "crossvalidation": ("Table", "crossvalidate"),
-    "evaluation": ("Evaluation", "evaluate", "held_out", "write_report"),
-    "fusion": ("Fused", "fuse"),
-    "learning": ("train",),
+    "data.batches": ("Batch",),
+    "networks.checkpoints": ("Checkpoint", "load"),
+    "networks.crossvalidation": ("Table", "crossvalidate"),
+    "networks.evaluation": ("Evaluation", "evaluate", "held_out", "write_report"),
+    "fusion.fuse": ("Fused", "fuse"),
+    "networks.training": ("train",),
     "maps.mapping": ("Maps", "map_scene"),
-    "models": ("CnnClass", "CnnDual", "CnnSegm", "keras_parameter_count"),
-    "outputs": ("find_mask",),
-    "recipes": ("Recipe", "read_recipe"),
-    "samples": ("Catalog", "Samples", "open_samples"),
+    "networks.models": ("CnnClass", "CnnDual", "CnnSegm", "keras_parameter_count"),
+    "networks.outputs": ("find_mask",),
+    "fusion.recipes": ("Recipe", "read_recipe"),
+    "data.training_samples": ("Catalog", "Samples", "open_samples"),
 }
 
 

@@ -15,7 +15,7 @@ import torch
 from torch.multiprocessing.spawn import ProcessExitedException, spawn
 
 from satimnet.builder.errors import SatimnetError
-from satimnet.builder.tasks import end_with_parent
+from satimnet.builder.storage.parallel import end_with_parent
 
 
 def pick_device(name: str | None) -> torch.device:

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.exports import citations
 from satimnet.builder.exports.links import Links
-from satimnet.builder.files import settle
-from satimnet.builder.places import file_name, on_disk
 from satimnet.builder.progress import Progress, silent
-from satimnet.builder.workspaces import lock
+from satimnet.builder.storage.atomic_files import settle
+from satimnet.builder.storage.hrefs import file_name, on_disk
+from satimnet.builder.storage.staging import lock
 
 if TYPE_CHECKING:
-    from satimnet.builder.index import Index, IndexedCollection
+    from satimnet.builder.query.index import Index, IndexedCollection
 
 FORMATS = ("croissant", "trainingdml", "dcat", "schema.org", "bibtex", "citation")
 """The formats, in the order of the documentation."""

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from satimnet.builder.documents import title_of
+from satimnet.builder.catalog.checked_documents import title_of
 
 _CITATION = re.compile(
     r"(?P<authors>[^:]+): (?P<title>.+?)"

@@ -14,11 +14,11 @@ from typing import Any
 
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.exports.citations import bibtex
+from satimnet.builder.exports.item_batches import asset_keys, column_names, shards_of
 from satimnet.builder.exports.links import Links, dois_of, home_of, licence_urls
-from satimnet.builder.exports.tables import asset_keys, column_names, shards_of
-from satimnet.builder.index import IndexedCollection
-from satimnet.builder.places import is_url, open_regular
 from satimnet.builder.progress import Progress, silent
+from satimnet.builder.query.index import IndexedCollection
+from satimnet.builder.storage.hrefs import is_url, open_regular
 
 Json = dict[str, Any]
 

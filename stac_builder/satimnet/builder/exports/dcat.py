@@ -10,13 +10,13 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from satimnet.builder.documents import box_of, title_of
+from satimnet.builder.catalog.checked_documents import box_of, title_of
 from satimnet.builder.exports.croissant import described
+from satimnet.builder.exports.item_batches import row_count
 from satimnet.builder.exports.links import Links, dois_of, home_of, licence_urls
-from satimnet.builder.exports.tables import row_count
-from satimnet.builder.index import Index, IndexedCollection
-from satimnet.builder.lonlat import flat, spans
-from satimnet.builder.places import is_url
+from satimnet.builder.imagery.lonlat import flat, spans
+from satimnet.builder.query.index import Index, IndexedCollection
+from satimnet.builder.storage.hrefs import is_url
 
 Json = dict[str, Any]
 

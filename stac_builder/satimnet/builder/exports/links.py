@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urljoin
 
-from satimnet.builder.places import is_url
+from satimnet.builder.storage.hrefs import is_url
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,13 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from satimnet.builder.access import read_bytes
-from satimnet.builder.documents import box_of, title_of
+from satimnet.builder.catalog.checked_documents import box_of, title_of
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.exports.item_batches import asset_keys, batches
 from satimnet.builder.exports.links import Links, dois_of
-from satimnet.builder.exports.tables import asset_keys, batches
-from satimnet.builder.index import IndexedCollection
 from satimnet.builder.progress import Progress, silent
+from satimnet.builder.query.index import IndexedCollection
+from satimnet.builder.storage.assets import read_bytes
 
 Json = dict[str, Any]
 

@@ -18,9 +18,6 @@ import numpy as np
 import orjson
 
 from satimnet.builder.errors import SatimnetError
-from satimnet.builder.files import place, sync
-from satimnet.builder.index import Index
-from satimnet.builder.places import file_name, is_url, join, on_disk
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.quality.distributions import (
     bands_of,
@@ -30,12 +27,21 @@ from satimnet.builder.quality.distributions import (
 )
 from satimnet.builder.quality.duplicates import find_duplicates
 from satimnet.builder.quality.findings import CHECKS
-from satimnet.builder.quality.footprints import find_overlaps
+from satimnet.builder.quality.image_facts import SIDE
 from satimnet.builder.quality.measuring import Task, measure, read_findings, read_results
-from satimnet.builder.quality.pixels import SIDE
-from satimnet.builder.quality.reports import GENERATOR, REPORT_NAME, Report, Summary, write_report
-from satimnet.builder.tasks import run_tasks
-from satimnet.builder.workspaces import says, workspace
+from satimnet.builder.quality.report_files import (
+    GENERATOR,
+    REPORT_NAME,
+    Report,
+    Summary,
+    write_report,
+)
+from satimnet.builder.quality.shared_ground import find_overlaps
+from satimnet.builder.query.index import Index
+from satimnet.builder.storage.atomic_files import place, sync
+from satimnet.builder.storage.hrefs import file_name, is_url, join, on_disk
+from satimnet.builder.storage.parallel import run_tasks
+from satimnet.builder.storage.staging import says, workspace
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from satimnet.builder.quality.findings import NEAR_AGREEMENT, SAME_SHARE, Finding
-from satimnet.builder.quality.pixels import SIDE
+from satimnet.builder.quality.image_facts import SIDE
 from satimnet.builder.quality.similarity import Similar, find_similar
 from satimnet.builder.samples import SPLITS
 

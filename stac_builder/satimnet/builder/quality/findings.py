@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from satimnet.builder.headers import MAX_IMAGE_SIZE
+from satimnet.builder.imagery.headers import MAX_IMAGE_SIZE
 
 Severity = Literal["error", "warning", "info"]
 """``error``: a file or what the catalog says of it is wrong. ``warning``: training or evaluation

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
+from satimnet.builder.catalog.geoparquet import items_of
 from satimnet.builder.errors import printable
-from satimnet.builder.files import settle, sync
-from satimnet.builder.places import Bounds
+from satimnet.builder.quality.checked_files import Shards
 from satimnet.builder.quality.findings import Finding
-from satimnet.builder.quality.inspecting import Row, inspect
-from satimnet.builder.quality.members import Shards
-from satimnet.builder.quality.pixels import SIDE, STATISTICS
-from satimnet.builder.rows import items_of
+from satimnet.builder.quality.image_facts import SIDE, STATISTICS
+from satimnet.builder.quality.item_checks import Row, inspect
+from satimnet.builder.storage.atomic_files import settle, sync
+from satimnet.builder.storage.hrefs import Bounds
 
 if TYPE_CHECKING:
     import pyarrow as pa

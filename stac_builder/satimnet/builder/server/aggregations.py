@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from satimnet.builder.api import Api
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.query.stac_api import Api
 
 AGGREGATE_REL = "aggregate"
 AGGREGATIONS_REL = "aggregations"

@@ -29,21 +29,25 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from satimnet.builder.access import take_member
-from satimnet.builder.api import CONFORMS_TO, GEOJSON, QUERYABLES_REL, Api, NotThereError
-from satimnet.builder.catalogs import PARQUET_TYPE
+from satimnet.builder.catalog.tree import PARQUET_TYPE
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.exports.dcat import data_catalog
 from satimnet.builder.exports.links import Links
-from satimnet.builder.index import Index, TooSlowError
-from satimnet.builder.places import SEALED, is_url, join
-
-from . import members
-from .aggregations import AGGREGATE_REL, AGGREGATIONS_REL, aggregate, aggregations
-from .files import VisibleFiles
-from .openapi import OPENAPI_TYPE, openapi
-from .proxies import BehindProxy, root_path_of
-from .thumbnails import has_picture, thumbnail
+from satimnet.builder.query.index import Index, TooSlowError
+from satimnet.builder.query.stac_api import CONFORMS_TO, GEOJSON, QUERYABLES_REL, Api, NotThereError
+from satimnet.builder.server import member_files
+from satimnet.builder.server.aggregations import (
+    AGGREGATE_REL,
+    AGGREGATIONS_REL,
+    aggregate,
+    aggregations,
+)
+from satimnet.builder.server.openapi import OPENAPI_TYPE, openapi
+from satimnet.builder.server.proxies import BehindProxy, root_path_of
+from satimnet.builder.server.static_files import VisibleFiles
+from satimnet.builder.server.thumbnails import has_picture, thumbnail
+from satimnet.builder.storage.assets import take_member
+from satimnet.builder.storage.hrefs import SEALED, is_url, join
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -115,7 +119,7 @@ def create_app(
         mimetypes.add_type(GEOJSON, ".geojson")
         files = VisibleFiles(directory=served.folder)
         routes.append(Mount("/catalog", files))
-        routes.append(Route(members.ROUTE, partial(members.member, files)))
+        routes.append(Route(member_files.ROUTE, partial(member_files.member, files)))
         routes.append(Mount(_PLAIN, routes=api))
     if browser is not None:
         # not the built ones

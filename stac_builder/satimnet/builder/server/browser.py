@@ -17,10 +17,10 @@ from importlib.resources import files
 from pathlib import Path
 
 from satimnet.builder.errors import SatimnetError
-from satimnet.builder.files import place, sync
-from satimnet.builder.places import on_disk
 from satimnet.builder.progress import Progress, silent
-from satimnet.builder.workspaces import workspace
+from satimnet.builder.storage.atomic_files import place, sync
+from satimnet.builder.storage.hrefs import on_disk
+from satimnet.builder.storage.staging import workspace
 
 PACKAGE = "@radiantearth/stac-browser@4.0.1"
 _PINNED = {"ol-stac": "1.1.0"}  # newer ones need a newer ol than the package allows

@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-from satimnet.builder.api import GEOJSON, MOST
-from satimnet.builder.index import Index
+from satimnet.builder.query.index import Index
+from satimnet.builder.query.stac_api import GEOJSON, MOST
 
 OPENAPI_TYPE = "application/vnd.oai.openapi+json;version=3.0"
 

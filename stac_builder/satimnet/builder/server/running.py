@@ -9,8 +9,7 @@ from pathlib import Path
 import uvicorn
 
 from satimnet.builder.errors import SatimnetError
-
-from .app import SECONDS, create_app
+from satimnet.builder.server.app import SECONDS, create_app
 
 
 def serve(

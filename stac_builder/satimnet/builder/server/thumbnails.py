@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from satimnet.builder.errors import SatimnetError
-from satimnet.builder.rasters import opened_asset
-from satimnet.builder.views import true_colour
+from satimnet.builder.imagery.rasters import opened_asset
+from satimnet.builder.overview.previews import true_colour
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader

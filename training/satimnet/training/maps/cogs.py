@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satimnet.builder.errors import SatimnetError
-from satimnet.builder.files import settle
-
-from .legends import Legend
-from .scenes import Scene
+from satimnet.builder.storage.atomic_files import settle
+from satimnet.training.maps.legends import Legend
+from satimnet.training.maps.scenes import Scene
 
 MEDIA_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
 _BLOCK = 512

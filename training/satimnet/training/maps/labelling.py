@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from satimnet.builder.errors import SatimnetError
-
-from ..checkpoints import Checkpoint
-from ..models import MARGIN, PATCH
-from .strips import Strip
+from satimnet.training.maps.strips import Strip
+from satimnet.training.networks.checkpoints import Checkpoint
+from satimnet.training.networks.models import MARGIN, PATCH
 
 _TILE = 128
 """Columns that a network sees at a time; wider tiles are not faster and take more memory."""

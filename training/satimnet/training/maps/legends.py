@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from satimnet.builder.colours import Colour, class_colours
 from satimnet.builder.errors import SatimnetError
-
-from ..outputs import Output
+from satimnet.builder.imagery.colours import Colour, class_colours
+from satimnet.training.networks.outputs import Output
 
 _MOST = 255
 

@@ -14,24 +14,23 @@ from datetime import datetime
 from pathlib import Path
 
 from satimnet.builder.arguments import checked
-from satimnet.builder.catalogs import write_json
+from satimnet.builder.catalog.tree import write_json
 from satimnet.builder.errors import SatimnetError
-from satimnet.builder.places import on_disk, readable
 from satimnet.builder.progress import Progress, silent
-from satimnet.builder.workspaces import lock
-
-from ..checkpoints import KINDS, Checkpoint, load
-from ..devices import pick_device
-from ..models import PATCH, WINDOW
-from ..runs import CODE
-from .cogs import GrowingMap
-from .items import map_item
-from .labelling import check_refinement, of_patches, of_pixels, refined
-from .legends import Legend, legend_of
-from .modelcards import Origin, model_item
-from .quicklooks import draw
-from .scenes import Scene, open_scene
-from .strips import STRIP, strips
+from satimnet.builder.storage.hrefs import on_disk, readable
+from satimnet.builder.storage.staging import lock
+from satimnet.training.devices import pick_device
+from satimnet.training.maps.cogs import GrowingMap
+from satimnet.training.maps.labelling import check_refinement, of_patches, of_pixels, refined
+from satimnet.training.maps.legends import Legend, legend_of
+from satimnet.training.maps.map_items import map_item
+from satimnet.training.maps.modelcards import Origin, model_item
+from satimnet.training.maps.quicklooks import draw
+from satimnet.training.maps.scenes import Scene, open_scene
+from satimnet.training.maps.strips import STRIP, strips
+from satimnet.training.networks.checkpoints import KINDS, Checkpoint, load
+from satimnet.training.networks.models import PATCH, WINDOW
+from satimnet.training.networks.training_state import CODE
 
 
 @dataclass(frozen=True)

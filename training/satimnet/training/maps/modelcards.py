@@ -14,13 +14,12 @@ from typing import Any
 
 import torch
 
-from satimnet.builder.documents import STAC_VERSION
+from satimnet.builder.catalog.checked_documents import STAC_VERSION
+from satimnet.builder.catalog.items import FILE_URI, SHA256
 from satimnet.builder.errors import SatimnetError
-from satimnet.builder.items import FILE_URI, SHA256
-
-from ..checkpoints import Checkpoint
-from ..models import PATCH, keras_parameter_count
-from .legends import legend_of
+from satimnet.training.maps.legends import legend_of
+from satimnet.training.networks.checkpoints import Checkpoint
+from satimnet.training.networks.models import PATCH, keras_parameter_count
 
 MLM_URI = "https://stac-extensions.github.io/mlm/v1.5.2/schema.json"
 

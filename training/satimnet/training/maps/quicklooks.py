@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from satimnet.builder.colours import natural, true_colour_names, unlike
-from satimnet.builder.files import writing
-
-from .legends import Legend
-from .scenes import Scene, reading
+from satimnet.builder.imagery.colours import natural, true_colour_names, unlike
+from satimnet.builder.storage.atomic_files import writing
+from satimnet.training.maps.legends import Legend
+from satimnet.training.maps.scenes import Scene, reading
 
 _LONGEST = 900
 """Pixels of the longer side of a panel, roughly."""

@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satimnet.builder.errors import BadFileError, SatimnetError
-from satimnet.builder.grids import on_earth
-from satimnet.builder.places import is_url, readable
-
-from .safes import is_product, open_product
+from satimnet.builder.imagery.grids import on_earth
+from satimnet.builder.storage.hrefs import is_url, readable
+from satimnet.training.maps.sentinel_safe import is_product, open_product
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader

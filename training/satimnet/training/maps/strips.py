@@ -11,8 +11,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models import MARGIN, PATCH
-from .scenes import Rows, Scene, reading
+from satimnet.training.maps.scenes import Rows, Scene, reading
+from satimnet.training.networks.models import MARGIN, PATCH
 
 STRIP = 4 * PATCH
 """Rows of a strip: whole patches, and a quarter of a JPEG 2000 tile of Sentinel-2."""

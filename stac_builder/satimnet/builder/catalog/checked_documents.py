@@ -1,0 +1,409 @@
+"""What the files of a catalog say, checked once where they are read.
+
+Catalogs come from anywhere: any value may be missing or of another type. A document that passed
+here has the fields that the rest of the package reads, with these types; an optional field that is
+null is absent. Errors name the file and the field.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.storage.hrefs import is_href, is_url, open_regular
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Json = dict[str, Any]
+
+STAC_VERSION = "1.1.0"
+"""Of what is written here."""
+_VERSION = re.compile(r"1\.[0-9]+\.[0-9]+(-rc\.[0-9]+)?")
+
+MAX_SIZE = 2**26
+"""Bytes of a document at most: one with thousands of links has a few hundred KiB."""
+_DEEPEST = 100  # objects and lists within each other
+
+# A shape is a type; a list with the shape of its elements; a map of keys to shapes, where "key?"
+# may be absent and `...` stands for any other key; or a tuple of shapes, one of which must fit.
+Shape = Any
+
+
+class _Href:
+    """The shape of a text that can be followed."""
+
+
+_LINK: Shape = {"rel": str, "href": _Href, "title?": str, "type?": str}
+_CLASS: Shape = {
+    **{"name": str, "value?": int},
+    **{"title?": str, "description?": str, "color_hint?": str},
+}
+_BAND: Shape = {
+    "name": str,
+    **dict.fromkeys(("description?", "data_type?", "eo:common_name?"), str),
+    **dict.fromkeys(("eo:center_wavelength?", "eo:full_width_half_max?"), float),
+    **dict.fromkeys(("gsd?", "raster:scale?"), float),
+    "nodata?": (float, str),
+}
+_ITEM_ASSET: Shape = {
+    **dict.fromkeys(("title?", "type?", "data_type?"), str),
+    **dict.fromkeys(("satimnet:member_type?", "processing:lineage?"), str),
+    "roles?": [str],
+    "bands?": [_BAND],
+    "classification:classes?": [_CLASS],
+    "gsd?": float,
+    "nodata?": (float, str),
+    "proj:shape?": [int],
+}
+_ASSET: Shape = {
+    **{"href": _Href, "title?": str, "type?": str, "roles?": [str], "file:size?": int},
+    "archive?": [{"href": str, "range?": [int], "file:size?": int, "file:checksum?": str}],
+}
+_HEAD: Shape = {"stac_extensions?": [str], "conformsTo?": [str]}
+_CATALOG: Shape = {
+    **_HEAD,
+    **dict.fromkeys(("stac_version?", "id?", "title?", "description?"), str),
+    "links?": [object],
+}
+_COLLECTION: Shape = {
+    **_HEAD,
+    **dict.fromkeys(("stac_version", "id", "title?", "description", "license"), str),
+    "links": [_LINK],
+    "extent": {"spatial": {"bbox": [[float]]}, "temporal": {"interval": [[(str, None)]]}},
+    "keywords?": [str],
+    "providers?": [{"name": str, "roles?": [str], "url?": str}],
+    "assets?": {...: _ASSET},
+    "item_assets?": {...: _ITEM_ASSET},
+    "summaries?": {
+        "classification:classes?": [_CLASS],
+        "proj:code?": [(str, None)],
+        "satimnet:split?": [str],
+        "processing:software?": [dict],
+    },
+    "themes?": [{"scheme": str, "concepts": [{"id": str}]}],
+    "sci:doi?": str,
+    "sci:citation?": str,
+    "sci:publications?": [{"citation?": str, "doi?": str}],
+    **dict.fromkeys(
+        ("satimnet:release_date?", "satimnet:intended_application?", "processing:lineage?"), str
+    ),
+    "satimnet:classification_problem?": [str],
+    "satimnet:annotation_method?": [str],
+    "satimnet:recipe?": {"sha256?": str, "text?": str},
+}
+_ITEM: Shape = {
+    **_HEAD,
+    **{"stac_version?": str, "id": str, "collection?": str, "properties": dict, "links": [_LINK]},
+    "assets": {...: _ASSET},
+}
+
+
+def parse(content: bytes, where: str) -> Json:
+    """The JSON object in a file's content; ``where`` names the file.
+
+    Raises:
+        SatimnetError: it is none, or its values are too deep within each other.
+    """
+    try:
+        document = orjson.loads(content)
+    except ValueError as error:
+        raise SatimnetError(f"{where}: this is not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise SatimnetError(f"{where}: this is not a STAC object")
+    level: list[Any] = [document]
+    for _ in range(_DEEPEST):
+        level = [inner for value in level for inner in _inside(value)]
+        if not level:
+            return document
+    raise SatimnetError(f"{where}: more than {_DEEPEST} objects lie within each other")
+
+
+def _inside(value: Any) -> list[Any]:
+    values = value.values() if isinstance(value, dict) else value
+    return [inner for inner in values if isinstance(inner, dict | list)]
+
+
+def read(place: str, remedy: str = "name a catalog or its folder") -> Json:
+    """The JSON object in the file at an absolute path or URL.
+
+    Raises:
+        SatimnetError: there is no such file (``remedy`` says what to do), it is no regular one, it
+            is larger than any document, or it is no JSON object.
+    """
+    try:
+        content = _read_url(place) if is_url(place) else _read_file(place)
+    except (FileNotFoundError, NotADirectoryError):
+        raise SatimnetError(f"{place}: nothing is there; {remedy}") from None
+    except (OSError, ValueError) as error:  # a path with a null character is a ValueError
+        raise SatimnetError(f"{place}: cannot be read: {error}") from None
+    if len(content) > MAX_SIZE:
+        raise SatimnetError(f"{place}: more than {MAX_SIZE} bytes; no file of STAC is so large")
+    return parse(content, place)
+
+
+def _read_file(path: str) -> bytes:
+    with open_regular(path) as file:
+        return file.read(MAX_SIZE + 1)
+
+
+def _read_url(url: str) -> bytes:
+    import aiohttp
+    import fsspec
+
+    content = bytearray()
+    try:
+        # Not at once, for a server may send without end; it is not asked for the size first.
+        with fsspec.filesystem("http").open(url, block_size=0, size=1) as file:
+            while len(content) <= MAX_SIZE and (piece := file.read(2**20)):
+                content += piece
+    except aiohttp.ClientError as error:
+        raise OSError(error) from error
+    return bytes(content)
+
+
+# --- what they must say -------------------------------------------------------------------------
+
+
+def catalog(document: Json, where: str) -> Json:
+    """The Catalog, whose links are still to be checked one by one by `link`.
+
+    One that does without an id or a description, which STAC asks for, has empty ones; one without a
+    version has `STAC_VERSION`.
+
+    Raises:
+        SatimnetError: it is none.
+    """
+    if document.get("type") != "Catalog":
+        raise SatimnetError(f"{where}: this is no STAC Catalog; name the catalog.json at the top")
+    missing = {"stac_version": STAC_VERSION, "id": "", "description": "", "links": []}
+    return _of_version(missing | _checked(document, _CATALOG, where), where)
+
+
+def link(content: Any, where: str, number: int) -> Json:
+    """A link of the document at ``where``; raises `SatimnetError` if it is none."""
+    problem = _problem(content, _LINK, f"links[{number}]")
+    if problem:
+        raise SatimnetError(f"{where}: {problem}")
+    found: Json = content
+    return found
+
+
+def collection(document: Json, where: str) -> Json:
+    """The Collection, as it is.
+
+    Raises:
+        SatimnetError: it is none, or one of its values is of the wrong type.
+    """
+    if document.get("type") != "Collection":
+        raise SatimnetError(f"{where}: this is no STAC Collection")
+    found = _of_version(_checked(document, _COLLECTION, where), where)
+    boxes = found["extent"]["spatial"]["bbox"]
+    if not boxes or any(len(box) not in (4, 6) for box in boxes):
+        raise SatimnetError(f"{where}: extent.spatial.bbox must be a list of 4 or 6 numbers each")
+    for key, asset in found.get("item_assets", {}).items():
+        if len(asset.get("proj:shape", (1, 1))) != 2:
+            raise SatimnetError(f"{where}: item_assets.{key}.proj:shape must be two numbers")
+    spans = found["extent"]["temporal"]["interval"]
+    if not spans or any(len(span) != 2 for span in spans):
+        raise SatimnetError(f"{where}: extent.temporal.interval must be a list of two times each")
+    return found
+
+
+def item(document: Json, where: str) -> Json:
+    """The Item, as it is; raises `SatimnetError` as `collection`."""
+    if document.get("type") != "Feature":
+        raise SatimnetError(f"{where}: this is no STAC Item")
+    return _checked(document, _ITEM, where)
+
+
+def is_version(text: str) -> bool:
+    """Whether a STAC object may be of this version: from 1.0.0-rc.1 on, each says its type."""
+    return _VERSION.fullmatch(text) is not None
+
+
+def title_of(document: Mapping[str, Any]) -> str:
+    """The title of a Catalog or Collection, or its id: STAC asks for that alone."""
+    return str(document.get("title") or document["id"])
+
+
+def box_of(collection: Mapping[str, Any]) -> list[float]:
+    """West, south, east and north of a Collection that was checked; without heights."""
+    box: list[float] = collection["extent"]["spatial"]["bbox"][0]
+    return [*box[:2], *box[len(box) // 2 :][:2]]
+
+
+def problem(content: Any) -> str | None:
+    """What is so wrong with a STAC object of any kind that it cannot be followed, in words."""
+    if not isinstance(content, dict):
+        return f"an Item is {_shown(content)}; it must be an object"
+    shapes = {"Collection": _COLLECTION, "Feature": _ITEM}
+    return _problem(content, shapes.get(str(content.get("type")), {"links?": [_LINK]}), "")
+
+
+def _of_version(document: Json, where: str) -> Json:
+    if is_version(document["stac_version"]):
+        return document
+    shown = _shown(document["stac_version"])
+    raise SatimnetError(f"{where}: stac_version is {shown}; it must be a version of STAC 1")
+
+
+def _checked(document: Json, shape: Shape, where: str) -> Json:
+    if problem := _problem(document, shape, ""):
+        raise SatimnetError(f"{where}: {problem}")
+    return document
+
+
+def _problem(value: Any, shape: Shape, path: str) -> str | None:
+    """What is wrong with a value, in words; removes optional fields that are null."""
+    if isinstance(shape, dict) and isinstance(value, dict):
+        return _problem_of_object(value, shape, path)
+    if isinstance(shape, list) and isinstance(value, list):
+        places = ((f"{path}[{at}]", one) for at, one in enumerate(value))
+        problems = (_problem(one, shape[0], place) for place, one in places)
+        return next(filter(None, problems), None)
+    if _fits(value, shape):
+        return None
+    return f"{path} is {_shown(value)}; it must be {_words(shape)}"
+
+
+def _problem_of_object(value: Json, shape: Mapping[Any, Shape], path: str) -> str | None:
+    before = f"{path}." if path else ""
+    for key, inner in shape.items():
+        name = "" if key is ... else key.removesuffix("?")
+        if key is ...:
+            problems = (_problem(one, inner, f"{before}{own}") for own, one in value.items())
+            problem = next(filter(None, problems), None)
+        elif name != key and value.get(name) is None:
+            value.pop(name, None)
+            continue
+        elif name not in value:
+            return f"{path or 'it'} has no {name}"
+        else:
+            problem = _problem(value[name], inner, f"{before}{name}")
+        if problem:
+            return problem
+    return None
+
+
+def _fits(value: Any, shape: Shape) -> bool:
+    if isinstance(shape, tuple):
+        return any(_fits(value, one) for one in shape)
+    if shape is None or shape is object:
+        return shape is object or value is None
+    if shape is _Href:
+        return isinstance(value, str) and is_href(value)
+    kind = value if isinstance(value, type) else type(value)
+    return kind is shape or (kind is int and shape is float)
+
+
+_WORDS: Mapping[Any, str] = {
+    **{str: "a text", int: "a whole number", float: "a number", bool: "true or false"},
+    **{
+        _Href: "a path or a URL",
+        bytes: "a binary value",
+        datetime: "a time with its zone",
+        None: "null",
+    },
+}
+
+
+def _words(shape: Shape) -> str:
+    if isinstance(shape, tuple):
+        return " or ".join(map(_words, shape))
+    if isinstance(shape, list):
+        return "a list"
+    return "an object" if isinstance(shape, dict) else _WORDS.get(shape, "an object")
+
+
+def _shown(value: Any) -> str:
+    """A value as its file has it, in short."""
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "a list"
+    if isinstance(value, type):
+        return _WORDS.get(value, "of another type")
+    return orjson.dumps(value).decode()[:80]
+
+
+# --- the columns of an items.parquet ------------------------------------------------------------
+
+_PROJECTION: Shape = {
+    **dict.fromkeys(("proj:code?", "proj:wkt2?"), str),
+    **{"proj:shape?": [int], "proj:transform?": [float]},
+}
+_TEXTS = ("stac_extensions", "satimnet:classes", "satimnet:concepts")
+_TIMES = ("datetime?", "start_datetime?", "end_datetime?")
+_COLUMNS: Shape = {
+    **dict.fromkeys(("type", "stac_version", "id", "collection"), str),
+    **dict.fromkeys(("title?", "description?", "satimnet:split?", "satimnet:country?"), str),
+    **{name + "?": [str] for name in _TEXTS},
+    **dict.fromkeys(_TIMES, datetime),
+    **_PROJECTION,
+    "satimnet:fold?": int,
+    "satimnet:statistics?": [{"class": str, "count?": int, "pixels?": int}],
+    "geometry": bytes,
+    "bbox": dict.fromkeys(("xmin", "ymin", "xmax", "ymax"), float),
+    "links": [{"href": str, "rel": str}],
+    "assets": {
+        ...: {
+            **{"href": str, "type?": str, "title?": str, "roles?": [str], "file:size?": int},
+            "archive?": [
+                {
+                    **{"href": str, "type?": str, "range?": [int]},
+                    **{"file:size?": int, "file:checksum?": str},
+                }
+            ],
+            **_PROJECTION,
+            "satimnet:pixels?": {"offset": int, "dtype": str, "shape": [int], "order?": [str]},
+        }
+    },
+}
+_TYPES: Mapping[str, type] = {
+    "varchar": str,
+    "boolean": bool,
+    "blob": bytes,
+    "geometry": bytes,
+    "timestamp with time zone": datetime,
+    **dict.fromkeys(("tinyint", "smallint", "integer", "bigint"), int),
+    **dict.fromkeys(("utinyint", "usmallint", "uinteger", "ubigint"), int),
+    **dict.fromkeys(("float", "double"), float),
+}
+
+
+def columns(types: Mapping[str, Any], where: str) -> None:
+    """Checks the columns of an ``items.parquet``; ``types`` has DuckDB's type of each.
+
+    Raises:
+        SatimnetError: one is missing, or of a type that Items do not have.
+    """
+    schema = {name: _of_duckdb(type_) for name, type_ in types.items()}
+    if problem := _problem(schema, _COLUMNS, ""):
+        raise SatimnetError(f"{where}: {problem}; build the collection again")
+
+
+def require_texts(rows: pa.Table | pa.RecordBatch, where: str) -> None:
+    """Raises `SatimnetError` if rows lack an id or a collection, or a list of texts has a null."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for name in {"id", "collection"}.intersection(rows.column_names):
+        if rows[name].null_count:
+            raise SatimnetError(f"{where}: an Item has no {name}; build the collection again")
+    for name in set(_TEXTS).intersection(rows.column_names):
+        column = rows[name]
+        if pa.types.is_list(column.type) and pc.list_flatten(column).null_count:
+            raise SatimnetError(f"{where}: {name} has a null in a list; build the collection again")
+
+
+def _of_duckdb(type_: Any) -> Any:
+    """A document with Python's types for its values."""
+    if type_.id == "struct":
+        return {name: _of_duckdb(inner) for name, inner in type_.children}
+    if type_.id in ("list", "array"):
+        return [_of_duckdb(type_.children[0][1])]
+    return _TYPES.get(type_.id, object)

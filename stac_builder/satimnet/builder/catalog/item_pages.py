@@ -1,0 +1,79 @@
+"""Pages: the Items of a node as files that follow each other, where a file each were too many.
+
+STAC Browser pages through a static catalog by the link ``items`` of a node to FeatureCollections
+with ``next`` and ``prev``. All pages lie beside their node, so that relative links mean the same
+whether they are resolved against the page or against the node, as that browser does.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+
+from satimnet.builder.catalog.items import Item, placed
+
+PAGE_SIZE = 100
+"""Items of a page."""
+MOST_FILES = 50_000
+"""Items of a collection up to which each has a file of its own, unless told otherwise."""
+
+ItemFiles = Literal["json", "pages", "none"]
+"""How the tree shows Items: a file each, pages of many, or not at all."""
+
+
+def files_for(items: int) -> ItemFiles:
+    """How the tree of a collection of so many Items shows them, if nobody says."""
+    return "json" if items <= MOST_FILES else "pages"
+
+
+def page_name(number: int) -> str:
+    """File name of a page, counted from 0, beside its node."""
+    return f"items-{number:05d}.json"
+
+
+def write_features(items: Iterable[Item], path: Path) -> None:
+    """Writes Items a line each, as they will stand in their pages."""
+    with path.open("wb", buffering=2**20) as file:
+        for item in items:
+            file.write(orjson.dumps(placed(item), option=orjson.OPT_APPEND_NEWLINE))
+
+
+def write_pages(features: Iterable[Path], total: int, folder: Path) -> None:
+    """Writes the ``total`` Items that `write_features` wrote as pages into their node's folder."""
+    lines = _lines(features)
+    last = max(0, -(-total // PAGE_SIZE) - 1)
+    for number in range(last + 1):
+        chunk = list(itertools.islice(lines, PAGE_SIZE))
+        head: dict[str, Any] = {
+            "type": "FeatureCollection",
+            "numberMatched": total,
+            "numberReturned": len(chunk),
+            "links": _links(number, last),
+        }
+        part = folder / f"{page_name(number)}.part"
+        # the lines are JSON already: they are not read again
+        with part.open("wb") as file:
+            file.write(orjson.dumps(head)[:-1] + b',"features":[')
+            file.write(b",".join(chunk) + b"]}\n")
+        os.replace(part, folder / page_name(number))
+
+
+def _lines(features: Iterable[Path]) -> Iterator[bytes]:
+    for path in features:
+        with path.open("rb") as file:
+            yield from (line[:-1] for line in file)
+
+
+def _links(number: int, last: int) -> list[dict[str, str]]:
+    # https://api.stacspec.org/v1.0.0/ogcapi-features: paging by links
+    targets = {"first": 0, "prev": number - 1, "next": number + 1, "last": last}
+    return [
+        {"rel": rel, "href": f"./{page_name(target)}", "type": "application/geo+json"}
+        for rel, target in targets.items()
+        if 0 <= target <= last
+    ]

@@ -1,0 +1,270 @@
+"""Items: packed samples described as STAC Items.
+
+Items are plain dicts here. Their hrefs and links are relative to the collection's folder, where
+``items.parquet`` lies; `write_items` fits them to the folder of each Item file.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from satimnet.builder.catalog.checked_documents import STAC_VERSION
+from satimnet.builder.imagery.footprints import Footprint, footprints_of
+from satimnet.builder.imagery.headers import Header
+from satimnet.builder.packing.shards import PackedMember, PackedSample, Shard
+from satimnet.builder.storage.hrefs import is_url
+from satimnet.builder.vocabulary.concepts import THEMES_URI, concepts_by_class, scheme_of, themes_of
+from satimnet.extension import SCHEMA_URI
+
+Item = dict[str, Any]
+
+ARCHIVE_URI = "https://stac-extensions.github.io/archive/v1.0.0/schema.json"
+FILE_URI = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
+PROCESSING_URI = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
+PROJECTION_URI = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
+
+ZIP_TYPE = "application/zip"
+SHA256 = "1220"  # multihash prefix: the function sha2-256 and a digest of 0x20 bytes
+
+
+def matches(data: bytes, checksum: str) -> bool:
+    """Whether these are the bytes that a ``file:checksum`` was taken of.
+
+    True as well where there is none, or one of another function than SHA-256.
+    """
+    return not checksum.startswith(SHA256) or checksum == SHA256 + hashlib.sha256(data).hexdigest()
+
+
+def describe(shard: Shard, record: Mapping[str, Any]) -> list[Item]:
+    """The Items of a shard's samples; ``record`` is the content of ``dataset.toml``."""
+    grids = [_grid(packed.members) for packed in shard.samples]
+    meanings = _meanings(record, {packed.classes for packed in shard.samples})
+    return [
+        _item(
+            packed,
+            grid,
+            footprint,
+            {m.asset: _packed_asset(m, grid, shard, record) for m in packed.members},
+            meanings[packed.classes],
+            record,
+        )
+        for packed, grid, footprint in zip(shard.samples, grids, footprints_of(grids), strict=True)
+    ]
+
+
+def describe_files(packed: PackedSample, record: Mapping[str, Any]) -> Item:
+    """The Item of a sample whose members lie open on disk: their paths are the assets' hrefs."""
+    grid = _grid(packed.members)
+    assets = {}
+    for member in packed.members:
+        spec = record["assets"][member.asset]
+        assets[member.asset] = {
+            "href": member.path,
+            "type": member.type or spec["type"],
+            **_asset(member, grid, spec),
+            **_file_info(member),
+        }
+    meaning = _meanings(record, {packed.classes})[packed.classes]
+    item = _item(packed, grid, footprints_of([grid])[0], assets, meaning, record)
+    del item["collection"]  # STAC wants a link to it, and there is no file to link to
+    return item | {"links": [], "stac_extensions": item["stac_extensions"][1:]}
+
+
+def _item(
+    packed: PackedSample,
+    grid: Header | None,
+    footprint: Footprint | None,
+    assets: dict[str, Any],
+    meaning: Mapping[str, Any],
+    record: Mapping[str, Any],
+) -> Item:
+    sample = packed.sample
+    properties: dict[str, Any] = {"title": sample.id, "datetime": sample.datetime}
+    if sample.datetime is None:
+        # https://github.com/radiantearth/stac-spec/blob/v1.1.0/commons/common-metadata.md
+        # (date and time) allows a null datetime where start and end are given.
+        properties["start_datetime"] = record["start_datetime"]
+        properties["end_datetime"] = record["end_datetime"]
+    properties |= record["properties"]
+    properties |= sample.properties
+    if grid is not None:
+        properties |= _projection(grid)
+    extensions = [ARCHIVE_URI, FILE_URI, PROJECTION_URI]
+    if meaning.get("themes"):
+        extensions.append(THEMES_URI)
+    properties |= meaning
+    if packed.statistics:
+        properties["satimnet:statistics"] = list(packed.statistics)
+    if sample.split is not None:
+        properties["satimnet:split"] = sample.split
+    if any(key.startswith("processing:") for key in properties):
+        extensions.append(PROCESSING_URI)
+    # the extension wants to be declared only where one of its fields is
+    if any(key.startswith("satimnet:") for key in chain(properties, *assets.values())):
+        extensions.append(SCHEMA_URI)
+    node = "catalog.json" if sample.level else "collection.json"
+    item: Item = {
+        "type": "Feature",
+        "stac_version": STAC_VERSION,
+        "stac_extensions": extensions,
+        "id": sample.id,
+        "geometry": None,
+        "properties": properties,
+        "links": [
+            _link("root", "../catalog.json"),
+            _link("parent", "/".join((".", *sample.level, node))),
+            _link("collection", "./collection.json"),
+            *map(dict, sample.links),
+        ],
+        "assets": assets,
+        "collection": record["id"],
+    }
+    if footprint is not None:
+        item["geometry"] = footprint.geometry
+        item["bbox"] = footprint.bbox
+    return item
+
+
+def _meanings(
+    record: Mapping[str, Any], occurring: set[tuple[str, ...] | None]
+) -> dict[tuple[str, ...] | None, dict[str, Any]]:
+    """The properties that say what these combinations of classes mean.
+
+    Datasets of others may do without concepts.
+    """
+    meanings: dict[tuple[str, ...] | None, dict[str, Any]] = {None: {}}
+    concepts = concepts_by_class(record)
+    scheme = scheme_of([record]) if concepts else None
+    for classes in occurring - {None}:
+        meaning: dict[str, Any] = {"satimnet:classes": list(classes or ())}
+        if scheme is not None and classes:
+            ids = sorted({concepts[name] for name in classes})
+            meaning["satimnet:concepts"] = ids
+            meaning["themes"] = themes_of(ids, scheme)
+        meanings[classes] = meaning
+    return meanings
+
+
+def _link(rel: str, href: str) -> dict[str, str]:
+    return {"rel": rel, "href": href, "type": "application/json"}
+
+
+def _packed_asset(
+    member: PackedMember, grid: Header | None, shard: Shard, record: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Asset that is a member: its href is the shard, the archive extension says where in it.
+
+    https://github.com/stac-extensions/archive (v1.0.0)
+    """
+    spec = record["assets"][member.asset]
+    last = member.first + member.size - 1
+    return {
+        "href": f"./shards/{shard.name}.zip",
+        "type": ZIP_TYPE,
+        **_asset(member, grid, spec),
+        "file:size": shard.size,
+        "archive": [
+            {
+                "href": member.path,
+                "type": member.type or spec["type"],
+                "range": [member.first, last],
+                **_file_info(member),
+            }
+        ],
+    }
+
+
+def _asset(member: PackedMember, grid: Header | None, spec: Mapping[str, Any]) -> dict[str, Any]:
+    header = member.header
+    asset: dict[str, Any] = {"title": spec["title"], "roles": spec["roles"]}
+    if header is None:
+        return asset
+    bands = next(b for b in (spec["bands"], *spec.get("other_bands", ())) if len(b) == header.bands)
+    asset["data_type"] = spec["data_type"]
+    asset["bands"] = [{"name": band["name"]} for band in bands]
+    if member.original is not None:
+        asset["satimnet:original"] = {
+            "path": member.original.path,
+            "type": member.original.type,
+            "file:size": member.original.size,
+            "file:checksum": SHA256 + member.original.sha256,
+        }
+    if grid is None:
+        asset["proj:shape"] = list(header.shape)
+    elif header.shape != grid.shape or header.transform not in (None, grid.transform):
+        asset |= _projection(header)
+    if header.pixels is not None:
+        asset["satimnet:pixels"] = {
+            "offset": member.first + header.pixels.offset,
+            "dtype": header.dtype,
+            "shape": list(header.pixels.shape),
+            "order": list(header.pixels.order),
+        }
+    return asset
+
+
+def _file_info(member: PackedMember) -> dict[str, Any]:
+    return {"file:size": member.size, "file:checksum": SHA256 + member.sha256}
+
+
+def _grid(members: Sequence[PackedMember]) -> Header | None:
+    """The finest georeferenced grid among the members."""
+    headers = [m.header for m in members if m.header is not None and m.header.crs is not None]
+    return max(headers, key=lambda header: header.shape, default=None)
+
+
+def _projection(header: Header) -> dict[str, Any]:
+    fields: dict[str, Any] = {"proj:shape": list(header.shape)}
+    if header.crs is not None and header.transform is not None:
+        key = "proj:code" if header.crs.startswith("EPSG:") else "proj:wkt2"
+        fields |= {key: header.crs, "proj:transform": list(header.transform)}
+    return fields
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def placed(item: Item) -> Item:
+    """The Item with links and hrefs as they are in a file of its node's folder."""
+    root, parent, collection, *others = item["links"]
+    node = node_of(item)
+    up = "../" * (node.count("/") + 1) if node else ""
+    links = [
+        root | {"href": up + root["href"]},
+        parent | {"href": "./catalog.json"} if node else parent,
+        collection | {"href": (up or "./") + "collection.json"},
+        *(x if is_url(x["href"]) else x | {"href": up + x["href"]} for x in others),
+    ]
+    # the hrefs of assets begin with "./", but for URLs
+    assets = {
+        key: asset if is_url(asset["href"]) else asset | {"href": (up or "./") + asset["href"][2:]}
+        for key, asset in item["assets"].items()
+    }
+    return item | {"links": links, "assets": assets}
+
+
+def node_of(item: Item) -> str:
+    """The folder of the node that an Item belongs to, in the collection's; "" is that itself."""
+    return str(item["links"][1]["href"][2:].rpartition("/")[0])
+
+
+def write_items(items: list[Item], folder: Path) -> None:
+    """Writes each Item to ``<level>/<id>.json`` below the collection's ``folder``."""
+    top = str(folder)
+    for item in items:
+        data = orjson.dumps(placed(item))
+        path = f"{top}/{node_of(item)}/{item['id']}.json"
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        try:
+            if os.write(file, data) != len(data):  # a full disk takes what it can
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        finally:
+            os.close(file)

@@ -1,0 +1,322 @@
+"""Validation of a whole catalog: schemas, links, byte ranges, and the parquet against the tree."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from satimnet.builder.arguments import checked
+from satimnet.builder.catalog import checked_documents as documents
+from satimnet.builder.catalog.geoparquet import items_of
+from satimnet.builder.catalog.items import SHA256
+from satimnet.builder.catalog.schemas import Schemas
+from satimnet.builder.catalog.tree import PARQUET_NAME
+from satimnet.builder.errors import SatimnetError, printable
+from satimnet.builder.progress import Progress, silent
+from satimnet.builder.storage.hrefs import Bounds, has_scheme, is_url, join, readable
+
+_SHOWN = 1000  # problems beyond these are counted, not kept
+_PAGE = "FeatureCollection"
+_BATCH = 1000  # rows that are Items at a time
+_FOLLOWED = ("child", "item", "items", "first", "prev", "next", "last")
+
+Seen = dict[str, dict[str, bytes]]
+"""Collection to the ids of its Items and what each says, as a digest."""
+
+
+@dataclass
+class Findings:
+    """What a validation looked at and found."""
+
+    objects: Counter[str] = field(default_factory=Counter)
+    """How many of each type (Catalog, Collection, Feature, page of Items) were checked."""
+    members: int = 0
+    """How many members' bytes were compared with their checksums."""
+    elsewhere: int = 0
+    """How many members lie at URLs, as in a part of a catalog on the web: none was looked at."""
+    checked: list[str] = field(default_factory=list)
+    """URIs of the schemas that objects were held against."""
+    unavailable: list[str] = field(default_factory=list)
+    """URIs of declared schemas that could not be had: nothing was held against these."""
+    problems: list[str] = field(default_factory=list)
+    """One line each, beginning with the file."""
+    count: int = 0
+    """How many problems there are; the list stops at a thousand."""
+    leftovers: list[Path] = field(default_factory=list)
+    """What is no part of the catalog: collections that it does not link, hidden folders and
+    unfinished files, of runs that still work or were killed."""
+
+    def add_error(self, path: Path, error: SatimnetError) -> None:
+        """Notes an error, which names the file already."""
+        self.add(path, str(error).removeprefix(f"{path}: "))
+
+    def add(self, path: Path, problem: str) -> None:
+        """Notes a problem of a file."""
+        self.count += 1
+        if len(self.problems) < _SHOWN:
+            self.problems.append(printable(f"{path}: {problem}"))
+
+
+@checked()
+def validate(
+    catalog: Path,
+    *,
+    schemas: Path | None = None,
+    checksums: bool = False,
+    allow_outside: bool = False,
+    progress: Progress = silent,
+) -> Findings:
+    """Checks every object that ``catalog.json`` leads to, and each collection's parquet.
+
+    ``schemas`` is a folder of extension schemas (see `satimnet.builder.catalog.schemas`);
+    ``checksums`` also reads every member and compares it with its ``file:checksum``;
+    ``allow_outside`` also those that lie outside of the catalog's folder.
+
+    Raises:
+        SatimnetError: there is no catalog to check.
+    """
+    if is_url(os.fspath(catalog)):
+        raise SatimnetError(f"{catalog}: only catalogs on disk are checked; copy it here first")
+    readable(catalog)
+    start = catalog / "catalog.json" if catalog.is_dir() else catalog
+    if not start.is_file():
+        raise SatimnetError(f"{start}: no such file; give a catalog's folder or its catalog.json")
+    known = Schemas(schemas)
+    findings = Findings()
+    seen: Seen = {}
+    shards: dict[Path, int] = {}
+
+    scope = _Scope(Bounds.of(str(start.absolute()), allow_outside=allow_outside))
+
+    def check(path: Path, content: dict[str, Any], wrong: str | None = None) -> None:
+        kind = str(content.get("type"))
+        findings.objects[kind] += 1
+        if kind == _PAGE:  # its Items follow, one by one
+            return
+        problem = known.problem(content) or wrong
+        if problem is not None:
+            findings.add(path, problem)
+        if wrong is not None:  # nothing in it is certain
+            return
+        if kind == "Feature":
+            own = seen.setdefault(str(content.get("collection")), {})
+            if content.get("id") in own:
+                findings.add(path, f"id {content['id']} is there twice in its collection")
+            own[str(content.get("id"))] = _fingerprint(content, path.parent)
+            _check_members(path, content, scope, shards, checksums, findings)
+            progress("Validating items", findings.objects[kind], 0)
+        elif kind == "Collection":
+            _check_assets(path, content, findings)
+
+    linked = set()
+    for path, content, wrong in _walk(start, scope, findings):
+        check(path, content, wrong)
+        linked.add(path.absolute().parent)
+    folder = start.parent.absolute()
+    for file in sorted(folder.glob("*/collection.json")):
+        if file.parent not in linked:
+            findings.leftovers.append(file.parent)
+    findings.leftovers += folder.parent.glob(f".{glob.escape(folder.name)}.*ing")
+    findings.leftovers += folder.rglob("*.part")
+    for file in sorted(folder.glob(f"*/{PARQUET_NAME}")):
+        if file.parent not in linked:
+            continue
+        if file.parent.name in seen:
+            _check_parquet(file, seen, findings)
+            continue
+        for item in _rows(file, findings):  # the tree does without Items: these are all there are
+            check(file, item)
+    findings.checked = known.checked()
+    findings.unavailable = sorted(known.unavailable)
+    return findings
+
+
+class _Scope:
+    """Where each file of a catalog may lead: as its collection, or else the catalog, may."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self._of_folder: dict[Path, Bounds] = {}
+
+    def add(self, path: Path, collection: dict[str, Any]) -> None:
+        """Notes what a Collection says of it."""
+        folder = path.absolute().parent
+        parquet = str(folder / PARQUET_NAME)
+        self._of_folder[folder] = self._bounds.of_collection(collection, parquet)
+
+    def resolve(self, href: str, path: Path) -> str:
+        """The place of an href in a file; raises `SatimnetError` where it may not lead there."""
+        path = path.absolute()
+        home = next((up for up in path.parents if up in self._of_folder), None)
+        bounds = self._bounds if home is None else self._of_folder[home]
+        return bounds.resolve(href, str(path))
+
+
+def _walk(
+    start: Path, scope: _Scope, findings: Findings
+) -> Iterator[tuple[Path, dict[str, Any], str | None]]:
+    """Objects by ``child`` and ``item`` links and through pages, depth first.
+
+    With each comes what is so wrong with it that it is not followed. Other links must lead
+    somewhere. A page comes before its Items.
+    """
+    todo = [start]
+    walked: set[Path] = set()
+    exists: dict[Path, bool] = {}
+    while todo:
+        path = todo.pop()
+        if path in walked:  # pages may lead in circles
+            continue
+        walked.add(path)
+        try:
+            content = documents.read(str(path), "a link leads there")
+        except SatimnetError as error:
+            reason = str(error).removeprefix(f"{path}: ")
+            findings.add(path, f"cannot be read as JSON ({reason})")
+            continue
+        following = []
+        for one in (content, *_features(content)):
+            wrong = documents.problem(one)
+            if wrong is None:
+                if one.get("type") == "Collection":
+                    scope.add(path, one)
+                following += _following(path, one, scope, exists, findings)
+            yield path, one, wrong
+        todo.extend(reversed(following))
+
+
+def _features(content: dict[str, Any]) -> list[Any]:
+    """The Items of a page; none of what is none."""
+    features = content.get("features") if content.get("type") == _PAGE else None
+    return features if isinstance(features, list) else []
+
+
+def _following(
+    path: Path,
+    content: dict[str, Any],
+    scope: _Scope,
+    exists: dict[Path, bool],
+    findings: Findings,
+) -> list[Path]:
+    """The files to go on with; what the other links lead to must be there."""
+    following = []
+    for link in content.get("links", ()):
+        href = link["href"]
+        if has_scheme(href) or link["rel"] == "derived_from":
+            continue  # what a sample was made of may well be kept elsewhere
+        target = Path(os.path.normpath((path.parent / href).absolute()))
+        if link["rel"] in _FOLLOWED:
+            try:
+                following.append(Path(scope.resolve(href, path)))
+            except SatimnetError as error:
+                findings.add_error(path, error)
+            continue
+        if target not in exists:
+            exists[target] = target.is_file()
+        if not exists[target]:
+            findings.add(path, f"link {link['rel']} leads to no file: {href}")
+    return following
+
+
+def _check_members(
+    path: Path,
+    item: dict[str, Any],
+    scope: _Scope,
+    shards: dict[Path, int],
+    checksums: bool,
+    findings: Findings,
+) -> None:
+    for key, asset in item.get("assets", {}).items():
+        if is_url(asset["href"]):
+            findings.elsewhere += len(asset.get("archive", ())) or 1
+            continue
+        try:
+            shard = Path(scope.resolve(asset["href"], path))
+        except SatimnetError as error:
+            findings.add(path, f"asset {key}: {error}")
+            continue
+        if shard not in shards:
+            shards[shard] = shard.stat().st_size if shard.is_file() else -1
+        size = shards[shard]
+        if size < 0:
+            findings.add(path, f"asset {key}: no file {asset.get('href')}")
+            continue
+        if asset.get("file:size", size) != size:
+            findings.add(path, f"asset {key}: {shard.name} has {size} bytes, not the size given")
+        for member in asset.get("archive", ()):
+            first, last = (*member.get("range", ()), 0, -1)[:2]
+            length = last - first + 1
+            if not 0 <= first <= last + 1 <= size or length != member.get("file:size", length):
+                findings.add(path, f"asset {key}: range of {member.get('href')} does not fit")
+            elif checksums and "file:checksum" in member:
+                with shard.open("rb") as file:
+                    file.seek(first)
+                    found = SHA256 + hashlib.sha256(file.read(last - first + 1)).hexdigest()
+                findings.members += 1
+                if found != member["file:checksum"]:
+                    findings.add(path, f"asset {key}: checksum of {member.get('href')} differs")
+
+
+def _check_assets(path: Path, collection: dict[str, Any], findings: Findings) -> None:
+    for key, asset in collection.get("assets", {}).items():
+        href = asset["href"]
+        if not has_scheme(href) and not (path.parent / href).is_file():
+            findings.add(path, f"asset {key}: no file {href}")
+
+
+def _rows(file: Path, findings: Findings) -> Iterator[dict[str, Any]]:
+    """The Items of a parquet, a few at a time in memory."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not file.is_file():  # a pipe would be waited for
+        findings.add(file, "is no file")
+        return
+    try:
+        with pq.ParquetFile(file) as opened:
+            for batch in opened.iter_batches(_BATCH):
+                yield from items_of(pa.Table.from_batches([batch]), str(file.absolute()))
+    except SatimnetError as error:
+        findings.add_error(file, error)
+    except (OSError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
+        # columns of any type: nothing of them is certain
+        findings.add(file, f"cannot be read as items ({error})")
+
+
+def _check_parquet(file: Path, seen: Seen, findings: Findings) -> None:
+    """The parquet, which search reads, must say of each Item what the Item's own file says."""
+    before = findings.count
+    listed: Seen = {}
+    for item in _rows(file, findings):
+        own = listed.setdefault(str(item["collection"]), {})
+        if item["id"] in own:
+            findings.add(file, f"id {item['id']} is there twice")
+        own[item["id"]] = _fingerprint(item, file.parent)
+    if findings.count > before:
+        return
+    for collection, own in listed.items():
+        in_tree = seen.get(collection, {})
+        for what, odd in (("parquet", own.keys() - in_tree), ("tree", in_tree.keys() - own)):
+            if odd:
+                findings.add(file, f"{len(odd)} items only in the {what}, as {min(odd, key=str)}")
+        for name in own.keys() & in_tree.keys():
+            if own[name] != in_tree[name]:
+                findings.add(file, f"{name} is not what its own file says")
+
+
+def _fingerprint(item: dict[str, Any], folder: Path) -> bytes:
+    """Digest of all that search and training use of an Item, wherever it was read."""
+    assets = {
+        key: asset | {"href": join(str(asset.get("href")), str(folder.absolute() / "x"))}
+        for key, asset in item.get("assets", {}).items()
+    }
+    content = {k: v for k, v in item.items() if k != "links"} | {"assets": assets}
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).digest()

@@ -1,0 +1,97 @@
+"""The Items of a collection as an export needs them: few columns, in batches, never all at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from satimnet.builder.catalog.checked_documents import require_texts
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.query.index import IndexedCollection
+from satimnet.builder.storage.hrefs import is_url
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
+_LISTS = re.compile(r"\.list\.(element|item)(?=\.|$)")  # what Parquet puts into paths
+_ROWS = 1000  # in a batch: a few MB as Python objects
+
+
+def batches(
+    collection: IndexedCollection, columns: Sequence[str]
+) -> Iterator[list[dict[str, Any]]]:
+    """Rows of ``items.parquet`` with these of its columns, absent where the file lacks them.
+
+    A part of a column is named with dots: ``assets.rgb.archive.href``, lists being passed over.
+
+    Raises:
+        SatimnetError: the file cannot be read.
+    """
+    with _opened(collection) as file:
+        leaves = [file.schema.column(at).path for at in range(len(file.schema))]
+        wanted = [
+            leaf
+            for leaf in leaves
+            if any(f"{_LISTS.sub('', leaf)}.".startswith(f"{name}.") for name in columns)
+        ]
+        for batch in file.iter_batches(_ROWS, columns=wanted):
+            require_texts(batch, collection.parquet)
+            yield batch.to_pylist()
+
+
+def row_count(collection: IndexedCollection) -> int:
+    """How many Items there are."""
+    with _opened(collection) as file:
+        return int(file.metadata.num_rows)
+
+
+def column_names(collection: IndexedCollection) -> list[str]:
+    """The columns of ``items.parquet``."""
+    with _opened(collection) as file:
+        return list(file.schema_arrow.names)
+
+
+def asset_keys(collection: IndexedCollection) -> list[str]:
+    """The keys that Items' assets have."""
+    with _opened(collection) as file:
+        return [field.name for field in file.schema_arrow.field("assets").type]
+
+
+def shards_of(collection: IndexedCollection) -> list[str]:
+    """Absolute hrefs of the shards, in the order in which Items refer to them first."""
+    found: dict[str, None] = {}
+    for rows in batches(collection, [f"assets.{key}.href" for key in asset_keys(collection)]):
+        for row in rows:
+            for asset in (row["assets"] or {}).values():
+                if asset is not None and asset["href"] is not None:
+                    found.setdefault(asset["href"])
+    return [collection.resolve(href) for href in found]
+
+
+@contextmanager
+def _opened(collection: IndexedCollection) -> Iterator[pq.ParquetFile]:
+    import aiohttp
+    import fsspec
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        if is_url(collection.place):
+            with fsspec.filesystem("http").open(collection.place) as file:
+                yield pq.ParquetFile(file)
+        else:
+            with pq.ParquetFile(collection.place) as local:
+                yield local
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        OverflowError,
+        pa.ArrowException,
+        aiohttp.ClientError,
+    ) as error:
+        raise SatimnetError(
+            f"{collection.parquet}: cannot be read: {error}; validate the catalog"
+        ) from error

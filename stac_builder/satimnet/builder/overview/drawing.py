@@ -1,0 +1,203 @@
+"""Contact sheets: pictures with captions on one page. Knows arrays and words, no files.
+
+A page is as wide as `WIDTH` and as high as it takes. The same content gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from satimnet.builder.imagery.colours import Colour, Picture
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageDraw import ImageDraw
+    from PIL.ImageFont import FreeTypeFont, ImageFont
+
+    Font = FreeTypeFont | ImageFont
+
+WIDTH = 1600
+"""Width of a page in pixels."""
+
+_MARGIN, _GAP = 32, 12
+_INK, _GREY, _PANEL = (28, 28, 30), (110, 110, 115), (238, 238, 240)
+_EDGE = (170, 170, 175)  # around dots that are nearly as white as the page
+_MOST_LINES = 3
+_DOT, _TO_TEXT, _TO_NEXT = 11, 6, 20  # diameter of a tag's dot, and the gaps that follow
+_LARGEST = 1_500_000  # bytes
+# PNG keeps noise as it is. Without its last two bits a photograph takes a third less and looks the
+# same; where that is not enough, a third bit goes.
+_BITS = (6, 5)
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A word with its colour, red, green and blue."""
+
+    text: str
+    colour: Colour
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One sample: its pictures, side by side, and what stands below them."""
+
+    pictures: tuple[Picture | str, ...]
+    """Square and of the same size, which is `Grid.size`; a text instead says why there is none."""
+    caption: str
+    note: str
+    """Stands grey at the right end of the caption's line."""
+    tags: tuple[Tag, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How tiles lie on a page."""
+
+    columns: int
+    pictures: int
+    """Number of pictures of a tile."""
+
+    @property
+    def tile(self) -> int:
+        """Width of a tile in pixels."""
+        return (WIDTH - 2 * _MARGIN + 2 * _GAP) // self.columns - 2 * _GAP
+
+    @property
+    def size(self) -> int:
+        """Width and height of a picture in pixels."""
+        return (self.tile - (self.pictures - 1) * _GAP // 2) // self.pictures
+
+
+def grid_of(tiles: int, pictures: int) -> Grid:
+    """A grid on which so many tiles, each of one or two pictures, fill a page that is no tower.
+
+    Of those that leave the fewest places empty it is the one with the largest pictures.
+    """
+    if pictures == 2:
+        return Grid(3 if tiles > 6 else 2, pictures)
+    wide = [columns for columns in range(2, 7) if ceil(tiles / columns) <= columns]
+    return Grid(min(wide or [6], key=lambda columns: -tiles % columns), pictures)
+
+
+def draw_sheet(
+    title: str, subtitle: str, tiles: Sequence[Tile], grid: Grid, legend: Sequence[Tag]
+) -> bytes:
+    """PNG of the tiles in rows, a title above and the legend below; of about `_LARGEST` at most."""
+    for bits in _BITS:
+        file = io.BytesIO()
+        _draw_page(title, subtitle, tiles, grid, legend, bits).save(file, "PNG")
+        if file.tell() <= _LARGEST:
+            break
+    return file.getvalue()
+
+
+def _draw_page(
+    title: str, subtitle: str, tiles: Sequence[Tile], grid: Grid, legend: Sequence[Tag], bits: int
+) -> Image:
+    from PIL import Image, ImageDraw, ImageFont
+
+    big, normal, small = (ImageFont.load_default(size) for size in (34, 17, 15))
+    measure = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    rows = [tiles[at : at + grid.columns] for at in range(0, len(tiles), grid.columns)]
+    flows = [
+        [list(_flow(measure, tile.tags, small, grid.tile, _MOST_LINES)) for tile in row]
+        for row in rows
+    ]
+    heights = [grid.size + 34 + 21 * max(map(len, flow), default=0) + _GAP for flow in flows]
+    lines = list(_flow(measure, legend, normal, WIDTH - 2 * _MARGIN, None))
+    top = _MARGIN + 92
+    bottom = top + sum(heights) + (28 * len(lines) + 22 if lines else 0)
+    page = Image.new("RGB", (WIDTH, bottom + _MARGIN // 2), "white")
+    draw = ImageDraw.Draw(page)
+    right = WIDTH - 2 * _MARGIN
+    draw.text((_MARGIN, _MARGIN - 6), _cut(draw, title, big, right), _INK, big)
+    draw.text((_MARGIN, _MARGIN + 44), _cut(draw, subtitle, normal, right), _GREY, normal)
+    y = top
+    for row, flow, height in zip(rows, flows, heights, strict=True):
+        for column, (tile, tags) in enumerate(zip(row, flow, strict=True)):
+            x = _MARGIN + column * (grid.tile + 2 * _GAP)
+            for at, picture in enumerate(tile.pictures):
+                left = x + at * (grid.size + _GAP // 2)
+                if isinstance(picture, str):
+                    box = (left, y, left + grid.size - 1, y + grid.size - 1)
+                    draw.rectangle(box, _PANEL)
+                    middle = (left + grid.size / 2, y + grid.size / 2)
+                    draw.text(middle, picture, _GREY, small, anchor="mm")
+                else:
+                    page.paste(Image.fromarray(_coarser(picture, bits)), (left, y))
+            below = y + grid.size + 7
+            noted = draw.textlength(tile.note, small)
+            caption = _cut(draw, tile.caption, normal, grid.tile - noted - _GAP)
+            draw.text((x, below), caption, _INK, normal)
+            draw.text((x + grid.tile - noted, below + 2), tile.note, _GREY, small)
+            _draw_flow(draw, tags, small, x, below + 25, 21)
+        y += height
+    if lines:
+        draw.line((_MARGIN, y, WIDTH - _MARGIN, y), _PANEL, 2)
+        _draw_flow(draw, lines, normal, _MARGIN, y + 16, 28)
+    return page
+
+
+def _coarser(picture: Picture, bits: int) -> Picture:
+    """The picture in 2^bits steps a colour, from black to white."""
+    steps = picture >> np.uint8(8 - bits) << np.uint8(8 - bits)
+    return steps | (steps >> np.uint8(bits))
+
+
+def _flow(
+    draw: ImageDraw, tags: Sequence[Tag], font: Font, width: float, most: int | None
+) -> Iterator[list[tuple[float, Tag]]]:
+    """Lines of tags with their distances from the left; tags beyond ``most`` lines are counted."""
+
+    def length(text: str) -> float:
+        return _DOT + _TO_TEXT + draw.textlength(text, font)
+
+    rest = length(f"+ {len(tags)} more") + _TO_NEXT
+    line: list[tuple[float, Tag]] = []
+    number, x = 1, 0.0
+    for at, tag in enumerate(tags):
+        if line and x + length(tag.text) > (width - rest if number == most else width):
+            if number == most:
+                yield [*line, (x, Tag(f"+ {len(tags) - at} more", _PANEL))]
+                return
+            yield line
+            line, number, x = [], number + 1, 0.0
+        room = width - rest if number == most and at + 1 < len(tags) else width
+        text = _cut(draw, tag.text, font, room - _DOT - _TO_TEXT)
+        line.append((x, Tag(text, tag.colour)))
+        x += length(text) + _TO_NEXT
+    if line:
+        yield line
+
+
+def _draw_flow(
+    draw: ImageDraw,
+    lines: Sequence[Sequence[tuple[float, Tag]]],
+    font: Font,
+    left: float,
+    top: float,
+    step: int,
+) -> None:
+    for at, line in enumerate(lines):
+        middle = top + at * step + 9
+        for offset, tag in line:
+            x = left + offset
+            dot = (x, middle - _DOT // 2, x + _DOT - 1, middle + _DOT // 2)
+            draw.ellipse(dot, tag.colour, _EDGE if sum(tag.colour) > 600 else tag.colour)
+            draw.text((x + _DOT + _TO_TEXT, middle), tag.text, _INK, font, anchor="lm")
+
+
+def _cut(draw: ImageDraw, text: str, font: Font, width: float) -> str:
+    """The text; if it is wider than ``width`` pixels, without its middle: ids differ at the end."""
+    cut, left = text, len(text)
+    while left and draw.textlength(cut, font) > width:
+        left -= 1
+        cut = text[: left - left // 2] + "…" + text[len(text) - left // 2 :]
+    return cut

@@ -1,0 +1,290 @@
+"""Contents: the files of one sample as they go into a shard.
+
+Images are the publisher's bytes, but for large scenes, which become cloud-optimised GeoTIFFs.
+Masks and annotations are drawn from the sample's objects, or harmonised from the publisher's mask.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from sys import maxsize
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from satimnet.builder.errors import BadFileError
+from satimnet.builder.imagery.annotations import annotation, annotation_lonlat
+from satimnet.builder.imagery.encoding import (
+    COG_TYPE,
+    STRIP,
+    encode_mask,
+    read_pixels,
+    read_strips,
+    recode,
+)
+from satimnet.builder.imagery.headers import MAX_IMAGE_SIZE, Data, Header, read_header
+from satimnet.builder.imagery.masks import draw, harmonise, histogram, statistics
+from satimnet.builder.samples import Member, Problem, Sample
+from satimnet.builder.sources import Entry, Reader
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MAX_SCENE_SIZE = 2**32
+"""Bytes of pixels that an image may have if nobody says otherwise: 37,000 pixels a side of RGB."""
+_TYPES = {b"\xff\xd8": "image/jpeg", b"\x89PNG": "image/png"}  # by their first bytes
+_ENDINGS = {"image/png": "png", COG_TYPE: "tif", "application/geo+json": "geojson"}
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """The publisher's file, where the shard has another one of the same pixels."""
+
+    path: str
+    """Path inside the source."""
+    type: str
+    """Media type."""
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """One file for the shard."""
+
+    asset: str
+    path: str
+    data: Data
+    header: Header | None = None
+    """None of what is no image."""
+    original: Original | None = None
+    type: str | None = None
+    """Media type; None is that of the asset in the record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The files of a sample, and what was learnt of it on the way."""
+
+    files: tuple[Content, ...]
+    classes: tuple[str, ...] | None
+    """Names of the classes present, in the order of the class table; None if nobody knows."""
+    statistics: tuple[Mapping[str, Any], ...]
+    """Rows of ``satimnet:statistics``."""
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """What is the same for all files of a sample; see `contents`."""
+
+    largest: int
+    scratch: Path | None
+    as_published: bool
+
+    def header(self, data: Data, label: str) -> Header:
+        header = read_header(data, label, maxsize)
+        if header.size > self.largest:
+            raise BadFileError(
+                label,
+                f"{header.size} bytes of pixels, over the limit {self.largest}; "
+                "build --max-scene-size sets it",
+            )
+        return header
+
+
+def contents(
+    sample: Sample,
+    reader: Reader,
+    record: Mapping[str, Any],
+    *,
+    largest: int = MAX_SCENE_SIZE,
+    scratch: Path | None = None,
+    as_published: bool = False,
+) -> Contents:
+    """The files of a sample, checked; those that are broken are named among the problems.
+
+    Without a whole image there are no files. Images of over ``largest`` bytes of pixels are broken.
+    Those of over `MAX_IMAGE_SIZE` become COGs, and so do their masks, in parts and in the folder
+    ``scratch``. ``as_published`` draws, recodes and harmonises none.
+    """
+    how = _How(largest, scratch, as_published)
+    assets = record["assets"]
+    files: list[Content] = []
+    problems: list[Problem] = []
+    image: Header | None = None
+    pixels, table = None, record["classes"]
+    # masks last, as they must fit their image
+    for member in sorted(sample.members, key=lambda m: "mask" in assets[m.asset]["roles"]):
+        try:
+            data = member.read(reader)
+            spec = assets[member.asset]
+            if "bands" not in spec:
+                files.append(Content(member.asset, member.path, data))
+            elif "mask" in spec["roles"]:
+                if image is None:
+                    break
+                table = spec.get("classes", table)  # a mask of something else has its own
+                content, pixels = _publishers_mask(member, data, spec, table, image, how)
+                files.append(content)
+            else:
+                files.append(_image(member, data, spec, how))
+                image = image or files[-1].header
+        except BadFileError as error:
+            problems.append(Problem(error.path, error.reason, error.kind))
+    if image is None:
+        return Contents((), None, (), tuple(problems))
+    if sample.objects is None and pixels is None:
+        return Contents(tuple(files), sample.classes, (), tuple(problems))
+    if sample.objects is not None:
+        try:
+            derived, pixels = _derived(sample, image, files[0].path, record, how)
+            files.extend(derived)
+        except ValueError as error:
+            problems.append(Problem(sample.members[0].label, f"its label: {error}"))
+            return Contents(tuple(files), sample.classes, (), tuple(problems))
+    found = statistics(pixels, sample.objects, table)
+    classes = tuple(row["class"] for row in found) if sample.classes is None else sample.classes
+    return Contents(tuple(files), classes, tuple(found), tuple(problems))
+
+
+def _image(member: Member, data: bytes, spec: Mapping[str, Any], how: _How) -> Content:
+    header = how.header(data, member.label)
+    _check(header, spec, member.label)
+    large = header.size > MAX_IMAGE_SIZE
+    if how.as_published or not (large or spec.get("store") == "cog"):
+        return Content(member.asset, member.path, data, header)
+    recoded = recode(data, header, member.label, how.scratch if large else None)
+    out = how.header(recoded, member.label)
+    if (out.shape, out.bands, out.dtype[1:]) != (header.shape, header.bands, header.dtype[1:]):
+        raise BadFileError(member.label, "GDAL takes it for another image; damaged")
+    path, type_ = _as_stored(member.path, spec["type"], large)
+    return Content(member.asset, path, recoded, out, _original(member, data), type_)
+
+
+def _as_stored(path: str, type_: str, large: bool) -> tuple[str, str]:
+    """Path and media type of an image in its shard: a large one is a COG in any dataset."""
+    if large and type_ != COG_TYPE:
+        return str(PurePosixPath(path).with_suffix(".tif")), COG_TYPE
+    return path, type_
+
+
+def _publishers_mask(
+    member: Member,
+    data: bytes,
+    spec: Mapping[str, Any],
+    classes: Sequence[Mapping[str, Any]],
+    image: Header,
+    how: _How,
+) -> tuple[Content, NDArray[np.int64]]:
+    """The publisher's mask in values of the class table: his bytes if they say the same.
+
+    With it comes its histogram.
+    """
+    header = how.header(data, member.label)
+    if header.shape != image.shape:  # told before it is decoded: it may be enormous
+        raise BadFileError(member.label, f"{header.shape} pixels, its image has {image.shape}")
+    coloured = header.bands in (3, 4) and len(spec["bands"]) == 1
+    type_ = _DATA_TYPES.get(header.dtype[1:])
+    shown = replace(header, bands=1) if coloured else header
+    _check(shown, {**spec, "data_type": type_}, member.label)
+    large = header.size > MAX_IMAGE_SIZE or image.size > MAX_IMAGE_SIZE
+    pixels = np.zeros(256, np.int64)
+
+    def harmonised(strips: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.uint8]]:
+        for read in strips:
+            mask = harmonise(read, classes, member.label)
+            pixels[:] += histogram(mask)
+            yield mask
+
+    if large:
+        strips = harmonised(read_strips(data, header, member.label))
+        if how.as_published:
+            for _ in strips:
+                pass
+    else:
+        read = read_pixels(data, member.label)
+        if read.shape[1:] != header.shape:
+            raise BadFileError(member.label, "GDAL takes it for another image; damaged")
+        mask = next(harmonised([read]))
+        strips = iter([mask])
+        same = np.shares_memory(mask, read) and not header.packed
+        if same and spec.get("store") != "cog":
+            return Content(member.asset, member.path, data, header), pixels
+    if how.as_published:
+        return Content(member.asset, member.path, data, header), pixels
+    path, type_ = _as_stored(member.path, spec["type"], large)
+    made = encode_mask(strips, header, classes, type_, how.scratch if large else None)
+    out = how.header(made, member.label)
+    return Content(member.asset, path, made, out, _original(member, data), type_), pixels
+
+
+def _derived(
+    sample: Sample, image: Header, beside: str, record: Mapping[str, Any], how: _How
+) -> tuple[list[Content], NDArray[np.int64]]:
+    """What the builder draws, as far as the record has assets for it and the image a place.
+
+    With it comes the histogram of the mask. Raises `ValueError` as `draw` does.
+    """
+    objects: Sequence[Any] = sample.objects or ()
+    values = {row["name"]: row["value"] for row in record["classes"]}
+    large = image.size > MAX_IMAGE_SIZE
+    masks = draw(objects, values, image.shape, STRIP if large else None)
+    pixels = np.zeros(256, np.int64)
+
+    def counted() -> Iterator[NDArray[np.uint8]]:
+        for mask in masks:
+            pixels[:] += histogram(mask)
+            yield mask
+
+    made = []
+    for asset, spec in record["assets"].items():
+        kind = spec.get("derive")
+        if kind is None or how.as_published or (kind == "annotation-lonlat" and image.crs is None):
+            continue
+        header = None
+        path, type_ = f"{sample.id}_{asset}.{_ENDINGS[spec['type']]}", spec["type"]
+        data: Data
+        if kind == "mask":
+            path, type_ = _as_stored(path, type_, large)
+            scratch = how.scratch if large else None
+            data = encode_mask(counted(), image, record["classes"], type_, scratch)
+            header = how.header(data, sample.id)
+        elif kind == "annotation":
+            data = annotation(objects, image)
+        else:
+            data = annotation_lonlat(objects, image)
+        path = str(PurePosixPath(beside).with_name(path))
+        made.append(Content(asset, path, data, header, None, type_))
+    for _ in counted():  # where no mask is made of it
+        pass
+    return made, pixels
+
+
+def _original(member: Member, data: bytes) -> Original:
+    path = member.entry.path if isinstance(member.entry, Entry) else member.path
+    if path.startswith("/"):  # of a file given alone; where it lay is nobody's business
+        path = PurePosixPath(path).name
+    kind = next((t for start, t in _TYPES.items() if data.startswith(start)), "image/tiff")
+    return Original(path, kind, len(data), hashlib.sha256(data).hexdigest())
+
+
+def _check(header: Header, asset: Mapping[str, Any], label: str) -> None:
+    shape = asset.get("shape")
+    if shape is not None and header.shape != tuple(shape):
+        raise BadFileError(label, f"{header.shape[0]}x{header.shape[1]} pixels, not {shape}")
+    if header.bands != len(asset["bands"]) and all(
+        header.bands != len(bands) for bands in asset.get("other_bands", ())
+    ):
+        raise BadFileError(label, f"{header.bands} bands, not {len(asset['bands'])}")
+    if _DATA_TYPES.get(header.dtype[1:]) != asset["data_type"]:
+        raise BadFileError(label, f"data type {header.dtype}, not {asset['data_type']}")
+
+
+# NumPy's codes to the names of STAC 1.1's `data_type`
+_DATA_TYPES = {"u1": "uint8", "u2": "uint16", "u4": "uint32", "u8": "uint64"}
+_DATA_TYPES |= {"i1": "int8", "i2": "int16", "i4": "int32", "i8": "int64"}
+_DATA_TYPES |= {"f4": "float32", "f8": "float64"}

@@ -1,0 +1,176 @@
+"""Shards: zip files of STORED members that start at multiples of 64 bytes.
+
+Format: APPNOTE 6.3.10 without zip64, encryption or data descriptors. A member is one ``pread``,
+one HTTP range or one slice of a map. Nothing in a shard depends on when or where it was made: the
+same samples give the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import zlib
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import IO, Any
+
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.imagery.headers import Data, Header
+from satimnet.builder.packing.sample_files import MAX_SCENE_SIZE, Content, Original, contents
+from satimnet.builder.packing.shard_plans import ShardPlan
+from satimnet.builder.samples import Problem, Sample
+from satimnet.builder.sources import Reader
+
+ALIGNMENT = 64
+
+# The time of every member: 1980-01-01 00:00, the earliest that zip can say.
+_DOS_TIME = (0, 0x21)
+_UTF8 = 1 << 11  # general purpose bit 11: names are UTF-8
+_LOCAL = struct.Struct("<4s5H3I2H")
+_CENTRAL = struct.Struct("<4s6H3I5H2I")
+_END = struct.Struct("<4s4H2IH")
+_ALIGNMENT_EXTRA = struct.Struct("<3H")  # header id, length, alignment
+_ALIGNMENT_ID = 0xD935  # the extra field that Android's zipalign uses for the same purpose
+_FILE_MODE = 0o100644 << 16
+_LARGE = 2**26  # bytes of a sample: threads take turns, several such at once fill the memory
+_turn = Lock()
+_MAX_OFFSET = 2**32 - 2**24  # offsets have 32 bits, and the directory must fit as well
+
+
+@dataclass(frozen=True, slots=True)
+class PackedMember:
+    """A member as it lies in its shard."""
+
+    asset: str
+    path: str
+    first: int
+    """Offset of its first byte in the shard."""
+    size: int
+    sha256: str
+    header: Header | None = None
+    original: Original | None = None
+    type: str | None = None
+    """Media type; None is that of the asset in the record."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackedSample:
+    """A sample with those of its members that were fit to pack."""
+
+    sample: Sample
+    members: tuple[PackedMember, ...]
+    classes: tuple[str, ...] | None
+    statistics: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A finished shard."""
+
+    name: str
+    size: int
+    samples: tuple[PackedSample, ...]
+    problems: tuple[Problem, ...]
+
+
+def pack(
+    plan: ShardPlan,
+    reader: Reader,
+    record: Mapping[str, Any],
+    path: Path,
+    *,
+    largest: int = MAX_SCENE_SIZE,
+    scratch: Path | None = None,
+) -> Shard:
+    """Writes the files of a plan's samples into the shard ``path``.
+
+    ``record`` is the dataset's, ``largest`` and ``scratch`` are as in `contents`; what is broken is
+    left out and named among the shard's problems, as there. The shard appears under its name only
+    when it is whole.
+
+    Raises:
+        OSError: the shard cannot be written.
+    """
+    samples: list[PackedSample] = []
+    problems: list[Problem] = []
+    part = path.with_name(path.name + ".part")
+    with part.open("wb", buffering=2**20) as file:
+        writer = ShardWriter(file)
+        for sample in plan.samples:
+            size = sum(member.size for member in sample.members)
+            with _turn if size > _LARGE else nullcontext():
+                made = contents(sample, reader, record, largest=largest, scratch=scratch)
+                problems.extend(made.problems)
+                if made.files:
+                    members = tuple(packed(f, writer.add(f.path, f.data)) for f in made.files)
+                    samples.append(PackedSample(sample, members, made.classes, made.statistics))
+                del made
+        writer.finish()
+    os.replace(part, path)
+    return Shard(plan.name, writer.size, tuple(samples), tuple(problems))
+
+
+def packed(content: Content, first: int) -> PackedMember:
+    """The file as a member whose first byte lies at ``first``."""
+    return PackedMember(
+        content.asset,
+        content.path,
+        first,
+        len(content.data),
+        hashlib.sha256(content.data).hexdigest(),
+        content.header,
+        content.original,
+        content.type,
+    )
+
+
+class ShardWriter:
+    """Appends members to a zip file and keeps what its central directory needs.
+
+    ``size`` is that of what was written so far.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.size = 0
+        self._file = file
+        self._central: list[bytes] = []
+
+    def add(self, path: str, data: Data) -> int:
+        """Offset of the member's first byte."""
+        name = path.encode()
+        fixed = _LOCAL.size + len(name) + _ALIGNMENT_EXTRA.size
+        padding = -(self.size + fixed) % ALIGNMENT
+        extra = _ALIGNMENT_EXTRA.size + padding
+        crc, size = zlib.crc32(data), len(data)
+        common = (_UTF8, 0, *_DOS_TIME, crc, size, size, len(name))
+        self._central.append(
+            _CENTRAL.pack(b"PK\1\2", 0x0314, 20, *common, 0, 0, 0, 0, _FILE_MODE, self.size) + name
+        )
+        self._write(
+            _LOCAL.pack(b"PK\3\4", 20, *common, extra)
+            + name
+            + _ALIGNMENT_EXTRA.pack(_ALIGNMENT_ID, extra - 4, ALIGNMENT)
+            + bytes(padding)
+        )
+        first = self.size
+        if first + size > _MAX_OFFSET:
+            raise SatimnetError(
+                f"{path}: a shard would exceed {_MAX_OFFSET} bytes; make them smaller"
+            )
+        self._write(data)
+        return first
+
+    def finish(self) -> None:
+        """Write the central directory."""
+        start, count = self.size, len(self._central)
+        central = b"".join(self._central)
+        self._write(central)
+        self._write(_END.pack(b"PK\5\6", 0, 0, count, count, len(central), start, 0))
+
+    def _write(self, data: Data) -> None:
+        self._file.write(data)
+        self.size += len(data)

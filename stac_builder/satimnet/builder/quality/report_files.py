@@ -1,0 +1,285 @@
+"""Reports: findings and figures as HTML with pictures, Markdown, JSON, and a row an Item."""
+
+from __future__ import annotations
+
+import base64
+import os
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from satimnet.builder.catalog.geoparquet import items_of
+from satimnet.builder.quality.distributions import Band
+from satimnet.builder.quality.finding_pictures import draw_item
+from satimnet.builder.quality.findings import CHECKS, SEVERITIES, Finding, Severity
+from satimnet.builder.quality.measuring import Task, read_results
+from satimnet.builder.samples import SPLITS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from satimnet.builder.catalog.items import Item
+
+GENERATOR = "stac satimnet quality"
+REPORT_NAME = "report.json"
+
+_SHOWN = 12  # findings of a check with pictures
+_PICTURED = 4  # Items of a finding
+_LISTED = 5  # findings of a check in Markdown, Items of a finding
+_WITH_MASK = {"unknown-class", "label-mismatch", "mask-shape"}
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A collection in figures."""
+
+    collection: Mapping[str, Any]
+    first: int
+    """Number of its first row."""
+    rows: pa.Table
+    counts: Mapping[str, Counter[str]]
+    """Items with a class, by split (``""`` is none) and class."""
+    bands: tuple[Band, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found in a catalog."""
+
+    catalog: str
+    """Path of ``catalog.json``."""
+    tasks: tuple[Task, ...]
+    summaries: tuple[Summary, ...]
+    findings: tuple[Finding, ...]
+    """In the order of `satimnet.builder.quality.findings.CHECKS`."""
+
+    def count(self, severity: Severity) -> int:
+        """How many findings are of a severity."""
+        return sum(finding.severity == severity for finding in self.findings)
+
+    def of(self, check: str) -> list[Finding]:
+        """The findings of one check."""
+        return [finding for finding in self.findings if finding.check == check]
+
+    @property
+    def items(self) -> int:
+        """How many Items were read."""
+        return sum(len(summary.rows) for summary in self.summaries)
+
+    def items_of(self, finding: Finding) -> list[Json]:
+        """Collection, id and split of the Items of a finding."""
+        return [self._names(row) for row in finding.rows]
+
+    def _names(self, row: int) -> Json:
+        at = bisect_right(self.summaries, row, key=lambda summary: summary.first) - 1
+        summary = self.summaries[at]
+        names = summary.rows.slice(row - summary.first, 1)
+        return {key: names[key][0].as_py() for key in ("collection", "id", "split")}
+
+
+def write_report(report: Report, folder: Path) -> None:
+    """Writes ``report.html``, ``.md`` and ``.json``, ``findings.ndjson`` and ``items.parquet``."""
+    folder.mkdir(parents=True)
+    _write_items(report, folder / "items.parquet")
+    with (folder / "findings.ndjson").open("wb") as file:
+        for finding in report.findings:
+            row = {
+                "severity": finding.severity,
+                "check": finding.check,
+                "message": finding.message,
+                "items": report.items_of(finding),
+                "collections": finding.collections,
+            }
+            file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+    content = _content(report)
+    options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    (folder / REPORT_NAME).write_bytes(orjson.dumps(content, option=options))
+    (folder / "report.md").write_text(_markdown(report, content), encoding="utf-8")
+    (folder / "report.html").write_text(_html(report, content), encoding="utf-8")
+
+
+def _write_items(report: Report, path: Path) -> None:
+    """The results of each Item, with the names of the checks that found something."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    checks: dict[int, list[str]] = {}
+    for finding in report.findings:
+        for row in finding.rows:
+            checks.setdefault(row, []).append(finding.check)
+    writer = None
+    for task in report.tasks:
+        table = read_results(task.part).drop_columns(["geometry", "comparable"])
+        named = [sorted(set(checks.get(task.first + at, ()))) for at in range(len(table))]
+        table = table.append_column("checks", pa.array(named, pa.list_(pa.string())))
+        writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
+        writer.write_table(table)
+    if writer is not None:
+        writer.close()
+
+
+def _content(report: Report) -> Json:
+    """The report in figures: all that HTML and Markdown say, but for the single findings."""
+    import pyarrow.compute as pc
+
+    numbers = Counter(finding.check for finding in report.findings)
+    collections = []
+    for summary in report.summaries:
+        rows, counts = summary.rows, summary.counts
+        splits = [split for split in (*SPLITS, "") if split in counts]
+        names = [row["name"] for row in summary.collection["summaries"]["classification:classes"]]
+        per_split = Counter(split or "" for split in rows["split"].to_pylist())
+        classes = {
+            name: {split or "none": counts[split][name] for split in splits}
+            for name in names
+            if any(counts[split][name] for split in splits)
+        }
+        collections.append(
+            {
+                "id": summary.collection["id"],
+                "title": summary.collection["title"],
+                "items": len(rows),
+                "members": pc.sum(rows["members"]).as_py(),
+                "bytes": pc.sum(rows["bytes"]).as_py(),
+                "splits": {split or "none": per_split[split] for split in splits},
+                "classes": classes,
+                "bands": [asdict(band) for band in summary.bands],
+            }
+        )
+    return {
+        "generator": GENERATOR,
+        "catalog": os.path.basename(os.path.dirname(report.catalog)),
+        "items": report.items,
+        "members": sum(c["members"] for c in collections),
+        "bytes": sum(c["bytes"] for c in collections),
+        "findings": {severity: report.count(severity) for severity in SEVERITIES},
+        "checks": [
+            {"name": name, **asdict(check), "findings": numbers[name]}
+            for name, check in CHECKS.items()
+        ],
+        "collections": collections,
+    }
+
+
+def _markdown(report: Report, content: Json) -> str:
+    total = ", ".join(f"{content['findings'][s]:,} {s}" for s in SEVERITIES)
+    lines = [
+        f"# Quality of {_escaped(content['catalog'])}",
+        "",
+        f"{content['items']:,} items, {content['members']:,} members, "
+        f"{content['bytes'] / 2**20:,.1f} MiB read. Findings: {total}.",
+        "",
+        "| severity | check | findings |",
+        "| --- | --- | ---: |",
+        *(f"| {c['severity']} | {c['title']} | {c['findings']:,} |" for c in content["checks"]),
+    ]
+    for check in content["checks"]:
+        if not check["findings"]:
+            continue
+        lines += ["", f"## {check['title']} ({check['severity']})", "", check["meaning"], ""]
+        found = report.of(check["name"])
+        for finding in found[:_LISTED]:
+            items = report.items_of(finding)
+            names = ", ".join(f"`{i['collection']}/{i['id']}`" for i in items[:_LISTED])
+            names += f" and {len(items) - _LISTED} more" if len(items) > _LISTED else ""
+            where = names or ", ".join(f"`{name}`" for name in finding.collections)
+            lines.append(f"- {where}: {_escaped(finding.message)}")
+        if len(found) > _LISTED:
+            lines.append(f"- and {len(found) - _LISTED:,} more, see `findings.ndjson`")
+    for collection in content["collections"]:
+        splits = ", ".join(f"{name} {count:,}" for name, count in collection["splits"].items())
+        lines += ["", f"## {_escaped(collection['title'])}", ""]
+        lines += [f"{collection['items']:,} items; split: {splits}.", ""]
+        if collection["bands"]:
+            lines += [
+                "| asset | band | minimum | 2 % | mean | 98 % | maximum |",
+                "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+                *(_band_line(band) for band in collection["bands"]),
+            ]
+    return "\n".join(lines) + "\n"
+
+
+def _band_line(band: Mapping[str, Any]) -> str:
+    keys = ("minimum", "low", "median", "high", "maximum")
+    numbers = " | ".join(f"{band[key]:,.5g}" for key in keys)
+    return f"| {band['asset']} | {band['name']} | {numbers} |"
+
+
+def _escaped(text: str) -> str:
+    """The text without what Markdown would take for markup."""
+    return "".join(f"\\{c}" if c in r"\`*_{}[]<>#|" else c for c in text)
+
+
+def _html(report: Report, content: Json) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+    environment = Environment(
+        loader=PackageLoader("satimnet.builder.quality", "."),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["sum_values"] = lambda numbers: sum(numbers.values())
+    environment.filters["lower_first"] = lambda title: title[:1].lower() + title[1:]
+    item_at = _reader(report.tasks)
+    sections = []
+    for check in content["checks"]:
+        if not check["findings"]:
+            continue
+        found = report.of(check["name"])
+        cards = [_card(report, finding, item_at) for finding in found[:_SHOWN]]
+        sections.append({**check, "cards": cards, "more": max(0, len(found) - _SHOWN)})
+    return environment.get_template("report.html").render(**content, sections=sections)
+
+
+def _card(report: Report, finding: Finding, item_at: Any) -> Json:
+    items = report.items_of(finding)
+    collections = {s.collection["id"]: s.collection for s in report.summaries}
+    shown = []
+    for row, names in list(zip(finding.rows, items))[:_PICTURED]:
+        drawn = draw_item(
+            item_at(row),
+            collections[names["collection"]],
+            finding.outline,
+            with_mask=finding.check in _WITH_MASK,
+        )
+        shown.append({**names, "pictures": [base64.b64encode(p).decode() for p in drawn]})
+    return {
+        "message": finding.message,
+        "items": shown,
+        "more": len(items) - len(shown),
+        "collections": finding.collections,
+        "width": _width([len(item["pictures"]) for item in shown]),
+    }
+
+
+def _width(pictures: Sequence[int]) -> int:
+    """How many pictures wide a card is: room for the words, too."""
+    return sum(max(1, number) for number in pictures) if any(pictures) else 2
+
+
+def _reader(tasks: Sequence[Task]) -> Any:
+    """A function from the number of a row to its Item."""
+    import pyarrow.parquet as pq
+
+    @lru_cache(maxsize=8)
+    def group(at: int) -> pa.Table:
+        with pq.ParquetFile(tasks[at].parquet) as file:
+            return file.read_row_group(tasks[at].group)
+
+    def item_at(row: int) -> Item:
+        at = bisect_right(tasks, row, key=lambda task: task.first) - 1
+        task = tasks[at]
+        rows = group(at).slice(row - task.first, 1)
+        return items_of(rows, task.parquet, task.bounds.resolve)[0]
+
+    return item_at

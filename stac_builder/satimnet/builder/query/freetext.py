@@ -1,0 +1,80 @@
+"""Free text: the Items whose own words, or those of their classes and collection, have a phrase.
+
+As in the STAC API (https://github.com/stac-api-extensions/freetext-search, basic): one of several
+terms suffices, and the words of a term stand next to each other, in this order. Case, accents and
+punctuation make no difference, and the last word may be the beginning of one: "ship" finds ships.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.query.cql2_text import Node
+from satimnet.builder.query.cql2_to_sql import Phrase
+
+_ITEM_TEXTS = ("title", "description")
+_MOST_TERMS = 1000
+_MOST_CHARACTERS = 20_000  # of all terms
+
+
+def condition_of(
+    terms: Sequence[str], documents: Mapping[str, Mapping[str, Any]], known: Iterable[str]
+) -> Node:
+    """What must hold of an Item for one of the terms to fit, as a condition for a search.
+
+    ``documents`` are the Collections by id, ``known`` the properties that Items have.
+
+    Raises:
+        SatimnetError: a term has no letter or digit, or there are too many.
+    """
+    if len(terms) > _MOST_TERMS or sum(map(len, terms)) > _MOST_CHARACTERS:
+        raise SatimnetError(
+            f"free text has at most {_MOST_TERMS:,} terms of {_MOST_CHARACTERS:,} characters in all"
+        )
+    if not terms:
+        return False
+    phrases = tuple(_phrase(term) for term in terms)
+    alternatives: list[Node] = [Phrase(name, phrases) for name in _ITEM_TEXTS if name in known]
+    for name, document in documents.items():
+        here = {"op": "=", "args": [{"property": "collection"}, name]}
+        if _has(phrases, [name, *_words_of(document), *document.get("keywords", ())]):
+            alternatives.append(here)
+        elif classes := _classes(phrases, document):
+            present = {"op": "a_overlaps", "args": [{"property": "satimnet:classes"}, classes]}
+            alternatives.append({"op": "and", "args": [here, present]})
+    return {"op": "or", "args": alternatives}
+
+
+def _phrase(term: str) -> str:
+    phrase = folded(term).rstrip()
+    if not phrase:
+        raise SatimnetError(f"free text {term!r:.100} has no word to look for")
+    return phrase
+
+
+def _classes(phrases: Iterable[str], document: Mapping[str, Any]) -> list[str]:
+    table = document.get("summaries", {}).get("classification:classes", ())
+    return [row["name"] for row in table if _has(phrases, [row["name"], *_words_of(row)])]
+
+
+def _words_of(thing: Mapping[str, Any]) -> list[str]:
+    return [thing[key] for key in _ITEM_TEXTS if isinstance(thing.get(key), str)]
+
+
+def _has(phrases: Iterable[str], texts: Iterable[str]) -> bool:
+    words = "".join(map(folded, texts))  # each has a space before and after it
+    return any(phrase in words for phrase in phrases)
+
+
+def folded(text: str) -> str:
+    """The words of a text in lower case without accents, a space before and after each.
+
+    The same as `Phrase` makes of a column.
+    """
+    decomposed = unicodedata.normalize("NFD", text.lower())
+    plain = "".join(c for c in decomposed if not unicodedata.combining(c))
+    return re.sub(r"[\W_]+", " ", f" {plain} ")

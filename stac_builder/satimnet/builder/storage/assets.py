@@ -1,0 +1,252 @@
+"""Access to the file behind an asset, be it a member of a shard or a file of its own.
+
+An asset's ``href`` names the shard and its ``archive`` (STAC archive extension) the member with
+its byte range, so a member is read by offset: no central directory, no unpacking. GDAL's virtual
+paths never stand in the JSON, where pystac would corrupt them; they are derived here.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import replace
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+
+from satimnet.builder.catalog import checked_documents as documents
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.storage.checked_offsets import span_of
+from satimnet.builder.storage.hrefs import Bounds, is_url, open_regular, quoted_url, readable
+
+if TYPE_CHECKING:
+    import pystac
+
+T = TypeVar("T")
+
+
+def gdal_path(
+    asset: pystac.Asset | dict[str, Any], member: int = 0, *, allow_outside: bool = False
+) -> str:
+    """Path under which GDAL and rasterio open the asset's file, local or over HTTP.
+
+    ``/vsisubfile/first_size,shard`` where the byte range is known, else ``/vsizip/{shard}/name``;
+    ``member`` counts the entries of ``archive``. The href of a dict is taken as it is; an asset of
+    an Item that pystac read may only lead where the Item's catalog may, unless ``allow_outside``.
+
+    Raises:
+        SatimnetError: the asset has no such member, the byte range of it cannot be, it may not lead
+            there, or it has a relative href and no owner.
+    """
+    href, entry = _place(asset, member, allow_outside)
+    path = f"/vsicurl/{quoted_url(href)}" if is_url(href) else href
+    if entry is None:
+        return path
+    if "range" in entry:
+        first, size = span_of(entry, f"{href}, member {member}")
+        return f"/vsisubfile/{first}_{size},{path}"
+    return f"/vsizip/{{{path}}}/{entry['href']}"
+
+
+def resolve(found: T, *, allow_outside: bool = False) -> T:
+    """Makes every asset that is a member of a shard one that GDAL opens by its ``href``, in place.
+
+    That is for programs that take ``href`` as it is: odc-stac, stackstac, rioxarray. ``found`` is
+    an Item or ItemCollection, or one of these as a dict; it is returned. Anything else stays as it
+    is, so this can be the ``modifier`` of a pystac-client. Of an asset with several members the
+    first counts. What has been resolved must not be saved: a path of GDAL's is no link.
+
+    Files of this machine must lie in the catalog's folder unless ``allow_outside``. Which catalog
+    a dict is of, its ``root`` link tells.
+
+    Raises:
+        SatimnetError: an asset has a relative href and no owner, or may not lead there.
+    """
+    for item in _items(found):
+        for asset in (item["assets"] if isinstance(item, dict) else item.assets).values():
+            fields = asset if isinstance(asset, dict) else asset.extra_fields
+            if not fields.get("archive"):
+                continue
+            if isinstance(asset, dict) and not allow_outside:
+                _require_inside(asset["href"], item)
+            path = gdal_path(asset, allow_outside=allow_outside)
+            entry = take_member(fields)
+            if isinstance(asset, dict):
+                asset |= {"href": path, "type": entry["type"]}
+            else:
+                asset.href, asset.media_type = path, entry["type"]
+    return found
+
+
+def take_member(fields: dict[str, Any]) -> dict[str, Any]:
+    """Removes the first entry of an asset's archive, and lets the asset describe this file."""
+    entry: dict[str, Any] = {"type": "application/octet-stream"} | fields.pop("archive")[0]
+    fields.pop("satimnet:pixels", None)  # it counts from the beginning of the shard
+    fields |= {key: entry[key] for key in ("file:size", "file:checksum") if key in entry}
+    return entry
+
+
+def _items(found: Any) -> list[Any]:
+    """The Items in what pystac-client hands to a modifier, as they are there."""
+    import pystac
+
+    if isinstance(found, pystac.ItemCollection):
+        return list(found.items)
+    if isinstance(found, dict):
+        return list(found.get("features", [found] if found.get("type") == "Feature" else []))
+    return [found] if isinstance(found, pystac.Item) else []
+
+
+def read_bytes(
+    asset: pystac.Asset | dict[str, Any], member: int = 0, *, allow_outside: bool = False
+) -> bytes:
+    """The bytes of the asset's file; over HTTP one range request.
+
+    ``allow_outside`` is as for `gdal_path`.
+
+    Raises:
+        SatimnetError: the file is missing, no regular file, or shorter than the asset says, or the
+            asset may not lead there.
+    """
+    href, entry = _place(asset, member, allow_outside)
+    first, size = 0, None
+    if entry is not None:
+        first, size = span_of(entry, f"{href}, member {member}")
+    try:
+        data = _read_url(href, first, size) if is_url(href) else _read_file(href, first, size)
+    except OSError as error:
+        raise SatimnetError(f"{href}: {error.strerror or error}") from error
+    if size is not None and len(data) > size:
+        raise SatimnetError(f"{href}: the server sends all of it; it must answer byte ranges")
+    if size is not None and len(data) < size:
+        raise _shorter(href, len(data), size)
+    return data
+
+
+def _read_file(path: str, first: int, size: int | None) -> bytes:
+    with open_regular(path) as file:
+        # room is made for all bytes before they are read
+        there = max(0, os.fstat(file.fileno()).st_size - first)
+        if size is not None and there < size:
+            raise _shorter(path, there, size)
+        file.seek(first)
+        return file.read(-1 if size is None else size)
+
+
+def _read_url(url: str, first: int, size: int | None) -> bytes:
+    import aiohttp
+    import fsspec
+
+    end = None if size is None else first + size
+    try:
+        data: bytes = fsspec.filesystem("http").cat_file(url, start=first if end else None, end=end)
+    except (aiohttp.ClientError, ValueError) as error:  # what is no URL is a ValueError
+        raise OSError(error) from error
+    return data
+
+
+def _shorter(href: str, found: int, stated: int) -> SatimnetError:
+    return SatimnetError(f"{href}: {found} bytes where the catalog says {stated}")
+
+
+def open_asset(
+    asset: pystac.Asset | dict[str, Any], member: int = 0, *, allow_outside: bool = False
+) -> IO[bytes]:
+    """The asset's file, open for reading. Takes and raises what `read_bytes` does."""
+    return io.BytesIO(read_bytes(asset, member, allow_outside=allow_outside))
+
+
+def _place(
+    asset: pystac.Asset | dict[str, Any], member: int, allow_outside: bool
+) -> tuple[str, dict[str, Any] | None]:
+    """Place of the file, and the archive's entry if it is an archive."""
+    if not ("href" in asset if isinstance(asset, dict) else hasattr(asset, "get_absolute_href")):
+        raise SatimnetError(_no_asset(asset))
+    if isinstance(asset, dict):
+        href, archive = asset["href"], asset.get("archive")
+    else:
+        href, archive = asset.get_absolute_href(), asset.extra_fields.get("archive")
+    if href is None:
+        raise SatimnetError(f"{asset}: relative href without an owner; open its Item from a file")
+    if not isinstance(asset, dict):
+        href = _reachable(href, asset, allow_outside)
+    href = readable(href)
+    if archive is None:
+        return href, None
+    if not isinstance(archive, list | tuple):
+        raise SatimnetError(f"{href}: its archive is no list of members; build the catalog again")
+    if not 0 <= member < len(archive):
+        raise SatimnetError(f"{href}: no member {member}, the asset has {len(archive)}")
+    return href, archive[member]
+
+
+def _no_asset(found: Any) -> str:
+    """What to do with what was given for an asset."""
+    plain = isinstance(found, dict)
+    assets = found.get("assets") if plain else getattr(found, "assets", None)
+    if not isinstance(assets, dict) or not assets:
+        return f"an asset is wanted, of an Item's assets, not {found!r:.80}"
+    keys, access = list(assets), "['assets']" if plain else ".assets"
+    return (
+        f"{found.get('id') if plain else found.id} is an Item; give one of its assets, "
+        f"such as item{access}[{keys[0]!r}] (there are {', '.join(keys)})"
+    )
+
+
+# --- where an asset may lead --------------------------------------------------------------------
+
+
+def _reachable(href: str, asset: pystac.Asset, allow_outside: bool) -> str:
+    """The place of an asset of pystac's; raises where its catalog may not lead there."""
+    owner: Any = asset.owner
+    link = owner.get_root_link() if owner is not None else None
+    root: Any = link.target if link is not None and link.is_resolved() else None
+    own = owner.get_self_href() if owner is not None else None
+    # what pystac read is known by the place that it read it from
+    home = root.get_self_href() if root is not None else None
+    home = home or _home(own, link.get_absolute_href() if link is not None else None)
+    if home is None:
+        if not (allow_outside or is_url(href)):
+            raise _homeless(getattr(owner, "id", str(asset)), href)
+        return href
+    known = getattr(root, "bounds_of", None)  # a client of ours knows more
+    bounds: Bounds = Bounds.of(home) if known is None else known(owner)
+    if allow_outside:
+        bounds = replace(bounds, everywhere=True)
+    return bounds.resolve(href, own or home)
+
+
+def _require_inside(href: str, item: dict[str, Any]) -> None:
+    """Raises where an asset of a dict, which may come from anywhere, leads out of its catalog."""
+    if is_url(href):
+        return
+    links = {link["rel"]: link["href"] for link in item.get("links", ())}
+    named = [links[rel] for rel in ("self", "root", "collection") if rel in links]
+    home = None if any(map(is_url, named)) else _home(None, links.get("root"))
+    if home is None:
+        raise _homeless(str(item.get("id")), href)
+    Bounds.of(home).resolve(os.path.abspath(href), home)
+
+
+def _home(own: str | None, root: str | None) -> str | None:
+    """The place of the catalog that the file ``own`` is of: ``root``, if it is one of this machine.
+
+    It may be any path, for an Item says so itself; a catalog must be there.
+    """
+    if own is not None and is_url(own):
+        return own
+    if root is None or not os.path.isabs(root) or not _is_catalog(root):
+        return own
+    return root if own is None or own.startswith(f"{os.path.dirname(root)}/") else own
+
+
+def _is_catalog(path: str) -> bool:
+    try:
+        return documents.read(path).get("type") == "Catalog"
+    except SatimnetError:
+        return False
+
+
+def _homeless(id_: str, href: str) -> SatimnetError:
+    return SatimnetError(
+        f"{id_}: points to {href:.200} on this machine, and is of no catalog there; if you trust "
+        "it, say allow_outside=True"
+    )

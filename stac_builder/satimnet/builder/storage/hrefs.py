@@ -1,0 +1,288 @@
+"""Places: paths of this machine and URLs, told apart in one way; and where a catalog may lead.
+
+A place is an absolute path or a URL of a web server. What a catalog says is not trusted: one that
+is read from the web may point to the web, one in a folder may point into that folder and to the
+web. Whoever reads it may allow more, and what `satimnet.builder.transfer.subset.save` wrote for
+this user may also point to the folders of the shards that it left where they were.
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+import hashlib
+import hmac
+import json
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from io import BufferedReader
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import quote, urljoin, urlsplit
+
+from satimnet.builder.errors import SatimnetError
+
+_URL = re.compile(r"https?://", re.IGNORECASE)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+_PLACE_SCHEME = re.compile(  # pathlib leaves one of two slashes; NETCDF:/path is GDAL's
+    r"[A-Za-z][A-Za-z0-9+.-]+://|[a-z][a-z0-9+.-]+:/"
+)
+_NAME = re.compile(r"(?!\.)[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff/\\]+")
+_TAKEN = ("catalog", "collection", "concepts")
+_LONGEST = 200  # bytes; most file systems have room for 255
+_IN_URLS = "%/:?#@!$&'()*+,;=~-._"
+_ALLOW = "if you trust it, say --allow-outside, or allow_outside=True in Python"
+
+
+def is_url(place: str) -> bool:
+    """Whether the place is a URL of a web server; any other is a path of this machine."""
+    return _URL.match(place) is not None
+
+
+def has_scheme(href: str) -> bool:
+    """Whether the href in a document is a URI of any scheme, and no path (RFC 3986, 4.2)."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", href) is not None
+
+
+def readable(place: str | os.PathLike[str]) -> str:
+    """The place to read from, as an absolute path or a URL.
+
+    Raises:
+        SatimnetError: it has a scheme that cannot be read.
+    """
+    text = os.fspath(place)
+    if is_url(text):
+        return text
+    _refuse_scheme(text, "a path, or a URL with http or https")
+    return os.path.abspath(text)
+
+
+def on_disk(place: str | os.PathLike[str]) -> Path:
+    """The file or folder of this machine, to write to or to read as a whole.
+
+    Raises:
+        SatimnetError: it has a scheme, with which nothing can be done there yet.
+    """
+    _refuse_scheme(os.fspath(place), "a path on this machine")
+    return Path(place)
+
+
+def _refuse_scheme(text: str, wanted: str) -> None:
+    if _PLACE_SCHEME.match(text):
+        shown = text if "://" in text else text.replace(":/", "://", 1)
+        raise SatimnetError(f"{shown}: cannot be used here; give {wanted}")
+
+
+def catalog_file(place: str | os.PathLike[str]) -> str:
+    """The place of ``catalog.json``, given that or its folder; raises as `readable`."""
+    found = readable(place)
+    if is_url(found):
+        named = urlsplit(found).path.endswith(".json")
+    else:
+        named = found.endswith(".json") and not os.path.isdir(found)
+    return found if named else f"{found.rstrip('/')}/catalog.json"
+
+
+def file_name(text: str) -> str:
+    """The text, which names a file or folder of its own in the folder that it is meant for.
+
+    Ids of collections, Items and classes become names of files, and may be anything.
+
+    Raises:
+        SatimnetError: it would lead elsewhere, hide, be a file of the catalog's own, or be none.
+    """
+    if (
+        not _NAME.fullmatch(text)
+        or text.casefold().removesuffix(".json") in _TAKEN
+        or len(text.encode("utf-8", "replace")) > _LONGEST
+    ):
+        raise SatimnetError(f"{text!r:.80} cannot name a file; give it another id")
+    return text
+
+
+def open_regular(path: str) -> BufferedReader:
+    """The file, open for reading; anything else, such as a pipe, might never end.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        opened = os.open(path, flags)
+    except OSError as error:
+        if error.errno != errno.EMFILE:
+            raise
+        gc.collect()  # pystac's objects are cycles, so clients that nobody has keep files open
+        opened = os.open(path, flags)
+    if not stat.S_ISREG(os.fstat(opened).st_mode):
+        os.close(opened)
+        raise OSError(errno.EINVAL, "this is no regular file", path)
+    return open(opened, "rb")
+
+
+def is_href(text: str) -> bool:
+    """Whether programs can divide it into the parts of a URL: ``http://[`` has none."""
+    try:
+        urlsplit(text)
+    except ValueError:
+        return False
+    return True
+
+
+def join(href: str, base: str) -> str:
+    """The place that ``href`` in the file at ``base`` means, as it stands there."""
+    if is_url(href):
+        return href
+    if is_url(base):
+        return urljoin(base, href)
+    return os.path.normpath(os.path.join(os.path.dirname(base), href))
+
+
+def relative(place: str, folder: str | os.PathLike[str]) -> str:
+    """The href of an absolute path in a file in ``folder``, beginning with "./"; a URL as it is."""
+    return place if is_url(place) else f"./{os.path.relpath(place, folder)}"
+
+
+def quoted_url(url: str) -> str:
+    """The URL without what no URL may have, such as spaces; what is quoted already stays."""
+    start = url.find("/", url.find("://") + 3)
+    if start < 0:
+        return url
+    rest = re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", url[start:])
+    return url[:start] + quote(rest, safe=_IN_URLS)
+
+
+def plain_name(path: str) -> str:
+    """Another name of a file or folder, with nothing that a program takes for a pattern or a URL.
+
+    It is a link to it, which is there as long as this process.
+    """
+    link = os.path.join(_links().name, hashlib.sha256(os.fsencode(path)).hexdigest())
+    with suppress(FileExistsError):
+        os.symlink(path, link)
+    return link
+
+
+@cache
+def _links() -> TemporaryDirectory[str]:
+    return TemporaryDirectory(prefix="satimnet-")
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Where the files of a catalog may lead whoever reads it."""
+
+    home: str
+    """Folder of the catalog, a path or URL; empty is the root of the file system."""
+    also: tuple[str, ...] = ()
+    """More folders of this machine that a catalog in a folder may point to."""
+    everywhere: bool = False
+    """Whether a catalog in a folder may point to any file of this machine."""
+
+    @classmethod
+    def of(cls, catalog: str, *, allow_outside: bool = False) -> Bounds:
+        """Those of the catalog whose ``catalog.json`` is at this place."""
+        return cls(catalog.rpartition("/")[0], everywhere=allow_outside)
+
+    def of_collection(self, document: Mapping[str, Any], parquet: str) -> Bounds:
+        """Those of a collection whose Items are in the file ``parquet``, which lies beside it.
+
+        They are more, if this user saved it.
+        """
+        folders = () if is_url(parquet) else _vouched(document, parquet)
+        return replace(self, also=tuple(join(folder, parquet) for folder in folders))
+
+    def resolve(self, href: str, base: str) -> str:
+        """The place that ``href`` in the file at ``base`` means.
+
+        Raises:
+            SatimnetError: the catalog may not point there.
+        """
+        if is_url(href) and is_href(href):
+            return href
+        if _SCHEME.match(href) or "\0" in href or not is_href(href):
+            raise SatimnetError(f"{base}: points to {href:.200}, which is no path and no web URL")
+        place = join(href, base)
+        if is_url(self.home):
+            if not is_url(place):
+                raise SatimnetError(
+                    f"{base}: points to {href:.200}; a catalog on the web may only point to the web"
+                )
+        elif not self.everywhere and not self._has(place):
+            raise SatimnetError(
+                f"{base}: points to {href:.200}, outside of the catalog's folder {self.home}; "
+                f"{_ALLOW}"
+            )
+        return place
+
+    def _has(self, place: str) -> bool:
+        real = f"{os.path.realpath(place)}/"
+        return real.startswith(self._folders)
+
+    @cached_property
+    def _folders(self) -> tuple[str, ...]:
+        folders = map(os.path.realpath, (self.home or "/", *self.also))
+        return tuple(f"{folder.rstrip('/')}/" for folder in folders)
+
+
+# --- catalogs that this user saved --------------------------------------------------------------
+
+SEALED = "outside"
+"""Field of a Collection: the folders outside of its catalog that its Items point to, with a seal
+that only whoever saved it can make, for these Items alone: no other catalog can claim it."""
+
+
+def sealed(collection: str, parquet: str, folders: Iterable[str]) -> dict[str, Any]:
+    """What a Collection says of the folders, relative to its own, that it points to.
+
+    ``parquet`` is the file of its Items, as it will stay.
+
+    Raises:
+        OSError: this user has no key yet, and it cannot be written.
+    """
+    key, listed = _key(make=True), sorted(folders)
+    return {"folders": listed, "seal": _seal(collection, parquet, listed, key)}
+
+
+def _vouched(document: Mapping[str, Any], parquet: str) -> tuple[str, ...]:
+    """The folders of `sealed`, if this user sealed them for these Items."""
+    mark = document.get(SEALED)
+    if not isinstance(mark, dict):
+        return ()
+    folders = mark.get("folders")
+    if not isinstance(folders, list) or not all(isinstance(folder, str) for folder in folders):
+        return ()
+    try:
+        seal = _seal(str(document["id"]), parquet, folders, _key())
+        ours = hmac.compare_digest(seal, str(mark.get("seal")))
+    except (OSError, TypeError):  # no key or no Items, or a seal that is no ASCII
+        return ()
+    return tuple(folders) if ours else ()
+
+
+def _seal(collection: str, parquet: str, folders: Sequence[str], key: bytes) -> str:
+    with open_regular(parquet) as file:
+        items = hashlib.file_digest(file, "sha256").hexdigest()
+    return hmac.digest(key, json.dumps([collection, items, *folders]).encode(), "sha256").hex()
+
+
+def _key(*, make: bool = False) -> bytes:
+    """This user's key; it never leaves the machine."""
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    path = Path(state, "satimnet", "key")
+    if make and not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"key.{secrets.token_hex(8)}")
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(secrets.token_bytes(32))
+        with suppress(FileExistsError):  # another process was first
+            os.link(part, path)
+        part.unlink()
+    return path.read_bytes()

@@ -1,0 +1,402 @@
+"""Extracts: what a search found, as a small catalog or a stac-geoparquet of its own.
+
+A catalog that is saved points to the shards where they lie; one that is copied has its members in
+shards of its own. Both are searched, opened and trained on as any other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import shutil
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from satimnet.builder.catalog.geoparquet import MappedRows, items_of
+from satimnet.builder.catalog.item_pages import files_for, write_features, write_pages
+from satimnet.builder.catalog.items import SHA256, Item, write_items
+from satimnet.builder.catalog.tree import (
+    PARQUET_NAME,
+    narrowed,
+    write_collection,
+    write_geoparquet,
+    write_json,
+    write_root,
+)
+from satimnet.builder.errors import CatalogWarning, SatimnetError
+from satimnet.builder.packing.shard_plans import DEFAULT_SHARD_SIZE, MAX_SHARD_SIZE
+from satimnet.builder.packing.shards import ShardWriter
+from satimnet.builder.progress import Progress, silent
+from satimnet.builder.storage.assets import read_bytes
+from satimnet.builder.storage.atomic_files import place, sync, writing
+from satimnet.builder.storage.checked_offsets import run_of, span_of
+from satimnet.builder.storage.held_files import folder_of
+from satimnet.builder.storage.hrefs import (
+    SEALED,
+    file_name,
+    is_url,
+    join,
+    on_disk,
+    relative,
+    sealed,
+)
+from satimnet.builder.storage.staging import announce, lock, placed, workspace
+from satimnet.builder.vocabulary.skos import CONCEPTS_NAME, scheme_json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from satimnet.builder.query.index import Index, IndexedCollection
+    from satimnet.builder.query.search import Found
+
+Level = tuple[str, ...]
+
+_CHUNK = 2000  # rows read at once
+_MOST_MEMBERS = 65_000  # of a shard, as in plans
+_TREE = {"root", "self", "parent", "collection", "child", "item", "items"}
+_TREE |= {"first", "prev", "next", "last"}
+
+
+def save(found: Found, destination: Path, progress: Progress = silent) -> int:
+    """Writes a catalog of the Items found, which points to the shards that there are.
+
+    It does so by relative hrefs where they lie on this machine, else by their URLs. The Items keep
+    the order of their own catalog. Returns how many there are.
+
+    Raises:
+        SatimnetError: the search found nothing, the destination is there already, or something in
+            the catalog that was searched cannot be.
+    """
+    return _write(found, destination, False, progress)
+
+
+def copy(found: Found, destination: Path, progress: Progress = silent) -> int:
+    """As `save`, but with the Items' members copied into shards of the new catalog.
+
+    Assets that are no members of a shard keep pointing to where they are.
+
+    Raises:
+        SatimnetError: as `save`; or a shard cannot be read, or is not what its Items say.
+    """
+    return _write(found, destination, True, progress)
+
+
+def write_found(found: Found, path: Path) -> int:
+    """Writes the rows found, in order, as one stac-geoparquet; returns how many there are.
+
+    Hrefs are relative to the file where they lead to this machine. Raises `SatimnetError` where
+    nothing was found or the file cannot be written.
+    """
+    import pyarrow as pa
+
+    table = found.table()
+    if not len(table):
+        raise SatimnetError(f"{path}: not written, the search found nothing")
+    here = str(on_disk(path).absolute().parent)
+    hosts = table["parquet"].to_pylist()
+    columns = {}
+    for name in ("assets", "links"):
+        values = table[name].to_pylist()
+        for value, base in zip(values, hosts, strict=True):
+            for one in value.values() if isinstance(value, dict) else value or ():
+                if one is not None:
+                    one["href"] = relative(join(one["href"], base), here)
+        columns[name] = pa.array(values, table.schema.field(name).type)
+    for name, column in columns.items():
+        table = table.set_column(table.column_names.index(name), name, column)
+    documents = [{k: v for k, v in c.document.items() if k != SEALED} for c in found.collections]
+    try:
+        with lock(path), writing(path) as part:
+            write_geoparquet([table.drop_columns(["parquet"])], documents, part)
+    except OSError as error:
+        raise SatimnetError(f"{path}: {error.strerror or error}; choose another file") from error
+    return len(table)
+
+
+def _write(found: Found, destination: Path, copied: bool, progress: Progress) -> int:
+    on_disk(destination)
+    if not len(found):
+        raise SatimnetError(f"{destination}: not written, the search found nothing")
+    whole = destination.absolute()
+    made_of = _made_of(found, copied)
+    with workspace(destination, "saving") as staging:
+        if placed(destination, destination, made_of):
+            return len(found)
+        _require_new(destination)
+        made, rows = staging / "catalog", staging / "rows"
+        for left in (made, rows):  # by a run that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        made.mkdir()
+        for collection in found.collections:
+            name = file_name(collection.id)
+            out = _Out(collection, made / name, whole / name, copied)
+            _write_collection(found, out, rows, progress)
+        _write_concepts(found.index, made)
+        write_root(made)
+        sync(made)
+        announce(destination, made_of, made)
+        place(made, destination)
+    return len(found)
+
+
+def _made_of(found: Found, copied: bool) -> str:
+    """A digest of what an extract is made of."""
+    digest = hashlib.sha256(repr((copied, found.index.href)).encode())
+    for collection in found.collections:
+        digest.update(repr((collection.document, folder_of(collection.parquet))).encode())
+        numbers = found.numbers()[collection.id]
+        numbers.sort()
+        digest.update(numbers.tobytes())
+    return digest.hexdigest()
+
+
+def _require_new(destination: Path) -> None:
+    if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
+        raise SatimnetError(f"{destination}: is there already; choose another folder")
+
+
+@dataclass(frozen=True, slots=True)
+class _Out:
+    """A collection on its way into a new catalog."""
+
+    source: IndexedCollection
+    folder: Path
+    """Where it is made."""
+    place: Path
+    """Where it will lie, which relative hrefs count from."""
+    copied: bool
+
+
+def _write_collection(found: Found, out: _Out, rows: Path, progress: Progress) -> None:
+    total = len(found.numbers()[out.source.id])
+    files = files_for(total)
+    nodes: dict[Level, list[str]] = {}
+    features: dict[Level, list[Path]] = {}
+    tables: list[Path] = []
+    done = 0
+    out.folder.joinpath("shards" if out.copied else "").mkdir(parents=True)
+    rows.mkdir()
+    counts: Counter[str] = Counter()
+    outside: set[str] = set()
+    for level, items, table in _groups(found, out):
+        stem = "-".join((*level, ""))  # two levels may have one
+        if out.copied:
+            _pack(items, out.folder / "shards" / f"{stem}{counts[stem]:05d}.zip")
+        counts[stem] += 1
+        outside.update(_folders_of(items))
+        tables.append(_keep(items, table, rows / f"{len(tables)}.arrow"))
+        nodes.setdefault(level, []).extend(item["id"] for item in items)
+        out.folder.joinpath(*level).mkdir(parents=True, exist_ok=True)
+        if files == "json":
+            write_items(items, out.folder)
+        else:
+            features.setdefault(level, []).append(rows / f"{len(tables)}.ndjson")
+            write_features(items, features[level][-1])
+        done += len(items)
+        progress(f"Writing {out.source.id}", done, total)
+    for level, paths in features.items():
+        write_pages(paths, len(nodes[level]), out.folder.joinpath(*level))
+    parts = MappedRows(tables)
+    collection = narrowed(_document(out, total), parts)
+    write_geoparquet(parts, [collection], out.folder / PARQUET_NAME)
+    collection |= _points_to(outside, collection["id"], out.folder / PARQUET_NAME)
+    write_collection(collection, nodes, out.folder, files)
+    shutil.rmtree(rows)
+
+
+def _document(out: _Out, total: int) -> dict[str, Any]:
+    """The Collection, without what belongs to the whole of it."""
+    document = dict(out.source.document)
+    base, here = out.source.href, str(out.place)
+    links = [
+        link | {"href": relative(place, here)}
+        for link in document.get("links", ())
+        if link["rel"] not in _TREE and (place := _linked(link["href"], base))
+    ]
+    if not out.copied or is_url(base):
+        whole = {"rel": "derived_from", "href": relative(base, here), "type": "application/json"}
+        links.append(whole | {"title": f"All of {document.get('title', out.source.id)}"})
+    title = document.get("title", out.source.id)
+    part = f"A part of it: {total:,} item{'' if total == 1 else 's'} that a search found."
+    description = f"{document['description'].strip()} {part}"
+    document.pop(SEALED, None)
+    document.pop("assets", None)  # the index, the overview and the report are of the whole
+    return document | {"title": title, "description": description, "links": links}
+
+
+def _groups(found: Found, out: _Out) -> Iterator[tuple[Level, list[Item], pa.Table]]:
+    """Items and rows of one level each, few enough for a shard, in the order of the collection.
+
+    The hrefs of what will be packed are still absolute, the others as `write_items` takes them.
+    """
+    import pyarrow as pa
+
+    size = members = 0
+    level: Level = ()
+    items: list[Item] = []
+    parts: list[pa.Table] = []
+    numbers = found.numbers()[out.source.id]
+    numbers.sort()
+    for start in range(0, len(numbers), _CHUNK):
+        rows = found.index.rows(out.source.id, numbers[start : start + _CHUNK])
+        begin = 0
+        for at, item in enumerate(items_of(rows, out.source.parquet)):
+            own = _level(item, out.source)
+            entries = [e for a in item["assets"].values() for e in a.get("archive", ())]
+            more = sum(e["range"][1] - e["range"][0] + 1 for e in entries if "range" in e)
+            full = (
+                len(items) == 10 * _CHUNK
+                or (out.copied and size + more > DEFAULT_SHARD_SIZE)
+                or members + len(entries) > _MOST_MEMBERS
+            )
+            if items and (own != level or full):
+                parts.append(rows.slice(begin, at - begin))
+                yield level, items, pa.concat_tables(parts)
+                begin, size, members, items, parts = at, 0, 0, [], []
+            level, size, members = own, size + more, members + len(entries)
+            items.append(_placed(item, own, out))
+        parts.append(rows.slice(begin))
+    if items:
+        yield level, items, pa.concat_tables(parts)
+
+
+def _level(item: Item, source: IndexedCollection) -> Level:
+    """The node that an Item lies in, by its link to it; none where that is the Collection."""
+    home = f"{source.href.rpartition('/')[0]}/"
+    parent = next((link["href"] for link in item["links"] if link["rel"] == "parent"), "")
+    if not parent.startswith(home):
+        return ()
+    path = parent.removeprefix(home)
+    names = (unquote(path) if is_url(home) else path).split("/")[:-1]
+    return tuple(map(file_name, names))
+
+
+def _placed(item: Item, level: Level, out: _Out) -> Item:
+    """The Item as it will stand in the new index, but for members that are still to be packed."""
+    file_name(item["id"])
+    here = str(out.place)
+    node = "/".join((".", *level, "catalog.json" if level else "collection.json"))
+    links = [
+        {"rel": rel, "href": href, "type": "application/json"}
+        for rel, href in (
+            ("root", "../catalog.json"),
+            ("parent", node),
+            ("collection", "./collection.json"),
+        )
+    ]
+    links += [
+        link | {"href": relative(place, here)}
+        for link in item["links"]
+        if link["rel"] not in _TREE and (place := _linked(link["href"], out.source.href))
+    ]
+    assets = item["assets"]
+    for asset in assets.values():
+        if not (out.copied and "archive" in asset):
+            asset["href"] = relative(asset["href"], here)
+    return item | {"links": links}
+
+
+def _linked(href: str, base: str) -> str | None:
+    """The place of a link in the file at ``base``; None for one from the web to this machine."""
+    place = join(href, base)
+    return place if is_url(place) or not is_url(base) else None
+
+
+def _folders_of(items: list[Item]) -> set[str]:
+    """Folders outside of the new catalog that assets lie in, relative to the collection's."""
+    hrefs = {asset["href"] for item in items for asset in item["assets"].values()}
+    return {posixpath.dirname(href) for href in hrefs if href.startswith("./../")}
+
+
+def _points_to(folders: set[str], collection: str, parquet: Path) -> dict[str, Any]:
+    """The Collection's field that lets this user's programs follow it out of the catalog."""
+    if not folders:
+        return {}
+    try:
+        return {SEALED: sealed(collection, str(parquet), folders)}
+    except OSError as error:
+        warnings.warn(
+            CatalogWarning(
+                f"{error.filename}: cannot be written ({error.strerror}), so the saved catalog is "
+                "only read with --allow-outside"
+            ),
+            stacklevel=2,
+        )
+        return {}
+
+
+def _pack(items: list[Item], path: Path) -> None:
+    """Copies the members of the Items into a shard, and says so in their assets."""
+    packed = []
+    with path.open("wb", buffering=2**20) as file:
+        writer = ShardWriter(file)
+        for item in items:
+            for key, asset in item["assets"].items():
+                if "archive" in asset:
+                    _add(item["id"], key, asset, writer)
+                    packed.append(asset)
+        writer.finish()
+    for asset in packed:
+        asset |= {"href": f"./shards/{path.name}", "file:size": writer.size}
+
+
+def _add(id_: str, key: str, asset: dict[str, Any], writer: ShardWriter) -> None:
+    moved = []
+    for number, entry in enumerate(asset["archive"]):
+        name = entry["href"]
+        first, size = span_of(entry, f"{id_}, asset {key}")
+        inside = not posixpath.isabs(name) and ".." not in name.split("/") and "\\" not in name
+        if not inside or size > MAX_SHARD_SIZE:
+            raise SatimnetError(f"{id_}, asset {key}: {name!r:.80} is no member that can be copied")
+        data = read_bytes(asset, number)
+        said = entry.get("file:checksum")
+        if said is not None and said != SHA256 + hashlib.sha256(data).hexdigest():
+            raise SatimnetError(
+                f"{asset['href']}: {name} has not the checksum that {id_} says; if the collection "
+                "was built again meanwhile, search again, else copy or build it again"
+            )
+        at = writer.add(name, data)
+        moved.append((first, size, at))
+        entry["range"] = [at, at + size - 1]
+        _shift(entry, moved[-1:], f"{id_}, asset {key}")
+    _shift(asset, moved, f"{id_}, asset {key}")
+
+
+def _shift(fields: dict[str, Any], moved: Sequence[tuple[int, int, int]], label: str) -> None:
+    """Lets ``satimnet:pixels`` tell where the pixels lie now; ``moved`` is from, size, to."""
+    if fields.get("satimnet:pixels") is None:
+        return
+    run = run_of(fields["satimnet:pixels"], label)
+    for first, size, at in moved:
+        if first <= run.offset <= run.offset + run.size <= first + size:
+            fields["satimnet:pixels"]["offset"] += at - first
+            return
+    raise SatimnetError(f"{label}: its pixels lie outside of its file; build the catalog again")
+
+
+def _keep(items: list[Item], table: pa.Table, path: Path) -> Path:
+    """Puts the rows by, with the assets and links of the Items."""
+    import pyarrow as pa
+
+    table = (
+        table.combine_chunks()
+    )  # each chunk would be a batch of the file, and be described there
+    for name in ("assets", "links"):
+        column = pa.array([item[name] for item in items], table.schema.field(name).type)
+        table = table.set_column(table.column_names.index(name), name, column)
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+    return path
+
+
+def _write_concepts(index: Index, catalog: Path) -> None:
+    try:
+        scheme = index.scheme
+    except SatimnetError:  # a catalog may do without
+        return
+    write_json(scheme_json(scheme), catalog / CONCEPTS_NAME)

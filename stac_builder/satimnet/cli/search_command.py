@@ -1,0 +1,253 @@
+"""Catalogs are asked: ``stac satimnet info`` and ``search``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from satimnet.builder.commands import LocalPath, one_line_errors
+from satimnet.cli.options import FOLDER, allow_outside, outside_option, quiet_option
+from satimnet.cli.output import cell, say, say_json
+from satimnet.cli.progress_bars import progress_bar
+from satimnet.cli.wording import counted
+
+if TYPE_CHECKING:
+    from satimnet.builder.query.index import Index
+    from satimnet.builder.query.search import Found
+
+
+@click.command()
+@click.argument("catalog")
+@click.option("--attributes", is_flag=True, help="The attributes of all collections, side by side.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "markdown", "json"]),
+    default="table",
+    show_default=True,
+    help="How attributes are printed.",
+)
+@outside_option
+@one_line_errors
+def info(catalog: str, attributes: bool, form: str) -> None:
+    """Show what CATALOG (path or URL) holds: collections, items, classes, splits."""
+    from collections import Counter
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from satimnet.builder.catalog.checked_documents import title_of
+    from satimnet.builder.query.index import Index
+    from satimnet.builder.query.search import search_table
+    from satimnet.cli.attribute_lines import print_attributes
+
+    if form != "table" and not attributes:
+        raise click.UsageError(f"--format {form} is for --attributes")
+    index = Index(catalog, allow_outside=allow_outside())
+    if attributes:
+        print_attributes(index, form)
+        return
+    console = Console()
+    for name in index.readable():
+        collection = index.collections[name]
+        columns = ["satimnet:classes", "satimnet:split"]
+        rows = search_table(index, collections=[name], columns=columns)
+        content = collection.document
+        say("")
+        title = cell(title_of(content), "bold")
+        console.print(title, cell(f"({name}), licence {content['license']}"))
+        for line in content["description"].strip().split("\n"):
+            console.print(cell(line))
+        classes = Counter(c for row in rows["satimnet:classes"].to_pylist() for c in row or ())
+        table = Table("class", "items", "", box=None)
+        most = max(classes.values(), default=1)
+        for label, number in sorted(classes.items()):
+            table.add_row(cell(label), f"{number:,}", "█" * max(1, round(30 * number / most)))
+        table.add_row("all", f"{len(rows):,}")
+        console.print(table)
+        splits = Counter(rows["satimnet:split"].to_pylist())
+        say("split: " + ", ".join(f"{k or 'none'} {v:,}" for k, v in splits.items()))
+
+
+@click.command()
+@click.argument("catalog")
+@click.option("--collection", "collections", multiple=True, help="Id of a collection.")
+@click.option("--id", "ids", multiple=True, help="Id of an item.")
+@click.option(
+    "--bbox",
+    metavar="W,S,E,N",
+    help="Degrees; W > E crosses 180. Longitudes may be 0 to 360, too.",
+)
+@click.option("--datetime", help="RFC 3339 time or interval, as 2016-01-01/..")
+@click.option("--filter", "filter_", help="CQL2, text or JSON.")
+@click.option("--class", "classes", multiple=True, help="Name of a class that is present.")
+@click.option("--all-classes", is_flag=True, help="All of the classes named occur together.")
+@click.option(
+    "--concept",
+    "concepts",
+    multiple=True,
+    help="A term such as building: all classes of all collections that it stands for.",
+)
+@click.option("--split", multiple=True, help="train, validation or test.")
+@click.option(
+    "--text",
+    "texts",
+    multiple=True,
+    help="A phrase in a title or description of the item, its classes or its collection; of "
+    "several, also by commas, one suffices.",
+)
+@click.option("--sortby", help="Fields, '-' before those to sort downwards: -datetime,id")
+@click.option("--limit", type=click.IntRange(min=0), help="At most so many items.")
+@click.option("--count", is_flag=True, help="Print only how many there are.")
+@click.option(
+    "--facets", is_flag=True, help="Print how many there are by class, split, country and month."
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "ndjson", "geoparquet"]),
+    default="table",
+    show_default=True,
+)
+@click.option(
+    "--out",
+    type=LocalPath(dir_okay=False, path_type=Path),
+    help="File of --format geoparquet.",
+)
+@click.option("--save", type=FOLDER, help="A new catalog of them, pointing to the same shards.")
+@click.option("--copy", type=FOLDER, help="A new catalog of them, with shards of its own.")
+@outside_option
+@quiet_option
+@one_line_errors
+def search(
+    catalog: str,
+    collections: tuple[str, ...],
+    ids: tuple[str, ...],
+    bbox: str | None,
+    datetime: str | None,
+    filter_: str | None,
+    classes: tuple[str, ...],
+    all_classes: bool,
+    concepts: tuple[str, ...],
+    split: tuple[str, ...],
+    texts: tuple[str, ...],
+    sortby: str | None,
+    limit: int | None,
+    count: bool,
+    facets: bool,
+    form: str,
+    out: Path | None,
+    save: Path | None,
+    copy: Path | None,
+    quiet: bool,
+) -> None:
+    """Find items of CATALOG (path or URL)."""
+    from satimnet.builder.query.index import Index
+    from satimnet.builder.query.search import search as run
+
+    if (form == "geoparquet") != (out is not None):
+        raise click.UsageError("--format geoparquet and --out FILE go together")
+    if sum(map(bool, (count, facets, out, save, copy))) > 1:
+        raise click.UsageError("give one of --count, --facets, --out, --save and --copy")
+    if all_classes and not classes:
+        raise click.UsageError("--all-classes says how several --class are meant; give them")
+    index = Index(catalog, allow_outside=allow_outside())
+    found = run(
+        index,
+        collections=collections or None,
+        ids=ids or None,
+        bbox=_numbers(bbox),
+        datetime=datetime,
+        filter=filter_,
+        classes=None if all_classes else classes or None,
+        all_classes=classes if all_classes else None,
+        concept=concepts or None,
+        split=split or None,
+        q=[part for text in texts for part in text.split(",")] or None,
+        sortby=sortby,
+        limit=limit,
+    )
+    if save or copy or out:
+        _write(found, save, copy, out, quiet)
+    elif count:
+        click.echo(len(found))
+    elif facets and form == "table":
+        _print_facets(found)
+    elif facets:
+        say_json(found.facets(), indent=2 if form == "json" else None)
+    elif form == "json":
+        say_json({"type": "FeatureCollection", "features": list(found)})
+    elif form == "ndjson":
+        for item in found:
+            say_json(item, indent=None)
+    else:
+        if concepts:
+            _print_meaning(index, concepts)
+        _print_items(found)
+
+
+def _print_meaning(index: Index, terms: tuple[str, ...]) -> None:
+    """Says, aside, which concepts the terms were taken for: a part of a name suffices."""
+    for term in terms:
+        labels = ", ".join(concept.label for concept in index.scheme.resolve(term))
+        say(f"{term} means: {labels}", err=True)
+
+
+def _write(
+    found: Found, save: Path | None, copy: Path | None, out: Path | None, quiet: bool
+) -> None:
+    from satimnet.builder.transfer import subset as extracts
+
+    with progress_bar(quiet) as progress:
+        if save is not None:
+            number, path = extracts.save(found, save, progress), save / "catalog.json"
+        elif copy is not None:
+            number, path = extracts.copy(found, copy, progress), copy / "catalog.json"
+        elif out is not None:
+            number, path = extracts.write_found(found, out), out
+    if not quiet:
+        click.echo(f"{path} is ready: {counted(number, 'item')}")
+
+
+def _numbers(text: str | None) -> list[float] | None:
+    try:
+        return None if text is None else [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise click.UsageError(f"--bbox {text}: give numbers, as in 5,45,15,55") from error
+
+
+def _print_facets(found: Found) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    for name, values in found.facets().items():
+        if values:
+            table = Table(name, "items", "", box=None)
+            most = max(values.values())
+            for value, number in values.items():
+                table.add_row(cell(value), f"{number:,}", "█" * max(1, round(30 * number / most)))
+            console.print(table, "")
+    click.echo(counted(len(found), "item"))
+
+
+def _print_items(items: Found) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("collection", "id", "classes", "split", "assets", "bbox", box=None)
+    for item in items:
+        properties = item["properties"]
+        table.add_row(
+            cell(item["collection"]),
+            cell(item["id"]),
+            cell(", ".join(map(str, properties.get("satimnet:classes", ())))),
+            cell(properties.get("satimnet:split", "")),
+            cell(", ".join(item["assets"])),
+            " ".join(f"{v:.3f}" for v in item.get("bbox", ())),
+        )
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    click.echo(counted(len(items), "item"))

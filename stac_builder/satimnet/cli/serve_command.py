@@ -1,0 +1,100 @@
+"""Catalogs are shown: ``stac satimnet serve`` and ``browser``."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import click
+
+from satimnet.builder.commands import one_line_errors
+from satimnet.builder.errors import SatimnetError
+from satimnet.cli.options import FOLDER, allow_outside, outside_option, quiet_option
+from satimnet.cli.progress_bars import progress_bar
+
+
+@click.command()
+@click.argument("catalog")
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535))
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is all."
+)
+@click.option(
+    "--root-path",
+    default="",
+    metavar="PATH",
+    help="Path below which a proxy has the server, as /stac; else as X-Forwarded-Prefix says.",
+)
+@click.option(
+    "--time-limit",
+    default=10.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="How long a search may take.",
+)
+@outside_option
+@quiet_option
+@one_line_errors
+def serve(
+    catalog: str, port: int, host: str, root_path: str, time_limit: float, quiet: bool
+) -> None:
+    """Serve CATALOG (path or URL) by HTTP: its files, a STAC API, and STAC Browser.
+
+    Only this machine can reach it, unless --host says otherwise. Ends with Ctrl-C.
+    """
+    try:
+        from satimnet.builder.server.browser import built
+        from satimnet.builder.server.running import serve as run
+    except ModuleNotFoundError as error:
+        raise SatimnetError(f"{error.name}: not installed; pip install 'satimnet[serve]'") from None
+
+    browser = built()
+
+    def ready(url: str) -> None:
+        if quiet:
+            return
+        click.echo(f"STAC API      {url}")
+        if "://" not in catalog:
+            click.echo(f"for GIS       {url}plain/")
+            click.echo(f"files         {url}catalog/catalog.json")
+        if browser is None:
+            click.echo("STAC Browser  not built yet; `stac satimnet browser` builds it, once")
+        else:
+            click.echo(f"STAC Browser  {url}browser/")
+
+    with suppress(KeyboardInterrupt):  # is how it ends
+        run(
+            catalog,
+            host,
+            port,
+            browser=browser,
+            root_path=root_path,
+            seconds=time_limit,
+            allow_outside=allow_outside(),
+            ready=ready,
+        )
+
+
+@click.command()
+@click.option("--out", type=FOLDER, help="Copy it to this new folder, for a static host.")
+@click.option(
+    "--catalog",
+    default="../catalog.json",
+    show_default=True,
+    help="With --out: URL of the catalog to show, may be relative to the folder's.",
+)
+@quiet_option
+@one_line_errors
+def browser(out: Path | None, catalog: str, quiet: bool) -> None:
+    """Build STAC Browser, set up for the fields of these catalogs; needs npm and minutes, once."""
+    from satimnet.builder.server.browser import build, install
+
+    with progress_bar(quiet) as progress:
+        if out is None:
+            folder = build(progress)
+        else:
+            install(out, catalog, progress)
+            folder = out
+    if not quiet:
+        click.echo(f"{folder} is ready")

@@ -1,0 +1,271 @@
+"""The commands as a user meets them."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pystac
+import pytest
+from click.testing import CliRunner, Result
+from stactools.cli.cli import cli
+
+from satimnet.builder.query.search import count
+from satimnet.builder.storage.staging import lock
+
+PER_CLASS = 4  # of the miniature in conftest.py
+PAPER = {"dota", "xview", "airbus-ship", "clouds-s2-taiwan", "inria", "bigearthnet", "eurosat"}
+
+
+def stac(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+
+
+def loaded_by(code: str) -> set[str]:
+    """Top-level modules that a fresh interpreter has after running the code."""
+    report = "import sys; print('\\n'.join(m.partition('.')[0] for m in sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{report}"], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import satimnet.builder",
+        "import satimnet.training",
+        "import sys; sys.argv = ['stac', '--help']\n"
+        "from stactools.cli.cli import cli\ncli(['--help'], standalone_mode=False)",
+    ],
+)
+def test_start_up_loads_nothing_heavy(code):
+    heavy = {"torch", "dask", "xarray", "duckdb", "pyarrow", "matplotlib", "distributed"}
+    assert not loaded_by(code) & heavy
+
+
+def test_no_source_root_is_a_package():
+    """With an __init__.py, collections/ would shadow the standard library."""
+    root = Path(__file__).parents[2]
+    for folder in ("collections", "stac_builder", "extensions", "training"):
+        assert (root / folder).is_dir()
+        assert not (root / folder / "__init__.py").exists()
+    assert not (root / "collections" / "stactools" / "__init__.py").exists()
+    assert not list(root.glob("*/satimnet/__init__.py"))
+
+
+def test_demo(tmp_path):
+    done = stac("satimnet", "demo", tmp_path / "demo")
+    assert done.exit_code == 0, done.output
+    assert "eurosat: 300 items with 600 files" in done.output
+    assert "no problems" in done.output
+    found = re.search(r"the concept building finds (\d+) items", done.output)
+    assert found
+    assert int(found[1]) == count(tmp_path / "demo/catalog", concept="building") > 60
+    collections = [
+        json.loads(path.read_text())
+        for path in (tmp_path / "demo/catalog").glob("*/collection.json")
+    ]
+    assert {collection["id"] for collection in collections} >= PAPER
+    for collection in collections:
+        assert collection["satimnet:synthetic"] is True
+        assert "synthetic" in collection["title"]
+        assert count(tmp_path / "demo/catalog", collections=[collection["id"]]) > 0
+
+
+def test_demo_writes_over_nothing_but_a_demo(tmp_path):
+    demo = tmp_path / "demo"
+    demo.mkdir()
+    (demo / "thesis.tex").write_text("x")
+    done = stac("satimnet", "demo", demo)
+    assert done.exit_code == 1
+    assert "is not empty and no earlier demo" in done.output
+    assert [path.name for path in demo.iterdir()] == ["thesis.tex"]
+
+
+def test_a_pipe_into_head_is_no_error(catalog):
+    stac = f"{sys.executable} -c 'from stactools.cli.cli import run_cli; run_cli()' satimnet"
+    command = f"{stac} search {catalog} --format ndjson | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
+    assert json.loads(done.stdout)["id"] == "AnnualCrop_1"
+    assert done.stderr == ""
+
+
+def test_an_unknown_class_is_named(catalog):
+    done = stac("satimnet", "search", catalog, "--class", "forest")
+    assert done.exit_code == 1
+    assert "no class 'forest'; did you mean Forest?" in done.output
+
+
+def test_build_validate_info_search(miniature, schemas, tmp_path):
+    out = tmp_path / "catalog"
+    done = stac("satimnet", "build", miniature, "--out", out, "--shard-size", "1MB")
+    assert done.exit_code == 0, done.output
+    assert "eurosat: 40 items with 80 files" in done.output
+    done = stac("satimnet", "validate", out, "--schemas", schemas, "--checksums")
+    assert (done.exit_code, "80 members" in done.output) == (0, True), done.output
+    done = stac("satimnet", "info", out)
+    assert done.exit_code == 0, done.output
+    assert "Highway" in done.output
+    done = stac("satimnet", "search", out, "--class", "River", "--count")
+    assert done.output.strip() == str(PER_CLASS)
+    done = stac("satimnet", "search", out, "--class", "River", "--format", "ndjson")
+    items = [json.loads(line) for line in done.output.splitlines()]
+    assert [item["id"] for item in items] == [f"River_{n}" for n in range(1, PER_CLASS + 1)]
+    assert pystac.Item.from_dict(items[0]).assets["rgb"].href == str(
+        out / "eurosat/shards/River-00000.zip"
+    )
+    done = stac(
+        "satimnet", "search", out, "--filter", "\"proj:code\" = 'EPSG:1'", "--format", "json"
+    )
+    assert json.loads(done.output)["features"] == []
+    done = stac("satimnet", "search", out, "--sortby", "-id", "--limit", 2)
+    assert "SeaLake_4" in done.output
+    assert "2 items" in done.output
+
+
+def test_named_dataset(miniature, tmp_path):
+    done = stac(
+        *("satimnet", "build", "--dataset", f"eurosat={miniature}", "--out", tmp_path / "catalog"),
+        *("--scheduler", "threads", "--quiet"),
+    )
+    assert (done.exit_code, done.output) == (0, "")
+    assert (tmp_path / "catalog" / "catalog.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["build", "nowhere", "--out", "x"], "nowhere: no such file or folder"),
+        (["build", "--out", "x"], "give a source"),
+        (["build", "--dataset", "eurosat", "--out", "x"], "give NAME=PATH"),
+        (["build", "--dataset", "x=y", "--out", "x"], "x: no such dataset; there are airbus-ship"),
+        (["build", "y", "--out", "x", "--shard-size", "9 GiB"], "shard size 9663676416"),
+        (["build", "y", "--out", "x", "--shard-size", "big"], "size 'big'"),
+        (["build", "y", "--out", "x", "--strict", "--keep-going"], "exclude each other"),
+        (["build", "y", "--out", "x", "--scheduler", "slurm"], "threads, processes"),
+        (["validate", "nowhere"], "nowhere: no such file"),
+        (["validate", "https://host/catalog"], "only catalogs on disk"),
+        (["info", "nowhere"], "nowhere"),
+        (["search", "nowhere"], "nowhere"),
+    ],
+)
+def test_errors_are_one_line(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = stac("satimnet", *arguments)
+    assert done.exit_code != 0
+    assert message in done.output
+    assert "Traceback" not in done.output
+    assert done.output.strip().splitlines()[-1].startswith("Error: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_debug_shows_where(tmp_path):
+    done = stac("satimnet", "build", tmp_path / "nowhere", "--out", tmp_path / "x", "--debug")
+    assert done.exit_code == 1
+    assert type(done.exception).__name__ == "SatimnetError"
+
+
+def test_strict_and_keep_going(miniature, tmp_path):
+    import zipfile
+
+    with zipfile.ZipFile(miniature / "EuroSAT.zip") as archive:
+        archive.extractall(tmp_path / "source")
+    bad = tmp_path / "source/2750/Forest/Forest_1.jpg"
+    bad.write_bytes(bad.read_bytes()[:900])
+    build = ("satimnet", "build", tmp_path / "source", "--out", tmp_path / "catalog")
+    for options in ((), ("--strict",)):
+        done = stac(*build, *options)
+        assert done.exit_code == 1
+        assert f"{bad}: truncated JPEG" in done.output
+        assert not (tmp_path / "catalog").exists()
+    done = stac(*build, "--keep-going")
+    assert done.exit_code == 0
+    assert f"left out: {bad}: truncated JPEG" in done.output
+
+
+def test_dataset_commands(miniature, schemas, tmp_path):
+    import zipfile
+
+    with zipfile.ZipFile(miniature / "EuroSATallBands.zip") as archive:
+        name = next(n for n in archive.namelist() if n.endswith("/Forest_1.tif"))
+        archive.extract(name, tmp_path)
+    done = stac("eurosat", "create-item", tmp_path / name, tmp_path / "item.json")
+    assert done.exit_code == 0, done.output
+    done = stac("eurosat", "create-collection", tmp_path / "collection.json")
+    assert done.exit_code == 0, done.output
+    from satimnet.builder.catalog.schemas import Schemas
+
+    known = Schemas(schemas)
+    item = json.loads((tmp_path / "item.json").read_text())
+    assert known.problem(item) is None
+    assert known.problem(json.loads((tmp_path / "collection.json").read_text())) is None
+    assert known.unavailable == set()
+    assert item["assets"]["multispectral"]["href"] == str(tmp_path / name)
+    assert item["properties"]["satimnet:classes"] == ["Forest"]
+    with lock(tmp_path / "item.json"):
+        done = stac("eurosat", "create-item", tmp_path / name, tmp_path / "item.json")
+    assert "item.json: another run is writing it" in done.output
+    done = stac("eurosat", "create-item", tmp_path / "item.json", tmp_path / "other.json")
+    assert done.exit_code == 1
+    assert "not the files of one sample" in done.output
+
+
+@pytest.mark.slow
+def test_train_and_evaluate(demo, tmp_path):
+    catalog, run = demo / "catalog", tmp_path / "run"
+    options = ("--collection", "eurosat", "--bands", "B04,B03,B02,B08", "--width", 16)
+    options += ("--epochs", 20, "--batch-size", 16, "--quiet")
+    done = stac("satimnet", "train", catalog, *options, "--out", run)
+    assert done.exit_code == 0, done.output
+    assert "trained on 270, held out 30 samples" in done.output
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["class"]["accuracy"] > 0.8
+    assert (run / "confusion.png").read_bytes()[:4] == b"\x89PNG"
+    assert (run / "curves.png").read_bytes()[:4] == b"\x89PNG"
+    done = stac(
+        *("satimnet", "evaluate", catalog, "--checkpoint", run / "checkpoint.pt"),
+        *("--collection", "eurosat", "--out", tmp_path / "again"),
+    )
+    assert done.exit_code == 0, done.output
+    assert "on 300 samples" in done.output
+
+
+def every_command(group: click.Group, path: tuple[str, ...] = ()):
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from every_command(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+def test_an_option_that_counts_once_is_refused_the_second_time():
+    """Of every command; click would let the last one win."""
+    tried = 0
+    ours = {"satimnet", "eurosat"}
+    for path, command in every_command(cli):
+        if path[0] not in ours:
+            continue
+        for option in command.params:
+            if not isinstance(option, click.Option) or option.multiple:
+                continue
+            value = [] if option.is_flag else ["1"]
+            done = stac(*path, option.opts[0], *value, option.opts[0], *value)
+            assert done.exit_code == 2, (path, option.opts)
+            assert f"{'/'.join(option.opts)} is given 2 times" in done.output
+            tried += 1
+    assert tried > 60
+    done = stac(
+        "satimnet", "map", "x.tif", "--checkpoint=a.pt", "--out", "o", "--checkpoint", "b.pt"
+    )
+    assert "Error: --checkpoint is given 2 times, and counts once" in done.output
+    done = stac("satimnet", "train", "x", "-q", "--quiet", "--out", "o")
+    assert "--quiet/-q is given 2 times" in done.output
+
+
+def test_an_option_that_may_be_repeated_still_may(tmp_path):
+    done = stac("satimnet", "picture", tmp_path, "--checkpoint", "a", "--checkpoint", "b")
+    assert "given 2 times" not in done.output
+    assert stac("satimnet", "train", "--help", "--help").exit_code == 0

@@ -1,0 +1,171 @@
+"""Every example of README and of docs/, as it stands there, on the demo.
+
+Programs in ``sh`` and ``python`` are run page by page, from top to bottom, in a folder that has
+what a reader of the page has: the demo, its catalog, its sources under the names of the real ones.
+What is not run is listed here with the reason.
+"""
+
+import ast
+import re
+import shlex
+import shutil
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from stactools.cli.cli import cli
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+INSTALLS = ".ci/run does it"
+NETWORK = "downloads; tests/transfer/test_downloads.py does it from a host on this machine"
+SERVER = "serves until it is stopped; tests/server/test_serve.py asks it"
+BROWSER = "fetches and builds STAC Browser; tests/server/test_browser.py uses it"
+SCENE = "needs a product of Sentinel-2; tests/maps/test_mapping.py makes one"
+PAPER = (
+    "needs tens of thousands of patches, and downloaded maps; tests/fusion/test_fusion.py fuses few"
+)
+SKELETON = "tests/cli/test_new_dataset.py does it"
+NOT_RUN = {
+    'pip install -c constraints.txt -e ".[training]" && stac satimnet demo demo': INSTALLS,
+    'pip install -c constraints.txt -e ".[test]" && pytest': INSTALLS,
+    'pip install -c constraints.txt -e ".[serve]"': INSTALLS,
+    "stac satimnet demo demo": "the demo is made once, for all pages",
+    "stac satimnet download eurosat": NETWORK,
+    "stac satimnet build EuroSAT/ --out catalog --option eurosat.splits=spatial": (
+        "the demo has no lists of splits"
+    ),
+    "stac satimnet download inria --out /data/inria": NETWORK,
+    "stac satimnet serve catalog": SERVER,
+    'curl "http://127.0.0.1:8080/search?q=river&limit=1"': SERVER,
+    'curl "http://127.0.0.1:8080/aggregate?collections=eurosat'
+    '&aggregations=satimnet:classes_frequency"': SERVER,
+    'curl http://127.0.0.1:8080/search -H "Content-Type: application/json" '
+    """-d '{"limit": 1, "filter-lang": "cql2-text", "filter": "gsd = 10"}'""": SERVER,
+    "stac satimnet browser": BROWSER,
+    "stac satimnet browser --out /srv/www/catalog/browser": BROWSER,
+    "stac satimnet map S2A_MSIL2A_….SAFE --checkpoint run/checkpoint.pt --out maps": SCENE,
+    "stac satimnet map S2A_MSIL2A_20221005T115411_N0400_R023_T29UNU_20221005T164454.SAFE "
+    "--checkpoint run/checkpoint.pt --out maps": SCENE,
+    "stac satimnet fuse paper catalog --layer gsw=tiles/gsw-2018 --layer esm=tiles/esm-2015": PAPER,
+    "stac satimnet fuse paper catalog --without-masks": PAPER,
+    "stac satimnet new-dataset city-trees CHECKOUT": SKELETON,
+    'pip install -e "city-trees[test]" && pytest city-trees': SKELETON,
+}
+FRAGMENTS = ("def scan(source: Source, record",)  # of a program, which alone does nothing
+SLOW = {"training", "maps", "exporting", "fusion", "quality"}
+SHORTER = {"--epochs": "1", "--width": "2", "--windows": "500", "--only-folds": "1"}
+"""What a test has no time for."""
+
+
+def programs(page):
+    """The language and the text of each program of the page."""
+    return [(language, text) for language, text in FENCE.findall(page.read_text())]
+
+
+def commands(text):
+    """The commands of a program in sh: no comments, each on one line."""
+    joined = re.sub(r"\s*\\\n\s*", " ", text)
+    lines = (re.sub(r"\s+#.*$|^#.*$", "", line).strip() for line in joined.splitlines())
+    return [line for line in lines if line]
+
+
+@pytest.fixture
+def reader(demo, tmp_path, serve, monkeypatch):
+    """The folder of somebody who reads a page, and the address of a host with the same files."""
+    shutil.copytree(demo / "catalog", tmp_path / "catalog")
+    (tmp_path / "demo").symlink_to(tmp_path)
+    sources = demo / "sources"
+    names = {
+        "SOURCE": sources / "uc-merced",
+        "eurosat": sources / "eurosat",
+        "DOTA": sources / "dota",
+        "BigEarthNet": sources / "bigearthnet",
+        **{path.name: path for path in sources.glob("*/*.zip")},
+        **{path.name: path for path in sources.glob("*/*.tar.gz")},
+    }
+    for name, target in names.items():
+        (tmp_path / name).symlink_to(target)
+    recipe = (files("satimnet.training.fusion") / "recipes" / "demo.toml").read_text()
+    (tmp_path / "recipe.toml").write_text(recipe.replace("demo-fused", "eurosat-bigearthnet"))
+    monkeypatch.chdir(tmp_path)
+    with serve(tmp_path) as url:
+        yield lambda text: text.replace("https://host", url).replace("/srv/www", "www")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(p, marks=[pytest.mark.slow] * (p.stem in SLOW), id=p.stem) for p in PAGES],
+)
+def test_the_examples_of_a_page_do_something(page, reader, one_thread):
+    prepare(page)
+    for language, text in programs(page):
+        if language == "sh":
+            for line in commands(text):
+                if line.startswith("stac ") and line not in NOT_RUN:
+                    run(reader(line))
+        elif language == "python" and not text.startswith(FRAGMENTS):
+            names = {}
+            exec(compile(reader(text), page.name, "exec"), names)
+            # A loop that finds nothing leaves its names unknown.
+            stored = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name)]
+            used = {n.id for n in stored if isinstance(n.ctx, ast.Store)}
+            assert used <= names.keys(), text
+
+
+def run(line):
+    """Runs a command of satimnet, with less work than it says where that is long."""
+    arguments = shlex.split(line)[1:]
+    for option, value in SHORTER.items():
+        if option in arguments:
+            arguments[arguments.index(option) + 1] = value
+    if arguments[1] in ("train", "crossvalidate"):
+        for option in ("--epochs", "--width"):
+            if option not in arguments:
+                arguments += [option, SHORTER[option]]
+    if arguments[1] == "crossvalidate":
+        arguments += ["--only-folds", "1"]
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 0, f"{line}\n{done.output}"
+    if arguments[1] == "search":
+        assert done.output.strip()
+        assert done.output.splitlines()[-1] != "0 items", line
+
+
+def prepare(page):
+    """What the text of the page says that its reader has."""
+    if page.stem == "training":
+        run("stac satimnet fuse recipe.toml catalog")
+    if page.stem == "maps":
+        run("stac satimnet train catalog --bands B02,B03,B04,B08 --collection eurosat --out run")
+        write_scene("scene.tif")
+
+
+def write_scene(path):
+    import numpy as np
+    import rasterio
+
+    pixels = np.random.default_rng(0).integers(1, 4000, (4, 128, 128), np.uint16)
+    place = {"crs": "EPSG:32632", "transform": rasterio.transform.from_origin(5e5, 5e6, 10, 10)}
+    profile = {"driver": "GTiff", "count": 4, "width": 128, "height": 128, "dtype": "uint16"}
+    with rasterio.open(path, "w", **profile, **place) as scene:
+        scene.write(pixels)
+        scene.descriptions = ("B02", "B03", "B04", "B08")
+
+
+def test_nothing_is_passed_over_unseen():
+    """All that is not run is told above, and is still in a page."""
+    lines = {
+        line
+        for page in PAGES
+        for language, text in programs(page)
+        if language == "sh"
+        for line in commands(text)
+    }
+    assert {line for line in lines if not line.startswith("stac ")} <= NOT_RUN.keys()
+    assert NOT_RUN.keys() <= lines
+    known = {"sh", "python", "toml", "json", "nginx", ""}  # the latter four are no programs
+    assert {language for page in PAGES for language, _ in programs(page)} <= known

@@ -1,0 +1,193 @@
+"""Files and folders that are whole or not there, and readers of what is replaced meanwhile."""
+
+import json
+import os
+import pickle
+import shutil
+
+import pytest
+from click.testing import CliRunner
+from stactools.cli.cli import cli
+
+from satimnet.builder.catalog.validation import validate
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.exports import export
+from satimnet.builder.exports.item_batches import row_count
+from satimnet.builder.pipeline import build
+from satimnet.builder.quality.assessment import assess
+from satimnet.builder.query.index import Index
+from satimnet.builder.query.search import count, search
+from satimnet.builder.storage import atomic_files as files
+from satimnet.builder.storage.staging import announce, lock, placed, workspace
+from satimnet.builder.transfer import mirror as copies
+from satimnet.builder.transfer import resumable as fetching
+from satimnet.builder.transfer import subset as extracts
+from satimnet.builder.transfer.published_files import Download
+from stactools.eurosat.miniature import write_miniature
+
+
+def test_a_file_is_written_as_a_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "deep" / "file"
+    files.write(path, b"one")
+    with pytest.raises(TypeError), files.writing(path) as part:
+        part.open("x").write(b"two")
+    assert path.read_bytes() == b"one"
+    assert os.listdir(path.parent) == ["file"]
+
+
+def test_folders_are_exchanged(tmp_path):
+    for name in ("made", "out"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    files.place(tmp_path / "made", tmp_path / "out")
+    assert os.listdir(tmp_path / "out") == ["made"]
+    assert os.listdir(tmp_path / "made") == ["out"]
+    files.place(tmp_path / "made", tmp_path / "new")
+    assert os.listdir(tmp_path) == ["out", "new"] or os.listdir(tmp_path) == ["new", "out"]
+
+
+def test_what_left_a_workspace_is_known_after_a_kill(tmp_path):
+    out = tmp_path / "out"
+    with workspace(out, "making", kept_on_error=True) as staging:
+        (staging / "made").mkdir()
+        announce(out, "these", staging / "made")
+        assert not placed(out, out, "these")
+        files.place(staging / "made", out)
+        assert placed(out, out, "these")
+        assert not placed(out, out, "others")
+        out.rmdir()
+        out.mkdir()  # it may get the number of the one before
+        assert not placed(out, out, "these")
+
+
+@pytest.fixture
+def newer(tmp_path):
+    """A source of the same dataset with other, fewer patches."""
+    write_miniature(tmp_path / "newer", 1, seed=5)
+    return tmp_path / "newer"
+
+
+@pytest.fixture
+def own(catalog, tmp_path):
+    return shutil.copytree(catalog, tmp_path / "own")
+
+
+def test_an_open_index_keeps_the_items_that_it_opened(own, newer):
+    index = Index(own)
+    found = search(index, classes=["River"])
+    numbers = len(found)
+    build([newer], own)
+    assert len(search(index)) == 40
+    assert [item["id"] for item in found] == [f"River_{k}" for k in range(1, numbers + 1)]
+    assert len(search(own)) == 10
+
+
+def test_an_open_index_answers_from_a_file_that_was_removed(own):
+    index = Index(own)
+    (own / "eurosat/items.parquet").unlink()
+    assert len(list(search(index))) == count(index) == 40
+
+
+def test_another_process_opens_the_file_anew(catalog):
+    index = Index(catalog)
+    sent = pickle.dumps(index.collections["eurosat"])
+    del index
+    assert row_count(pickle.loads(sent)) == 40
+
+
+def test_an_open_index_is_exported_as_it_was_opened(own, newer, tmp_path):
+    index = Index(own)
+    build([newer], own)
+    (path,) = export(index, "trainingdml", tmp_path)
+    assert len(json.loads(path.read_bytes())["data"]) == len(search(index)) == 40
+
+
+def test_a_catalog_that_is_replaced_while_it_is_assessed(own, newer, tmp_path):
+    def replace(what: str, done: int, total: int) -> None:
+        if what == "Comparing images":
+            build([newer], own)
+
+    with pytest.raises(SatimnetError, match="was changed while it was read; give the command ag"):
+        assess(own, tmp_path / "report", progress=replace)
+    assert not (tmp_path / "report").exists()
+    assert len(assess(own, tmp_path / "report").summaries[0].rows) == 10
+
+
+def test_members_that_were_replaced_are_not_copied(own, newer, tmp_path):
+    found = search(own, classes=["River"])
+    assert len(found) == 4
+    build([newer], own)
+    with pytest.raises(SatimnetError, match="River"):
+        extracts.copy(found, tmp_path / "part")
+    assert not (tmp_path / "part").exists()
+
+
+def test_a_catalog_that_is_replaced_while_it_is_copied(own, newer, tmp_path):
+    replaced = []
+
+    def replace(what: str, done: int, total: int) -> None:
+        if not replaced:
+            replaced.append(build([newer], own))
+
+    with pytest.raises(SatimnetError):
+        copies.copy(own, tmp_path / "copy", progress=replace)
+    assert not (tmp_path / "copy").exists()
+    copies.copy(own, tmp_path / "copy")
+    assert validate(tmp_path / "copy", checksums=True).problems == []
+    assert len(search(tmp_path / "copy")) == 10
+
+
+def test_leftovers_are_told(own, tmp_path):
+    assert validate(own).leftovers == []
+    shutil.copytree(own / "eurosat", own / "unlinked")
+    (tmp_path / ".own.copying").mkdir()
+    (own / "catalog.json.part").touch()
+    findings = validate(own)
+    assert findings.problems == []
+    assert dict(findings.objects)["Feature"] == 40
+    left = [own / "unlinked", tmp_path / ".own.copying", own / "catalog.json.part"]
+    assert findings.leftovers == left
+    done = CliRunner().invoke(cli, ["satimnet", "validate", str(own)])
+    assert done.exit_code == 0
+    for path in left:
+        assert f"{path}: no part of the catalog" in done.output
+
+
+def test_an_export_may_find_what_it_would_write(catalog, tmp_path):
+    (path,) = export(Index(catalog), "croissant", tmp_path)
+    before = path.read_bytes()
+    assert export(Index(catalog), "croissant", tmp_path) == [path]
+    path.write_bytes(before + b" ")
+    with pytest.raises(SatimnetError, match="is there already; choose another --out"):
+        export(Index(catalog), "croissant", tmp_path)
+    assert path.read_bytes() == before + b" "
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_a_second_download_is_refused(tmp_path):
+    download = Download("http://127.0.0.1:9/file.bin", 3, None)
+    (tmp_path / "file.bin.part").write_bytes(b"12")
+    with lock(tmp_path / "file.bin"), pytest.raises(SatimnetError, match="another run is writing"):
+        fetching.fetch(download, tmp_path)
+    assert (tmp_path / "file.bin.part").read_bytes() == b"12"
+
+
+def test_a_killed_build_of_other_sources_leaves_nothing_in_a_catalog(miniature, tmp_path):
+    left = tmp_path / ".out.building" / "catalog" / "other"
+    left.mkdir(parents=True)
+    (left / "collection.json").write_text(json.dumps({"id": "other", "title": "Half"}))
+    build([miniature], tmp_path / "out")
+    assert not (tmp_path / "out" / "other").exists()
+    assert "Half" not in (tmp_path / "out" / "catalog.json").read_text()
+
+
+@pytest.mark.slow
+def test_a_demo_that_was_killed_goes_on(tmp_path):
+    (tmp_path / "demo" / "sources" / "eurosat").mkdir(parents=True)
+    (tmp_path / "demo" / "sources" / "eurosat" / "EuroSAT.zip").write_bytes(b"half")
+    refused = CliRunner().invoke(cli, ["satimnet", "demo", str(tmp_path / "demo")])
+    assert "no earlier demo" in refused.output
+    (tmp_path / "demo" / ".unfinished-demo").touch()
+    done = CliRunner().invoke(cli, ["satimnet", "demo", str(tmp_path / "demo"), "--quiet"])
+    assert done.exit_code == 0, done.output
+    assert sorted(os.listdir(tmp_path / "demo")) == ["catalog", "sources"]

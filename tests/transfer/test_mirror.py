@@ -1,0 +1,682 @@
+"""Copies of catalogs: the same bytes, each file once, and nothing outside the destination.
+
+Also what stactools' own commands make of a catalog whose Items share shards.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from contextlib import suppress
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pystac
+import pytest
+from click.testing import CliRunner
+from killed import killed_at_its_end
+
+from satimnet.builder.catalog import checked_documents as documents
+from satimnet.builder.catalog.validation import validate
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.pipeline import build
+from satimnet.builder.query.index import Index
+from satimnet.builder.query.search import search
+from satimnet.builder.storage.staging import workspace
+from satimnet.builder.transfer import mirror as copies
+from satimnet.builder.transfer.mirror import copy
+from satimnet.builder.transfer.subset import save
+from satimnet.cli.copy_command import copy as command
+from stactools.eurosat import dataset
+
+ITEMS = 40  # of the miniature in conftest.py
+SECRET = "nobody's business"
+
+
+@pytest.fixture(scope="session")
+def second(miniature, tmp_path_factory) -> Path:
+    """A catalog with one collection of another id; read-only."""
+    return other_catalog(miniature, tmp_path_factory.mktemp("second") / "catalog")
+
+
+@pytest.fixture(scope="session")
+def two(catalog, miniature, tmp_path_factory) -> Path:
+    """A catalog with two collections, eurosat and second; read-only."""
+    out = tmp_path_factory.mktemp("two") / "catalog"
+    shutil.copytree(catalog, out)
+    return other_catalog(miniature, out)
+
+
+def other_catalog(source: Path, out: Path) -> Path:
+    record = {**dataset.record, "id": "second", "title": "Second"}
+    build([source], out, datasets={"second": replace(dataset, record=record)})
+    return out
+
+
+@pytest.fixture
+def own(two, tmp_path) -> Path:
+    """The catalog with two collections, for a test to spoil."""
+    return Path(shutil.copytree(two, tmp_path / "web" / "catalog"))
+
+
+@pytest.fixture
+def small(own) -> Path:
+    """The same with the class River alone, as far as links lead."""
+    for name in ("eurosat", "second"):
+        file = own / name / "collection.json"
+        links = json.loads(file.read_bytes())["links"]
+        edit(file, links=[x for x in links if x["rel"] != "child" or x["title"] == "River"])
+    return own
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def edit(file: Path, **changes: Any) -> None:
+    file.write_text(json.dumps(json.loads(file.read_bytes()) | changes))
+
+
+def valid(catalog: Path) -> bool:
+    findings = validate(catalog, checksums=True)
+    assert findings.problems == []
+    assert findings.members > 0
+    return True
+
+
+@pytest.fixture
+def fetched(monkeypatch) -> Counter[str]:
+    """How often each file was copied from a folder."""
+    counted: Counter[str] = Counter()
+    fetch = copies._copy_file
+
+    def counting(base: str, path: str, *rest: Any) -> None:
+        counted[path] += 1
+        fetch(base, path, *rest)
+
+    monkeypatch.setattr(copies, "_copy_file", counting)
+    return counted
+
+
+# --- copies are right
+
+
+def test_a_copy_has_every_file_to_the_last_byte(two, tmp_path):
+    copied = copy(two, tmp_path / "copy")
+    original = files_of(two)
+    assert files_of(tmp_path / "copy") == original
+    assert copied.collections == ("eurosat", "second")
+    assert copied.files == len(original)
+    assert copied.size == sum(map(len, original.values()))
+    assert copied.left == ()
+    assert valid(tmp_path / "copy")
+    assert os.listdir(tmp_path) == ["copy"]  # nothing hidden stays behind
+
+
+def test_a_copy_from_the_web_has_every_file_to_the_last_byte(two, tmp_path, serve):
+    with serve(two.parent) as url:
+        copied = copy(f"{url}/catalog/catalog.json", tmp_path / "copy")
+    assert files_of(tmp_path / "copy") == files_of(two)
+    assert copied.files == len(files_of(two))
+
+
+@pytest.mark.parametrize("form", ["{}", "{}/", "{}/catalog.json"])
+def test_a_catalog_is_named_by_its_folder_or_its_file(form, catalog, tmp_path):
+    copy(form.format(catalog), tmp_path / "a" / "b")  # parents are made
+    assert files_of(tmp_path / "a" / "b") == files_of(catalog)
+
+
+def test_each_file_is_fetched_once(catalog, tmp_path, fetched):
+    copy(catalog, tmp_path / "copy")
+    assert set(fetched) == set(files_of(catalog))
+    twice = {path for path, count in fetched.items() if count > 1}
+    assert all(path.endswith("/collection.json") for path in twice)  # to see that it is the same
+    assert max(fetched.values()) == 2
+
+
+def test_an_empty_folder_is_a_destination(catalog, tmp_path):
+    (tmp_path / "copy").mkdir()
+    copy(catalog, tmp_path / "copy")
+    assert files_of(tmp_path / "copy") == files_of(catalog)
+
+
+def test_some_collections_make_a_valid_catalog(two, second, tmp_path):
+    copied = copy(two, tmp_path / "copy", collections=["second"])
+    assert copied.collections == ("second",)
+    assert files_of(tmp_path / "copy" / "second") == files_of(two / "second")
+    assert valid(tmp_path / "copy")
+    assert list(Index(tmp_path / "copy").collections) == ["second"]
+    root = (tmp_path / "copy" / "catalog.json").read_text()
+    assert root == (second / "catalog.json").read_text()
+    concepts = (tmp_path / "copy" / "concepts.json").read_text()
+    assert "second/collection.json" in concepts
+    assert "eurosat/collection.json" not in concepts
+
+
+def test_collections_are_added_to_a_catalog(catalog, second, two, tmp_path):
+    copy(catalog, tmp_path / "copy")
+    copy(second, tmp_path / "copy")
+    assert valid(tmp_path / "copy")
+    found, expected = files_of(tmp_path / "copy"), files_of(two)
+    del found["concepts.json"], expected["concepts.json"]  # "second" is not installed
+    assert found == expected
+
+
+def test_progress_ends_at_the_number_of_files(catalog, tmp_path):
+    seen = []
+    copy(catalog, tmp_path / "copy", progress=lambda *told: seen.append(told))
+    assert {what for what, _, _ in seen} == {"Copying"}
+    assert seen[-1][1] == seen[-1][2] == len(files_of(catalog))
+    assert [done for _, done, _ in seen] == sorted(done for _, done, _ in seen)
+
+
+# --- copies that cannot be made
+
+
+def refused(what: str, *arguments: Any, **options: Any) -> str:
+    with pytest.raises(SatimnetError, match=what) as error:
+        copy(*arguments, **options)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_what_is_not_there(two, tmp_path):
+    refused(
+        "no collection 'xview'; there are eurosat, second",
+        two,
+        tmp_path / "copy",
+        collections=["xview"],
+    )
+    refused("nothing is there", tmp_path / "nowhere", tmp_path / "copy")
+    refused("cannot be fetched|nothing is there", "http://127.0.0.1:9/catalog", tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+
+
+def test_no_folder_of_anybody_s_is_written_over(catalog, second, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "thesis.tex").write_text("x")
+    refused("is no catalog of satimnet", catalog, tmp_path / "thesis")
+    (tmp_path / "file").write_text("x")
+    refused("is no catalog of satimnet", catalog, tmp_path / "file")
+    assert os.listdir(tmp_path / "thesis") == ["thesis.tex"]
+
+    copy(second, tmp_path / "copy")
+    before = files_of(tmp_path / "copy")
+    refused("has a collection second already", second, tmp_path / "copy")
+    assert files_of(tmp_path / "copy") == before
+
+
+def test_a_catalog_is_not_copied_into_itself(own):
+    refused("lies inside the catalog", own, own / "copy")
+
+
+def test_one_copy_at_a_time_writes_a_destination(catalog, tmp_path):
+    with workspace(tmp_path / "copy", "copying"):
+        refused("another run is writing it", catalog, tmp_path / "copy")
+
+
+def test_a_missing_file_is_named(own, tmp_path, serve):
+    (own / "eurosat" / "River" / "River_2.json").unlink()
+    refused("River_2.json: nothing is there", own, tmp_path / "copy")
+    with serve(own) as url:
+        refused("River_2.json: nothing is there", url, tmp_path / "web copy")
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_shard_cut_short_is_named(own, tmp_path, serve):
+    shard = own / "eurosat" / "shards" / "River-00000.zip"
+    shard.write_bytes(shard.read_bytes()[:-1])
+    refused("River-00000.zip: .* bytes where its asset says", own, tmp_path / "copy")
+    with serve(own) as url:
+        refused("River-00000.zip: .* bytes where its asset says", url, tmp_path / "web copy")
+
+
+def test_a_pipe_is_not_read_for_ever(own, tmp_path):
+    os.unlink(own / "second" / "items.parquet")
+    os.mkfifo(own / "second" / "items.parquet")
+    refused("nothing is there", own, tmp_path / "copy")
+
+
+def move_shards(parquet: Path, folder: str) -> None:
+    """Has the rows of an index point to shards in another folder."""
+    table = pq.read_table(parquet)
+    assets = table["assets"].to_pylist()
+    for row in assets:
+        for asset in row.values():
+            asset["href"] = asset["href"].replace("./shards", folder)
+    at = table.column_names.index("assets")
+    column = pa.array(assets, table.schema.field(at).type)
+    pq.write_table(table.set_column(at, "assets", column), parquet)
+
+
+@pytest.mark.parametrize("web", [False, True])
+def test_shards_in_the_folder_of_another_catalog(web, catalog, tmp_path, serve):
+    """From a copy at another depth the relative hrefs would lead nowhere."""
+    whole = shutil.copytree(catalog, tmp_path / "whole")
+    save(search(whole, classes="River"), tmp_path / "saved")
+    with serve(tmp_path) as url:
+        source = f"{url}/saved" if web else tmp_path / "saved"
+        message = refused("shards outside of its folder", source, tmp_path / "copy")
+    assert message.startswith(f"{source}/eurosat/items.parquet: points to")
+    assert f"use stac satimnet search {source} --copy" in message
+    assert sorted(os.listdir(tmp_path)) == ["saved", "whole"]
+
+
+def test_shards_on_the_web_stay_there(catalog, tmp_path, serve):
+    with serve(catalog) as url:
+        save(search(url, classes="River"), tmp_path / "saved")
+        copied = copy(tmp_path / "saved", tmp_path / "deep" / "copy")
+    assert files_of(tmp_path / "deep" / "copy") == files_of(tmp_path / "saved")
+    assert copied.left == ()
+
+
+def test_shards_of_another_collection_come_with_it(own, tmp_path):
+    move_shards(own / "second" / "items.parquet", "../eurosat/shards")
+    copy(own, tmp_path / "whole")
+    refused("outside of its folder", own, tmp_path / "copy", collections=["second"])
+    assert sorted(os.listdir(tmp_path)) == ["web", "whole"]
+
+
+def test_what_fails_before_a_file_is_copied_leaves_no_folder(two, own, second, tmp_path):
+    refused(f"{two}/catalog.json: no collection", two, tmp_path / "a" / "copy", collections=["x"])
+    (own / "second" / "items.parquet").unlink()
+    refused("nothing is there", own, tmp_path / "copy")
+    (own / "second" / "collection.json").write_text("{")
+    refused("second/collection.json: this is not JSON", own, tmp_path / "copy")
+    copy(second, tmp_path / "copy")
+    refused("has a collection second already", second, tmp_path / "copy")
+    assert sorted(os.listdir(tmp_path)) == ["copy", "web"]
+
+
+def test_what_fails_later_leaves_what_it_copied(own, tmp_path):
+    item = own / "eurosat" / "River" / "River_2.json"
+    text = item.read_bytes()
+    item.unlink()
+    refused("nothing is there", own, tmp_path / "copy")
+    begun = len(files_of(tmp_path / ".copy.copying"))
+    (own / "second" / "collection.json").rename(own / "lost")
+    refused("nothing is there", own, tmp_path / "copy")
+    assert len(files_of(tmp_path / ".copy.copying")) == begun > 10
+    (own / "lost").rename(own / "second" / "collection.json")
+    item.write_bytes(text)
+    copy(own, tmp_path / "copy")
+    assert files_of(tmp_path / "copy") == files_of(own)
+    assert sorted(os.listdir(tmp_path)) == ["copy", "web"]
+
+
+# --- copies that were interrupted
+
+
+class Killed(BaseException):
+    """As a signal ends a process: no handler of exceptions sees it."""
+
+
+def interrupt(monkeypatch, after: int) -> None:
+    fetch, calls = copies._copy_file, []
+
+    def failing(*arguments: Any) -> None:
+        calls.append(arguments)
+        if len(calls) > after:
+            raise Killed
+        fetch(*arguments)
+
+    monkeypatch.setattr(copies, "_copy_file", failing)
+
+
+def test_a_copy_goes_on_after_a_kill(two, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        interrupt(patch, after=60)
+        with pytest.raises(Killed):
+            copy(two, tmp_path / "copy")
+    assert os.listdir(tmp_path) == [".copy.copying"]
+
+    counted = []
+    fetch = copies._copy_file
+    monkeypatch.setattr(copies, "_copy_file", lambda *a: (counted.append(a[1]), fetch(*a)))
+    copied = copy(two, tmp_path / "copy")
+    assert files_of(tmp_path / "copy") == files_of(two)
+    assert copied.files == len(files_of(two))
+    assert len(counted) < len(files_of(two)) - 40
+    assert os.listdir(tmp_path) == ["copy"]
+
+
+def test_a_copy_of_another_catalog_begins_anew(catalog, second, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        interrupt(patch, after=40)
+        with pytest.raises(Killed):
+            copy(catalog, tmp_path / "copy")
+    copy(second, tmp_path / "copy")
+    assert files_of(tmp_path / "copy") == files_of(second)
+
+
+def test_another_copy_does_not_take_the_place_for_its_own(two, tmp_path):
+    killed_at_its_end("copy", two, tmp_path / "copy", "--collection", "eurosat")
+    copied = copy(two, tmp_path / "copy", collections=["second"])
+    assert copied.collections == ("second",)
+    assert files_of(tmp_path / "copy").keys() == files_of(two).keys()
+    assert valid(tmp_path / "copy")
+    assert os.listdir(tmp_path) == ["copy"]
+
+
+# --- catalogs from somebody who means no good
+
+
+OUTSIDE = [
+    "../../../secret.txt",
+    "../../../../secret.txt",
+    "../../second/shards/River-00000.zip",  # of another collection
+    "./a/../../../../secret.txt",
+    "....//secret.txt/../../../../../secret.txt",
+    "/etc/hostname",
+    "//evil.example/secret.txt",
+    "file:///etc/hostname",
+    "http://127.0.0.1:9/secret.txt",
+    "ftp://127.0.0.1/secret.txt",
+    "/vsicurl/http://127.0.0.1:9/secret.txt",
+    "..\\..\\secret.txt",
+    "C:\\secret.txt",
+    "%2e%2e/%2e%2e/%2e%2e/secret.txt",
+    "secret.txt?x",
+    "secret.txt#x",
+    "a\x00b",
+    "a\nb",
+    "a\x9bb",
+    "x" * 5000,
+    "../..",
+    "../../..",
+    None,
+    1,
+    ["a"],
+    {"a": "b"},
+]
+
+
+def spoil(catalog: Path, hrefs: list[Any]) -> None:
+    """Puts hrefs into each place of a catalog where there can be one."""
+    item = {"rel": "item", "href": "./River_1.json"}
+    assets = {str(n): {"href": href, "file:size": 1} for n, href in enumerate(hrefs)}
+    links = [
+        {"rel": rel, "href": href} for rel in ("item", "child", "about", "next") for href in hrefs
+    ]
+    edit(catalog / "eurosat/River/catalog.json", links=[item, *links], assets=assets)
+    for path in ("eurosat/River/River_1.json", "eurosat/collection.json", "catalog.json"):
+        own = json.loads((catalog / path).read_bytes())
+        edit(
+            catalog / path,
+            assets=assets | own.get("assets", {}),
+            links=[*own["links"], *links],
+        )
+
+
+@pytest.mark.parametrize("web", [False, True])
+def test_no_href_leads_out(web, own, tmp_path, serve):
+    for folder in (tmp_path, own.parent):
+        (folder / "secret.txt").write_text(SECRET)
+    spoil(own, OUTSIDE)
+    before = set(tmp_path.rglob("*"))
+    if web:
+        with serve(own.parent) as url:
+            copied = copy(f"{url}/catalog", tmp_path / "copy")
+    else:
+        copied = copy(own, tmp_path / "copy")
+    found, original = files_of(tmp_path / "copy"), files_of(own)
+    assert {path: original[path] for path in found} == found  # links stay as they are
+    left_out = {"eurosat/River/River_2.json", "eurosat/River/River_3.json"}
+    assert original.keys() - found.keys() == left_out | {"eurosat/River/River_4.json"}
+    assert SECRET.encode() not in found.values()
+    made = set(tmp_path.rglob("*")) - before
+    assert all(path.is_relative_to(tmp_path / "copy") for path in made)
+    assert "eurosat/River/River_1.json: ../../../secret.txt" in copied.left
+    assert not any(
+        link.endswith("http://127.0.0.1:9/secret.txt") and " /" not in link for link in copied.left
+    )
+    assert all(link.isprintable() for link in copied.left)
+    assert any(link.endswith(r": a\nb") for link in copied.left)  # as every message shows it
+
+
+@pytest.mark.parametrize("href", ["", ".", "./", "x" * 900, "y/" * 400, "River_1.json/x", "x/../x"])
+@pytest.mark.parametrize("rel", ["item", "about"])
+def test_links_to_nothing(href, rel, small, tmp_path):
+    """A link to nowhere is named; to a document it is no reason to copy nothing."""
+    link = {"rel": rel, "href": href}
+    item = {"rel": "item", "href": "./River_1.json"}
+    edit(small / "eurosat/River/catalog.json", links=[item, link])
+    if href == "" or (rel == "about" and len(href) != 900):  # no name of a file is that long
+        assert len(copy(small, tmp_path / "copy").left) == 1
+    else:
+        refused("eurosat/River", small, tmp_path / "copy")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b"{",
+        b"\xff",
+        b'"x"',
+        b"[" * 100_000,
+        b"{}",
+        b'{"links": 3}',
+        b'{"links": {}}',
+        b'{"links": [null, 1, [], {}, {"rel": "child"}, {"rel": "item", "href": 3}]}',
+        b'{"links": [{"rel": "child", "href": "./catalog.json"}]}',
+        b'{"links": [{"rel": "child", "href": "./eurosat/River/River_1.json"}]}',
+        b'{"assets": [], "links": [{"rel": ["child"], "href": "eurosat/collection.json"}]}',
+    ],
+)
+@pytest.mark.parametrize(
+    "path", ["catalog.json", "eurosat/collection.json", "eurosat/River/River_1.json"]
+)
+def test_objects_that_are_none(path, content, small, tmp_path):
+    (small / path).write_bytes(content)
+    for number, chosen in enumerate([None, ["eurosat"], ["second"]]):
+        destination = tmp_path / str(number)
+        with suppress(SatimnetError):  # and nothing but that
+            copy(small, destination, collections=chosen)
+            continue
+        assert not destination.exists()
+
+
+@pytest.mark.parametrize("changes", [{"id": 3}, {"id": None}, {"id": "../second"}, {"title": 3}])
+def test_collections_that_no_build_made(changes, own, tmp_path):
+    edit(own / "second" / "collection.json", **changes)
+    if "id" in changes:
+        refused(
+            "not as satimnet builds|no collection",
+            own,
+            tmp_path / "copy",
+            collections=[str(changes["id"])],
+        )
+    else:
+        refused("not as satimnet builds", own, tmp_path / "copy", collections=["second"])
+    copy(own, tmp_path / "whole")
+    assert files_of(tmp_path / "whole") == files_of(own)
+
+
+def test_sizes_are_bounded(own, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(documents, "MAX_SIZE", 1000)
+        refused("collection.json: more than 1000 bytes", own, tmp_path / "copy")
+    monkeypatch.setattr(copies, "_MAX_FILE", 1000)
+    refused("items.parquet: more than 1000 bytes|overview.png: more", own, tmp_path / "copy")
+
+
+class Endless(BaseHTTPRequestHandler):
+    """A server that never comes to an end, and says nothing of it."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        try:
+            while True:
+                self.wfile.write(b" " * 2**16)
+        except OSError:
+            pass
+
+    def log_message(self, *_: object) -> None:
+        """Keep the tests' output clean."""
+
+
+class Failing(Endless):
+    """A server that is out of order."""
+
+    def do_GET(self) -> None:
+        self.send_error(503)
+
+
+class Lying(Endless):
+    """A server that sends less than it says."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+
+@pytest.mark.parametrize(
+    ("handler", "reason"),
+    [
+        (Endless, "more than"),
+        (Failing, "503.*the same command goes on"),
+        (Lying, "cannot be fetched|2 bytes"),
+    ],
+)
+def test_servers_that_misbehave(handler, reason, tmp_path):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        url = f"http://127.0.0.1:{server.server_port}/catalog"
+        refused(reason, url, tmp_path / "copy")
+        with pytest.raises(SatimnetError, match=r"catalog\.json: (more than|cannot be read)"):
+            Index(url)
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+# --- the command
+
+
+def run(*arguments: object) -> tuple[int, str]:
+    done = CliRunner().invoke(command, [str(argument) for argument in arguments])
+    return done.exit_code, done.output
+
+
+def test_command(two, tmp_path):
+    code, output = run(two, tmp_path / "copy", "--collection", "second")
+    assert code == 0
+    assert "second: " in output
+    assert f"{tmp_path / 'copy' / 'catalog.json'} is ready" in output
+    assert valid(tmp_path / "copy")
+    assert run(two, tmp_path / "quiet", "--quiet") == (0, "")
+    code, output = run(two, tmp_path / "copy", "--collection", "second")
+    assert code == 1
+    assert "has a collection second already" in output.strip().splitlines()[-1]
+
+
+def test_command_says_what_was_not_copied(own, tmp_path):
+    edit(own / "second" / "River" / "River_1.json", assets={"x": {"href": "/etc/hostname"}})
+    code, output = run(own, tmp_path / "copy")
+    assert code == 0
+    assert "not copied: second/River/River_1.json: /etc/hostname" in output
+
+
+def test_what_was_not_copied_is_counted_once(own, tmp_path):
+    file = own / "second" / "collection.json"
+    link = {"rel": "derived_from", "href": "../../whole/collection.json"}
+    edit(file, links=[*json.loads(file.read_bytes())["links"], link])
+    assert copy(own, tmp_path / "one").left == (
+        "second/collection.json: ../../whole/collection.json",
+    )
+    assets = {str(number): {"href": f"/elsewhere/{number}"} for number in range(1500)}
+    edit(own / "second" / "River" / "River_1.json", assets=assets)
+    copied = copy(own, tmp_path / "two")
+    assert (len(copied.left), copied.left_count) == (1000, 1501)
+    code, output = run(own, tmp_path / "three")
+    assert code == 0
+    assert "not copied: 1,491 more links\n" in output
+
+
+# --- stactools' own commands
+
+
+def stac(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """A run in a process of its own: importing stactools' commands changes pystac's defaults."""
+    code = "from stactools.cli.cli import run_cli; run_cli()"
+    words = [str(argument) for argument in arguments]
+    return subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=120
+    )
+
+
+def item_assets(catalog: Path) -> list[str]:
+    """Where the assets of all Items are, by pystac."""
+    root = pystac.Catalog.from_file(str(catalog))
+    return [
+        str(asset.get_absolute_href())
+        for item in root.get_items(recursive=True)
+        for asset in item.assets.values()
+    ]
+
+
+def test_stac_info(catalog):
+    done = stac("info", catalog / "catalog.json")
+    assert done.returncode == 0, done.stderr
+    assert "COLLECTIONS: 1" in done.stdout
+    assert f"ITEMS: {ITEMS}" in done.stdout
+
+
+def test_stac_copy_leaves_shards_where_they_are(catalog, tmp_path):
+    """Links of the tree and assets of Items are right; files of the collection are not copied."""
+    done = stac("copy", catalog / "catalog.json", tmp_path / "copy")
+    assert done.returncode == 0, done.stderr
+    found = item_assets(tmp_path / "copy" / "catalog.json")
+    assert len(found) == 2 * ITEMS
+    assert {Path(href).parent for href in found} == {catalog / "eurosat" / "shards"}
+    missing = {
+        problem.rpartition(" ")[2]
+        for problem in validate(tmp_path / "copy", allow_outside=True).problems
+    }
+    assert missing == {
+        "./items.parquet",
+        "./build-report.json",
+        "./overview.png",
+        "./concepts.json",
+    }
+
+
+def test_stac_merge_adds_a_collection(catalog, second, tmp_path):
+    target = shutil.copytree(catalog, tmp_path / "target") / "catalog.json"
+    source = second / "second" / "collection.json"
+    done = stac("merge", "--as-child", "--child-folder", "second", source, target)
+    assert done.returncode == 0, done.stderr
+    found = item_assets(target)
+    assert len(found) == 4 * ITEMS
+    assert all(Path(href).is_file() for href in found)
+
+
+@pytest.mark.parametrize("options", [(), ("-s",), ("-s", "-k")])
+def test_stac_layout(options, catalog, tmp_path):
+    target = shutil.copytree(catalog, tmp_path / "target") / "eurosat" / "collection.json"
+    done = stac("layout", *options, target, "${gsd}")
+    assert done.returncode == 0, done.stderr
+    found = item_assets(target.parent.parent / "catalog.json")
+    assert len(found) == 2 * ITEMS
+    assert all(Path(href).is_file() for href in found)
+    assert valid(target.parent.parent)  # the index too: its rows say where the shards are

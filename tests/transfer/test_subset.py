@@ -1,0 +1,237 @@
+"""What a search found, saved and copied: valid, searchable, trainable, the same bytes."""
+
+import json
+import os
+import shutil
+
+import pyarrow.parquet as pq
+import pytest
+import stac_geoparquet.arrow
+from click.testing import CliRunner
+from killed import killed_at_its_end
+from stactools.cli.cli import cli
+from trial_catalog import write_catalog
+
+from satimnet.builder.catalog.validation import validate
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.query.search import count, search
+from satimnet.builder.storage.assets import read_bytes
+from satimnet.builder.transfer.subset import copy, save, write_found
+from satimnet.training import open_samples
+
+WANTED = ["River", "SeaLake", "Forest"]
+
+
+@pytest.fixture(params=["disk", "http"])
+def place(request, catalog, serve):
+    """The catalog's folder or its URL."""
+    if request.param == "disk":
+        yield str(catalog)
+        return
+    with serve(catalog) as url:
+        yield url
+
+
+def content(item):
+    """All of an Item but where it and its members lie."""
+    assets = json.loads(json.dumps(item["assets"]))
+    for asset in assets.values():
+        for key in ("href", "file:size"):
+            del asset[key]
+        first = asset["archive"][0].pop("range")[0]
+        if "satimnet:pixels" in asset:
+            asset["satimnet:pixels"]["offset"] -= first
+    return {k: v for k, v in item.items() if k not in ("links", "assets")} | {"assets": assets}
+
+
+def same_items(found, made, shards):
+    """Whether the Items are those found, in the order of the catalog, with the same members."""
+    expected = sorted(found, key=lambda item: (item["collection"], item["id"]))
+    got = sorted(search(made), key=lambda item: (item["collection"], item["id"]))
+    assert [content(item) for item in got] == [content(item) for item in expected]
+    for old, new in zip(expected, got):
+        for key, asset in old["assets"].items():
+            assert (new["assets"][key]["href"] == asset["href"]) == (shards == "the same")
+            assert read_bytes(new["assets"][key]) == read_bytes(asset)
+
+
+@pytest.mark.parametrize("way", [save, copy])
+def test_a_part_is_a_catalog_of_its_own(place, schemas, tmp_path, way):
+    found = search(place, classes=WANTED, sortby="-id")
+    made = tmp_path / "deep" / "made"
+    assert way(found, made) == len(found) == 12
+    findings = validate(made, schemas=schemas, checksums=True)
+    assert findings.count == 0, findings.problems
+    assert findings.objects["Feature"] == 12
+    if way is copy or "://" not in place:
+        assert findings.members == 24
+    assert findings.members + findings.elsewhere == 24
+    same_items(found, made, "the same" if way is save else "new")
+    collection = json.loads((made / "eurosat/collection.json").read_text())
+    assert collection["summaries"]["satimnet:classes"] == sorted(WANTED)
+    assert len(collection["summaries"]["classification:classes"]) == 10
+    assert "12 items that a search found" in collection["description"]
+    assert count(made, concept="water") == 8
+    assert os.listdir(tmp_path / "deep") == ["made"]
+    samples, whole = (
+        open_samples(home).search(collections=["eurosat"], ids=[i["id"] for i in found])
+        for home in (str(made), place)
+    )
+    for bands in (["red", "blue"], ["B04"]):
+        if way is copy or "://" not in place:
+            batch, other = (next(iter(s.to_batches(12, bands=bands))) for s in (samples, whole))
+            assert batch.images.shape == (12, len(bands), 64, 64)
+            assert (batch.images == other.images).all()
+
+
+def test_copies_can_be_moved_and_saved_ones_with_their_shards(catalog, tmp_path):
+    home = tmp_path / "one"
+    shutil.copytree(catalog, home / "whole")
+    found = search(home / "whole", classes="River")
+    copy(found, home / "copied")
+    save(found, home / "saved")
+    home.rename(tmp_path / "two")
+    moved = tmp_path / "two"
+    asset = next(iter(search(moved / "saved")))["assets"]["rgb"]
+    assert asset["href"].startswith(str(moved / "whole"))
+    assert read_bytes(asset)
+    shutil.rmtree(moved / "whole")
+    for item in search(moved / "copied"):
+        assert all(read_bytes(asset) for asset in item["assets"].values())
+    with pytest.raises(SatimnetError, match=r"River-00000\.zip"):
+        read_bytes(asset)
+
+
+def test_a_copy_of_a_copy_is_the_same_bytes(catalog, tmp_path):
+    copy(search(catalog, classes=WANTED), tmp_path / "a")
+    copy(search(tmp_path / "a"), tmp_path / "b")
+    for name in WANTED:
+        shard = f"eurosat/shards/{name}-00000.zip"
+        assert (tmp_path / "a" / shard).read_bytes() == (catalog / shard).read_bytes()
+        assert (tmp_path / "b" / shard).read_bytes() == (catalog / shard).read_bytes()
+
+
+def test_catalogs_of_others_can_be_saved(tmp_path):
+    """Of two collections that the builder did not write, with nulls, odd names and odd shapes."""
+    write_catalog(tmp_path / "whole")
+    found = search(tmp_path / "whole", split="train")
+    save(found, tmp_path / "saved")
+    expected = list(found)
+    again = list(search(tmp_path / "saved"))
+    assert len({i["collection"] for i in expected}) == 2
+    for item in (*expected, *again):
+        del item["links"]
+    assert again == sorted(expected, key=lambda item: item["collection"])
+
+
+def test_a_search_as_one_geoparquet(catalog, tmp_path):
+    found = search(catalog, classes=WANTED, sortby="-id")
+    assert write_found(found, tmp_path / "made/found.parquet") == 12
+    table = pq.read_table(tmp_path / "made/found.parquet")
+    items = list(stac_geoparquet.arrow.stac_table_to_items(table))
+    assert [item["id"] for item in items] == [item["id"] for item in found]
+    for item, expected in zip(items, found):
+        href = item["assets"]["rgb"]["href"]
+        assert os.path.normpath(tmp_path / "made" / href) == expected["assets"]["rgb"]["href"]
+        assert item["properties"]["satimnet:classes"] == expected["properties"]["satimnet:classes"]
+    metadata = json.loads(table.schema.metadata[b"stac-geoparquet"])
+    assert list(metadata["collections"]) == ["eurosat"]
+
+
+def test_what_cannot_be_written_is_told(catalog, tmp_path):
+    found = search(catalog, classes="River")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/thesis.tex").write_text("x")
+    for way in (save, copy):
+        with pytest.raises(SatimnetError, match="is there already"):
+            way(found, tmp_path / "full")
+        with pytest.raises(SatimnetError, match="found nothing"):
+            way(search(catalog, ids=[]), tmp_path / "none")
+    with pytest.raises(SatimnetError, match="found nothing"):
+        write_found(search(catalog, ids=[]), tmp_path / "none.parquet")
+    assert os.listdir(tmp_path) == ["full"]
+
+
+def test_another_extract_does_not_take_the_place_for_its_own(catalog, tmp_path):
+    out = tmp_path / "part"
+    killed_at_its_end("search", catalog, "--class", "River", "--save", out)
+    for way, name in ((save, "Forest"), (copy, "River")):
+        shutil.copyfile(note := tmp_path / ".part.lock", kept := tmp_path / "kept")
+        with pytest.raises(SatimnetError, match="part: is there already"):
+            way(search(catalog, classes=name), out)
+        kept.rename(note)
+    assert save(search(catalog, classes="River"), out) == 4
+    assert os.listdir(tmp_path) == ["part"]
+
+
+def broken(catalog, home, change):
+    """The catalog with the rows of its index changed, as a malicious host would."""
+    shutil.copytree(catalog, home)
+    path = home / "eurosat/items.parquet"
+    table = pq.read_table(path)
+    rows = table.to_pylist()
+    for row in rows:
+        change(row)
+    pq.write_table(type(table).from_pylist(rows, table.schema), path)
+    return home
+
+
+def climb_by_id(row):
+    row["id"] = f"../../../{row['id']}"
+
+
+def climb_by_level(row):
+    row["links"][1]["href"] = f"./x/../../../../{row['id']}/catalog.json"
+
+
+def climb_by_member(row):
+    row["assets"]["rgb"]["archive"][0]["href"] = "../../out.jpg"
+
+
+def reach_too_far(row):
+    row["assets"]["rgb"]["archive"][0]["range"] = [0, 2**50]
+
+
+def end_before_the_start(row):
+    row["assets"]["rgb"]["archive"][0]["range"] = [100, 10]
+
+
+def lie_behind_the_end(row):
+    row["assets"]["rgb"]["archive"][0]["range"] = [10**7, 10**7 + 10]
+
+
+ATTACKS = [climb_by_id, climb_by_level, climb_by_member, reach_too_far, end_before_the_start]
+
+
+@pytest.mark.parametrize("change", [*ATTACKS, lie_behind_the_end])
+def test_nothing_is_written_outside(catalog, tmp_path, change):
+    evil = broken(catalog, tmp_path / "evil", change)
+    before = sorted(tmp_path.rglob("*"))
+    if change is climb_by_level:  # leads out of the collection: not followed
+        copy(search(evil, classes="River"), tmp_path / "made")
+        assert (
+            sorted(p.name for p in (tmp_path / "made/eurosat").glob("*.json"))[0] == "River_1.json"
+        )
+        shutil.rmtree(tmp_path / "made")
+    else:
+        with pytest.raises(SatimnetError):
+            copy(search(evil, classes="River"), tmp_path / "made")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_command(catalog, tmp_path):
+    def stac(*arguments):
+        command = ["satimnet", "search", str(catalog), "--class", "River", *map(str, arguments)]
+        done = CliRunner().invoke(cli, command)
+        return done.exit_code, done.output
+
+    assert stac("--save", tmp_path / "s", "-q") == (0, "")
+    assert (
+        f"{tmp_path / 'c' / 'catalog.json'} is ready: 4 items" in stac("--copy", tmp_path / "c")[1]
+    )
+    assert count(tmp_path / "s") == count(tmp_path / "c") == 4
+    assert stac("--format", "geoparquet", "--out", tmp_path / "f.parquet", "-q") == (0, "")
+    assert len(pq.read_table(tmp_path / "f.parquet")) == 4
+    for wrong in (["--format", "geoparquet"], ["--out", "x"], ["--count", "--save", "x"]):
+        code, output = stac(*wrong)
+        assert (code, "Usage" in output) == (2, True)

@@ -1,0 +1,115 @@
+"""Samples as lazy xarray arrays over dask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import dask.array as da
+import numpy as np
+import xarray
+from dask.delayed import delayed
+
+from satimnet.training.data.layouts import Array, Layout, Numbers, locate_all, locate_mask
+from satimnet.training.data.pixels import Reader
+
+if TYPE_CHECKING:
+    from satimnet.training.data.training_samples import Samples
+
+_FEWEST = 64
+"""Samples of a dask chunk, if there are as many: a task costs about as much as reading ten."""
+
+
+def to_xarray(
+    samples: Samples, bands: Sequence[str] | None = None, mask: str | None = None
+) -> xarray.DataArray | xarray.Dataset:
+    """Return the stored values as a lazy array (sample, band, y, x), one dask chunk per shard.
+
+    Where the bands have several sizes it is a Dataset with one array for each, finest first, named
+    as ``images_120x120`` and with the axes (sample, band_120x120, y_120x120, x_120x120). With
+    `mask`, the key of the asset with label rasters, it is a Dataset with uint8 ``masks`` (sample,
+    y, x) beside the images, on axes of their own (y_masks, x_masks) if no images have their size.
+
+    Samples are grouped by shard, in the order in which their shards first occur, and keep their
+    order within it: a search's result stays as it is. Shards with fewer than 64 of the samples
+    share a chunk with others. Coordinates: id (the index of sample), class (name) or, where
+    samples have several or none, classes (names, joined by commas), split where there is one, band.
+    Nothing but the tasks' positions is read or held before it is computed, and the tasks pickle, so
+    any dask scheduler can run them. Raises `SatimnetError` as `to_batches` does.
+    """
+    layouts = locate_all(samples, bands)
+    masks = None if mask is None else locate_mask(samples, mask)
+    groups = _groups(layouts[0].shard[:, 0])
+    names = [_name(layout) if len(layouts) > 1 else "images" for layout in layouts]
+    ordered = samples.subset(np.concatenate(groups))
+    coords: dict[str, Any] = {"id": ("sample", ordered.ids)} | _classes(ordered)
+    if any(ordered.splits):
+        coords["split"] = ("sample", [split or "" for split in ordered.splits])
+    arrays = {}
+    for name, layout in zip(names, layouts, strict=True):
+        suffix = name.removeprefix("images")
+        dims = ("sample", f"band{suffix}", f"y{suffix}", f"x{suffix}")
+        named = coords | {dims[1]: list(layout.bands)}
+        arrays[name] = xarray.DataArray(_lazy(layout, groups), named, dims, name=name)
+    if masks is None and len(arrays) == 1:
+        return arrays["images"]
+    if masks is not None:
+        grid = ("y_masks", "x_masks")
+        for name, layout in zip(names, layouts, strict=True):
+            if layout.image_size == masks.image_size:
+                suffix = name.removeprefix("images")
+                grid = (f"y{suffix}", f"x{suffix}")
+        arrays["masks"] = xarray.DataArray(
+            _lazy(masks, groups)[:, 0], coords, ("sample", *grid), name="masks"
+        )
+    return xarray.Dataset(arrays)
+
+
+def _groups(shard: Numbers) -> list[Numbers]:
+    """Rows of each chunk: those of a shard, of several if they are few."""
+    _, first, inverse = np.unique(shard, return_index=True, return_inverse=True)
+    order = np.argsort(first[inverse], kind="stable")
+    groups: list[Numbers] = []
+    few: list[Numbers] = []
+    for rows in np.split(order, np.flatnonzero(np.diff(shard[order])) + 1):
+        few.append(rows)
+        if sum(map(len, few)) >= _FEWEST:
+            groups.append(np.concatenate(few))
+            few = []
+    if few:
+        groups[-1:] = [np.concatenate([*groups[-1:], *few])]
+    return groups
+
+
+def _name(layout: Layout) -> str:
+    return "images_" + "x".join(map(str, layout.image_size))
+
+
+def _classes(samples: Samples) -> dict[str, Any]:
+    targets = samples.targets()
+    names = np.array(samples.classes)
+    if targets is None:
+        return {}
+    if targets.ndim == 1:
+        return {"class": ("sample", names[targets])}
+    joined = [", ".join(names[row > 0]) for row in targets]
+    return {"classes": ("sample", joined)}
+
+
+def _lazy(layout: Layout, groups: Sequence[Numbers]) -> da.Array:
+    """The samples of the groups, (sample, band, y, x)."""
+    _, *sizes = (layout.buffer_shape(0)[axis] for axis in layout.public_axes)
+    chunks = [
+        da.from_delayed(delayed(_read)(layout.take(rows)), (len(rows), *sizes), layout.dtype)
+        for rows in groups
+    ]
+    joined: da.Array = da.concatenate(chunks)
+    return joined
+
+
+def _read(layout: Layout) -> Array:
+    """Some samples, (sample, band, y, x)."""
+    out = np.empty(layout.buffer_shape(len(layout)), layout.dtype)
+    with Reader(layout) as reader:
+        reader.read(np.arange(len(layout)), out)
+    return np.asarray(out.transpose(layout.public_axes))

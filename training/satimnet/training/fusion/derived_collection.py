@@ -1,0 +1,198 @@
+"""What a fused collection says of itself: the record from which the builder makes its metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.imagery.lonlat import flat, union
+from satimnet.builder.storage.hrefs import is_url, relative
+from satimnet.training.fusion.recipes import MASK_CLASSES, Recipe
+from satimnet.training.fusion.selection import Drawn, band_files
+
+if TYPE_CHECKING:
+    from satimnet.builder.query.index import Index, IndexedCollection
+
+Json = dict[str, Any]
+
+_TIFF = "image/tiff; application=geotiff"
+_FIELDS: Mapping[str, str | list[str]] = {
+    "gsd": "number",
+    "platform": "string",
+    "constellation": "string",
+    "instruments": ["string"],
+    "processing:level": "string",
+    "satimnet:country": "string",
+    "satimnet:source": "string",
+    "satimnet:fold": "integer",
+}
+"""Properties of the Items with their types, as in ``dataset.toml``."""
+_OF_BANDS = (
+    *("description", "eo:common_name", "eo:center_wavelength", "eo:full_width_half_max"),
+    *("raster:scale", "raster:offset"),
+)
+
+
+def record_of(
+    recipe: Recipe, index: Index, drawn: Sequence[Drawn], folder: Path, *, masks: bool
+) -> Json:
+    """The record of a recipe's collection in ``folder``, as ``dataset.toml`` has it for others.
+
+    What it says of provider, licence, place and time is what the collections say that were drawn
+    from. Raises `SatimnetError` if their images differ in data type.
+    """
+    names = dict.fromkeys(one.draw.collection for one in drawn if len(one.table))
+    homes = [index.collections[name] for name in names]
+    sources = [dict(home.document) for home in homes]
+    boxes = [flat(document["extent"]["spatial"]["bbox"][0]) for document in sources]
+    times = [document["extent"]["temporal"]["interval"][0] for document in sources]
+    licences = {document["license"] for document in sources}
+    assets: Json = {"image": _image(recipe, sources)}
+    if masks and (recipe.layers or recipe.fill):
+        assets["mask"] = _mask(recipe)
+    return {
+        "id": recipe.id,
+        "title": recipe.title,
+        "description": _description(recipe, index, drawn),
+        "license": licences.pop() if len(licences) == 1 else "other",
+        "keywords": ["training data", "data fusion", *names],
+        "providers": _unique(row for document in sources for row in document["providers"]),
+        "links": [*_licences(sources), *_derived(homes, folder)],
+        "layout": "the samples of a recipe",
+        "bbox": union(boxes),
+        "start_datetime": min(start for start, _ in times),
+        "end_datetime": max(end for _, end in times),
+        "collection": _collection(recipe, sources, "mask" in assets),
+        "classes": [dict(row) for row in recipe.classes],
+        "fields": dict(_FIELDS),
+        "properties": {},
+        "assets": assets,
+    }
+
+
+def _description(recipe: Recipe, index: Index, drawn: Sequence[Drawn]) -> str:
+    """The recipe's own words, if all that it wants was there; and what was drawn, in any case."""
+    counts: dict[str, int] = {}
+    for one in drawn:
+        title = index.collections[one.draw.collection].document["title"]
+        counts[title] = counts.get(title, 0) + len(one.table)
+    listing = ", ".join(f"{count:,} of {title}" for title, count in counts.items() if count)
+    short = [one for one in drawn if one.draw.exact and len(one.table) < (one.draw.number or 0)]
+    text = recipe.description.strip()
+    if short:  # what the recipe says of itself is not true of this
+        text = f"A part of what the recipe {recipe.id} describes: {len(short)} of its "
+        text += f"{len(drawn)} draws found fewer samples than it wants."
+    return f"{text}\n\nSamples drawn: {listing}."
+
+
+def _collection(recipe: Recipe, sources: Sequence[Json], masked: bool) -> Json:
+    problems = ["patch-based land cover classification"]
+    fields: Json = {
+        "satimnet:classification_problem": problems,
+        "satimnet:annotation_method": ["derived"],
+        "satimnet:annotation_description": "classes of the collections drawn from, as the recipe "
+        "maps them" + ("; masks of other maps" if masked and recipe.layers else ""),
+        "satimnet:georeferenced": all(s.get("satimnet:georeferenced", False) for s in sources),
+        "satimnet:recipe": {
+            "text": recipe.text,
+            "sha256": recipe.digest,
+            "layers": [layer.name for layer in recipe.layers] if masked else [],
+        },
+    }
+    if masked:
+        problems.append("pixel-based classification")
+    if all(document.get("satimnet:synthetic") for document in sources):
+        fields["satimnet:synthetic"] = True
+    return fields
+
+
+def _image(recipe: Recipe, sources: Sequence[Json]) -> Json:
+    types: dict[str, str] = {}
+    for document in sources:
+        for file in band_files(document, recipe.bands):
+            types.setdefault(document["item_assets"][file.asset]["data_type"], document["id"])
+    if len(types) > 1:
+        listing = ", ".join(f"{kind} in {name}" for kind, name in types.items())
+        raise SatimnetError(
+            f"{recipe.source}: the bands {', '.join(recipe.bands)} are of several data types: "
+            f"{listing}; draw from collections with one"
+        )
+    rows, columns = recipe.size
+    return {
+        "title": f"Patch of {len(recipe.bands)} bands",
+        "description": f"{', '.join(recipe.bands)} on one grid, pixel-interleaved",
+        "roles": ["data"],
+        "type": _TIFF,
+        "data_type": next(iter(types)),
+        "shape": list(recipe.size),
+        "processing:lineage": f"where the source has {rows} x {columns} pixels, these are its "
+        f"pixels; else resampled by GDAL ({recipe.resampling})",
+        "bands": [_band(name, sources) for name in recipe.bands],
+    }
+
+
+def _band(name: str, sources: Sequence[Json]) -> Json:
+    """What all sources say alike of a band."""
+    rows = [
+        next(
+            band
+            for asset in document["item_assets"].values()
+            for band in asset.get("bands", ())
+            if band["name"] == name
+        )
+        for document in sources
+    ]
+    alike = {
+        key: rows[0][key]
+        for key in _OF_BANDS
+        if key in rows[0] and all(row.get(key) == rows[0][key] for row in rows)
+    }
+    return {"name": name, **alike}
+
+
+def _mask(recipe: Recipe) -> Json:
+    titles = ", ".join(layer.title for layer in recipe.layers)
+    return {
+        "title": "Mask of water, built-up and other",
+        "description": "Class of each pixel of the image, 0 where nobody knows",
+        "roles": ["mask"],
+        "type": _TIFF,
+        "data_type": "uint8",
+        "shape": list(recipe.size),
+        "processing:lineage": f"warped by nearest neighbour from {titles}"
+        if titles
+        else "the same for all pixels of a class",
+        "bands": [{"name": "class"}],
+        "classes": [dict(row) for row in MASK_CLASSES],
+    }
+
+
+def _derived(homes: Sequence[IndexedCollection], folder: Path) -> list[Json]:
+    return [
+        {
+            "rel": "derived_from",
+            "href": relative(home.href, folder),
+            "type": "application/json",
+            "title": home.document["title"],
+        }
+        for home in homes
+    ]
+
+
+def _licences(sources: Sequence[Json]) -> list[Json]:
+    return _unique(
+        {key: link[key] for key in ("rel", "href", "type", "title") if key in link}
+        for document in sources
+        for link in document["links"]
+        if link["rel"] == "license" and is_url(link["href"])
+    )
+
+
+def _unique(rows: Iterable[Json]) -> list[Json]:
+    found: list[Json] = []
+    for row in rows:
+        if row not in found:
+            found.append(row)
+    return found

@@ -1,0 +1,136 @@
+"""Fusion: samples of several collections become one derived collection, as a recipe says.
+
+The derived collection is built as any other: its samples' files are made when a shard is packed,
+and a killed fusion goes on from its finished shards. Each Item has a link ``derived_from`` to the
+Item that it was made of.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from satimnet.builder.arguments import checked
+from satimnet.builder.datasets import Dataset
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.packing.shard_plans import DEFAULT_SHARD_SIZE
+from satimnet.builder.pipeline import BadFiles, Report, build
+from satimnet.builder.progress import Progress, silent
+from satimnet.builder.query.index import Index
+from satimnet.builder.samples import Problem
+from satimnet.builder.storage.hrefs import is_url, on_disk
+from satimnet.training.fusion.derived_collection import record_of
+from satimnet.training.fusion.mask_layers import Layer, open_layer
+from satimnet.training.fusion.recipes import Recipe
+from satimnet.training.fusion.samples_of_recipe import samples_of
+from satimnet.training.fusion.selection import Drawn, select
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True)
+class Fused:
+    """What a fusion made."""
+
+    report: Report
+    drawn: tuple[Drawn, ...]
+    """What each draw took, in the recipe's order."""
+    catalog: Path
+    """The folder of the catalog that the collection is in."""
+
+
+@checked()
+def fuse(
+    recipe: Recipe,
+    catalog: str | os.PathLike[str],
+    out: Path | None = None,
+    *,
+    layers: Mapping[str, Path] | None = None,
+    available: bool = False,
+    allow_outside: bool = False,
+    scheduler: str = "threads",
+    shard_size: int = DEFAULT_SHARD_SIZE,
+    bad_files: BadFiles = "few",
+    progress: Progress = silent,
+) -> Fused:
+    """Makes the collection of a recipe out of those of ``catalog``, a path or URL.
+
+    It joins the catalog ``out``, by default the same one, and replaces what the same recipe made
+    there before. ``layers`` has the raster or folder of each of the recipe's mask layers; with
+    None there are no masks. ``available`` takes the samples that are there where the recipe wants
+    more, ``allow_outside`` reads files outside of a local catalog's folder. The rest is as for
+    `satimnet.builder.build`.
+
+    Raises:
+        SatimnetError: the recipe asks for what the catalog does not have, a layer is missing or
+            unusable, or the collection cannot be written. Nothing is changed then.
+    """
+    out = None if out is None else on_disk(out)
+    index = Index(catalog, allow_outside=allow_outside)
+    if out is None:
+        if is_url(index.href):
+            raise SatimnetError(f"{index.href}: a catalog on the web is not written; give --out")
+        out = Path(index.href).parent
+    _refuse_others(recipe, index, out)
+    folder = out / recipe.id
+    opened = None if layers is None else _open_layers(recipe, layers)
+    progress("Selecting samples", 0, 0)
+    drawn = select(recipe, index, available=available)
+    record = record_of(recipe, index, drawn, folder, masks=opened is not None)
+    samples = samples_of(recipe, index, drawn, opened, folder)
+    dataset = Dataset(record, lambda *_: chain(samples, _left_out(recipe, drawn)))
+    (report,) = build(
+        [],
+        out,
+        assigned={recipe.id: ()},
+        datasets={recipe.id: dataset},
+        scheduler=scheduler,
+        shard_size=shard_size,
+        bad_files=bad_files,
+        progress=progress,
+    )
+    return Fused(report, tuple(drawn), out)
+
+
+def _refuse_others(recipe: Recipe, index: Index, out: Path) -> None:
+    """A collection that no recipe made is never written over, nor one that is drawn from."""
+    if any(draw.collection == recipe.id for draw in recipe.draws):
+        raise SatimnetError(f"{recipe.source}: draws from {recipe.id}, the id of what it makes")
+    folder = out / recipe.id
+    if not folder.exists():
+        return
+    try:  # not by the catalog, which does not link what a killed fusion left
+        made = "satimnet:recipe" in json.loads((folder / "collection.json").read_bytes())
+    except (OSError, ValueError, TypeError):
+        made = False
+    if not made:
+        raise SatimnetError(f"{folder}: is there already, and no recipe made it; change the id")
+
+
+def _open_layers(recipe: Recipe, paths: Mapping[str, Path]) -> list[Layer]:
+    names = [spec.name for spec in recipe.layers]
+    for name in paths:
+        if name not in names:
+            known = ", ".join(names) or "none"
+            raise SatimnetError(f"{recipe.source}: no layer {name!r}; there are: {known}")
+    for spec in recipe.layers:
+        if spec.name not in paths:
+            raise SatimnetError(
+                f"{recipe.source}: where is the layer {spec.name} ({spec.title})? "
+                f"give --layer {spec.name}=PATH, or go --without-masks"
+            )
+    return [open_layer(spec, paths[spec.name]) for spec in recipe.layers]
+
+
+def _left_out(recipe: Recipe, drawn: Sequence[Drawn]) -> Iterator[Problem]:
+    for one in drawn:
+        if one.lacking:
+            bands = ", ".join(recipe.bands)
+            reason = f"{one.lacking:,} of {one.found:,} samples without an image of {bands}"
+            yield Problem(one.draw.label, reason, "incomplete")

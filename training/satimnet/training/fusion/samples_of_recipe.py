@@ -1,0 +1,205 @@
+"""Assembly: rows that were drawn become samples, whose files are made when they are packed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.samples import Member, Sample
+from satimnet.builder.storage.checked_offsets import number_type
+from satimnet.builder.storage.hrefs import is_url, join, relative
+from satimnet.training.fusion.mask_layers import Grid, Layer
+from satimnet.training.fusion.patches import Image, Mask, Part
+from satimnet.training.fusion.selection import CARRIED, Drawn, band_files, folds_of
+
+if TYPE_CHECKING:
+    from satimnet.builder.query.index import Index
+    from satimnet.training.fusion.recipes import Recipe
+    from satimnet.training.fusion.selection import BandFile
+
+_SAFE = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+
+
+def samples_of(
+    recipe: Recipe,
+    index: Index,
+    drawn: Sequence[Drawn],
+    layers: Sequence[Layer] | None,
+    folder: Path,
+) -> list[Sample]:
+    """The samples in the order of their classes, collections and ids.
+
+    ``folder`` is that of the collection that they go to; without ``layers`` there are no masks.
+    Raises `SatimnetError` where the catalog says too little of an Item, or names it as no file may
+    be named.
+    """
+    # by the recipe alone: which other collections the catalog has must not matter
+    homes = {name: at for at, name in enumerate(sorted({d.collection for d in recipe.draws}))}
+    keys = pa.table(
+        {
+            "label": np.concatenate([one.labels for one in drawn]),
+            "home": np.repeat(
+                [homes[one.draw.collection] for one in drawn], [len(one.labels) for one in drawn]
+            ),
+            "id": pa.chunked_array([c for one in drawn for c in one.table["id"].chunks]),
+        }
+    )
+    order = pc.sort_indices(keys, sort_keys=[(key, "ascending") for key in keys.column_names])
+    strata = keys["label"].to_numpy() * len(homes) + keys["home"].to_numpy()
+    folds = np.empty(len(strata), np.int64)
+    folds[order] = folds_of(strata[order], recipe.folds, recipe.seed)
+    samples: list[Sample] = []
+    start = 0
+    for one in drawn:
+        stop = start + len(one.labels)
+        samples += _of_draw(recipe, index, one, folds[start:stop], layers, folder)
+        start = stop
+    return [samples[at] for at in order.to_pylist()]
+
+
+def _of_draw(
+    recipe: Recipe,
+    index: Index,
+    drawn: Drawn,
+    folds: Any,
+    layers: Sequence[Layer] | None,
+    folder: Path,
+) -> Iterator[Sample]:
+    home = index.collections[drawn.draw.collection]
+    _require_safe(home.id, drawn.table)
+    files = band_files(home.document, recipe.bands)
+    gsd = _gsd(home.document, files, recipe)
+    make_mask = _mask_maker(recipe, layers)
+    names = recipe.class_names
+    dtype = number_type(
+        home.document["item_assets"][files[0].asset].get("data_type"), f"{home.id}: its images"
+    ).name
+    rows = drawn.table.to_pylist()
+    own_files = _have_files(rows, home.parquet)
+    for row, label, fold in zip(rows, drawn.labels.tolist(), folds.tolist(), strict=True):
+        name, id_ = names[label], f"{home.id}-{row['id']}"
+        source = f"{home.id}/{row['id']}"
+        grid = _grid(row, files[0].asset, source).resized(recipe.size)
+        parts = tuple(_part(row["assets"][f.asset], f, home.parquet) for f in files)
+        image = Image(source, parts, grid, dtype, recipe.resampling)
+        members = [Member("image", f"{name}/{id_}.tif", image)]
+        mask = make_mask(name, source, grid)
+        if mask is not None:
+            members.append(Member("mask", f"{name}/{id_}_mask.tif", mask))
+        properties = {key: row[key] for key in CARRIED if row.get(key) is not None}
+        properties |= {"satimnet:source": home.id, "satimnet:fold": fold}
+        if gsd is not None:
+            properties["gsd"] = gsd
+        time = _text(row.get("datetime"))
+        if time is None:
+            ends = ("start_datetime", "end_datetime")
+            properties |= {key: _text(row[key]) for key in ends if row.get(key) is not None}
+        href, kind = _derived_from(row, home.parquet, own_files=own_files)
+        link = {"rel": "derived_from", "href": relative(href, folder), "type": kind}
+        yield Sample(
+            id_,
+            (name, home.id),
+            tuple(members),
+            (name,),
+            datetime=time,
+            properties=properties,
+            links=(link,),
+        )
+
+
+def _mask_maker(
+    recipe: Recipe, layers: Sequence[Layer] | None
+) -> Callable[[str, str, Grid], Mask | None]:
+    """A function from class, label and grid of a sample to its mask, None where it has none."""
+    if layers is None:
+        return lambda name, label, grid: None
+    by_class = {
+        name: tuple(layer for layer in layers if name in layer.spec.classes)
+        for name in recipe.class_names
+    }
+
+    def mask(name: str, label: str, grid: Grid) -> Mask | None:
+        if name in recipe.fill:
+            return Mask(label, grid, (), recipe.fill[name])
+        return Mask(label, grid, by_class[name]) if by_class[name] else None
+
+    return mask
+
+
+def _require_safe(collection: str, table: pa.Table) -> None:
+    """Ids become names of files and folders; those of a catalog from the web may be anything."""
+    ids = pa.concat_arrays([pa.array([collection]), table["id"].combine_chunks()])
+    unsafe = ids.filter(pc.invert(pc.match_substring_regex(ids, _SAFE)))
+    if len(unsafe):
+        raise SatimnetError(f"{collection}: the id {unsafe[0].as_py()!r:.80} cannot name a file")
+
+
+def _part(asset: Mapping[str, Any], file: BandFile, parquet: str) -> Part:
+    where: dict[str, Any] = {"href": join(asset["href"], parquet)}
+    checksum = ""
+    if asset.get("archive"):
+        entry = asset["archive"][0]
+        where["archive"] = [{"href": entry["href"], "range": entry["range"]}]
+        checksum = entry.get("file:checksum") or ""
+    return Part(where, file.positions, file.wanted, checksum)
+
+
+def _grid(row: Mapping[str, Any], asset: str, label: str) -> Grid:
+    """The grid of an asset: its own, or else that of its Item."""
+    found = row["assets"][asset]
+    home = found if found.get("proj:transform") or found.get("proj:shape") else row
+    transform = home.get("proj:transform")
+    shape = home.get("proj:shape")
+    if shape is None:
+        raise SatimnetError(f"{label}: its Item has no proj:shape; build the catalog again")
+    crs = home.get("proj:code") or home.get("proj:wkt2")
+    rows, columns = shape
+    if crs is None or transform is None:
+        return Grid((rows, columns), None, None)
+    return Grid((rows, columns), crs, tuple(transform[:6]))
+
+
+def _gsd(document: Mapping[str, Any], files: Sequence[BandFile], recipe: Recipe) -> float | None:
+    """Metres of a pixel once resized; None where the collection does not tell."""
+    found = []
+    for file in files:
+        asset = document["item_assets"][file.asset]
+        shape = asset.get("proj:shape")
+        for position in file.positions:
+            metres = asset["bands"][position].get("gsd", asset.get("gsd"))
+            if metres is None or not shape:
+                return None
+            found.append(metres * shape[0] / recipe.size[0])
+    return float(min(found))
+
+
+def _derived_from(row: Mapping[str, Any], parquet: str, *, own_files: bool) -> tuple[str, str]:
+    """Absolute href and media type of an Item, or of its node where Items have no files."""
+    links = row["links"] or ()
+    parent = next((link["href"] for link in links if link["rel"] == "parent"), "./collection.json")
+    node = join(parent, parquet)
+    if own_files:
+        return f"{node.rpartition('/')[0]}/{row['id']}.json", "application/geo+json"
+    return node, "application/json"
+
+
+def _have_files(rows: Sequence[Mapping[str, Any]], parquet: str) -> bool:
+    """Whether the Items of a collection have files of their own: all of them, or none."""
+    import fsspec
+
+    if not rows:
+        return False
+    href, _ = _derived_from(rows[0], parquet, own_files=True)
+    return bool(fsspec.filesystem("http").exists(href) if is_url(href) else os.path.exists(href))
+
+
+def _text(time: datetime | None) -> str | None:
+    return None if time is None else time.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,164 @@
+"""Judging a trained network on samples."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from satimnet.builder.arguments import checked
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.storage.atomic_files import write
+from satimnet.builder.storage.hrefs import on_disk
+from satimnet.builder.storage.staging import lock
+from satimnet.training.data.training_samples import Samples
+from satimnet.training.devices import pick_device
+from satimnet.training.networks.checkpoints import Checkpoint, load
+from satimnet.training.networks.inputs import patch_feed, window_feed
+from satimnet.training.networks.outputs import Output, few, find_mask, outputs_of
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How one output of a network did on some samples.
+
+    output: what it predicts. confusion: int64 (true class, predicted class), numbers of patches,
+    or of pixels for networks that classify pixels, in the order of the output's classes.
+    """
+
+    output: Output
+    confusion: NDArray[np.int64]
+
+    def __repr__(self) -> str:
+        """One line, without the matrix."""
+        count = int(self.confusion.sum())
+        return f"<Evaluation of {self.output.name}: {self.accuracy:.2%} of {count:,} right>"
+
+    @property
+    def accuracy(self) -> float:
+        """Fraction of the examples whose class was predicted."""
+        return float(np.trace(self.confusion) / self.confusion.sum())
+
+    @property
+    def precision(self) -> NDArray[np.float64]:
+        """Of the examples predicted to be of a class, the fraction that is; nan if none was."""
+        return _fraction(np.diag(self.confusion), self.confusion.sum(axis=0))
+
+    @property
+    def recall(self) -> NDArray[np.float64]:
+        """Of the examples of a class, the fraction predicted to be; nan if there is none."""
+        return _fraction(np.diag(self.confusion), self.confusion.sum(axis=1))
+
+    def metrics(self) -> dict[str, Any]:
+        """The figures as JSON has them; null where there is nothing to divide by."""
+        rates = {"precision": self.precision.tolist(), "recall": self.recall.tolist()}
+        return {
+            "accuracy": self.accuracy,
+            "examples": int(self.confusion.sum()),
+            "classes": {
+                name: {rate: None if v[k] != v[k] else v[k] for rate, v in rates.items()}
+                | {"examples": int(self.confusion[k].sum())}
+                for k, name in enumerate(self.output.names)
+            },
+            "confusion": self.confusion.tolist(),
+        }
+
+
+@checked()
+def evaluate(
+    checkpoint: str | os.PathLike[str], samples: Samples, *, device: str | None = None
+) -> dict[str, Evaluation]:
+    """Judge the network in a file on samples; return how each output did, by its name.
+
+    Networks for pixels are judged on all pixels that the masks observe, but for two along each
+    edge. Raises `SatimnetError` when the samples lack the network's bands or masks, or have other
+    classes than it was trained for.
+    """
+    where = pick_device(device)
+    trained = load(checkpoint, str(where))
+    mask = find_mask(samples) if trained.dense else None
+    theirs = outputs_of(samples, trained.kind.removeprefix("cnn-"))
+    for output, other in zip(trained.outputs, theirs, strict=True):
+        if other.names != output.names:
+            raise SatimnetError(
+                f"{checkpoint}: trained for other classes than the samples of "
+                f"{', '.join(samples.collections)} have "
+                f"({_difference(output.names, other.names)}); choose samples with its classes"
+            )
+    feed = (
+        patch_feed(samples, trained.bands, where)
+        if mask is None
+        else window_feed(samples, trained.bands, mask, where, dual=len(trained.outputs) > 1)
+    )
+    return _evaluations(trained.outputs, [table.numpy() for table in feed.confusions(trained)])
+
+
+@checked()
+def held_out(checkpoint: Checkpoint) -> dict[str, Evaluation]:
+    """Return how each output of a network did on the samples held out of its training."""
+    return _evaluations(checkpoint.outputs, checkpoint.confusions)
+
+
+@checked()
+def write_report(
+    evaluations: Mapping[str, Evaluation],
+    checkpoint: Checkpoint,
+    out: str | os.PathLike[str],
+    samples: Samples | None = None,
+) -> list[Path]:
+    """Write metrics.json and pictures into the folder `out`; return the files.
+
+    The pictures are a confusion matrix of each output, the network's learning curves, and for
+    networks that classify pixels predictions on some of `samples`, if given. Raises
+    `SatimnetError` when they cannot be written, or another run is writing them.
+    """
+    from satimnet.training.networks.plots import draw_confusion, draw_curves, draw_predictions
+
+    folder = on_disk(out)
+    files = [folder / "metrics.json"]
+    metrics = {name: one.metrics() for name, one in evaluations.items()}
+    try:
+        with lock(files[0]):
+            write(files[0], (json.dumps(metrics, indent=2) + "\n").encode())
+            for name, evaluation in evaluations.items():
+                named = f"confusion-{name}.png" if len(evaluations) > 1 else "confusion.png"
+                files.append(folder / named)
+                draw_confusion(evaluation, files[-1])
+            files.append(folder / "curves.png")
+            draw_curves(checkpoint.history, files[-1])
+            if checkpoint.dense and samples is not None:
+                files.append(folder / "predictions.png")
+                draw_predictions(samples, [checkpoint], files[-1])
+    except OSError as error:
+        raise SatimnetError(f"{out}: cannot be written ({error.strerror})") from error
+    return files
+
+
+def _evaluations(
+    outputs: tuple[Output, ...], tables: list[NDArray[np.int64]] | tuple[ArrayLike, ...]
+) -> dict[str, Evaluation]:
+    return {
+        output.name: Evaluation(output, np.asarray(table, np.int64))
+        for output, table in zip(outputs, tables, strict=True)
+    }
+
+
+def _difference(ours: tuple[str, ...], theirs: tuple[str, ...]) -> str:
+    """How the classes of a network and of samples differ, in a few words."""
+    sides = {
+        "only the network": [name for name in ours if name not in theirs],
+        "only the samples": [name for name in theirs if name not in ours],
+    }
+    told = [f"{side}: {few(names)}" for side, names in sides.items() if names]
+    return "; ".join(told) or "the same in another order"
+
+
+def _fraction(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(part / whole, np.float64)

@@ -1,0 +1,324 @@
+"""Examples on the device, batch by batch: whole patches, or windows cut out of patches.
+
+Pixels are read once and stay on the device where they fit. Training asks a feed for batches of
+examples by number, so that order, share of a process and place to go on from are the training's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from satimnet.builder.errors import SatimnetError
+from satimnet.training.data.layouts import Layout, locate, locate_mask
+from satimnet.training.data.pixels import Reader
+from satimnet.training.data.training_samples import Samples
+from satimnet.training.networks.checkpoints import Checkpoint
+from satimnet.training.networks.models import MARGIN, PATCH, WINDOW
+from satimnet.training.networks.outputs import Mask
+from satimnet.training.networks.windows import cut, gather, observed
+
+Example = tuple[Tensor, tuple[Tensor, ...]]
+"""Images, float32 (example, band, y, x) stored values; int64 targets (example) of each output."""
+
+_RESIDENT = 2 * 1024**3
+"""Whole patches stay on the device if their stored pixels have up to this many bytes."""
+_BLOCK = 2**18
+"""Pixels that are classified at once: 256 features of each are 268 MB of float32."""
+
+
+class Feed(Protocol):
+    """Examples to train on or to be judged by.
+
+    `len` of it is their number.
+    """
+
+    def __len__(self) -> int: ...
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Names of the bands of its images."""
+        ...
+
+    def batches(self, parts: Sequence[Tensor]) -> Iterator[Example]:
+        """Yield for each of the parts, int64 numbers of examples, those examples."""
+        ...
+
+    def images(self) -> Iterator[Tensor]:
+        """Yield all patches that the examples are of, float32 (sample, band, y, x)."""
+        ...
+
+    def present(self) -> list[list[int]]:
+        """Return for each output the indices of the classes that examples have."""
+        ...
+
+    def confusions(self, checkpoint: Checkpoint, rank: int = 0, ranks: int = 1) -> list[Tensor]:
+        """Return for each output int64 (true, predicted): numbers of examples; on the CPU.
+
+        Of `ranks` processes each counts a share of its own.
+        """
+        ...
+
+
+def patch_feed(samples: Samples, bands: Sequence[str] | None, device: torch.device) -> Feed:
+    """Return whole patches and their class.
+
+    Raises `SatimnetError` when the samples lack the bands, are not 64 x 64, have no class or
+    several, or pixels that are no numbers.
+    """
+    layout = locate(samples, bands)
+    *_, height, width = (layout.buffer_shape(1)[axis] for axis in layout.public_axes)
+    if (height, width) != (PATCH, PATCH):
+        raise SatimnetError(
+            f"{layout.shards[0]}: the images are {height} x {width} pixels; "
+            f"CNN-class takes {PATCH} x {PATCH}; crop them: samples.cropped({PATCH}, {PATCH}), or "
+            f"the command's --crop {PATCH}x{PATCH}"
+        )
+    size = len(layout) * layout.dtype.itemsize * int(np.prod(layout.buffer_shape(1)))
+    labels = torch.from_numpy(samples.labels).to(device)
+    if size > _RESIDENT:
+        return _Streamed(layout.bands, samples, labels)
+    return _Resident(layout.bands, _stored(layout, device), labels)
+
+
+@dataclass(frozen=True)
+class _Resident:
+    """Patches that are held on the device: pixels (sample, y, x, band) as they are stored."""
+
+    bands: tuple[str, ...]
+    pixels: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batches(self, parts: Sequence[Tensor]) -> Iterator[Example]:
+        for rows in parts:
+            yield gather(self.pixels, rows).float().permute(0, 3, 1, 2), (self.labels[rows],)
+
+    def images(self) -> Iterator[Tensor]:
+        return (images for images, _ in self.batches(_in_order(len(self), self.labels.device)))
+
+    def present(self) -> list[list[int]]:
+        return [_indices(self.labels)]
+
+    def confusions(self, checkpoint: Checkpoint, rank: int = 0, ranks: int = 1) -> list[Tensor]:
+        return _judge_patches(self, checkpoint, self.labels.device, rank, ranks)
+
+
+@dataclass(frozen=True)
+class _Streamed:
+    """Patches that are read from the shards whenever they are wanted."""
+
+    bands: tuple[str, ...]
+    samples: Samples
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batches(self, parts: Sequence[Tensor]) -> Iterator[Example]:
+        if not parts:
+            return
+        wanted = self.samples.subset(torch.cat(list(parts)).cpu().numpy())
+        device = str(self.labels.device)
+        for batch in wanted.to_batches(len(parts[0]), bands=self.bands, device=device):
+            broken = ~batch.images.isfinite().all(dim=(1, 2, 3))
+            if broken.any():
+                raise _no_numbers(wanted.ids[int(batch.indices[broken.cpu()][0])])
+            yield batch.images, (batch.labels,)
+
+    def images(self) -> Iterator[Tensor]:
+        return (images for images, _ in self.batches(_in_order(len(self), self.labels.device)))
+
+    def present(self) -> list[list[int]]:
+        return [_indices(self.labels)]
+
+    def confusions(self, checkpoint: Checkpoint, rank: int = 0, ranks: int = 1) -> list[Tensor]:
+        return _judge_patches(self, checkpoint, self.labels.device, rank, ranks)
+
+
+def _judge_patches(
+    feed: Feed, checkpoint: Checkpoint, device: torch.device, rank: int, ranks: int
+) -> list[Tensor]:
+    count = len(checkpoint.outputs[0].classes)
+    table = torch.zeros(count, count, dtype=torch.int64, device=device)
+    for images, (labels,) in feed.batches(_in_order(len(feed), device)[rank::ranks]):
+        table += _table(labels, checkpoint.logits(images)[0].argmax(1), count)
+    return [table.cpu()]
+
+
+@dataclass(frozen=True)
+class WindowFeed:
+    """Windows of 5x5 pixels and the class of the pixel in the middle, of patches on the device.
+
+    pixels: (sample, y, x, band) as stored. mask: uint8 (sample, y, x), indices of classes or
+    `IGNORED`. labels: int64 (sample), the class of the whole patch; None if only the mask counts.
+    positions: int64, of the windows (see `satimnet.training.networks.windows`).
+    """
+
+    bands: tuple[str, ...]
+    pixels: Tensor
+    mask: Tensor
+    labels: Tensor | None
+    positions: Tensor
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def only(self, windows: Tensor) -> WindowFeed:
+        """Return some of the windows: indices or bool."""
+        return replace(self, positions=self.positions[windows])
+
+    def batches(self, parts: Sequence[Tensor]) -> Iterator[Example]:
+        """Yield for each of the parts those windows, float32 (window, band, 5, 5)."""
+        masks = self.mask.flatten()
+        area = self.mask[0].numel()
+        for rows in parts:
+            positions = self.positions[rows]
+            targets = masks[positions].long()
+            both = (
+                (targets,)
+                if self.labels is None
+                else (self.labels[torch.div(positions, area, rounding_mode="floor")], targets)
+            )
+            yield cut(self.pixels, positions).float(), both
+
+    def images(self) -> Iterator[Tensor]:
+        """Yield all patches that the windows are of."""
+        for pixels in torch.split(self.pixels, max(1, _BLOCK // self.mask[0].numel())):
+            yield pixels.float().permute(0, 3, 1, 2)
+
+    def present(self) -> list[list[int]]:
+        """Return for each output the indices of the classes that windows have."""
+        area = self.mask[0].numel()
+        found = [_indices(self.mask.flatten()[self.positions])]
+        if self.labels is not None:
+            patches = torch.div(self.positions, area, rounding_mode="floor")
+            found.insert(0, _indices(self.labels[patches]))
+        return found
+
+    def confusions(self, checkpoint: Checkpoint, rank: int = 0, ranks: int = 1) -> list[Tensor]:
+        """Return for each output int64 (true, predicted): numbers of windows; on the CPU.
+
+        Patches are classified densely, which is the same as window by window, and cheaper.
+        """
+        counts = [len(output.classes) for output in checkpoint.outputs]
+        device = self.mask.device
+        tables = [torch.zeros(n, n, dtype=torch.int64, device=device) for n in counts]
+        chosen = torch.zeros_like(self.mask, dtype=torch.bool)
+        chosen.view(-1)[self.positions] = True
+        used = chosen.flatten(1).any(1).nonzero().flatten()[rank::ranks]
+        for rows in torch.split(used, max(1, _BLOCK // self.mask[0].numel())):
+            middle = (rows, slice(MARGIN, -MARGIN), slice(MARGIN, -MARGIN))
+            counted = chosen[middle]
+            truths = [self.mask[middle]]
+            if self.labels is not None:
+                truths.insert(0, self.labels[rows][:, None, None].expand(truths[0].shape))
+            images = gather(self.pixels, rows).float().permute(0, 3, 1, 2)
+            for k, found in enumerate(classify(checkpoint, images)):
+                tables[k] += _table(truths[k][counted].long(), found[counted].long(), counts[k])
+        return [table.cpu() for table in tables]
+
+
+def window_feed(
+    samples: Samples, bands: Sequence[str] | None, mask: Mask, device: torch.device, *, dual: bool
+) -> WindowFeed:
+    """Return all windows of the samples whose middle was observed.
+
+    dual: the class of the patch counts, too. Raises `SatimnetError` when samples lack the bands
+    or the mask, when images and masks differ in size or the patches do not fit into memory, when
+    pixels are no numbers, or no window was observed.
+    """
+    labels = torch.from_numpy(samples.labels).to(device) if dual else None
+    layout = locate(samples, bands)
+    pixels = _stored(layout, device)
+    values = _stored(locate_mask(samples, mask.key), torch.device("cpu"))[..., 0]
+    if values.shape != pixels.shape[:3]:
+        raise SatimnetError(
+            f"{layout.shards[0]}: the masks are {tuple(values.shape[1:])} pixels, the "
+            f"images {tuple(pixels.shape[1:3])}; masks must be on the grid of their images"
+        )
+    if min(values.shape[1:]) < WINDOW:
+        raise SatimnetError(
+            f"{layout.shards[0]}: the images are smaller than a window of {WINDOW} x {WINDOW}"
+        )
+    indices = torch.from_numpy(mask.indices(values.numpy())).to(device)
+    positions = observed(indices)
+    if not len(positions):
+        raise SatimnetError(f"the masks of the {len(samples)} samples observe nothing")
+    return WindowFeed(layout.bands, pixels, indices, labels, positions)
+
+
+def classify(checkpoint: Checkpoint, images: Tensor) -> tuple[Tensor, ...]:
+    """Return for each output the classes, uint8 (sample, y - 4, x - 4), of images, densely.
+
+    images: float32 (sample, band, y, x). Large ones are taken in strips of rows.
+    """
+    samples, _, height, width = images.shape
+    rows = max(1, _BLOCK // (samples * width))
+    strips = [
+        [found.argmax(1).to(torch.uint8) for found in checkpoint.logits(images[:, :, a:b])]
+        for a, b in (
+            (start, min(start + rows + 2 * MARGIN, height))
+            for start in range(0, height - 2 * MARGIN, rows)
+        )
+    ]
+    return tuple(torch.cat(parts, dim=1) for parts in zip(*strips, strict=True))
+
+
+def _stored(layout: Layout, device: torch.device) -> Tensor:
+    """Pixels of all samples, (sample, y, x, band), in the dtype of the files."""
+    shape, dtype = layout.buffer_shape(len(layout)), layout.dtype.newbyteorder("=")
+    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    if size > _memory(device):
+        raise SatimnetError(
+            f"{len(layout)} images of {size / 1024**3:.1f} GiB do not fit into the memory of "
+            f"{device}; choose fewer samples with --limit or --filter"
+        )
+    stored: np.ndarray[Any, np.dtype[Any]] = np.empty(shape, dtype)
+    with Reader(layout) as reader:
+        reader.read(np.arange(len(layout)), stored)
+    if np.issubdtype(dtype, np.floating):
+        fine = np.isfinite(stored).reshape(len(layout), -1).all(axis=1)
+        if not fine.all():
+            raise _no_numbers(
+                f"{layout.shards[layout.shard[fine.argmin(), 0]]}: "
+                f"sample {layout.ids[int(fine.argmin())]}"
+            )
+    band, y, x = layout.public_axes[1:]
+    return torch.from_numpy(stored).permute(0, y, x, band).contiguous().to(device)
+
+
+def _no_numbers(sample: str) -> SatimnetError:
+    return SatimnetError(f"{sample} has pixels that are NaN or infinite; leave it out by --filter")
+
+
+def _memory(device: torch.device) -> int:
+    """Bytes that pixels may take: three quarters of the device's memory."""
+    if device.type == "cuda":
+        total = int(torch.cuda.get_device_properties(device).total_memory)
+    else:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return total * 3 // 4
+
+
+def _in_order(count: int, device: torch.device) -> list[Tensor]:
+    return list(torch.split(torch.arange(count, device=device), 256))
+
+
+def _indices(classes: Tensor) -> list[int]:
+    """Which indices of classes occur."""
+    found: list[int] = torch.bincount(classes).nonzero().flatten().tolist()
+    return found
+
+
+def _table(truth: Tensor, found: Tensor, count: int) -> Tensor:
+    """Confusion matrix (true, predicted) of class indices."""
+    return torch.bincount(truth * count + found, minlength=count**2).view(count, count)

@@ -1,0 +1,195 @@
+"""What the outputs of a network mean: the rows of class tables that they were trained for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from satimnet.builder.catalog import checked_documents as checked
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.storage.hrefs import join
+from satimnet.training.data.layouts import ONE_COLLECTION
+
+if TYPE_CHECKING:
+    from satimnet.training.data.training_samples import Samples
+
+IGNORED = 255
+"""Index of pixels that count for nothing: not observed, or of a value without a class."""
+_UNOBSERVED = "no-observation"
+
+
+@dataclass(frozen=True)
+class Class:
+    """A row of a class table, as in STAC's classification extension.
+
+    color_hint: six hexadecimal digits, red, green, blue; None if the table has none. title: what
+    people are shown; None if that is the name.
+    """
+
+    value: int
+    name: str
+    color_hint: str | None = None
+    title: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The title, or else the name."""
+        return self.title or self.name
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output of a network: index k of its logits means ``classes[k]``.
+
+    name: ``class``, the class of a whole patch, or ``mask``, the class of a pixel in the mask.
+    """
+
+    name: str
+    classes: tuple[Class, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return tuple(row.name for row in self.classes)
+
+
+@dataclass(frozen=True)
+class Mask:
+    """How masks are read: the asset's key and the classes of its values.
+
+    Values that are not observed are no classes: the asset's ``nodata``, and a class of the name
+    no-observation, which is kept apart as `unobserved` for its title and colour.
+    """
+
+    key: str
+    classes: tuple[Class, ...]
+    unobserved: Class | None = None
+
+    @property
+    def output(self) -> Output:
+        """The output that predicts it."""
+        return Output("mask", self.classes)
+
+    def indices(self, values: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return for each value of a mask the index of its class, or `IGNORED`."""
+        index = np.full(256, IGNORED, np.uint8)
+        for k, row in enumerate(self.classes):
+            index[row.value] = k
+        return np.asarray(index[values])
+
+    def among(self, samples: Samples) -> NDArray[np.bool_]:
+        """Return for each of the samples whether it has a mask."""
+        assets = samples.table["assets"].combine_chunks()
+        if assets.type.get_field_index(self.key) < 0:
+            return np.zeros(len(samples), np.bool_)
+        there = pc.is_valid(pc.struct_field(assets, [self.key]))
+        return np.asarray(there.to_numpy(zero_copy_only=False), np.bool_)
+
+
+def class_output(samples: Samples) -> Output:
+    """Return the output that predicts the class of a sample, in the order of `Samples.classes`.
+
+    Raises `SatimnetError` when a collection cannot be read.
+    """
+    rows = {
+        row["name"]: row
+        for document in _documents(samples).values()
+        for row in document.get("summaries", {}).get("classification:classes", [])
+        if "value" in row
+    }
+    return Output(
+        "class",
+        tuple(
+            _class(rows.get(name, {"value": k + 1, "name": name}))
+            for k, name in enumerate(samples.classes)
+        ),
+    )
+
+
+def outputs_of(samples: Samples, model: str) -> tuple[Output, ...]:
+    """Return the outputs of a network ("class", "segm", "dual") for the samples.
+
+    Raises `SatimnetError` as `find_mask` for segm and dual.
+    """
+    if model == "class":
+        return (class_output(samples),)
+    mask = find_mask(samples).output
+    return (mask,) if model == "segm" else (class_output(samples), mask)
+
+
+def has_masks(samples: Samples) -> bool:
+    """Return whether all collections of the samples have masks."""
+    return all(_mask_keys(document) for document in _documents(samples).values())
+
+
+def find_mask(samples: Samples) -> Mask:
+    """Return how the masks of the samples are read.
+
+    Raises `SatimnetError` when their collections have no masks, or masks of other classes.
+    """
+    masks = {name: _mask(name, document) for name, document in _documents(samples).items()}
+    first, *others = masks.values()
+    if any(other != first for other in others):
+        raise SatimnetError(
+            f"the masks of {', '.join(masks)} have different classes; {ONE_COLLECTION}"
+        )
+    return first
+
+
+def few(names: Sequence[str]) -> str:
+    """Return the first of the names, and how many more there are."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def recipe_digest(samples: Samples) -> str | None:
+    """Return the SHA-256 of the recipe that fused the samples; None where none did, or several."""
+    recipes = [document.get("satimnet:recipe", {}) for document in _documents(samples).values()]
+    digests = {recipe.get("sha256") for recipe in recipes}
+    return digests.pop() if len(digests) == 1 else None
+
+
+def _mask(collection: str, document: Mapping[str, Any]) -> Mask:
+    keys = _mask_keys(document)
+    if not keys:
+        raise SatimnetError(
+            f"{collection} has no masks; CNN-segm and CNN-dual need a collection with masks, "
+            "such as stac satimnet fuse makes"
+        )
+    asset = document["item_assets"][keys[0]]
+    table = asset.get("classification:classes")
+    table = table or document.get("summaries", {}).get("classification:classes", [])
+    table = [row for row in table if "value" in row]
+    unseen = {asset.get("nodata")} | {row["value"] for row in table if row["name"] == _UNOBSERVED}
+    classes = tuple(_class(row) for row in table if row["value"] not in unseen)
+    if len(classes) < 2 or not all(0 <= row.value < 255 for row in classes):
+        raise SatimnetError(f"{collection}: the class table of {keys[0]} has less than two classes")
+    unobserved = next((_class(row) for row in table if row["name"] == _UNOBSERVED), None)
+    return Mask(keys[0], classes, unobserved)
+
+
+def _mask_keys(document: Mapping[str, Any]) -> list[str]:
+    assets = document.get("item_assets", {})
+    return [key for key, asset in assets.items() if "mask" in asset.get("roles", ())]
+
+
+def _class(row: Mapping[str, Any]) -> Class:
+    return Class(int(row["value"]), str(row["name"]), row.get("color_hint"), row.get("title"))
+
+
+def _documents(samples: Samples) -> dict[str, Mapping[str, Any]]:
+    """The collections that the samples come from, by id: they lie beside their items.parquet."""
+    files: Sequence[str] = samples.table["parquet"].unique().to_pylist()
+    documents: dict[str, Mapping[str, Any]] = {}
+    for file in files:
+        href = join("./collection.json", file)
+        document = checked.collection(checked.read(href), href)
+        documents[document["id"]] = document
+    if not documents:
+        raise SatimnetError("there are no samples: the search found none")
+    return documents
