@@ -112,10 +112,10 @@ def test_samples_are_many_at_a_time(samples):
 
 def test_numbers_that_make_no_sense_are_named(samples):
     for use, message in (
-        (lambda: samples.holdout(0), "held out 0: must be between 0 and 1"),
-        (lambda: samples.holdout(1.5), "held out 1.5: must be between 0 and 1"),
+        (lambda: samples.holdout(0), "fraction 0: must be between 0 and 1"),
+        (lambda: samples.holdout(1.5), "fraction 1.5: must be between 0 and 1"),
         (lambda: samples.holdout(0.5, seed=-1), "seed -1: must be 0 or more"),
-        (lambda: next(samples.to_batches(0)), "batch size 0: must be 1 or more"),
+        (lambda: next(samples.to_batches(0)), "batch_size 0: must be 1 or more"),
         (lambda: next(samples.to_batches(4, shuffle=True, seed=-1)), "seed -1: must be 0 or more"),
         (lambda: next(samples.to_batches(4, bands="B02")), "bands is the text 'B02'; give a list"),
     ):

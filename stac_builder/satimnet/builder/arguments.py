@@ -16,7 +16,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
 
-from satimnet.builder.errors import ArgumentError, SatimnetError
+from satimnet.builder.errors import ArgumentError, WrongTypeError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -36,7 +36,7 @@ _WORDS: Mapping[Any, str] = {
 def checked(rest: Callable[..., Any] | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Return what makes a function refuse arguments that are not as it is annotated.
 
-    rest: the function that further keywords are for. The function then raises `ArgumentError`,
+    rest: the function that further keywords are for. The function then raises `WrongTypeError`,
     naming the argument: for a keyword that it does not have, one that it lacks, a text where it
     wants a list, any other wrong type, and a number that is none. What an annotation does not say
     in types that are there when the module runs is not looked at.
@@ -56,14 +56,16 @@ def checked(rest: Callable[..., Any] | None = None) -> Callable[[Callable[P, R]]
             open_ended = rest is None and any(p.kind is p.VAR_KEYWORD for p in own.values())
             for name in kwargs:
                 if name not in named and not open_ended:
-                    raise ArgumentError(f"{function.__name__}() has no {name}; {hint(name, named)}")
+                    raise WrongTypeError(
+                        f"{function.__name__}() has no {name}; {hint(name, named)}"
+                    )
             try:
                 bound = signature.bind(*args, **kwargs)
             except TypeError as error:
-                raise ArgumentError(f"{function.__name__}(): {error}") from None
+                raise WrongTypeError(f"{function.__name__}(): {error}") from None
             for name, value in bound.arguments.items():
                 if _can_be_named(own[name]) and not _fits(value, hints[name]):
-                    raise ArgumentError(
+                    raise WrongTypeError(
                         f"{name} is {_shown(value)}; give {_wanted(hints[name], value)}"
                     )
             return function(*args, **kwargs)
@@ -74,17 +76,17 @@ def checked(rest: Callable[..., Any] | None = None) -> Callable[[Callable[P, R]]
 
 
 def at_least(least: int, **values: int | None) -> None:
-    """Raise `SatimnetError` for the first of the numbers that is smaller; None is none."""
+    """Raise `ArgumentError` for the first of the numbers that is smaller; None is none."""
     for name, value in values.items():
         if value is not None and value < least:
-            raise SatimnetError(f"{name.replace('_', ' ')} {value}: must be {least} or more")
+            raise ArgumentError(f"{name} {value}: must be {least} or more", name)
 
 
 def require_fraction(fraction: float, seed: int) -> None:
-    """Raise `SatimnetError` unless so much can be held out by the seed."""
+    """Raise `ArgumentError` unless so much can be held out by the seed."""
     at_least(0, seed=seed)
     if not 0 < fraction < 1:
-        raise SatimnetError(f"held out {fraction:g}: must be between 0 and 1")
+        raise ArgumentError(f"fraction {fraction:g}: must be between 0 and 1", "fraction")
 
 
 def hint(name: str, known: Collection[str]) -> str:

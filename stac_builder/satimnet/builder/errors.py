@@ -1,8 +1,25 @@
-"""The errors that users can cause and mend."""
+"""The errors that users can cause and mend.
+
+::
+
+    SatimnetError                       the base of all
+    ├── NotFoundError                   what was named is not there; also a FileNotFoundError
+    ├── BadFileError                    a file of a source is broken
+    ├── BadCatalogError                 a catalog, or a file of satimnet's, says what cannot be
+    ├── BadQueryError                   a question that cannot be answered; also a ValueError
+    │   ├── TooLargeError               it is too long, or asks for too much
+    │   └── TooSlowError                its answer takes too long; also a TimeoutError
+    ├── ArgumentError                   an argument that cannot be; also a ValueError
+    │   └── WrongTypeError              it is of another type; also a TypeError
+    └── StorageError                    bytes cannot be read or written; also an OSError
+
+Each message is one line that names the file or the argument and says what to do. The library names
+arguments of Python; the command puts its options in their place.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 
 def printable(text: str) -> str:
@@ -22,15 +39,8 @@ class SatimnetError(Exception):
         super().__init__(printable(message))
 
 
-class CatalogWarning(UserWarning):
-    """Something of a catalog cannot be read, and the rest is; the message is one line."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(printable(message))
-
-
-class ArgumentError(SatimnetError, TypeError):
-    """An argument that the function does not take; a `TypeError`, as Python's own is."""
+class NotFoundError(SatimnetError, FileNotFoundError):
+    """What was named is not there: a file, a collection, an Item."""
 
 
 class BadFileError(SatimnetError):
@@ -51,3 +61,49 @@ class BadFileError(SatimnetError):
     def __reduce__(self) -> tuple[type[BadFileError], tuple[str, str, str]]:
         # Exceptions travel between worker processes by their arguments.
         return type(self), (self.path, self.reason, self.kind)
+
+
+class BadCatalogError(SatimnetError):
+    """A catalog, or another file that satimnet writes and reads, says what cannot be."""
+
+
+class BadQueryError(SatimnetError, ValueError):
+    """A question that cannot be answered as it is put."""
+
+
+class TooLargeError(BadQueryError):
+    """A question that is too long, or asks for too much."""
+
+
+class TooSlowError(BadQueryError, TimeoutError):
+    """A question whose answer takes too long."""
+
+
+class ArgumentError(SatimnetError, ValueError):
+    """An argument that cannot be.
+
+    The message names the arguments as Python does (``image_size``); they stand in ``arguments`` as
+    well, so that a command can name its options instead (``--image-size``).
+    """
+
+    def __init__(self, message: str, *arguments: str) -> None:
+        super().__init__(message)
+        self.arguments = arguments
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), *self.arguments)
+
+
+class WrongTypeError(ArgumentError, TypeError):
+    """An argument of another type than the function takes, or one that it does not know."""
+
+
+class StorageError(SatimnetError, OSError):
+    """Bytes that cannot be read or written where they are asked for."""
+
+
+class CatalogWarning(UserWarning):
+    """Something of a catalog cannot be read, and the rest is; the message is one line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))

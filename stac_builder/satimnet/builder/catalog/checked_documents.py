@@ -16,11 +16,11 @@ import orjson
 
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.storage.hrefs import is_href, is_url, open_regular
+from satimnet.builder.types import Json
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Json = dict[str, Any]
 
 STAC_VERSION = "1.1.0"
 """Of what is written here."""

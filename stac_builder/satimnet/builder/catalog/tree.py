@@ -28,6 +28,7 @@ from satimnet.builder.catalog.items import (
 from satimnet.builder.errors import CatalogWarning, SatimnetError
 from satimnet.builder.imagery.lonlat import flat, union
 from satimnet.builder.storage.atomic_files import write
+from satimnet.builder.types import Json
 from satimnet.builder.vocabulary.concepts import THEMES_URI, concepts_by_class, scheme_of, themes_of
 from satimnet.builder.vocabulary.skos import CONCEPTS_NAME
 from satimnet.extension import SCHEMA_URI
@@ -64,7 +65,6 @@ _GLOSSARY = {
 
 _SHAPES = {b"\3": "Polygon", b"\6": "MultiPolygon"}  # those of footprints
 _JSON_TYPE = "application/json"
-Json = dict[str, Any]
 
 
 def collection_of(record: Mapping[str, Any], tables: Sequence[pa.Table] = ()) -> Json:

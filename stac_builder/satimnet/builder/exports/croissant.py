@@ -19,8 +19,7 @@ from satimnet.builder.exports.links import Links, dois_of, home_of, licence_urls
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.query.index import IndexedCollection
 from satimnet.builder.storage.hrefs import is_url, open_regular
-
-Json = dict[str, Any]
+from satimnet.builder.types import Json
 
 _CONFORMS_TO = "http://mlcommons.org/croissant/1.0"
 _ITEMS = "items.parquet"

@@ -17,8 +17,7 @@ from satimnet.builder.exports.links import Links, dois_of, home_of, licence_urls
 from satimnet.builder.imagery.lonlat import flat, spans
 from satimnet.builder.query.index import Index, IndexedCollection
 from satimnet.builder.storage.hrefs import is_url
-
-Json = dict[str, Any]
+from satimnet.builder.types import Json
 
 _CONTEXT: Json = {
     "dcat": "http://www.w3.org/ns/dcat#",

@@ -20,7 +20,7 @@ UNKNOWN = "-"
 
 _WIDE = 60  # longer text is written below the table, as the paper does
 
-Json = Mapping[str, Any]
+JsonObject = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Table:
         return rows, [*(f"({number}) {remark}" for remark, number in notes.items()), *sources]
 
 
-def tables(collections: Sequence[Json]) -> list[Table]:
+def tables(collections: Sequence[JsonObject]) -> list[Table]:
     """The paper's three tables for Collection documents, in the order given.
 
     Raises:
@@ -131,7 +131,7 @@ def _json_of(cell: Cell) -> dict[str, Any]:
     return content
 
 
-def _cell(collection: Json, attribute: str, fields: Sequence[str], value: _Value) -> Cell:
+def _cell(collection: JsonObject, attribute: str, fields: Sequence[str], value: _Value) -> Cell:
     try:
         found = value(collection)
         text, note = found if isinstance(found, tuple) else (found, "")
@@ -177,7 +177,7 @@ def _said(value: Any, if_true: str, if_false: str) -> str:
     return {True: if_true, False: if_false}.get(value, "")
 
 
-def _problem(collection: Json) -> str:
+def _problem(collection: JsonObject) -> str:
     """Several in one: ``pixel-based & object detection``."""
     problems = collection.get("satimnet:classification_problem", [])
     ends = {problem.split()[-1] for problem in problems}
@@ -187,7 +187,7 @@ def _problem(collection: Json) -> str:
     return " & ".join(problem.removesuffix(f" {end}") for problem in problems) + f" {end}"
 
 
-def _conversion(collection: Json) -> str:
+def _conversion(collection: JsonObject) -> str:
     conversion = collection.get("satimnet:class_conversion")
     if conversion is None:
         return ""
@@ -198,7 +198,7 @@ def _conversion(collection: Json) -> str:
     )
 
 
-def _annotation(collection: Json) -> str:
+def _annotation(collection: JsonObject) -> str:
     """In words if there are any, for they say more than ``derived``."""
     people = {"expert": "experts", "volunteer": "volunteers"}
     methods = collection.get("satimnet:annotation_method", [])
@@ -206,11 +206,11 @@ def _annotation(collection: Json) -> str:
     return str(words) or "; ".join(people.get(method, method) for method in methods)
 
 
-def _verification(collection: Json) -> str:
+def _verification(collection: JsonObject) -> str:
     return "; ".join(collection.get("satimnet:verification_method", []))
 
 
-def _licence(collection: Json) -> tuple[str, str]:
+def _licence(collection: JsonObject) -> tuple[str, str]:
     """The SPDX identifier, or what the terms are called where there is none; further terms."""
     licence = str(collection.get("license", ""))
     if licence not in ("other", "various", "proprietary"):
@@ -219,24 +219,24 @@ def _licence(collection: Json) -> tuple[str, str]:
     return "".join(titles[:1]), "; ".join(titles[1:])
 
 
-def _url(collection: Json) -> str:
+def _url(collection: JsonObject) -> str:
     return next((str(link["href"]) for link in _links(collection, "via")), "")
 
 
-def _links(collection: Json, rel: str) -> list[Json]:
+def _links(collection: JsonObject, rel: str) -> list[JsonObject]:
     return [link for link in collection.get("links", []) if link["rel"] == rel]
 
 
 # --- usage and sustainability -------------------------------------------------------------------
 
 
-def _coverage(collection: Json) -> tuple[str, str]:
+def _coverage(collection: JsonObject) -> tuple[str, str]:
     """The list of places, which follows a colon, is a note."""
     text, _, places = str(collection.get("satimnet:geographic_coverage", "")).partition(": ")
     return text, places
 
 
-def _volume(collection: Json) -> str:
+def _volume(collection: JsonObject) -> str:
     size = collection.get("satimnet:data_volume")
     if size is None:
         return ""
@@ -248,7 +248,7 @@ def _volume(collection: Json) -> str:
     return f"{value:.3g} {units[0]}"
 
 
-def _processing(collection: Json) -> tuple[str, str]:
+def _processing(collection: JsonObject) -> tuple[str, str]:
     """Software, or else the product and its level; how each edition was made is a note."""
     editions = _editions(collection)
     places = [collection, *(asset for edition in editions for asset in edition.assets)]
@@ -269,7 +269,7 @@ def _processing(collection: Json) -> tuple[str, str]:
     return (text, lineage) if text else (lineage, "")
 
 
-def _product(collection: Json) -> str:
+def _product(collection: JsonObject) -> str:
     """Satellites and processing level as product names have them: ``Sentinel-2 L1C``."""
     names = _summary(collection, "constellation") or _summary(collection, "platform")
     words = [", ".join(name.title() for name in names)]
@@ -277,16 +277,16 @@ def _product(collection: Json) -> str:
     return " ".join(filter(None, words))
 
 
-def _classes(collection: Json) -> list[Json]:
+def _classes(collection: JsonObject) -> list[JsonObject]:
     rows = collection.get("summaries", {}).get("classification:classes", [])
     return [row for row in rows if row["name"] != "background"]
 
 
-def _class_count(collection: Json) -> str:
+def _class_count(collection: JsonObject) -> str:
     return str(len(_classes(collection)) or "")
 
 
-def _class_names(collection: Json) -> str:
+def _class_names(collection: JsonObject) -> str:
     """``ship/no ship`` of two classes, the positive one first."""
     names = [str(row.get("title") or row["name"]) for row in _classes(collection)]
     if len(names) == 2:
@@ -294,7 +294,7 @@ def _class_names(collection: Json) -> str:
     return ", ".join(names)
 
 
-def _naming(collection: Json) -> tuple[str, str]:
+def _naming(collection: JsonObject) -> tuple[str, str]:
     naming = collection.get("satimnet:naming_convention", {})
     return naming.get("informative", ""), naming.get("pattern", "")
 
@@ -308,10 +308,10 @@ _NO_IMAGE = {"mask", "annotation", "overview", "thumbnail", "metadata", "labels"
 class _Edition:
     """The images of a sample: one file with all bands, or one file for each band."""
 
-    assets: tuple[Json, ...]
+    assets: tuple[JsonObject, ...]
 
     @property
-    def bands(self) -> list[Json]:
+    def bands(self) -> list[JsonObject]:
         return [band for asset in self.assets for band in asset["bands"]]
 
     @property
@@ -324,7 +324,7 @@ class _Edition:
         return "RGB" if self.is_rgb else f"{len(self.bands)}-band"
 
 
-def _editions(collection: Json) -> list[_Edition]:
+def _editions(collection: JsonObject) -> list[_Edition]:
     images = [
         asset
         for asset in collection.get("item_assets", {}).values()
@@ -335,10 +335,10 @@ def _editions(collection: Json) -> list[_Edition]:
     return [*editions, _Edition(tuple(single))] if single else editions
 
 
-def _each(of_edition: Callable[[_Edition], str]) -> Callable[[Json], str]:
+def _each(of_edition: Callable[[_Edition], str]) -> Callable[[JsonObject], str]:
     """The value of the only edition, or each with the edition's name before it."""
 
-    def value(collection: Json) -> str:
+    def value(collection: JsonObject) -> str:
         editions = _editions(collection)
         found = {e.name: text for e in editions if (text := of_edition(e))}
         return "; ".join(_labelled(found, len(editions)))
@@ -350,13 +350,13 @@ def _labelled(values: Mapping[str, str], editions: int) -> list[str]:
     return [f"{name}: {text}" if editions > 1 else text for name, text in values.items()]
 
 
-def _summary(collection: Json, field: str) -> list[Any]:
+def _summary(collection: JsonObject, field: str) -> list[Any]:
     """A summary that is a list of values."""
     found = collection.get("summaries", {}).get(field, [])
     return found if isinstance(found, list) else []
 
 
-def _spatial(collection: Json) -> str:
+def _spatial(collection: JsonObject) -> str:
     bands = {
         band.get("gsd", asset.get("gsd"))
         for edition in _editions(collection)
@@ -375,7 +375,7 @@ def _spatial(collection: Json) -> str:
     return "; ".join(f"{value:g} m" for value in found)
 
 
-def _spectral(collection: Json) -> tuple[str, str]:
+def _spectral(collection: JsonObject) -> tuple[str, str]:
     """From the edition that says it of most bands; its bands are a note."""
     key, width = "eo:center_wavelength", "eo:full_width_half_max"
     known = [[b for b in edition.bands if key in b] for edition in _editions(collection)]
@@ -392,7 +392,7 @@ def _spectral(collection: Json) -> tuple[str, str]:
     return text, ", ".join(listed)
 
 
-def _imagery(collection: Json) -> str:
+def _imagery(collection: JsonObject) -> str:
     parts = [
         str(collection.get("satimnet:original_imagery", "")),
         _said(collection.get("satimnet:georeferenced"), "geo-referenced", "non geo-referenced"),
@@ -408,7 +408,7 @@ def _format(edition: _Edition) -> str:
     return ", ".join(dict.fromkeys(filter(None, map(_format_of, edition.assets))))
 
 
-def _format_of(asset: Json) -> str:
+def _format_of(asset: JsonObject) -> str:
     media_type = asset.get("satimnet:member_type", asset.get("type", ""))
     if media_type == "application/zip":
         return ""
@@ -417,7 +417,7 @@ def _format_of(asset: Json) -> str:
     return _FORMATS.get(media_type, str(media_type))
 
 
-def _dimensions(collection: Json) -> str:
+def _dimensions(collection: JsonObject) -> str:
     """Of the files, else the smallest and the largest of those that occur."""
     fixed = _each(_dimensions_of)(collection)
     if fixed:
@@ -455,14 +455,14 @@ def _area(shape: Sequence[int]) -> int:
     return int(rows) * int(columns)
 
 
-def _band_count(collection: Json) -> str:
+def _band_count(collection: JsonObject) -> str:
     editions = sorted(_editions(collection), key=lambda e: len(e.bands), reverse=True)
     if len(editions) == 1:
         return str(len(editions[0].bands))
     return " & ".join(edition.name for edition in editions)
 
 
-def _band_names(collection: Json) -> tuple[str, str]:
+def _band_names(collection: JsonObject) -> tuple[str, str]:
     """``RGB``, and the bands of another instrument by its name; their own names are a note."""
     texts, notes = [], []
     product = _product(collection)
@@ -504,7 +504,7 @@ def _nodata(edition: _Edition) -> str:
     return ", ".join(dict.fromkeys(f"{v:g}" if v != str(v) else v for v in values if v is not None))
 
 
-_Value = Callable[[Json], str | tuple[str, str]]
+_Value = Callable[[JsonObject], str | tuple[str, str]]
 _Attribute = tuple[str, Sequence[str], _Value]
 
 _SCOPE: tuple[_Attribute, ...] = (

@@ -23,8 +23,7 @@ from satimnet.builder.exports.links import Links, dois_of
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.query.index import IndexedCollection
 from satimnet.builder.storage.assets import read_bytes
-
-Json = dict[str, Any]
+from satimnet.builder.types import Json
 
 _NO_IMAGE = {"mask", "annotation", "overview", "thumbnail", "metadata", "labels"}
 _SPLITS = {"train": "training", "validation": "validation", "test": "test"}

@@ -20,6 +20,7 @@ from satimnet.builder.quality.finding_pictures import draw_item
 from satimnet.builder.quality.findings import CHECKS, SEVERITIES, Finding, Severity
 from satimnet.builder.quality.measuring import Task, read_results
 from satimnet.builder.samples import SPLITS
+from satimnet.builder.types import Json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,8 +34,6 @@ _SHOWN = 12  # findings of a check with pictures
 _PICTURED = 4  # Items of a finding
 _LISTED = 5  # findings of a check in Markdown, Items of a finding
 _WITH_MASK = {"unknown-class", "label-mismatch", "mask-shape"}
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

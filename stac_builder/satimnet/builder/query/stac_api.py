@@ -20,8 +20,7 @@ from satimnet.builder.query.cql2_text import Node
 from satimnet.builder.query.cql2_to_sql import parse_filter
 from satimnet.builder.query.index import Index, IndexedCollection
 from satimnet.builder.query.search import Found, search
-
-Json = dict[str, Any]
+from satimnet.builder.types import Json
 
 QUERYABLES_REL = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
 GEOJSON = "application/geo+json"

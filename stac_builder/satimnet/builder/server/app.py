@@ -48,8 +48,8 @@ from satimnet.builder.server.static_files import VisibleFiles
 from satimnet.builder.server.thumbnails import has_picture, thumbnail
 from satimnet.builder.storage.assets import take_member
 from satimnet.builder.storage.hrefs import SEALED, is_url, join
+from satimnet.builder.types import Json
 
-Json = dict[str, Any]
 T = TypeVar("T")
 
 _PLAIN = "/plain"

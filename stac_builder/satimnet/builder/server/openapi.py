@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import Any
 
 from satimnet.builder.query.index import Index
 from satimnet.builder.query.stac_api import GEOJSON, MOST
+from satimnet.builder.types import Json
 
 OPENAPI_TYPE = "application/vnd.oai.openapi+json;version=3.0"
 
-Json = dict[str, Any]
 
 _TEXT: Json = {"type": "string"}
 _TEXTS: Json = {"type": "array", "items": _TEXT}

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.types import Json
 from satimnet.builder.vocabulary.matching import Name, matches, name_of
 
 SCHEME_URI = "https://satimnet.github.io/concepts"
 """URI of the scheme; with ``#id`` that of a concept, with ``/collection#name`` that of a class."""
 THEMES_URI = "https://stac-extensions.github.io/themes/v1.0.0/schema.json"
 
-Json = dict[str, Any]
 
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _DEEPEST = 20  # steps of a tree

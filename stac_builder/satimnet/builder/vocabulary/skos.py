@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.types import Json
 from satimnet.builder.vocabulary.concepts import (
     SCHEME_URI,
     Concept,
@@ -30,7 +31,6 @@ from satimnet.builder.vocabulary.concepts import (
 CONCEPTS_NAME = "concepts.json"
 CONCEPTS_TYPE = "application/ld+json"
 
-Json = dict[str, Any]
 
 _MOST = 100_000  # concepts and classes of a file; datasets have dozens
 _CLASS_URI = re.compile(re.escape(SCHEME_URI) + r"/([\w.-]+)#([0-9A-Za-z_-]+)", re.ASCII)

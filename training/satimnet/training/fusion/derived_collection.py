@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.imagery.lonlat import flat, union
 from satimnet.builder.storage.hrefs import is_url, relative
+from satimnet.builder.types import Json
 from satimnet.training.fusion.recipes import MASK_CLASSES, Recipe
 from satimnet.training.fusion.selection import Drawn, band_files
 
 if TYPE_CHECKING:
     from satimnet.builder.query.index import Index, IndexedCollection
 
-Json = dict[str, Any]
 
 _TIFF = "image/tiff; application=geotiff"
 _FIELDS: Mapping[str, str | list[str]] = {
