@@ -20,13 +20,15 @@ _PAGES = {
     "index.md": "README.md",
     "benchmarks.md": "benchmarks/README.md",
     "extension.md": "extensions/README.md",
+    "changelog.md": "CHANGELOG.md",
+    "contributing.md": "CONTRIBUTING.md",
 }
 _FILES = (
     "LICENSE",
     "extensions/CHANGELOG.md",
     "extensions/examples/*.json",
     "extensions/satimnet/extension/schema.json",
-    "training/satimnet/training/recipes/*.toml",
+    "training/satimnet/training/fusion/recipes/*.toml",
 )
 _LINK = re.compile(r"(\]\(|\]: )(?!\w+:|#|/)([^)\s#]+)")  # relative, up to the fragment
 _HREF = re.compile(r'(<a [^>]*?href=")(?!\w+:|#|/)([^"#]+)')
