@@ -330,6 +330,16 @@ def test_building_into_a_catalog_replaces_only_what_is_built(miniature, catalog,
     }
 
 
+def test_the_picture_of_a_collection_can_be_left_out(miniature, catalog, tmp_path):
+    build([miniature], tmp_path / "catalog", overview=False)
+    wanted, found = digest(catalog), digest(tmp_path / "catalog")
+    assert set(wanted) - set(found) == {"eurosat/overview.png"}
+    differing = {name for name in found if found[name] != wanted[name]}
+    assert differing == {"eurosat/collection.json"}
+    assets = json.loads((tmp_path / "catalog/eurosat/collection.json").read_text())["assets"]
+    assert set(assets) == {"geoparquet-items", "build-report"}
+
+
 @pytest.mark.slow
 def test_a_killed_build_goes_on_to_the_same_result(tmp_path):
     """SIGKILL to the build and all its workers, at many moments, over a build of many shards."""

@@ -33,7 +33,7 @@ from satimnet.builder.catalog.tree import (
 )
 from satimnet.builder.datasets import UNKNOWN_LAYOUT, Dataset, installed, recognise
 from satimnet.builder.errors import SatimnetError, printable
-from satimnet.builder.overview.contact_sheet import OVERVIEW_ASSET, write_overview
+from satimnet.builder.overview.contact_sheet import OVERVIEW_ASSET, OVERVIEW_NAME, write_overview
 from satimnet.builder.packing.sample_files import MAX_SCENE_SIZE
 from satimnet.builder.packing.shard_plans import DEFAULT_SHARD_SIZE, MAX_SHARD_SIZE, ShardPlan, plan
 from satimnet.builder.packing.shards import Shard, pack
@@ -88,6 +88,7 @@ def build(
     max_scene_size: int = MAX_SCENE_SIZE,
     bad_files: BadFiles = "few",
     items: ItemFiles | None = None,
+    overview: bool = True,
     progress: Progress = silent,
 ) -> list[Report]:
     """Builds the catalog ``out``, or adds to it, from the sources of one or more datasets.
@@ -99,7 +100,8 @@ def build(
     that its record names; ``scheduler`` is ``threads``, ``processes`` or the
     address of a dask cluster that sees the same file system; ``items`` is how the tree shows them,
     by default a file each up to `satimnet.builder.catalog.item_pages.MOST_FILES` of a collection,
-    else pages. Images of over ``max_scene_size`` bytes of pixels are left out as broken.
+    else pages. Images of over ``max_scene_size`` bytes of pixels are left out as broken. Without
+    ``overview``, collections get no contact sheet of samples, which takes most of a small build.
 
     Raises:
         SatimnetError: a source is unusable, or the catalog cannot be written. Whatever stood at
@@ -130,7 +132,9 @@ def build(
             if name not in known:
                 raise SatimnetError(f"{name}: no such dataset; there are {', '.join(known)}")
             groups[name] = Source(tuple(paths), indexes)
-        how = _How(staging, scheduler, shard_size, max_scene_size, bad_files, items, progress)
+        how = _How(
+            staging, scheduler, shard_size, max_scene_size, bad_files, items, overview, progress
+        )
         reports = [_build_dataset(known[name], source, how) for name, source in groups.items()]
         made = [report.dataset for report in reports if report.items and report.dataset]
         if not made:
@@ -151,6 +155,7 @@ class _How:
     max_scene_size: int
     bad_files: BadFiles
     items: ItemFiles | None
+    overview: bool
     progress: Progress
 
 
@@ -176,7 +181,7 @@ def _build_dataset(dataset: Dataset, source: Source, how: _How) -> Report:
     problems.sort(key=lambda problem: problem.path)
     report = _judge(dataset, plans, problems, rows, how.bad_files)
     how.progress(f"Publishing {dataset.id}", 0, 0)
-    _publish(dataset, source, plans, folder, rows, files, report)
+    _publish(dataset, source, plans, folder, rows, files, report, how.overview)
     return report
 
 
@@ -316,6 +321,7 @@ def _publish(
     rows: Path,
     files: ItemFiles,
     report: Report,
+    overview: bool,
 ) -> None:
     nodes: dict[tuple[str, ...], list[str]] = {}
     paths = []
@@ -337,7 +343,8 @@ def _publish(
         "ignored": [_problem_row(problem, source) for problem in report.of("foreign")],
     }
     write_json(content, folder / "build-report.json")
-    drawn = write_overview(collection, tables, folder)
+    (folder / OVERVIEW_NAME).unlink(missing_ok=True)  # of a build that was killed
+    drawn = overview and write_overview(collection, tables, folder)
     collection["assets"] = {
         "build-report": {
             "href": "./build-report.json",
