@@ -147,7 +147,7 @@ def _tiny() -> dict[str, Dataset]:
         else spec
         for key, spec in dataset.record["assets"].items()
     }
-    return {dataset.id: replace(dataset, record={**dataset.record, "assets": assets})}
+    return {dataset.id: replace(dataset, record=dataset.record.changed(assets=assets))}
 
 
 # --- the source ---------------------------------------------------------------------------------

@@ -579,7 +579,7 @@ def spoilt(folder: Path, bad: float) -> Path:
     from satimnet.training.fusion.patches import geotiff
     from stactools.eurosat import dataset
 
-    record = json.loads(json.dumps(dataset.record))
+    record = json.loads(json.dumps(dataset.record.content))
     spec = record["assets"]["multispectral"]
     record["assets"] = {"multispectral": {**spec, "data_type": "float32", "shape": [20, 20]}}
     grid = Grid((20, 20), "EPSG:32632", (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_400_000.0))

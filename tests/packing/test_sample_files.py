@@ -33,13 +33,14 @@ CLASSES = [
     {"value": 2, "name": "field", "source_color": ["#FFFF00", "#FF00FF"], "color_hint": "123456"},
 ]
 BANDS = [{"name": name} for name in ("red", "green", "blue")]
-RECORD = {
-    "classes": CLASSES,
-    "assets": {
-        "image": {"roles": ["data"], "type": "image/png", "data_type": "uint8", "bands": BANDS},
-        "mask": {"roles": ["mask"], "type": "image/png", "bands": [{"name": "class"}]},
+_IMAGE = {"type": "image/png", "data_type": "uint8"}
+RECORD = dota.record.changed(
+    classes=CLASSES,
+    assets={
+        "image": {"title": "Image", "roles": ["data"], "bands": BANDS, **_IMAGE},
+        "mask": {"title": "Mask", "roles": ["mask"], "bands": [{"name": "class"}], **_IMAGE},
     },
-}
+)
 
 
 def png_of(pixels: np.ndarray, mode: str | None = None) -> bytes:
@@ -63,7 +64,7 @@ def with_mask(mask: bytes, classes=CLASSES):
     image = png_of(np.zeros((4, 6, 3), np.uint8))
     members = (Member("image", "a.png", image), Member("mask", "a_mask.png", mask))
     with Source(()).reader() as reader:
-        made = contents_of(Sample("a", (), members), reader, RECORD | {"classes": classes})
+        made = contents_of(Sample("a", (), members), reader, RECORD.changed(classes=classes))
     found = {content.asset: content for content in made.files}
     if "mask" not in found:
         return None, None, made

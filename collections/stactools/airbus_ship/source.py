@@ -12,9 +12,9 @@ from __future__ import annotations
 import io
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator
 
+from satimnet.builder.dataset_record import DatasetRecord
 from satimnet.builder.errors import BadFileError
 from satimnet.builder.samples import Member, Object, Problem, Sample, second_copy
 from satimnet.builder.sources import Entry, Source
@@ -36,7 +36,7 @@ _MAX_NODE = 2000  # samples of one node of the tree
 _Rows = dict[str, list[bytes]]
 
 
-def scan(source: Source, record: Mapping[str, Any]) -> Iterator[Sample | Problem]:
+def scan(source: Source, record: DatasetRecord) -> Iterator[Sample | Problem]:
     """Samples by split and id; of the training images, each with its ships and rows of the table.
 
     What is wrong with the table as a whole is told once, with the number of rows or images.

@@ -25,6 +25,7 @@ from typing import Any
 
 import orjson
 
+from satimnet.builder.dataset_record import DatasetRecord
 from satimnet.builder.errors import BadFileError
 from satimnet.builder.samples import Member, Problem, Sample
 from satimnet.builder.sources import Entry, Reader, Source
@@ -93,10 +94,10 @@ class _Classes:
     """The nomenclature of 19 classes, in its order: name to the classes that it joins."""
 
     @classmethod
-    def of(cls, record: Mapping[str, Any]) -> _Classes:
+    def of(cls, record: DatasetRecord) -> _Classes:
         """The table of ``dataset.toml``."""
         return cls(
-            {row["title"]: row["name"] for row in record["classes"]},
+            {entry.title or entry.name: entry.name for entry in record.classes},
             {row["name"]: frozenset(row["classes"]) for row in record["nomenclature_19"]},
         )
 
@@ -120,7 +121,7 @@ class _Strangers:
         return f"in no folder named like S2A_MSIL2A_20170613T101031_87_48{more}"
 
 
-def scan(source: Source, record: Mapping[str, Any]) -> Iterator[Sample | Problem]:
+def scan(source: Source, record: DatasetRecord) -> Iterator[Sample | Problem]:
     """Patches in the order of the source; damaged, missing and foreign files as problems.
 
     Raises:

@@ -17,11 +17,11 @@ acquisition is known, the time is not.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
 
+from satimnet.builder.dataset_record import DatasetRecord
 from satimnet.builder.samples import Member, Problem, Sample, second_copy
 from satimnet.builder.sources import Entry, Source
 
@@ -45,7 +45,7 @@ class _Found:
     """Files whose folder does not say which of the two they are."""
 
 
-def scan(source: Source, record: Mapping[str, Any]) -> Iterator[Sample | Problem]:
+def scan(source: Source, record: DatasetRecord) -> Iterator[Sample | Problem]:
     """Images by name, with their masks; what is not understood as problems."""
     del record  # the masks say which classes are there
     found: dict[str, _Found] = {}

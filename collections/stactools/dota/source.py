@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any
 
+from satimnet.builder.dataset_record import DatasetRecord
 from satimnet.builder.errors import BadFileError
 from satimnet.builder.samples import Member, Object, Problem, Sample, second_copy
 from satimnet.builder.sources import Entry, Reader, Source
@@ -64,9 +65,9 @@ class _Label:
     """Numbers of the lines that are neither header nor object; they are left out."""
 
 
-def scan(source: Source, record: Mapping[str, Any]) -> Iterator[Sample | Problem]:
+def scan(source: Source, record: DatasetRecord) -> Iterator[Sample | Problem]:
     """Samples by split and name, each with its objects unless its label is missing or broken."""
-    classes = {row["name"] for row in record["classes"] if row["value"] != 0}
+    classes = {entry.name for entry in record.classes if entry.value != 0}
     files = _files(source)
     yield from files.copies
     splits: dict[str, set[str]] = {}

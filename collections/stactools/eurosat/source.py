@@ -14,9 +14,9 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
+from satimnet.builder.dataset_record import DatasetRecord
 from satimnet.builder.errors import BadFileError
 from satimnet.builder.samples import Member, Problem, Sample, second_copy
 from satimnet.builder.sources import Entry, Source
@@ -32,11 +32,11 @@ _LISTED = re.compile(r"([^/\\]+)\.(?:jpe?g|tiff?)$", re.IGNORECASE)
 _SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
 
 
-def scan(source: Source, record: Mapping[str, Any]) -> Iterator[Sample | Problem]:
+def scan(source: Source, record: DatasetRecord) -> Iterator[Sample | Problem]:
     """Samples of both editions, by class and number; foreign and repeated files as problems."""
-    classes = {row["name"] for row in record["classes"]}
+    classes = {entry.name for entry in record.classes}
     found: dict[tuple[str, int], dict[str, Entry]] = {}
-    splits = SplitLists(record, record["options"]["splits"].get("value"))
+    splits = SplitLists(record, record.options["splits"].value)
     for entry in source.entries():
         image = _IMAGE.search(entry.path)
         if listed := _SPLIT_LIST.search(entry.path):

@@ -7,9 +7,9 @@ each town make a good validation set is the publisher's advice to users, not a p
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
+from satimnet.builder.dataset_record import DatasetRecord
 from satimnet.builder.samples import Member, Problem, Sample, second_copy
 from satimnet.builder.sources import Entry, Source
 
@@ -34,7 +34,7 @@ _COUNTRIES = {
 _Key = tuple[str, str, int]  # split, city, number
 
 
-def scan(source: Source, record: Mapping[str, Any]) -> Iterator[Sample | Problem]:
+def scan(source: Source, record: DatasetRecord) -> Iterator[Sample | Problem]:
     """Samples by split, city and number, each with its mask where there is one."""
     found: dict[_Key, dict[str, Entry]] = {}
     for entry in source.entries():

@@ -7,9 +7,9 @@ only the last two parts of a path count.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
+from satimnet.builder.dataset_record import DatasetRecord
 from satimnet.builder.errors import BadFileError
 from satimnet.builder.samples import Member, Problem, Sample, second_copy
 from satimnet.builder.sources import Entry, Source
@@ -24,9 +24,9 @@ _SPLITS = {"train": "train", "val": "validation", "test": "test"}
 _MAX_LIST_SIZE = 2**20  # bytes; all 2,100 names take 36 thousand
 
 
-def scan(source: Source, record: Mapping[str, Any]) -> Iterator[Sample | Problem]:
+def scan(source: Source, record: DatasetRecord) -> Iterator[Sample | Problem]:
     """Samples by class and number; wrongly named and repeated files as problems."""
-    classes = {row["name"] for row in record["classes"]}
+    classes = {entry.name for entry in record.classes}
     found: dict[str, Entry] = {}
     splits = SplitLists(record)
     for entry in source.entries():

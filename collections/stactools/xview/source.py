@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
+from satimnet.builder.dataset_record import DatasetRecord
 from satimnet.builder.errors import BadFileError
 from satimnet.builder.samples import Member, Object, Problem, Sample, second_copy
 from satimnet.builder.sources import Entry, Source
@@ -68,7 +69,7 @@ class _Labels:
         return b'{"type": "FeatureCollection", "features": [\n' + features + b"\n]}\n"
 
 
-def scan(source: Source, record: Mapping[str, Any]) -> Iterator[Sample | Problem]:
+def scan(source: Source, record: DatasetRecord) -> Iterator[Sample | Problem]:
     """Samples by split and number, those of the training images with their objects.
 
     Raises:
@@ -76,7 +77,7 @@ def scan(source: Source, record: Mapping[str, Any]) -> Iterator[Sample | Problem
     """
     files = _files(source)
     yield from files.problems
-    classes = {row["value"]: row["name"] for row in record["classes"] if row["value"] != 0}
+    classes = {entry.value: entry.name for entry in record.classes if entry.value != 0}
     training = {number for number, (split, _) in files.images.items() if split == "train"}
     labels: _Labels | None = None
     if files.labels:

@@ -138,7 +138,7 @@ def _warnings_as_sentences() -> Iterator[None]:
 def dataset_command(cli: click.Group, dataset: Dataset) -> click.Command:
     """Adds the group of a dataset to the ``stac`` command."""
 
-    @cli.group(dataset.id, cls=Commands, short_help=f"Commands for {dataset.record['title']}")
+    @cli.group(dataset.id, cls=Commands, short_help=f"Commands for {dataset.record.title}")
     def group() -> None:
         """Single STAC objects of a dataset; `stac satimnet build` makes whole catalogs."""
 

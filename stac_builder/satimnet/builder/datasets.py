@@ -5,15 +5,13 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
-import re
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.dataset_record import DatasetRecord
+from satimnet.builder.errors import ArgumentError, SatimnetError
 from satimnet.builder.samples import Problem, Sample, Scan
 from satimnet.builder.scanning.entries import unread_archive
 from satimnet.builder.sources import Source
@@ -26,26 +24,46 @@ _MOST_BESIDE = 100  # more are the patches of one dataset, as of BigEarthNet
 
 @dataclass(frozen=True)
 class Dataset:
-    """One published training set, as its package under ``stactools`` describes it."""
+    """One published training set, as its package under ``stactools`` describes it.
 
-    record: Mapping[str, Any]
-    """The content of ``dataset.toml``; its fields are STAC's own (see ``docs/``)."""
+    Example:
+        >>> from stactools.eurosat import dataset
+        >>> dataset.id, dataset.classes[:2]
+        ('eurosat', ['AnnualCrop', 'Forest'])
+        >>> dataset.recognises("2750/Forest/Forest_1.jpg")
+        True
+    """
+
+    record: DatasetRecord
+    """What ``dataset.toml`` says; a plain mapping of the same content becomes one."""
     scan_source: Scan
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.record, DatasetRecord):  # as satimnet 0.1.0 took it
+            object.__setattr__(self, "record", DatasetRecord.of(self.record, "dataset.toml"))
 
     @classmethod
     def load(cls, record: Path, scan: Scan) -> Dataset:
-        """The dataset whose record is the TOML file ``record`` and whose reader is ``scan``."""
-        return cls(tomllib.loads(record.read_text("utf-8")), scan)
+        """Loads the dataset of a package.
+
+        Args:
+            record: its ``dataset.toml``.
+            scan: the reader of its sources.
+
+        Raises:
+            BadFileError: the file is no TOML, or lacks a key, or has one that cannot be.
+        """
+        return cls(DatasetRecord.load(record), scan)
 
     @property
     def id(self) -> str:
         """Id of the Collection."""
-        return str(self.record["id"])
+        return self.record.id
 
     @property
     def classes(self) -> list[str]:
         """Class names in the order of their values."""
-        return [str(row["name"]) for row in self.record["classes"]]
+        return [entry.name for entry in self.record.classes]
 
     def scan(self, source: Source) -> Iterator[Sample | Problem]:
         """Samples of a source, and the files that are none; reads no pixels."""
@@ -53,31 +71,38 @@ class Dataset:
 
     def recognises(self, path: str) -> bool:
         """Whether a path inside a source is one that this dataset's layout has."""
-        return re.search(self.record["signature"], path) is not None
+        signature = self.record.signature
+        return signature is not None and signature.search(path) is not None
 
     def refuses(self, path: str) -> str | None:
         """Why a path inside a source is not read, if it is of another edition of the dataset."""
-        for edition in self.record.get("other_editions", ()):
-            if re.search(edition["signature"], path):
-                return str(edition["reason"])
+        for edition in self.record.other_editions:
+            if edition.signature.search(path):
+                return edition.reason
         return None
 
     def with_options(self, chosen: Mapping[str, str]) -> Dataset:
         """The dataset, to be read with these options, which its record has under ``options``.
 
+        Args:
+            chosen: values by the name of the option.
+
         Raises:
-            SatimnetError: there is no such option, or it has no such value.
+            ArgumentError: there is no such option, or it has no such value.
         """
-        options = dict(self.record.get("options", {}))
+        known = self.record.options
         for name, value in chosen.items():
-            if name not in options:
-                known = f"there are {', '.join(options)}" if options else f"{self.id} has none"
-                raise SatimnetError(f"{self.id}.{name}: no such option; {known}")
-            values = options[name]["values"]
-            if value not in values:
-                raise SatimnetError(f"{self.id}.{name}={value}: give one of {', '.join(values)}")
-            options[name] = {**options[name], "value": value}
-        return replace(self, record={**self.record, "options": options})
+            if name not in known:
+                there = f"there are {', '.join(known)}" if known else f"{self.id} has none"
+                raise ArgumentError(f"{self.id}.{name}: no such option; {there}", "options")
+            if value not in known[name].values:
+                values = ", ".join(known[name].values)
+                raise ArgumentError(f"{self.id}.{name}={value}: give one of {values}", "options")
+        options = {
+            name: {**table, "value": chosen[name]} if name in chosen else table
+            for name, table in self.record.get("options", {}).items()
+        }
+        return replace(self, record=self.record.changed(options=options)) if chosen else self
 
 
 def installed() -> dict[str, Dataset]:

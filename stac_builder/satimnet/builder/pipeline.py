@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from satimnet.builder.arguments import checked
 from satimnet.builder.catalog.geoparquet import MappedRows, read_rows, table_of
@@ -31,6 +31,7 @@ from satimnet.builder.catalog.tree import (
     write_parquet,
     write_root,
 )
+from satimnet.builder.dataset_record import DatasetRecord
 from satimnet.builder.datasets import UNKNOWN_LAYOUT, Dataset, installed, recognise
 from satimnet.builder.errors import SatimnetError, printable
 from satimnet.builder.overview.contact_sheet import OVERVIEW_ASSET, OVERVIEW_NAME, write_overview
@@ -125,7 +126,7 @@ def build(
         if unknown and (bad_files == "stop" or not (groups or assigned)):
             message = f"{unknown[0].path}: {unknown[0].reason}"
             if unknown[0].reason == UNKNOWN_LAYOUT:
-                layouts = (f"{name}: {d.record['layout']}" for name, d in known.items())
+                layouts = (f"{name}: {d.record.layout}" for name, d in known.items())
                 message += f"; expected {'; '.join(layouts)}"
             raise SatimnetError(message)
         for name, paths in (assigned or {}).items():
@@ -140,7 +141,7 @@ def build(
         if not made:
             first = next(iter(groups))
             where = ", ".join(map(str, groups[first].paths))
-            raise SatimnetError(f"{where}: no sample of {first}; {known[first].record['layout']}")
+            raise SatimnetError(f"{where}: no sample of {first}; {known[first].record.layout}")
         _move_in_place(staging, out, made, {name: known[name].record for name in made})
     return [*reports, *([Report(None, 0, 0, tuple(unknown))] if unknown else [])]
 
@@ -214,7 +215,7 @@ def _samples(
 
 def _make_shard(
     plan: ShardPlan,
-    record: Mapping[str, Any],
+    record: DatasetRecord,
     indexes: Path | None,
     folder: Path,
     rows: Path,
@@ -425,13 +426,13 @@ def _refuse_inside(out: Path, sources: Sequence[Path]) -> None:
 
 
 def _move_in_place(
-    staging: Path, out: Path, names: Sequence[str], records: Mapping[str, Mapping[str, Any]]
+    staging: Path, out: Path, names: Sequence[str], records: Mapping[str, DatasetRecord]
 ) -> None:
     made = staging / "catalog"
     for path in made.iterdir():
         if path.name not in names:  # of a build of other sources that was killed
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    records = {k: r for k, r in records.items() if any("concept" in row for row in r["classes"])}
+    records = {k: r for k, r in records.items() if any(entry.concept for entry in r.classes)}
     if not (out / "catalog.json").exists():
         write_concepts(made, records)
         write_root(made)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from satimnet.builder.dataset_record import DatasetRecord
 from satimnet.builder.errors import printable
 from satimnet.builder.sources import Entry, Reader, Source
 
@@ -119,5 +120,5 @@ def second_copy(entry: Entry, first: Entry, *, other_split: bool = False) -> Pro
     return Problem(entry.label, f"a second copy; {first.label} was taken{how}", "foreign")
 
 
-Scan = Callable[[Source, Mapping[str, Any]], Iterator[Sample | Problem]]
+Scan = Callable[[Source, DatasetRecord], Iterator[Sample | Problem]]
 """A dataset's reader: a source and the record of ``dataset.toml`` to samples and problems."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
+from satimnet.builder.dataset_record import DatasetRecord
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.samples import Problem
 
@@ -28,8 +28,8 @@ class SplitLists:
     lists contradict each other.
     """
 
-    def __init__(self, record: Mapping[str, Any], chosen: str | None = None) -> None:
-        self._dataset = record["id"]
+    def __init__(self, record: DatasetRecord, chosen: str | None = None) -> None:
+        self._dataset = record.id
         self._chosen = chosen
         self._families: dict[str, _Family] = {}
 

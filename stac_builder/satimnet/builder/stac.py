@@ -39,7 +39,7 @@ def create_item(dataset: Dataset, *hrefs: str) -> pystac.Item:
     samples = [found for found in dataset.scan(source) if isinstance(found, Sample)]
     if len(samples) != 1:
         raise SatimnetError(
-            f"{', '.join(hrefs)}: not the files of one sample; {dataset.record['layout']}"
+            f"{', '.join(hrefs)}: not the files of one sample; {dataset.record.layout}"
         )
     (sample,) = samples
     with source.reader() as reader:

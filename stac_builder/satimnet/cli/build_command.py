@@ -83,15 +83,14 @@ def demo(folder: Path, schemas: Path | None, quiet: bool) -> None:
 
 def _synthetic(dataset: Dataset) -> Dataset:
     """The dataset, saying of itself that its pixels are made up."""
-    title = dataset.record["title"]
-    record = {
-        **dataset.record,
-        "title": f"{title} in miniature (synthetic)",
-        "description": f"Made-up pixels in the official layout of {title}, to try things with. "
+    title = dataset.record.title
+    record = dataset.record.changed(
+        title=f"{title} in miniature (synthetic)",
+        description=f"Made-up pixels in the official layout of {title}, to try things with. "
         f"Nothing in it was observed; the metadata are those of the real {title}.",
-        "keywords": [*dataset.record["keywords"], "synthetic"],
-        "collection": {**dataset.record["collection"], "satimnet:synthetic": True},
-    }
+        keywords=[*dataset.record.keywords, "synthetic"],
+        collection={**dataset.record.attributes, "satimnet:synthetic": True},
+    )
     return replace(dataset, record=record)
 
 

@@ -44,7 +44,7 @@ def download(dataset: str, out: Path | None, only_list: bool, quiet: bool) -> No
         _print_files(downloads)
     else:
         if not quiet and downloads.files:
-            click.echo(f"{record['title']}, licence: {licence(record)}")
+            click.echo(f"{record.title}, licence: {licence(record)}")
         with progress_bar(quiet, of_bytes=True) as progress:
             for file in downloads.files:
                 path = fetch(file, folder, progress=progress)

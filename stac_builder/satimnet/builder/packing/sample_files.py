@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from satimnet.builder.dataset_record import AssetEntry, ClassEntry, DatasetRecord
 from satimnet.builder.errors import BadFileError
 from satimnet.builder.imagery.annotations import annotation, annotation_lonlat
 from satimnet.builder.imagery.encoding import (
@@ -99,7 +100,7 @@ class _How:
 def contents(
     sample: Sample,
     reader: Reader,
-    record: Mapping[str, Any],
+    record: DatasetRecord,
     *,
     largest: int = MAX_SCENE_SIZE,
     scratch: Path | None = None,
@@ -112,22 +113,22 @@ def contents(
     ``scratch``. ``as_published`` draws, recodes and harmonises none.
     """
     how = _How(largest, scratch, as_published)
-    assets = record["assets"]
+    assets = record.assets
     files: list[Content] = []
     problems: list[Problem] = []
     image: Header | None = None
-    pixels, table = None, record["classes"]
+    pixels, table = None, record.classes
     # masks last, as they must fit their image
-    for member in sorted(sample.members, key=lambda m: "mask" in assets[m.asset]["roles"]):
+    for member in sorted(sample.members, key=lambda m: assets[m.asset].is_mask):
         try:
             data = member.read(reader)
             spec = assets[member.asset]
-            if "bands" not in spec:
+            if spec.bands is None:
                 files.append(Content(member.asset, member.path, data))
-            elif "mask" in spec["roles"]:
+            elif spec.is_mask:
                 if image is None:
                     break
-                table = spec.get("classes", table)  # a mask of something else has its own
+                table = spec.classes or table  # a mask of something else has its own
                 content, pixels = _publishers_mask(member, data, spec, table, image, how)
                 files.append(content)
             else:
@@ -146,22 +147,22 @@ def contents(
         except ValueError as error:
             problems.append(Problem(sample.members[0].label, f"its label: {error}"))
             return Contents(tuple(files), sample.classes, (), tuple(problems))
-    found = statistics(pixels, sample.objects, table)
+    found = statistics(pixels, sample.objects, [entry.row for entry in table])
     classes = tuple(row["class"] for row in found) if sample.classes is None else sample.classes
     return Contents(tuple(files), classes, tuple(found), tuple(problems))
 
 
-def _image(member: Member, data: bytes, spec: Mapping[str, Any], how: _How) -> Content:
+def _image(member: Member, data: bytes, spec: AssetEntry, how: _How) -> Content:
     header = how.header(data, member.label)
     _check(header, spec, member.label)
     large = header.size > MAX_IMAGE_SIZE
-    if how.as_published or not (large or spec.get("store") == "cog"):
+    if how.as_published or not (large or spec.store == "cog"):
         return Content(member.asset, member.path, data, header)
     recoded = recode(data, header, member.label, how.scratch if large else None)
     out = how.header(recoded, member.label)
     if (out.shape, out.bands, out.dtype[1:]) != (header.shape, header.bands, header.dtype[1:]):
         raise BadFileError(member.label, "GDAL takes it for another image; damaged")
-    path, type_ = _as_stored(member.path, spec["type"], large)
+    path, type_ = _as_stored(member.path, spec.type, large)
     return Content(member.asset, path, recoded, out, _original(member, data), type_)
 
 
@@ -175,8 +176,8 @@ def _as_stored(path: str, type_: str, large: bool) -> tuple[str, str]:
 def _publishers_mask(
     member: Member,
     data: bytes,
-    spec: Mapping[str, Any],
-    classes: Sequence[Mapping[str, Any]],
+    spec: AssetEntry,
+    classes: Sequence[ClassEntry],
     image: Header,
     how: _How,
 ) -> tuple[Content, NDArray[np.int64]]:
@@ -187,16 +188,17 @@ def _publishers_mask(
     header = how.header(data, member.label)
     if header.shape != image.shape:  # told before it is decoded: it may be enormous
         raise BadFileError(member.label, f"{header.shape} pixels, its image has {image.shape}")
-    coloured = header.bands in (3, 4) and len(spec["bands"]) == 1
+    coloured = header.bands in (3, 4) and len(spec.bands or ()) == 1
     type_ = _DATA_TYPES.get(header.dtype[1:])
     shown = replace(header, bands=1) if coloured else header
-    _check(shown, {**spec, "data_type": type_}, member.label)
+    _check(shown, replace(spec, data_type=type_), member.label)
     large = header.size > MAX_IMAGE_SIZE or image.size > MAX_IMAGE_SIZE
     pixels = np.zeros(256, np.int64)
+    rows = [entry.row for entry in classes]
 
     def harmonised(strips: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.uint8]]:
         for read in strips:
-            mask = harmonise(read, classes, member.label)
+            mask = harmonise(read, rows, member.label)
             pixels[:] += histogram(mask)
             yield mask
 
@@ -212,25 +214,25 @@ def _publishers_mask(
         mask = next(harmonised([read]))
         strips = iter([mask])
         same = np.shares_memory(mask, read) and not header.packed
-        if same and spec.get("store") != "cog":
+        if same and spec.store != "cog":
             return Content(member.asset, member.path, data, header), pixels
     if how.as_published:
         return Content(member.asset, member.path, data, header), pixels
-    path, type_ = _as_stored(member.path, spec["type"], large)
-    made = encode_mask(strips, header, classes, type_, how.scratch if large else None)
+    path, type_ = _as_stored(member.path, spec.type, large)
+    made = encode_mask(strips, header, rows, type_, how.scratch if large else None)
     out = how.header(made, member.label)
     return Content(member.asset, path, made, out, _original(member, data), type_), pixels
 
 
 def _derived(
-    sample: Sample, image: Header, beside: str, record: Mapping[str, Any], how: _How
+    sample: Sample, image: Header, beside: str, record: DatasetRecord, how: _How
 ) -> tuple[list[Content], NDArray[np.int64]]:
     """What the builder draws, as far as the record has assets for it and the image a place.
 
     With it comes the histogram of the mask. Raises `ValueError` as `draw` does.
     """
     objects: Sequence[Any] = sample.objects or ()
-    values = {row["name"]: row["value"] for row in record["classes"]}
+    values = {entry.name: entry.value for entry in record.classes}
     large = image.size > MAX_IMAGE_SIZE
     masks = draw(objects, values, image.shape, STRIP if large else None)
     pixels = np.zeros(256, np.int64)
@@ -241,17 +243,17 @@ def _derived(
             yield mask
 
     made = []
-    for asset, spec in record["assets"].items():
-        kind = spec.get("derive")
+    for asset, spec in record.assets.items():
+        kind = spec.derive
         if kind is None or how.as_published or (kind == "annotation-lonlat" and image.crs is None):
             continue
         header = None
-        path, type_ = f"{sample.id}_{asset}.{_ENDINGS[spec['type']]}", spec["type"]
+        path, type_ = f"{sample.id}_{asset}.{_ENDINGS[spec.type]}", spec.type
         data: Data
         if kind == "mask":
             path, type_ = _as_stored(path, type_, large)
             scratch = how.scratch if large else None
-            data = encode_mask(counted(), image, record["classes"], type_, scratch)
+            data = encode_mask(counted(), image, record.class_rows, type_, scratch)
             header = how.header(data, sample.id)
         elif kind == "annotation":
             data = annotation(objects, image)
@@ -272,16 +274,15 @@ def _original(member: Member, data: bytes) -> Original:
     return Original(path, kind, len(data), hashlib.sha256(data).hexdigest())
 
 
-def _check(header: Header, asset: Mapping[str, Any], label: str) -> None:
-    shape = asset.get("shape")
-    if shape is not None and header.shape != tuple(shape):
-        raise BadFileError(label, f"{header.shape[0]}x{header.shape[1]} pixels, not {shape}")
-    if header.bands != len(asset["bands"]) and all(
-        header.bands != len(bands) for bands in asset.get("other_bands", ())
-    ):
-        raise BadFileError(label, f"{header.bands} bands, not {len(asset['bands'])}")
-    if _DATA_TYPES.get(header.dtype[1:]) != asset["data_type"]:
-        raise BadFileError(label, f"data type {header.dtype}, not {asset['data_type']}")
+def _check(header: Header, asset: AssetEntry, label: str) -> None:
+    """Raises `BadFileError` for an image that is not as its asset says."""
+    shape = asset.shape
+    if shape is not None and header.shape != shape:
+        raise BadFileError(label, f"{header.shape[0]}x{header.shape[1]} pixels, not {list(shape)}")
+    if all(header.bands != len(bands) for bands in asset.band_lists):
+        raise BadFileError(label, f"{header.bands} bands, not {len(asset.bands or ())}")
+    if _DATA_TYPES.get(header.dtype[1:]) != asset.data_type:
+        raise BadFileError(label, f"data type {header.dtype}, not {asset.data_type}")
 
 
 # NumPy's codes to the names of STAC 1.1's `data_type`

@@ -18,6 +18,7 @@ from pathlib import Path
 from threading import Lock
 from typing import IO, Any
 
+from satimnet.builder.dataset_record import DatasetRecord
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.imagery.headers import Data, Header
 from satimnet.builder.packing.sample_files import MAX_SCENE_SIZE, Content, Original, contents
@@ -80,7 +81,7 @@ class Shard:
 def pack(
     plan: ShardPlan,
     reader: Reader,
-    record: Mapping[str, Any],
+    record: DatasetRecord,
     path: Path,
     *,
     largest: int = MAX_SCENE_SIZE,

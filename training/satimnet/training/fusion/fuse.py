@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from satimnet.builder.arguments import checked
+from satimnet.builder.dataset_record import DatasetRecord
 from satimnet.builder.datasets import Dataset
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.packing.shard_plans import DEFAULT_SHARD_SIZE
@@ -84,7 +85,9 @@ def fuse(
     drawn = select(recipe, index, available=available)
     record = record_of(recipe, index, drawn, folder, masks=opened is not None)
     samples = samples_of(recipe, index, drawn, opened, folder)
-    dataset = Dataset(record, lambda *_: chain(samples, _left_out(recipe, drawn)))
+    dataset = Dataset(
+        DatasetRecord.of(record, recipe.source), lambda *_: chain(samples, _left_out(recipe, drawn))
+    )
     (report,) = build(
         [],
         out,
