@@ -210,7 +210,9 @@ def _samples(
         count += 1
         if count % _OFTEN == 0:
             progress(f"Scanning {dataset.id}", count, 0)
-    problems.extend(passed_over(source, tally, dataset.record, problems))
+    named = {problem.path for problem in problems}
+    left = passed_over(tally, source.entries, dataset.record.accompanying, named)
+    problems.extend(Problem(path, reason, "foreign") for path, reason in left)
 
 
 def _make_shard(

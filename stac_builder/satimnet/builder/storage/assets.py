@@ -12,7 +12,8 @@ import os
 from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-from satimnet.builder.catalog import checked_documents as documents
+import orjson
+
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.storage.checked_offsets import span_of
 from satimnet.builder.storage.hrefs import Bounds, is_url, open_regular, quoted_url, readable
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     import pystac
 
 T = TypeVar("T")
+
+_LARGEST_DOCUMENT = 2**26  # bytes; a catalog with thousands of links has a few hundred KiB
 
 
 def gdal_path(
@@ -239,9 +242,12 @@ def _home(own: str | None, root: str | None) -> str | None:
 
 
 def _is_catalog(path: str) -> bool:
+    """Whether the file is a STAC Catalog; what is too large for one is not read."""
     try:
-        return documents.read(path).get("type") == "Catalog"
-    except SatimnetError:
+        with open_regular(path) as file:
+            content = file.read(_LARGEST_DOCUMENT + 1)
+        return len(content) <= _LARGEST_DOCUMENT and orjson.loads(content)["type"] == "Catalog"
+    except (SatimnetError, OSError, ValueError, LookupError, TypeError):
         return False
 
 
