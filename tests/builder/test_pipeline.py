@@ -390,6 +390,27 @@ def test_leftovers_of_another_source_are_not_mixed_in(miniature, catalog, tmp_pa
     assert digest(tmp_path / "out") == digest(catalog)
 
 
+def test_what_another_version_left_is_done_again(miniature, catalog, tmp_path, monkeypatch):
+    """A killed build leaves finished shards; those of another format must not be read."""
+    out, staging = tmp_path / "out", tmp_path / ".out.building"
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("satimnet.builder.pipeline._move_in_place", killed)
+        with pytest.raises(KeyboardInterrupt):
+            build([miniature], out)
+    rows = sorted(staging.glob("rows/eurosat/*.arrow"))
+    assert rows
+    for path in rows:
+        path.write_bytes(b"rows as another version keeps them")
+    (staging / "format").unlink()  # satimnet 0.1.0 wrote none
+    build([miniature], out)
+    assert digest(out) == digest(catalog)
+    assert not staging.exists()
+
+
 # --- bad input ----------------------------------------------------------------------------------
 
 

@@ -41,7 +41,7 @@ from satimnet.builder.query.index import Index
 from satimnet.builder.storage.atomic_files import place, sync
 from satimnet.builder.storage.hrefs import file_name, is_url, join, on_disk
 from satimnet.builder.storage.parallel import run_tasks
-from satimnet.builder.storage.staging import says, workspace
+from satimnet.builder.storage.staging import clear, says, workspace
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -198,11 +198,7 @@ def _forget_others(work: Path, state: str) -> None:
     mark = work / "state"
     if mark.exists() and mark.read_text() == state:
         return
-    for path in work.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+    clear(work)
     mark.write_text(state)
 
 

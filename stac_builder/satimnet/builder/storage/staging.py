@@ -13,6 +13,13 @@ import orjson
 
 from satimnet.builder.errors import SatimnetError
 
+FORMAT = 2
+"""Number of the format of what runs keep in workspaces: plans, rows, notes, indexes of archives.
+
+It is raised when any of these change. Satimnet 0.1.0 noted none.
+"""
+_FORMAT_NAME = "format"  # the file in a workspace that has the number
+
 
 @contextmanager
 def lock(out: Path) -> Iterator[None]:
@@ -78,7 +85,8 @@ def workspace(out: Path, doing: str, *, kept_on_error: bool = False) -> Iterator
     """The folder ``.<name>.<doing>`` beside ``out``, for this process alone; ``out`` is locked.
 
     It is removed at the end; a kill leaves it, for the next run to go on from, and so does an error
-    if that is ``kept_on_error``.
+    if that is ``kept_on_error``. What a version of satimnet with another `FORMAT` left is removed:
+    all is done again.
 
     Raises:
         SatimnetError: the folder cannot be written, another run writes ``out``, or an `OSError`
@@ -87,17 +95,36 @@ def workspace(out: Path, doing: str, *, kept_on_error: bool = False) -> Iterator
     with lock(out):
         folder = _folder(out, doing)
         try:
-            folder.mkdir(exist_ok=True)
+            _prepare(folder)
             yield folder
         except Exception as error:
             if not kept_on_error:
                 shutil.rmtree(folder, ignore_errors=True)
-            if isinstance(error, OSError):
+            if isinstance(error, OSError) and not isinstance(error, SatimnetError):
                 raise SatimnetError(
                     f"{error.filename or out}: {error.strerror or error}; mend it and start again"
                 ) from error
             raise
         shutil.rmtree(folder)
+
+
+def clear(folder: Path) -> None:
+    """Empties a workspace that a run cannot go on from."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != _FORMAT_NAME:
+            path.unlink()
+
+
+def _prepare(folder: Path) -> None:
+    """Makes the folder; one that is there is emptied unless it is of this format."""
+    mark = folder / _FORMAT_NAME
+    folder.mkdir(exist_ok=True)
+    if mark.is_file() and mark.read_bytes() == b"%d" % FORMAT:
+        return
+    clear(folder)
+    mark.write_bytes(b"%d" % FORMAT)  # last: a kill must not leave a part of it as all of it
 
 
 def announce(out: Path, made_of: str, *made: Path) -> None:
@@ -124,7 +151,7 @@ def placed(found: Path, out: Path, made_of: str) -> bool:
 def _note(made_of: str, folder: Path) -> bytes:
     """The time tells the folder from a later one with its number; moving does not change it."""
     stat = folder.stat()
-    return f"{made_of} {stat.st_ino} {stat.st_mtime_ns}".encode()
+    return f"{FORMAT} {made_of} {stat.st_ino} {stat.st_mtime_ns}".encode()
 
 
 def _folder(out: Path, doing: str) -> Path:
