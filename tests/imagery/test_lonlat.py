@@ -22,7 +22,7 @@ from satimnet.builder.imagery.footprints import footprints_of
 from satimnet.builder.imagery.grids import lonlat_of
 from satimnet.builder.imagery.headers import Header
 from satimnet.builder.imagery.lonlat import spans, union
-from satimnet.builder.query.cql2_to_sql import box_of, geometry_of
+from satimnet.builder.query.geometry import box_of, geometry_of
 from satimnet.builder.samples import Object
 from satimnet.cli.export_command import export
 

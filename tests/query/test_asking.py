@@ -179,7 +179,7 @@ def test_a_filter_that_nests_without_end_ends_no_process(text):
     code = (
         "import sys, threading\n"
         "from satimnet.builder.errors import SatimnetError\n"
-        "from satimnet.builder.query.cql2_to_sql import parse_filter\n"
+        "from satimnet.builder.query.cql2_json import parse_filter\n"
         "def parse(text):\n"
         "    try:\n"
         "        parse_filter(text)\n"

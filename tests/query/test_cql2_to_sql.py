@@ -9,16 +9,12 @@ from cql2_by_the_book import op, trees
 from hypothesis import HealthCheck, given, settings
 
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.query.cql2_json import parse_filter
 from satimnet.builder.query.cql2_text import parse_text
-from satimnet.builder.query.cql2_to_sql import (
-    Statement,
-    box_of,
-    compile_filter,
-    geometry_of,
-    kind_of,
-    parse_filter,
-    period_of,
-)
+from satimnet.builder.query.cql2_to_sql import compile_filter
+from satimnet.builder.query.geometry import box_of, geometry_of
+from satimnet.builder.query.rfc3339 import period_of
+from satimnet.builder.query.statements import Statement, kind_of
 
 KINDS = {
     "id": "text",

@@ -44,10 +44,10 @@ from trial_catalog import ODD, PROPERTIES, TIME, absolute, ids_of, write_catalog
 
 import satimnet.builder.query.client as client_module
 from satimnet.builder.errors import SatimnetError
-from satimnet.builder.query import cql2_to_sql as filters
-from satimnet.builder.query.cql2_to_sql import Function, Statement
+from satimnet.builder.query.cql2_operators import TEXT_FUNCTIONS
 from satimnet.builder.query.index import Index, TooSlowError
 from satimnet.builder.query.search import count, search, search_table
+from satimnet.builder.query.statements import Function, Statement
 
 
 class RangeHandler(SimpleHTTPRequestHandler):
@@ -650,7 +650,7 @@ def slow(monkeypatch):
         return column.combine_chunks()
 
     function = Function(wait, ("VARCHAR",), "VARCHAR")
-    monkeypatch.setitem(filters._TEXT_FUNCTIONS, "accenti", function)
+    monkeypatch.setitem(TEXT_FUNCTIONS, "accenti", function)
     yield waiting, go_on
     go_on.set()
 

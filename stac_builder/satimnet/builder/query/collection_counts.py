@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from satimnet.builder.arguments import checked
 from satimnet.builder.catalog.checked_documents import title_of
-from satimnet.builder.query.cql2_to_sql import Statement
 from satimnet.builder.query.index import Index
+from satimnet.builder.query.statements import Statement
 
 _CLASSES, _SPLIT = "satimnet:classes", "satimnet:split"
 

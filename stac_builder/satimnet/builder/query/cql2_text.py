@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import BadQueryError, TooLargeError
 
 Node = Any  # CQL2-JSON: a dict, list, text, number, bool or None
 
@@ -60,10 +60,6 @@ _COLLECTION = "geometrycollection"
 _DIMENSIONS = ("z", "m", "zm")
 
 
-class TooLargeError(SatimnetError):
-    """A filter has more of something than is read."""
-
-
 class _Token(NamedTuple):
     kind: str
     text: str
@@ -80,7 +76,7 @@ def parse_text(text: str) -> Node:
 
     Raises:
         TooLargeError: it has more tokens or levels than are read.
-        SatimnetError: this is no CQL2 text.
+        BadQueryError: this is no CQL2 text.
     """
     parser = _Parser(_tokens(text))
     node = parser.expression(0)
@@ -105,12 +101,12 @@ def _tokens(text: str) -> list[_Token]:
         at = match.end()
 
 
-def _unexpected(token: _Token) -> SatimnetError:
+def _unexpected(token: _Token) -> BadQueryError:
     if token.kind == "end":
-        return SatimnetError("it ends too early")
+        return BadQueryError("it ends too early")
     if token.text in ("'", '"'):
-        return SatimnetError(f"the {token.text} at character {token.at + 1} is never closed")
-    return SatimnetError(f"{token.text!r:.40} at character {token.at + 1} was not expected")
+        return BadQueryError(f"the {token.text} at character {token.at + 1} is never closed")
+    return BadQueryError(f"{token.text!r:.40} at character {token.at + 1} was not expected")
 
 
 class _Parser:
@@ -251,7 +247,7 @@ class _Parser:
     def _geometry(self, word: str) -> Node:
         dimensions = self._taken(*_DIMENSIONS)
         if self._next().word == "empty":
-            raise SatimnetError("a geometry in it is empty")
+            raise BadQueryError("a geometry in it is empty")
         if word == _COLLECTION:
             self.expect("(")
             members = [self._member()]

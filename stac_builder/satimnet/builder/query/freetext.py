@@ -10,15 +10,32 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.query.cql2_text import Node
-from satimnet.builder.query.cql2_to_sql import Phrase
 
 _ITEM_TEXTS = ("title", "description")
 _MOST_TERMS = 1000
 _MOST_CHARACTERS = 20_000  # of all terms
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """A condition beyond CQL2: a property of the Item has one of these phrases.
+
+    ``phrases`` are folded, with a space before each word; the last may be the beginning of one.
+    """
+
+    property: str
+    phrases: tuple[str, ...]
+
+    def pattern(self) -> str:
+        """The regular expression that finds one of them in what `folded_sql` yields."""
+        # One pattern costs the same however many phrases there are; letters and digits alone need
+        # no escape.
+        return "|".join(self.phrases)
 
 
 def condition_of(
@@ -71,10 +88,12 @@ def _has(phrases: Iterable[str], texts: Iterable[str]) -> bool:
 
 
 def folded(text: str) -> str:
-    """The words of a text in lower case without accents, a space before and after each.
-
-    The same as `Phrase` makes of a column.
-    """
+    """The words of a text in lower case without accents, a space before and after each."""
     decomposed = unicodedata.normalize("NFD", text.lower())
     plain = "".join(c for c in decomposed if not unicodedata.combining(c))
     return re.sub(r"[\W_]+", " ", f" {plain} ")
+
+
+def folded_sql(column: str) -> str:
+    """SQL that does the same as `folded` with a column."""
+    return f"' ' || regexp_replace(strip_accents(lower({column})), '[^\\pL\\pN]+', ' ', 'g') || ' '"

@@ -19,7 +19,7 @@ import numpy as np
 
 from satimnet.builder.catalog import checked_documents as documents
 from satimnet.builder.errors import CatalogWarning, SatimnetError
-from satimnet.builder.query.cql2_to_sql import Function, Statement, kind_of, quoted
+from satimnet.builder.query.statements import Function, Statement, kind_of, quoted
 from satimnet.builder.storage.held_files import Held, folder_of
 from satimnet.builder.storage.hrefs import Bounds, catalog_file, is_url
 from satimnet.builder.vocabulary.skos import CONCEPTS_NAME, scheme_from_json

@@ -20,16 +20,14 @@ import numpy as np
 from satimnet.builder.arguments import checked
 from satimnet.builder.catalog.geoparquet import items_of, property_type
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.query.cql2_json import parse_filter
 from satimnet.builder.query.cql2_text import Node
-from satimnet.builder.query.cql2_to_sql import (
-    Statement,
-    compile_filter,
-    geometry_node,
-    parse_filter,
-    period_of,
-)
+from satimnet.builder.query.cql2_to_sql import compile_filter
 from satimnet.builder.query.freetext import condition_of
+from satimnet.builder.query.geometry import geometry_node
 from satimnet.builder.query.index import ALWAYS_THERE, Index, IndexedCollection
+from satimnet.builder.query.rfc3339 import period_of
+from satimnet.builder.query.statements import Statement
 from satimnet.builder.samples import SPLITS
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.query.cql2_json import parse_filter
 from satimnet.builder.query.cql2_text import Node
-from satimnet.builder.query.cql2_to_sql import parse_filter
 from satimnet.builder.query.index import Index, IndexedCollection
 from satimnet.builder.query.search import Found, search
 from satimnet.builder.types import Json
