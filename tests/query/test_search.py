@@ -43,9 +43,9 @@ from pystac_client.warnings import PystacClientWarning
 from trial_catalog import ODD, PROPERTIES, TIME, absolute, ids_of, write_catalog
 
 import satimnet.builder.query.client as client_module
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import SatimnetError, TooSlowError
 from satimnet.builder.query.cql2_operators import TEXT_FUNCTIONS
-from satimnet.builder.query.index import Index, TooSlowError
+from satimnet.builder.query.index import Index
 from satimnet.builder.query.search import count, search, search_table
 from satimnet.builder.query.statements import Function, Statement
 

@@ -16,6 +16,7 @@ import orjson
 
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.storage.hrefs import is_href, is_url, open_regular
+from satimnet.builder.storage.http import read_url
 from satimnet.builder.types import Json
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def read(place: str, remedy: str = "name a catalog or its folder") -> Json:
             is larger than any document, or it is no JSON object.
     """
     try:
-        content = _read_url(place) if is_url(place) else _read_file(place)
+        content = read_url(place, MAX_SIZE) if is_url(place) else _read_file(place)
     except (FileNotFoundError, NotADirectoryError):
         raise SatimnetError(f"{place}: nothing is there; {remedy}") from None
     except (OSError, ValueError) as error:  # a path with a null character is a ValueError
@@ -150,21 +151,6 @@ def read(place: str, remedy: str = "name a catalog or its folder") -> Json:
 def _read_file(path: str) -> bytes:
     with open_regular(path) as file:
         return file.read(MAX_SIZE + 1)
-
-
-def _read_url(url: str) -> bytes:
-    import aiohttp
-    import fsspec
-
-    content = bytearray()
-    try:
-        # Not at once, for a server may send without end; it is not asked for the size first.
-        with fsspec.filesystem("http").open(url, block_size=0, size=1) as file:
-            while len(content) <= MAX_SIZE and (piece := file.read(2**20)):
-                content += piece
-    except aiohttp.ClientError as error:
-        raise OSError(error) from error
-    return bytes(content)
 
 
 # --- what they must say -------------------------------------------------------------------------

@@ -8,9 +8,8 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,16 +17,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from satimnet.builder.catalog import checked_documents as documents
-from satimnet.builder.errors import CatalogWarning, SatimnetError
-from satimnet.builder.query.statements import Function, Statement, kind_of, quoted
+from satimnet.builder.errors import (
+    BadCatalogError,
+    CatalogWarning,
+    NotFoundError,
+    SatimnetError,
+    StorageError,
+)
+from satimnet.builder.query.bounded_sql import Database, failure
+from satimnet.builder.query.parquet_rows import asset_hrefs, rows_at
+from satimnet.builder.query.statements import Statement, kind_of, quoted
 from satimnet.builder.storage.held_files import Held, folder_of
 from satimnet.builder.storage.hrefs import Bounds, catalog_file, is_url
+from satimnet.builder.storage.http import files_by_ranges
 from satimnet.builder.vocabulary.skos import CONCEPTS_NAME, scheme_from_json
 
 if TYPE_CHECKING:
-    import duckdb
     import pyarrow as pa
     import pyarrow.parquet as pq
+    from fsspec import AbstractFileSystem
     from numpy.typing import NDArray
 
     from satimnet.builder.vocabulary.concepts import Scheme
@@ -71,10 +79,6 @@ class IndexedCollection:
         return self.bounds.resolve(href, self.parquet)
 
 
-class TooSlowError(SatimnetError):
-    """A query took longer than it may."""
-
-
 class Index:
     """An open catalog, as it is at this moment; safe to share among threads.
 
@@ -97,7 +101,10 @@ class Index:
         self._open_collections()
         self._types: dict[str, dict[str, str]] = {}
         self._footers: dict[str, pq.FileMetaData] = {}
-        self._lock = threading.Lock()  # of what is made once, never of a query
+        self._lock = threading.Lock()  # of what is looked up once, never of a query
+        on_web = any(is_url(one.parquet) for one in self.collections.values())
+        self._web_files: AbstractFileSystem | None = files_by_ranges() if on_web else None
+        self._database = Database(self.href, self._web_files)
 
     def _open_collections(self) -> None:
         links = []
@@ -107,16 +114,16 @@ class Index:
                 links.append(link)
                 found = self._collection(link["href"]) if link["rel"] == "child" else None
                 if found is not None and found.id in self.collections:
-                    raise SatimnetError(f"{found.href}: another collection has the id {found.id}")
+                    raise BadCatalogError(f"{found.href}: another collection has the id {found.id}")
                 if found is not None:
                     self.collections[found.id] = found
             except SatimnetError as error:
                 self._leave_out(_name_in(content) or f"links[{number}]", str(error))
         self.document["links"] = links
         if not self.collections and self.unreadable:
-            raise SatimnetError(next(iter(self.unreadable.values())))
+            raise BadCatalogError(next(iter(self.unreadable.values())))
         if not self.collections:
-            raise SatimnetError(
+            raise BadCatalogError(
                 f"{self.href}: the catalog links no collection; build one into it first"
             )
         for reason in self.unreadable.values():
@@ -142,7 +149,7 @@ class Index:
             if "collection-mirror" in asset.get("roles", [])
         ]
         if not mirrors:
-            raise SatimnetError(
+            raise BadCatalogError(
                 f"{href}: no asset has the role collection-mirror, so its Items cannot be "
                 "searched; build the collection again"
             )
@@ -162,9 +169,9 @@ class Index:
         """
         for name in names or ():
             if name in self.unreadable and name not in self.collections:
-                raise SatimnetError(self.unreadable[name])
+                raise BadCatalogError(self.unreadable[name])
         if missing := set(names or ()).difference(self.collections):
-            raise SatimnetError(
+            raise NotFoundError(
                 f"{self.href}: no collection {', '.join(sorted(missing))}; "
                 f"there are: {', '.join(self.collections)}"
             )
@@ -180,7 +187,7 @@ class Index:
                     _warn(str(error))
                 self._leave_out(name, str(error))
         if not found:
-            raise SatimnetError(next(iter(self.unreadable.values())))
+            raise BadCatalogError(next(iter(self.unreadable.values())))
         return found
 
     @cached_property
@@ -194,39 +201,17 @@ class Index:
         remedy = "build a collection into the catalog again, or ask for classes"
         return scheme_from_json(documents.read(href, remedy), href)
 
-    @cached_property
-    def _database(self) -> duckdb.DuckDBPyConnection:
-        import duckdb
-
-        database = duckdb.connect(
-            config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
-        )
-        # Of all its connections, for each query has one of its own.
-        database.execute("SET GLOBAL TimeZone = 'UTC'")
-        database.execute("SET GLOBAL enable_geoparquet_conversion = false")  # geometries stay WKB
-        # The footer of BigEarthNet's file takes 0.3 s to read.
-        database.execute("SET GLOBAL parquet_metadata_cache = true")
-        if any(is_url(one.parquet) for one in self.collections.values()):
-            database.register_filesystem(self._http)
-        # Let go of it before the interpreter ends, or DuckDB 2.0 may print what it finds open.
-        weakref.finalize(self, self.__dict__.pop, "_database", None)
-        return database
-
     def column_types(self, collection: str) -> dict[str, str]:
-        """DuckDB's type of each column of a collection's Items."""
-        import duckdb
+        """DuckDB's type of each column of a collection's Items.
 
+        Raises:
+            StorageError: its parquet cannot be read.
+            BadCatalogError: it is no parquet of Items.
+        """
         if collection not in self._types:
             parquet = self.collections[collection].parquet
-            with self._lock:
-                database = self._database
-            with database.cursor() as connection:
-                try:
-                    rows = connection.sql(f"FROM {self._rows_of(collection)}")
-                    types = dict(zip(rows.columns[:-1], rows.types, strict=False))  # row numbers
-                except (duckdb.Error, ValueError) as error:
-                    what = f"{parquet}: cannot be read; validate the catalog"
-                    raise self._failed(error, what) from error
+            types = self._database.column_types(self._rows_of(collection), parquet)
+            del types["file_row_number"]
             documents.columns(types, parquet)
             self._types[collection] = {name: str(type_) for name, type_ in types.items()}
         return self._types[collection]
@@ -236,45 +221,10 @@ class Index:
 
         Raises:
             TooSlowError: it took longer than this index allows.
-            SatimnetError: it failed.
+            StorageError: a file cannot be read.
+            BadQueryError: DuckDB cannot answer it.
         """
-        import duckdb
-        from duckdb.func import FunctionNullHandling, PythonUDFType
-
-        with self._lock:
-            database = self._database
-        registered = []
-        with database.cursor() as connection, _at_most(self.seconds, connection.interrupt):
-            try:
-                for name, function in statement.functions.items():
-                    connection.create_function(
-                        name,
-                        _unannotated(function),
-                        list(function.takes),
-                        function.gives,
-                        type=PythonUDFType.ARROW,
-                        null_handling=FunctionNullHandling.SPECIAL,
-                    )
-                    registered.append(name)
-                return connection.sql(sql, params=statement.values or None).to_arrow_table()
-            except duckdb.InterruptException:
-                raise TooSlowError(
-                    f"the search took more than {self.seconds:g} s and was stopped; ask for less"
-                ) from None
-            except (duckdb.Error, ValueError) as error:
-                raise self._failed(error, f"{self.href}: the search failed") from error
-            finally:
-                for name in registered:
-                    connection.remove_function(name)
-
-    def _failed(self, error: Exception, what: str) -> SatimnetError:
-        """The error of a query; says that the host is unfit, if that is why."""
-        if "range request" in str(error):  # in fsspec's words
-            return SatimnetError(
-                f"{self.href}: its host does not answer byte ranges; use one that does"
-            )
-        reason = " ".join(str(error).split())
-        return SatimnetError(f"{what}: {reason:.500}")
+        return self._database.run(sql, statement, self.seconds)
 
     def _rows_of(self, collection: str) -> str:
         place = self.collections[collection].place.replace("'", "''")
@@ -337,55 +287,21 @@ class Index:
             leaves += [f"assets.{key}" for key in assets or ()]
         try:
             with self._parquet(collection) as file:
-                table, places = self._taken(file, numbers, leaves)
+                table, places = rows_at(file, numbers, leaves)
             table = table.select(names)  # other names than DuckDB's, if some are there twice
+        except SatimnetError:
+            raise
         except (OSError, KeyError, ValueError, pa.ArrowException) as error:
             href = self.collections[collection].parquet
-            raise SatimnetError(f"{href}: rows cannot be read ({error}); build it again") from error
+            raise BadCatalogError(
+                f"{href}: rows cannot be read ({error}); build it again"
+            ) from error
         if (np.diff(places) != 1).any():  # else they would only be copied
             table = table.take(places)
         documents.require_texts(table, self.collections[collection].parquet)
-        self._require_inside(collection, table)
-        return table
-
-    def _require_inside(self, collection: str, table: pa.Table) -> None:
-        """Raises `SatimnetError` where an asset's file lies where the catalog may not lead."""
-        import pyarrow.compute as pc
-
-        if "assets" not in table.column_names:
-            return
-        assets = table["assets"]
-        hrefs: set[str] = set()
-        for asset in assets.type:
-            if "href" in [field.name for field in asset.type]:
-                found = pc.unique(pc.struct_field(assets, [asset.name, "href"]))
-                hrefs.update(found.drop_null().to_pylist())
-        for href in sorted(hrefs):
+        for href in asset_hrefs(table):
             self.collections[collection].resolve(href)
-
-    def _taken(
-        self, file: pq.ParquetFile, numbers: NDArray[np.int64], leaves: Sequence[str]
-    ) -> tuple[pa.Table, NDArray[np.int64]]:
-        """The rows, by the groups that they lie in, and where each of ``numbers`` is among them.
-
-        DuckDB takes thirty times as long for an Item of the thousand leaves that BigEarthNet's
-        have: it looks for its row in all groups, which are known here.
-        """
-        import pyarrow as pa
-
-        sizes = [file.metadata.row_group(at).num_rows for at in range(file.num_row_groups)]
-        ends = np.cumsum(sizes)
-        groups = np.searchsorted(ends, numbers, side="right")
-        order = np.argsort(groups, kind="stable")
-        places = np.empty(len(numbers), np.int64)
-        places[order] = np.arange(len(numbers))
-        parts = []
-        for group in np.unique(groups).tolist():
-            wanted = numbers[groups == group] - (ends[group] - sizes[group])
-            parts.append(file.read_row_group(group, list(leaves)).take(pa.array(wanted)))
-        if not parts:
-            return file.schema_arrow.empty_table(), places
-        return pa.concat_tables(parts), places
+        return table
 
     def _parquet(self, collection: str) -> pq.ParquetFile:
         """The collection's file, open."""
@@ -393,52 +309,17 @@ class Index:
 
         place = self.collections[collection].place
         try:
-            with self._lock:
-                source = self._http.open(place) if is_url(place) else place
+            source: Any = place
+            if self._web_files is not None and is_url(place):
+                with self._lock:
+                    source = self._web_files.open(place)
             known = self._footers.get(collection)
             file = pq.ParquetFile(source, metadata=known, pre_buffer=True)
             self._footers[collection] = file.metadata
         except (OSError, ValueError) as error:
             href = self.collections[collection].parquet
-            raise self._failed(error, f"{href}: cannot be read") from error
+            raise failure(error, f"{href}: cannot be read", self.href, BadCatalogError) from error
         return file
-
-    @cached_property
-    def _http(self) -> Any:
-        return _http()
-
-
-@contextmanager
-def _at_most(seconds: float | None, interrupt: Callable[[], None]) -> Iterator[None]:
-    """Interrupts what is done within, once it has taken so many seconds.
-
-    Again and again, for DuckDB forgets what comes between two of its steps.
-    """
-    if seconds is None:
-        yield
-        return
-    done = threading.Event()
-
-    def watch(wait: float) -> None:
-        while not done.wait(wait):
-            interrupt()
-            wait = 0.1
-
-    watcher = threading.Thread(target=watch, args=[seconds], daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        done.set()
-        watcher.join()
-
-
-def _unannotated(function: Function) -> Callable[..., pa.Array]:
-    """The call for DuckDB, which evaluates annotations (whose names only mypy knows) and counts."""
-    call = function.call
-    if len(function.takes) == 1:
-        return lambda a: call(a)
-    return lambda a, b: call(a, b)
 
 
 def _found(catalog: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:
@@ -460,11 +341,11 @@ def _hold(parquet: str) -> Held:
     try:
         return Held(parquet)
     except FileNotFoundError:
-        raise SatimnetError(
+        raise NotFoundError(
             f"{parquet}: nothing is there; build or copy the catalog again"
         ) from None
     except (OSError, ValueError) as error:  # a path with a null character is a ValueError
-        raise SatimnetError(f"{parquet}: cannot be read: {error}") from None
+        raise StorageError(f"{parquet}: cannot be read: {error}") from None
 
 
 def _name_in(link: Any) -> str | None:
@@ -476,43 +357,3 @@ def _name_in(link: Any) -> str | None:
 
 def _warn(reason: str) -> None:
     warnings.warn(CatalogWarning(f"{reason}; left out, the rest is read"), stacklevel=4)
-
-
-def _http() -> Any:
-    """A file system for DuckDB, which would have to download an extension to read by HTTP.
-
-    fsspec's own asks a server four times for each file of each query, once for all of it. This one
-    asks once for a file's size, and then for the ranges that DuckDB wants.
-    """
-    from datetime import UTC, datetime, timedelta
-
-    from fsspec.implementations.http import HTTPFileSystem
-
-    long_ago = datetime.now(UTC) - timedelta(days=1)  # DuckDB does not cache what is fresh
-
-    class Http(HTTPFileSystem):  # type: ignore[misc]  # fsspec has no types
-        cachable = False
-
-        def __init__(self) -> None:
-            super().__init__(cache_type="none")
-            self._known: dict[str, dict[str, Any]] = {}
-
-        async def _info(self, url: str, **kwargs: Any) -> dict[str, Any]:
-            if url not in self._known:
-                self._known[url] = await super()._info(url, **kwargs)
-            return self._known[url]
-
-        async def _exists(self, path: str, **kwargs: Any) -> bool:
-            try:
-                await self._info(path, **kwargs)
-            except FileNotFoundError:
-                return False
-            return True
-
-        async def _glob(self, path: str, **kwargs: Any) -> list[str]:
-            return [path]
-
-        def modified(self, path: str) -> datetime:
-            return long_ago  # and not changed since: an index is a catalog at one moment
-
-    return Http()

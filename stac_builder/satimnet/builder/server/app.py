@@ -30,10 +30,10 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from satimnet.builder.catalog.tree import PARQUET_TYPE
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import SatimnetError, TooSlowError
 from satimnet.builder.exports.dcat import data_catalog
 from satimnet.builder.exports.links import Links
-from satimnet.builder.query.index import Index, TooSlowError
+from satimnet.builder.query.index import Index
 from satimnet.builder.query.stac_api import CONFORMS_TO, GEOJSON, QUERYABLES_REL, Api, NotThereError
 from satimnet.builder.server import member_files
 from satimnet.builder.server.aggregations import (
