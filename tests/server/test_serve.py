@@ -316,6 +316,11 @@ def test_collections_and_features(url, items):
     assert ask_json(f"{url}collections/nothing", status=404)["code"] == "NotFound"
     assert ask_json(f"{url}collections/nothing/items", status=404)
     assert ask_json(f"{url}collections/eurosat/items/nothing", status=404)
+    assert ask_json(f"{url}collections/nothing/queryables", status=404)["code"] == "NotFound"
+    for path in ("search", "aggregate"):  # these are there, whatever they are asked
+        refused = ask_json(f"{url}{path}?collections=nothing", status=400)
+        assert refused["code"] == "InvalidParameterValue"
+        assert refused["description"].startswith("catalog.json: no collection nothing")
 
 
 @pytest.mark.parametrize("path", ["search", "collections/eurosat/items"])

@@ -16,7 +16,7 @@ from satimnet.cli.wording import counted
 
 if TYPE_CHECKING:
     from satimnet.builder.query.index import Index
-    from satimnet.builder.query.search import Found
+    from satimnet.builder.query.search_results import Found
 
 
 @click.command()

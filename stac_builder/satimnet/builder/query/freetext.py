@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import BadQueryError, TooLargeError
 from satimnet.builder.query.cql2_text import Node
 
 _ITEM_TEXTS = ("title", "description")
@@ -46,10 +46,11 @@ def condition_of(
     ``documents`` are the Collections by id, ``known`` the properties that Items have.
 
     Raises:
-        SatimnetError: a term has no letter or digit, or there are too many.
+        TooLargeError: there are too many terms.
+        BadQueryError: a term has no letter or digit.
     """
     if len(terms) > _MOST_TERMS or sum(map(len, terms)) > _MOST_CHARACTERS:
-        raise SatimnetError(
+        raise TooLargeError(
             f"free text has at most {_MOST_TERMS:,} terms of {_MOST_CHARACTERS:,} characters in all"
         )
     if not terms:
@@ -69,7 +70,7 @@ def condition_of(
 def _phrase(term: str) -> str:
     phrase = folded(term).rstrip()
     if not phrase:
-        raise SatimnetError(f"free text {term!r:.100} has no word to look for")
+        raise BadQueryError(f"free text {term!r:.100} has no word to look for")
     return phrase
 
 

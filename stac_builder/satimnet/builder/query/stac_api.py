@@ -15,11 +15,12 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import BadQueryError, NotFoundError, TooLargeError
 from satimnet.builder.query.cql2_json import parse_filter
 from satimnet.builder.query.cql2_text import Node
 from satimnet.builder.query.index import Index, IndexedCollection
-from satimnet.builder.query.search import Found, search
+from satimnet.builder.query.search import search
+from satimnet.builder.query.search_results import Found
 from satimnet.builder.types import Json
 
 QUERYABLES_REL = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
@@ -54,15 +55,11 @@ _SCHEMAS: dict[str, Json] = {
 }
 
 
-class NotThereError(SatimnetError):
-    """The collection or Item that was asked for does not exist."""
-
-
 class Api:
     """What an API finds in one catalog; safe to share among threads.
 
     ``root``, wherever it is asked for, is the URL of the API without a slash at the end. All
-    methods raise `SatimnetError` where a question cannot be understood. ``page`` is how many Items
+    methods raise `BadQueryError` where a question cannot be understood. ``page`` is how many Items
     come at once where nobody says; ``finish`` may change the Items of an answer, given the root.
     """
 
@@ -79,10 +76,10 @@ class Api:
         self._found = lru_cache(maxsize=8)(self._search)
 
     def known(self, name: str) -> IndexedCollection:
-        """The Collection of this id; raises `NotThereError` if there is none."""
+        """The Collection of this id; raises `NotFoundError` if there is none."""
         if name not in self.index.collections:
             known = ", ".join(self.index.collections)
-            raise NotThereError(f"{self.index.href}: no collection {name!r}; there are: {known}")
+            raise NotFoundError(f"{self.index.href}: no collection {name!r}; there are: {known}")
         return self.index.collections[name]
 
     def queryables(self, root: str, name: str | None = None) -> Json:
@@ -103,7 +100,7 @@ class Api:
     def items(self, name: str, asked: Mapping[str, Any], method: str, root: str) -> Json:
         """A page of a collection's Items; ``asked`` as for `search`."""
         if asked.get("collections", name) not in (name, [name]):
-            raise SatimnetError("collections: the path says already which; ask /search for others")
+            raise BadQueryError("collections: the path says already which; ask /search for others")
         path = f"collections/{quote(self.known(name).id)}/items"
         return self._answer(path, method, asked, {"collections": [name]}, root)
 
@@ -112,7 +109,7 @@ class Api:
         asked = {"collections": [self.known(name).id], "ids": [id_]}
         items = self._found(json.dumps(asked)).items(0, 1)
         if not items:
-            raise NotThereError(f"collection {name} has no Item {id_!r}")
+            raise NotFoundError(f"collection {name} has no Item {id_!r}")
         return self._finish(items[0], root)
 
     def search(self, asked: Mapping[str, Any], method: str, root: str) -> Json:
@@ -127,7 +124,7 @@ class Api:
         try:
             return self._found(json.dumps(asked, sort_keys=True))
         except RecursionError:
-            raise SatimnetError("the question is nested too deeply") from None
+            raise TooLargeError("the question is nested too deeply") from None
 
     def _answer(
         self,
@@ -139,7 +136,7 @@ class Api:
     ) -> Json:
         asked = dict(parameters)
         if method == "POST" and isinstance(asked.get("bbox"), str):
-            raise SatimnetError("bbox of a POST is an array of 4 or 6 numbers, not text")
+            raise BadQueryError("bbox of a POST is an array of 4 or 6 numbers, not text")
         start = _whole("token", asked.pop("token", None), 0, 0)
         limit = min(MOST, _whole("limit", asked.pop("limit", None), self._page, 1))
         found = self.found(asked | fixed)
@@ -161,9 +158,9 @@ class Api:
     def _search(self, parameters: str) -> Found:
         asked = {name: _given(name, value) for name, value in json.loads(parameters).items()}
         if unknown := asked.keys() - _PARAMETERS:
-            raise SatimnetError(f"a search here has no parameter {', '.join(sorted(unknown))}")
+            raise BadQueryError(f"a search here has no parameter {', '.join(sorted(unknown))}")
         if asked.get("bbox") is not None and asked.get("intersects") is not None:
-            raise SatimnetError("bbox and intersects exclude each other; give one of them")
+            raise BadQueryError("bbox and intersects exclude each other; give one of them")
         filter_ = asked.get("filter")
         if query := asked.get("query"):
             conditions = _of_query(query, self.index.kinds(self.index.readable()))
@@ -207,10 +204,10 @@ def _whole(name: str, value: Any, default: int, least: int) -> int:
         return default
     text = str(value)
     if isinstance(value, bool) or not re.fullmatch(r"\d{1,15}", text, re.ASCII):
-        raise SatimnetError(f"{name} {text:.40} is no whole number from {least} on")
+        raise BadQueryError(f"{name} {text:.40} is no whole number from {least} on")
     number = int(text)
     if number < least:
-        raise SatimnetError(f"{name} {number} is less than {least}")
+        raise BadQueryError(f"{name} {number} is less than {least}")
     return number
 
 
@@ -218,10 +215,10 @@ def _given(name: str, value: Any) -> Any:
     """The value of a parameter, which is text in a GET query, as the search takes it."""
     if value is None:
         if name == "fields":  # an empty object has a meaning; stac-api-validator wants this refused
-            raise SatimnetError("fields is null; leave it out, or give an object")
+            raise BadQueryError("fields is null; leave it out, or give an object")
         return None
     if name in _CHOICES and value not in _CHOICES[name]:
-        raise SatimnetError(f"{name} {value!r:.80}: there is {' and '.join(_CHOICES[name])}")
+        raise BadQueryError(f"{name} {value!r:.80}: there is {' and '.join(_CHOICES[name])}")
     if name == "datetime" and isinstance(value, str):
         value = _OFFSET.sub("+", value)
     if name in _LISTS and isinstance(value, str):
@@ -230,9 +227,9 @@ def _given(name: str, value: Any) -> Any:
         try:
             value = json.loads(value)
         except (ValueError, RecursionError) as error:
-            raise SatimnetError(f"{name} is not JSON: {error}") from None
+            raise BadQueryError(f"{name} is not JSON: {error}") from None
     if not _FITS.get(name, lambda _: True)(value):
-        raise SatimnetError(f"{name} {value!r:.80} is not as the STAC API has it")
+        raise BadQueryError(f"{name} {value!r:.80} is not as the STAC API has it")
     return value
 
 
@@ -299,7 +296,7 @@ def _of_query(query: Mapping[str, Mapping[str, Any]], kinds: Mapping[str, str]) 
                 op = "like"
                 operand = _PATTERNS[operator].format(re.sub(r"([%_\\])", r"\\\1", value))
             else:
-                raise SatimnetError(f"query of {name!r} has {operator!r}: {value!r}; see filter")
+                raise BadQueryError(f"query of {name!r} has {operator!r}: {value!r}; see filter")
             conditions.append({"op": op, "args": [{"property": name}, operand]})
     return conditions
 

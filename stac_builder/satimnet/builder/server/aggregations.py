@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import BadQueryError
 from satimnet.builder.query.stac_api import Api
 
 AGGREGATE_REL = "aggregate"
@@ -36,13 +36,13 @@ def aggregate(api: Api, asked: Mapping[str, str], root: str) -> dict[str, Any]:
     """The counts asked for of the Items that fulfil the other conditions.
 
     Raises:
-        SatimnetError: there is no such aggregation, or the conditions cannot be understood.
+        BadQueryError: there is no such aggregation, or the conditions cannot be understood.
     """
     conditions = dict(asked)
     wanted = list(dict.fromkeys(filter(None, conditions.pop("aggregations", "").split(","))))
     if unknown := set(wanted).difference(_NAMES, [_TOTAL]):
         known = ", ".join([_TOTAL, *_NAMES])
-        raise SatimnetError(f"no aggregation {', '.join(sorted(unknown))}; there are: {known}")
+        raise BadQueryError(f"no aggregation {', '.join(sorted(unknown))}; there are: {known}")
     found = api.found(conditions)
     facets = found.facets() if set(wanted) & _NAMES.keys() else {}
     counts: list[dict[str, Any]] = []

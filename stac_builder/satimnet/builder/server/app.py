@@ -30,11 +30,11 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from satimnet.builder.catalog.tree import PARQUET_TYPE
-from satimnet.builder.errors import SatimnetError, TooSlowError
+from satimnet.builder.errors import BadQueryError, NotFoundError, SatimnetError, TooSlowError
 from satimnet.builder.exports.dcat import data_catalog
 from satimnet.builder.exports.links import Links
 from satimnet.builder.query.index import Index
-from satimnet.builder.query.stac_api import CONFORMS_TO, GEOJSON, QUERYABLES_REL, Api, NotThereError
+from satimnet.builder.query.stac_api import CONFORMS_TO, GEOJSON, QUERYABLES_REL, Api
 from satimnet.builder.server import member_files
 from satimnet.builder.server.aggregations import (
     AGGREGATE_REL,
@@ -230,7 +230,7 @@ class _Served:
             thumbnail, document, self._index.collections[name].document, limiter=self._painters
         )
         if picture is None:
-            raise NotThereError(f"Item {id_!r} has nothing that can be shown")
+            raise NotFoundError(f"Item {id_!r} has nothing that can be shown")
         return Response(picture, headers={"Cache-Control": "max-age=3600"}, media_type="image/png")
 
     # --- questions ---
@@ -300,6 +300,9 @@ class _Served:
         status, code = next(
             (status, code) for kind, status, code in _REFUSALS if isinstance(error, kind)
         )
+        if status == 404 and not request.path_params:
+            # The path is right; what is not there is a collection or a file that a question needs.
+            status, code = 400, "InvalidParameterValue"
         if len(reason) > _LONGEST_REASON:
             reason = f"{reason[:_LONGEST_REASON]}…"
         return _json({"code": code, "description": reason}, status=status)
@@ -329,7 +332,7 @@ class _Served:
         asked = {"collections": [self._api.known(name).id], "ids": [id_]}
         for item in self._api.found(asked).items(0, 1):
             return item
-        raise NotThereError(f"collection {name} has no Item {id_!r}")
+        raise NotFoundError(f"collection {name} has no Item {id_!r}")
 
     def _lies_inside(self, href: str) -> bool:
         return href.startswith(f"{self.folder}/") and not is_url(self._index.href)
@@ -444,9 +447,9 @@ def _parameters(request: Request, known: set[str] | None = None) -> dict[str, st
     pairs = request.query_params.multi_items()
     asked = dict(pairs)
     if len(asked) < len(pairs):
-        raise SatimnetError("a parameter is given twice; join its values by commas")
+        raise BadQueryError("a parameter is given twice; join its values by commas")
     if known is not None and (unknown := asked.keys() - known):
-        raise SatimnetError(f"there is no parameter {', '.join(sorted(unknown))} here")
+        raise BadQueryError(f"there is no parameter {', '.join(sorted(unknown))} here")
     return asked
 
 
@@ -460,14 +463,14 @@ async def _body(request: Request) -> Json:
         asked = orjson.loads(content or b"{}")
         orjson.dumps(asked)  # an answer has it in its links, and can be less deep than a question
     except (orjson.JSONDecodeError, orjson.JSONEncodeError) as error:
-        raise SatimnetError(f"the body is not JSON: {error}") from None
+        raise BadQueryError(f"the body is not JSON: {error}") from None
     if not isinstance(asked, dict):
-        raise SatimnetError("the body is no JSON object")
+        raise BadQueryError("the body is no JSON object")
     return asked
 
 
 _REFUSALS = (
-    (NotThereError, 404, "NotFound"),
+    (NotFoundError, 404, "NotFound"),
     (TooSlowError, 422, "TooCostly"),
     (SatimnetError, 400, "InvalidParameterValue"),
 )

@@ -14,7 +14,7 @@ from collections.abc import Collection
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import ArgumentError
 
 _PREFIX = re.compile(r"(?:/[\w.~-]+)+", re.ASCII)
 _HOST = re.compile(r"(?:[\w.-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?", re.ASCII)
@@ -24,11 +24,11 @@ def root_path_of(text: str) -> str:
     """A path below which the server is reached, with a slash at its beginning alone.
 
     Raises:
-        SatimnetError: it has characters that a path of words has not.
+        ArgumentError: it has characters that such a path cannot have.
     """
     path = f"/{text.strip('/')}" if text.strip("/") else ""
     if path and not _PREFIX.fullmatch(path):
-        raise SatimnetError(f"root path {text!r:.100}: give a path such as /stac")
+        raise ArgumentError(f"root_path {text!r:.100}: give a path such as /stac", "root_path")
     return path
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import uvicorn
 
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import StorageError
 from satimnet.builder.server.app import SECONDS, create_app
 
 
@@ -23,15 +23,22 @@ def serve(
     allow_outside: bool = False,
     ready: Callable[[str], None],
 ) -> None:
-    """Serves the catalog at a path or URL until the process is told to stop.
+    """Serves a catalog by HTTP until the process is told to stop.
 
-    ``port`` 0 takes a free one; ``browser`` is the folder of a built STAC Browser; ``root_path``
-    and ``seconds`` are those of `create_app`; ``allow_outside`` lets thumbnails show files outside
-    of a local catalog's folder; ``ready`` is called with the URL of the landing page when it can
-    be asked for.
+    Args:
+        catalog: path or URL of ``catalog.json`` or of its folder.
+        host: name or address of the network interface.
+        port: port; 0 takes a free one.
+        browser: folder of a built STAC Browser.
+        root_path: path below which a proxy has the server.
+        seconds: how long a search may take.
+        allow_outside: thumbnails may show files outside of a local catalog's folder.
+        ready: is called with the URL of the landing page as soon as the server listens.
 
     Raises:
-        SatimnetError: there is no such catalog, or the address cannot be used.
+        SatimnetError: the catalog cannot be read.
+        ArgumentError: ``root_path`` is no path.
+        StorageError: the address cannot be used.
     """
     app = create_app(
         catalog, browser, root_path=root_path, seconds=seconds, allow_outside=allow_outside
@@ -43,8 +50,8 @@ def serve(
         bound.bind(address)
         bound.listen(2048)
     except (OSError, OverflowError) as error:
-        raise SatimnetError(
-            f"{host} port {port}: cannot be served ({error}); give another --port or --host"
+        raise StorageError(
+            f"{host} port {port}: cannot be served ({error}); give another port or host"
         ) from error
     name = f"[{host}]" if ":" in host else host
     ready(f"http://{name}:{bound.getsockname()[1]}/")

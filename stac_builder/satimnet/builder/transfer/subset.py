@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from satimnet.builder.query.index import Index, IndexedCollection
-    from satimnet.builder.query.search import Found
+    from satimnet.builder.query.search_results import Found
 
 Level = tuple[str, ...]
 

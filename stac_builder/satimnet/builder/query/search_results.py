@@ -1,0 +1,212 @@
+"""What a search found: how many Items, their rows, their counts and the Items themselves.
+
+A search has two steps. The first reads only the columns that the question needs and yields the
+matching rows' numbers, in order; the second reads those rows. So counting is cheap, and pages
+join to the whole.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from satimnet.builder.catalog.geoparquet import items_of, property_type
+from satimnet.builder.errors import BadQueryError
+from satimnet.builder.query.cql2_text import Node
+from satimnet.builder.query.cql2_to_sql import compile_filter
+from satimnet.builder.query.index import ALWAYS_THERE, Index, IndexedCollection
+from satimnet.builder.query.item_fields import Fields, picked
+from satimnet.builder.query.statements import Statement
+from satimnet.builder.types import Json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    _Numbers = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+_CHUNK = 2000  # Items made at once: enough to drown a query's fixed cost, few enough for memory
+
+
+class _Facet(NamedTuple):
+    column: str
+    sql: str
+    """Its values as text; several of a row where it is a list."""
+
+
+_FACETS = {
+    "collection": _Facet("collection", "collection"),
+    "class": _Facet("satimnet:classes", 'unnest(list_distinct("satimnet:classes"))'),
+    "split": _Facet("satimnet:split", '"satimnet:split"'),
+    "country": _Facet("satimnet:country", '"satimnet:country"'),
+    "month": _Facet("datetime", "strftime(datetime, '%Y-%m')"),
+}
+
+
+class Found:
+    """The result of a search: iterate over it for Items, or take its `table`.
+
+    Items are dicts with absolute hrefs. They are made as the iteration goes.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        collections: Sequence[str] | None,
+        condition: Node,
+        sort: Sequence[tuple[str, bool]],
+        fields: Fields,
+        limit: int | None,
+    ) -> None:
+        known = index.readable(collections or None)
+        chosen = [c for c in known if collections is None or c in collections]
+        if not chosen:
+            chosen, condition = known, False
+        self._index = index
+        self._collections = chosen
+        self._fields = fields
+        self._limit = limit
+        # Compiled here, so that a mistake in the question shows where it is asked.
+        self._statement = statement = Statement()
+        kinds = index.kinds(chosen)
+        self._where = compile_filter(condition, kinds, statement)
+        self._order = [*_order(sort, kinds, statement), "source_", "row_"]
+        self._source = index.union(chosen, statement.columns)
+        self._known_numbers: _Numbers | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def _numbers(self) -> _Numbers:
+        """Each row's position among the collections and its number in that one's file.
+
+        Looked up once; `functools.cached_property` of Python 3.11 would have all searches wait.
+        """
+        with self._lock:
+            if self._known_numbers is None:
+                self._known_numbers = self._find()
+            return self._known_numbers
+
+    def _find(self) -> _Numbers:
+        sql = (
+            f"SELECT source_, row_ FROM ({self._source}) WHERE {self._where} "
+            f"ORDER BY {', '.join(self._order)}"
+        )
+        if self._limit is not None:
+            sql += f" LIMIT {self._limit}"
+        table = self._index.run(sql, self._statement)
+        return table["source_"].to_numpy(), table["row_"].to_numpy()
+
+    def __len__(self) -> int:
+        if self._known_numbers is not None:
+            return len(self._known_numbers[0])
+        sql = f"SELECT count(*) AS n FROM ({self._source}) WHERE {self._where}"
+        n = int(self._index.run(sql, self._statement)["n"][0].as_py())
+        return n if self._limit is None else min(n, self._limit)
+
+    def facets(self) -> dict[str, dict[str, int]]:
+        """How many Items there are of each collection, class, split, country and month.
+
+        The most frequent value comes first. An Item counts for each of its classes, and for
+        nothing where it has no value; the month, as ``2018-07``, is that of its ``datetime``.
+        """
+        kinds = self._index.kinds(self._collections)
+        known = {name: facet for name, facet in _FACETS.items() if facet.column in kinds}
+        columns = {*self._statement.columns, *(facet.column for facet in known.values())}
+        source = self._index.union(self._collections, columns)
+        sql = f"SELECT * FROM ({source}) WHERE {self._where}"
+        if self._limit is not None:
+            sql += f" ORDER BY {', '.join(self._order)} LIMIT {self._limit}"
+        counts = [
+            f"SELECT '{name}' AS facet, {facet.sql} AS value FROM found"
+            for name, facet in known.items()
+        ]
+        table = self._index.run(
+            f"WITH found AS MATERIALIZED ({sql}) SELECT facet, value, count(*) AS items "
+            f"FROM ({' UNION ALL '.join(counts)}) WHERE value IS NOT NULL "
+            "GROUP BY facet, value ORDER BY items DESC, value",
+            self._statement,
+        )
+        found: dict[str, dict[str, int]] = {name: {} for name in _FACETS}
+        for facet, value, items in zip(*(column.to_pylist() for column in table.columns)):
+            found[facet][value] = items
+        return found
+
+    def __iter__(self) -> Iterator[Json]:
+        for start in range(0, len(self._numbers[0]), _CHUNK):
+            yield from self.items(start, start + _CHUNK)
+
+    @property
+    def index(self) -> Index:
+        """The catalog that was searched."""
+        return self._index
+
+    @property
+    def collections(self) -> list[IndexedCollection]:
+        """The Collections of which something was found."""
+        return [self._index.collections[name] for name, own in self.numbers().items() if len(own)]
+
+    def numbers(self) -> dict[str, NDArray[np.int64]]:
+        """Of each collection the numbers of its rows, in its file, in the order of the search."""
+        sources, numbers = self._numbers
+        return {name: numbers[sources == at] for at, name in enumerate(self._collections)}
+
+    def items(self, start: int = 0, stop: int | None = None) -> list[Json]:
+        """The Items from place ``start`` up to, without, place ``stop``."""
+        sources, numbers = (part[start:stop] for part in self._numbers)
+        items: list[Json] = [{}] * len(sources)
+        for source in np.unique(sources):
+            places = np.flatnonzero(sources == source)
+            collection = self._collections[source]
+            rows = self._index.rows(collection, numbers[places])
+            base = self._index.collections[collection].parquet
+            for place, item in zip(places, items_of(rows, base), strict=True):
+                items[place] = picked(item, self._fields)
+        return items
+
+    def table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """All rows as they stand in ``items.parquet``, in order, and where each stands.
+
+        ``columns`` chooses among the columns; null stands where a collection lacks one. The last
+        column, ``parquet``, is the absolute path or URL of the row's file, against which the hrefs
+        in ``assets`` and ``links`` resolve.
+        """
+        import pyarrow as pa
+
+        types = [self._index.column_types(collection) for collection in self._collections]
+        known = list(dict.fromkeys(name for own in types for name in own))
+        if unknown := set(columns or ()).difference(known, ALWAYS_THERE):
+            raise BadQueryError(
+                f"{self._index.href}: no column {', '.join(sorted(unknown))}; "
+                f"there are: {', '.join(known)}"
+            )
+        sources, numbers = self._numbers
+        parts, places = [], []
+        for source, (collection, own) in enumerate(zip(self._collections, types, strict=True)):
+            place = np.flatnonzero(sources == source)
+            names = [name for name in columns or known if name in own]
+            part = self._index.rows(collection, numbers[place], names or ["id"]).select(names)
+            base = self._index.collections[collection].parquet
+            parts.append(part.append_column("parquet", pa.repeat(base, len(place))))
+            places.append(place)
+        table = pa.concat_tables(parts, promote_options="permissive")
+        for name in set(columns or known).difference(table.column_names):
+            table = table.append_column(name, pa.nulls(len(table), property_type(name)))
+        return table.select([*(columns or known), "parquet"]).take(
+            np.argsort(np.concatenate(places))
+        )
+
+
+def _order(
+    sort: Sequence[tuple[str, bool]], kinds: Mapping[str, str], statement: Statement
+) -> Iterator[str]:
+    for name, downwards in sort:
+        kind = kinds.get(name, "unknown")
+        if kind not in ("text", "number", "time", "boolean"):
+            known = ", ".join(sorted(kinds))
+            raise BadQueryError(f"cannot sort by {name!r} ({kind}); there are: {known}")
+        yield f"{statement.column(name)} {'DESC' if downwards else 'ASC'} NULLS LAST"
+    if sort:
+        yield from map(statement.column, ("collection", "id"))
