@@ -1,7 +1,7 @@
 """A pystac-client `Client` on a static catalog that can be searched, without a server.
 
-pystac-client asks a STAC API by URL; here the questions under the catalog's own address are
-answered by `satimnet.builder.query.stac_api`, and every other URL is read as ever.
+pystac-client asks a STAC API by URL. Here `satimnet.builder.query.stac_api` answers the questions
+below the catalog's own address; every other URL is read as usual.
 """
 
 from __future__ import annotations
@@ -28,15 +28,34 @@ _ODD = re.compile(r"[#?%\\]")
 
 @checked()
 def open(href: str | os.PathLike[str], *, allow_outside: bool = False) -> Client:
-    """A `Client` on the static catalog at ``href`` (path or URL of ``catalog.json`` or folder).
+    """Opens a static catalog as a pystac-client `Client` that can search it.
 
-    ``search`` takes all that a STAC API server would, CQL2 filters, ``query``, ``sortby`` and
-    ``fields`` included. What cannot be understood, and a collection that is not there, raise
-    `SatimnetError`. A plain ``Client.open`` of the same href does not search.
+    ``search`` takes all that a STAC API server would: CQL2 filters, ``query``, ``sortby`` and
+    ``fields`` included. It raises `BadQueryError` for what cannot be understood. A plain
+    ``Client.open`` of the same href cannot search.
 
-    A catalog in a folder may only point to files in there, unless ``allow_outside`` says so.
-    Where the folder's path has what pystac takes for a part of a URL (``#``, ``?``, ``%``, a
-    backslash), hrefs have another name of it, which holds as long as this process.
+    Where the folder's path has a character that pystac takes for a part of a URL (``#``, ``?``,
+    ``%``, a backslash), hrefs use another name of the folder, which is valid until this process
+    ends.
+
+    Args:
+        href: path or http(s) URL of ``catalog.json`` or of its folder.
+        allow_outside: files may lie outside of a local catalog's folder.
+
+    Returns:
+        The client; its Items have absolute hrefs.
+
+    Raises:
+        NotFoundError: there is no catalog.
+        BadCatalogError: the catalog cannot be understood.
+        StorageError: files of the catalog cannot be read.
+
+    Example:
+        >>> from satimnet.builder import open
+        >>> client = open("catalog")
+        >>> item = next(client.search(collections=["eurosat"], max_items=1).items())
+        >>> item.collection_id
+        'eurosat'
     """
     place = catalog_file(href)
     folder, _, name = place.rpartition("/")
@@ -49,8 +68,8 @@ def open(href: str | os.PathLike[str], *, allow_outside: bool = False) -> Client
 class _Catalogs(ResolvedObjectCache):
     """What pystac remembers of a catalog, without the Items.
 
-    To tell an Item by, pystac would read and parse its parents, for each Item again; and a search
-    may go through more Items than there is memory for.
+    To remember an Item, pystac would read and parse its parents again for each Item; and a search
+    may go through more Items than fit into memory.
     """
 
     def cache(self, obj: pystac.STACObject) -> None:

@@ -41,9 +41,12 @@ class Phrase:
 def condition_of(
     terms: Sequence[str], documents: Mapping[str, Mapping[str, Any]], known: Iterable[str]
 ) -> Node:
-    """What must hold of an Item for one of the terms to fit, as a condition for a search.
+    """The condition that one of the terms fits an Item.
 
-    ``documents`` are the Collections by id, ``known`` the properties that Items have.
+    Args:
+        terms: what is looked for.
+        documents: the Collections by id.
+        known: the properties that Items have.
 
     Raises:
         TooLargeError: there are too many terms.

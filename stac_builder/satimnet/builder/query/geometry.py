@@ -26,10 +26,13 @@ _MOST_POINTS = 50_000  # and rings of a geometry
 
 
 def geometry_of(geojson: Mapping[str, Any]) -> shapely.Geometry:
-    """A GeoJSON geometry (or Feature), within 180 degrees.
+    """A GeoJSON geometry (or that of a Feature), within 180 degrees of longitude.
 
-    What lies beyond them, as in longitudes of 0 to 360, is cut off and moved there. Raises
-    `BadQueryError` if it is no geometry, empty or invalid.
+    What lies beyond, as in longitudes of 0 to 360, is cut off and moved there.
+
+    Raises:
+        TooLargeError: it has too many points.
+        BadQueryError: it is no geometry, or an empty or invalid one.
     """
     import shapely
 
@@ -47,13 +50,13 @@ def geometry_of(geojson: Mapping[str, Any]) -> shapely.Geometry:
 
 
 def geometry_node(geojson: Mapping[str, Any]) -> Node:
-    """A GeoJSON geometry as it may stand in a filter; raises `BadQueryError` if it is too large."""
+    """A GeoJSON geometry as it may stand in a filter; raises `TooLargeError` if it is too large."""
     require_small(geojson)
     return {key: geojson[key] for key in ("type", "coordinates", "geometries") if key in geojson}
 
 
 def require_small(geojson: Mapping[str, Any]) -> None:
-    """Raises `BadQueryError` if a geometry has too many points or levels to be compared with."""
+    """Raises `TooLargeError` if a geometry has too many points or levels to be compared with."""
     level: list[Any] = [geojson]
     seen = 0
     for _ in range(DEEPEST):
@@ -70,8 +73,11 @@ def require_small(geojson: Mapping[str, Any]) -> None:
 def box_of(bbox: Sequence[float]) -> shapely.Geometry:
     """A bbox of west, south, east, north in degrees, of six numbers without its heights.
 
-    East of 180 degrees it goes on from the west: two boxes where west exceeds east. Longitudes may
-    also count from 0 to 360. Raises `BadQueryError` if it is no bbox.
+    Where west exceeds east it crosses the antimeridian and becomes two boxes. Longitudes may also
+    count from 0 to 360.
+
+    Raises:
+        BadQueryError: it is no bbox.
     """
     import shapely
 
@@ -113,6 +119,7 @@ CONVERSE = {"contains": "within", "within": "contains"}  # the other relations a
 RELATIONS = frozenset(
     ("intersects", "disjoint", "contains", "within", "touches", "crosses", "overlaps", "equals")
 )
+"""The spatial relations of CQL2, by their names in shapely."""
 
 
 def relation_to(relation: str, literal: shapely.Geometry) -> Callable[[pa.ChunkedArray], pa.Array]:
@@ -148,3 +155,4 @@ BETWEEN_COLUMNS = {
     relation: Function(partial(_relate, relation), ("BLOB", "BLOB"), "BOOLEAN")
     for relation in RELATIONS
 }
+"""Each relation as a function over two columns of geometries."""

@@ -82,12 +82,22 @@ class IndexedCollection:
 class Index:
     """An open catalog, as it is at this moment; safe to share among threads.
 
-    ``href`` is the absolute path or URL of ``catalog.json``, ``document`` its content,
-    ``collections`` the collections by id in the catalog's order, ``bounds`` where its files may
-    lead; ``allow_outside`` lets a catalog in a folder lead to any file of this machine. A
-    collection that cannot be read is warned of (`CatalogWarning`), and stands in ``unreadable``
-    with the reason. ``seconds`` may be set to how long a query may take. Raises `SatimnetError` if
-    the catalog cannot be read, or none of its collections.
+    A collection that cannot be read is left out with a warning (`CatalogWarning`).
+
+    Args:
+        catalog: path or http(s) URL of ``catalog.json`` or of its folder.
+        allow_outside: the catalog in a folder may lead to any file of this machine.
+
+    Attributes:
+        href: absolute path or URL of ``catalog.json``.
+        document: its content.
+        collections: the collections that can be read, by id, in the catalog's order.
+        unreadable: why the others cannot be read, by id or by the name of their folder.
+        bounds: where the catalog's files may lead.
+        seconds: how long a query may take; None is for ever.
+
+    Raises:
+        SatimnetError: the catalog cannot be read, or none of its collections.
     """
 
     seconds: float | None = None
@@ -162,10 +172,13 @@ class Index:
         self.unreadable.setdefault(name, reason)
 
     def readable(self, names: Sequence[str] | None = None) -> list[str]:
-        """Ids of these collections, in the catalog's order; all whose Items can be read if None.
+        """Ids of these collections, in the catalog's order.
+
+        Where ``names`` is None, those of all collections whose Items can be read.
 
         Raises:
-            SatimnetError: one of ``names`` is not there or cannot be read, or none can.
+            NotFoundError: one of ``names`` is not there.
+            BadCatalogError: one of ``names`` cannot be read, or none can.
         """
         for name in names or ():
             if name in self.unreadable and name not in self.collections:
@@ -330,7 +343,7 @@ def _found(catalog: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:
     except SatimnetError:
         if not is_url(href) or href == os.fspath(catalog):
             raise
-        # the address of `stac satimnet serve`: below it lie the API, and the files like this
+        # At the address of `satimnet serve` lies the API; the files lie below it, at this place.
         served = f"{href.removesuffix('catalog.json')}catalog/catalog.json"
         with suppress(SatimnetError):
             return served, documents.read(served)

@@ -15,9 +15,10 @@ _DAY = timedelta(days=1, microseconds=-1)
 
 
 def period_of(text: str) -> tuple[datetime, datetime]:
-    """First and last microsecond (UTC) of an RFC 3339 timestamp or date.
+    """First and last microsecond (UTC) of a timestamp or of a date.
 
-    https://www.rfc-editor.org/rfc/rfc3339#section-5.6. Raises `BadQueryError` for anything else.
+    Raises:
+        BadQueryError: it is neither.
     """
     try:
         if _DATE.fullmatch(text):

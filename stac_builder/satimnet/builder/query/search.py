@@ -48,35 +48,59 @@ def search(
     limit: int | None = None,
     allow_outside: bool = False,
 ) -> Found:
-    """The Items that fulfil all conditions given; no Item is read before the result is used.
+    """Finds the Items that fulfil all conditions given.
 
-    ``catalog`` is a path or an http(s) URL, of ``catalog.json`` or its folder, or an open `Index`.
-    Without ``sortby`` Items come in the order of the catalog's collections and of their rows.
+    No Item is read before the result is used. What stands for a condition is that of the STAC API:
+    https://github.com/radiantearth/stac-api-spec/tree/v1.0.0/item-search
 
-    - ``collections``, ``ids``, ``split``: one of these; an empty list finds nothing.
-    - ``classes``: at least one of these class names is among ``satimnet:classes``.
-    - ``all_classes``: all of these class names are among them, so they occur together.
-    - ``concept``: what at least one of these terms means, or something narrower, is among
-      ``satimnet:concepts``; see `satimnet.builder.vocabulary.concepts.Scheme.resolve`.
-    - ``q``: one of these terms stands in a title or description of the Item, of its classes or of
-      its collection, or among the collection's keywords; see `satimnet.builder.query.freetext`.
-    - ``bbox``: the geometry meets west, south, east, north (degrees; with heights, six numbers);
-      west > east crosses the antimeridian, and longitudes may count from 0 to 360.
-    - ``intersects``: the geometry meets this GeoJSON geometry or ``__geo_interface__``.
-    - ``datetime``: an RFC 3339 timestamp, a date (the whole day), or two of them with a slash, one
-      of which may be ``..``. An Item whose ``datetime`` is null is found where the time from its
-      ``start_datetime`` to its ``end_datetime`` overlaps.
-    - ``filter``: CQL2 text or JSON, see `satimnet.builder.query.cql2_to_sql`.
-    - ``sortby``: fields, ``-`` before those to sort downwards, also as ``{"field", "direction"}``;
-      nulls come last, ties go by collection and id.
-    - ``fields``: as in the STAC API: those that are included, with what tells Items apart, without
-      those with ``-`` before them. Where only these are named, they are taken from what makes an
-      Item valid; ``{"exclude": [...]}`` takes them from the whole Item.
-    - ``limit``: at most so many Items.
-    - ``allow_outside``: files may lie outside of a local catalog's folder; not of an `Index`.
+    Args:
+        catalog: path or http(s) URL of ``catalog.json`` or of its folder, or an open `Index`.
+        collections: ids of collections; an empty list finds nothing.
+        ids: ids of Items; an empty list finds nothing.
+        bbox: west, south, east, north in degrees, which the geometry must meet; six numbers with
+            heights. West > east crosses the antimeridian. Longitudes may count from 0 to 360.
+        intersects: GeoJSON geometry or Feature, or an object with a ``__geo_interface__``, that
+            the geometry must meet.
+        datetime: RFC 3339 time, date (the whole day), or two of them with a slash, one of which
+            may be ``..``. Of an Item whose ``datetime`` is null the time from ``start_datetime``
+            to ``end_datetime`` must overlap.
+        filter: CQL2 as text or JSON; see `satimnet.builder.query.cql2_to_sql`.
+        classes: names of classes; an Item must have at least one of them.
+        all_classes: names of classes; an Item must have all of them.
+        concept: terms such as building; an Item must have a class that stands for one of them, or
+            for something narrower. See `satimnet.builder.vocabulary.concepts.Scheme.resolve`.
+        split: ``train``, ``validation`` or ``test``, or several; an empty list finds nothing.
+        q: terms, one of which must stand in a title or description of the Item, of its classes or
+            of its collection, or among the collection's keywords. See
+            `satimnet.builder.query.freetext`.
+        sortby: fields, with ``-`` before those to sort downwards, or as ``{"field": ...,
+            "direction": ...}``. Nulls come last; ties go by collection and id. Without it, Items
+            come in the order of the catalog's collections and of their rows.
+        fields: fields to include, and with ``-`` before them to exclude, as in the STAC API. What
+            tells Items apart is always there. If fields are only excluded, they are taken from
+            what makes an Item valid; ``{"exclude": [...]}`` takes them from the whole Item.
+        limit: number of Items at most.
+        allow_outside: files may lie outside of a local catalog's folder; not of an `Index`.
 
-    https://github.com/radiantearth/stac-api-spec/tree/v1.0.0/item-search. Raises `SatimnetError`
-    for what cannot be read or understood, an unknown collection, concept or property among them.
+    Returns:
+        What was found: iterate over it for Items, take its ``len``, its `Found.table` or its
+        `Found.facets`.
+
+    Raises:
+        NotFoundError: the catalog or one of ``collections`` is not there.
+        BadCatalogError: the catalog cannot be understood.
+        BadQueryError: a condition cannot be understood, or names what no Item has.
+        ArgumentError: ``limit`` is negative, or an argument has the wrong type.
+        StorageError: files of the catalog cannot be read.
+
+    Example:
+        >>> from satimnet.builder import search
+        >>> found = search("catalog", collections="eurosat", classes=["Forest", "River"])
+        >>> found.facets()["class"]
+        {'Forest': 30, 'River': 30}
+        >>> item = next(iter(found))
+        >>> item["collection"], item["properties"]["satimnet:classes"]
+        ('eurosat', ['Forest'])
     """
     index = catalog if isinstance(catalog, Index) else Index(catalog, allow_outside=allow_outside)
     if limit is not None and limit < 0:

@@ -49,7 +49,7 @@ _FACETS = {
 class Found:
     """The result of a search: iterate over it for Items, or take its `table`.
 
-    Items are dicts with absolute hrefs. They are made as the iteration goes.
+    Items are dicts with absolute hrefs, made one chunk after another during the iteration.
     """
 
     def __init__(
@@ -109,8 +109,8 @@ class Found:
     def facets(self) -> dict[str, dict[str, int]]:
         """How many Items there are of each collection, class, split, country and month.
 
-        The most frequent value comes first. An Item counts for each of its classes, and for
-        nothing where it has no value; the month, as ``2018-07``, is that of its ``datetime``.
+        The most frequent value comes first. An Item counts once for each of its classes, and not
+        at all where it has no value. The month, such as ``2018-07``, is that of its ``datetime``.
         """
         kinds = self._index.kinds(self._collections)
         known = {name: facet for name, facet in _FACETS.items() if facet.column in kinds}
@@ -145,16 +145,20 @@ class Found:
 
     @property
     def collections(self) -> list[IndexedCollection]:
-        """The Collections of which something was found."""
+        """The Collections of the Items that were found."""
         return [self._index.collections[name] for name, own in self.numbers().items() if len(own)]
 
     def numbers(self) -> dict[str, NDArray[np.int64]]:
-        """Of each collection the numbers of its rows, in its file, in the order of the search."""
+        """The numbers of the rows found in the file of each collection, in order.
+
+        Returns:
+            By id of the collection int64 of shape (row,), counted from 0.
+        """
         sources, numbers = self._numbers
         return {name: numbers[sources == at] for at, name in enumerate(self._collections)}
 
     def items(self, start: int = 0, stop: int | None = None) -> list[Json]:
-        """The Items from place ``start`` up to, without, place ``stop``."""
+        """The Items from place ``start`` up to but not including place ``stop``."""
         sources, numbers = (part[start:stop] for part in self._numbers)
         items: list[Json] = [{}] * len(sources)
         for source in np.unique(sources):
@@ -169,9 +173,16 @@ class Found:
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows as they stand in ``items.parquet``, in order, and where each stands.
 
-        ``columns`` chooses among the columns; null stands where a collection lacks one. The last
-        column, ``parquet``, is the absolute path or URL of the row's file, against which the hrefs
-        in ``assets`` and ``links`` resolve.
+        Args:
+            columns: names of the columns that are read; all if None.
+
+        Returns:
+            A row for each Item, with null where a collection lacks a column. The last column,
+            ``parquet``, has the absolute path or URL of the row's file, against which the hrefs in
+            ``assets`` and ``links`` resolve.
+
+        Raises:
+            BadQueryError: no collection has one of ``columns``.
         """
         import pyarrow as pa
 

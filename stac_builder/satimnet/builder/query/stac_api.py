@@ -1,4 +1,4 @@
-"""A STAC API's answers about a catalog, as JSON; who asks how is of no concern here.
+"""The answers of a STAC API about a catalog, as JSON, whoever asks and by whatever way.
 
 Behind it stands `satimnet.builder.search`. `satimnet.builder.query.client` gives the answers to
 pystac-client on a static catalog, `satimnet.builder.server` to everybody by HTTP.
@@ -56,11 +56,15 @@ _SCHEMAS: dict[str, Json] = {
 
 
 class Api:
-    """What an API finds in one catalog; safe to share among threads.
+    """A STAC API about one catalog, without HTTP; safe to share among threads.
 
-    ``root``, wherever it is asked for, is the URL of the API without a slash at the end. All
-    methods raise `BadQueryError` where a question cannot be understood. ``page`` is how many Items
-    come at once where nobody says; ``finish`` may change the Items of an answer, given the root.
+    In all methods ``root`` is the URL of the API without a slash at the end. They raise
+    `BadQueryError` where a question cannot be understood.
+
+    Args:
+        index: the open catalog.
+        page: how many Items a page has where a question does not say.
+        finish: changes each Item of an answer, given the Item and the root.
     """
 
     def __init__(
