@@ -450,12 +450,12 @@ def test_maps_of_products_know_their_time(checkpoints, tmp_path, schemas):
 def test_a_killed_run_is_gone_on_with(checkpoints, scene, tmp_path):
     seen = []
 
-    def killed(what, done, total):
+    def killed(what, done, total, unit):
         seen.append((what, done))
         if done == 512:
             raise KeyboardInterrupt
 
-    def watched(what, done, total):
+    def watched(what, done, total, unit):
         seen.append((what, done))
 
     call = (str(scene), checkpoints["cnn-dual"])
@@ -476,7 +476,7 @@ def test_a_killed_run_is_gone_on_with(checkpoints, scene, tmp_path):
 
 
 def test_a_killed_run_of_another_network_is_begun_again(checkpoints, scene, tmp_path):
-    def killed(what, done, total):
+    def killed(what, done, total, unit):
         if done == 256:
             raise KeyboardInterrupt
 
@@ -491,7 +491,7 @@ def test_a_killed_run_of_another_network_is_begun_again(checkpoints, scene, tmp_
         tmp_path / "other.pt",
         tmp_path,
         picture=False,
-        progress=lambda what, done, total: seen.append(done),
+        progress=lambda what, done, total, unit: seen.append(done),
     )
     assert seen[0] == 0
     assert not list(tmp_path.glob(".*"))
@@ -516,7 +516,7 @@ def test_a_killed_run_of_what_a_virtual_raster_was_is_begun_again(checkpoints, s
         f"<GeoTransform>{', '.join(map(str, place))}</GeoTransform>{bands}</VRTDataset>"
     )
 
-    def killed(what, done, total):
+    def killed(what, done, total, unit):
         if done == 256:
             raise KeyboardInterrupt
 
@@ -526,7 +526,9 @@ def test_a_killed_run_of_what_a_virtual_raster_was_is_begun_again(checkpoints, s
         map_scene(*call, progress=killed)
     with rasterio.open(tmp_path / "band.tif", "r+") as image:
         image.write(image.read()[:, ::-1])
-    maps = map_scene(*call, picture=False, progress=lambda what, done, total: seen.append(done))
+    maps = map_scene(
+        *call, picture=False, progress=lambda what, done, total, unit: seen.append(done)
+    )
     assert seen[0] == 0
     again = map_scene(str(described), checkpoints["cnn-segm"], tmp_path / "calm", picture=False)
     assert maps.images[0].read_bytes() == again.images[0].read_bytes()

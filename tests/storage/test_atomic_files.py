@@ -103,7 +103,7 @@ def test_an_open_index_is_exported_as_it_was_opened(own, newer, tmp_path):
 
 
 def test_a_catalog_that_is_replaced_while_it_is_assessed(own, newer, tmp_path):
-    def replace(what: str, done: int, total: int) -> None:
+    def replace(what: str, done: int, total: int | None, unit: str) -> None:
         if what == "Comparing images":
             build([newer], own)
 
@@ -125,7 +125,7 @@ def test_members_that_were_replaced_are_not_copied(own, newer, tmp_path):
 def test_a_catalog_that_is_replaced_while_it_is_copied(own, newer, tmp_path):
     replaced = []
 
-    def replace(what: str, done: int, total: int) -> None:
+    def replace(what: str, done: int, total: int | None, unit: str) -> None:
         if not replaced:
             replaced.append(build([newer], own))
 

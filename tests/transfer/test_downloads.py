@@ -155,7 +155,7 @@ def test_a_file_comes_whole_and_under_its_own_name(server, tmp_path):
     assert path == tmp_path / "new" / "folder" / "data.zip"
     assert path.read_bytes() == DATA
     assert [p.name for p in path.parent.iterdir()] == ["data.zip"]
-    assert seen[-1] == ("Checking data.zip", len(DATA), len(DATA))
+    assert seen[-1] == ("Checking data.zip", len(DATA), len(DATA), "bytes")
     assert server.asked[0]["Accept-Encoding"] == "identity"
 
 

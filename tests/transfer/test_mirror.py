@@ -178,9 +178,9 @@ def test_collections_are_added_to_a_catalog(catalog, second, two, tmp_path):
 def test_progress_ends_at_the_number_of_files(catalog, tmp_path):
     seen = []
     copy(catalog, tmp_path / "copy", progress=lambda *told: seen.append(told))
-    assert {what for what, _, _ in seen} == {"Copying"}
+    assert {(what, unit) for what, _, _, unit in seen} == {("Copying", "files")}
     assert seen[-1][1] == seen[-1][2] == len(files_of(catalog))
-    assert [done for _, done, _ in seen] == sorted(done for _, done, _ in seen)
+    assert [done for _, done, _, _ in seen] == sorted(done for _, done, _, _ in seen)
 
 
 # --- copies that cannot be made

@@ -38,7 +38,7 @@ from satimnet.builder.overview.contact_sheet import OVERVIEW_ASSET, OVERVIEW_NAM
 from satimnet.builder.packing.sample_files import MAX_SCENE_SIZE
 from satimnet.builder.packing.shard_plans import DEFAULT_SHARD_SIZE, MAX_SHARD_SIZE, ShardPlan, plan
 from satimnet.builder.packing.shards import Shard, pack
-from satimnet.builder.progress import Progress, silent
+from satimnet.builder.progress import Progress, one_step, silent
 from satimnet.builder.samples import Problem, Sample
 from satimnet.builder.scanning.passed_over import passed_over
 from satimnet.builder.scanning.tallies import Tally
@@ -121,8 +121,8 @@ def build(
     _refuse_inside(out, [*sources, *chain.from_iterable((assigned or {}).values())])
     with workspace(out, "building") as staging:
         indexes = staging / "indexes"
-        progress("Looking into the sources", 0, 0)
-        groups, unknown = recognise(sources, known, indexes)
+        with one_step(progress, "Looking into the sources"):
+            groups, unknown = recognise(sources, known, indexes)
         if unknown and (bad_files == "stop" or not (groups or assigned)):
             message = f"{unknown[0].path}: {unknown[0].reason}"
             if unknown[0].reason == UNKNOWN_LAYOUT:
@@ -174,15 +174,15 @@ def _build_dataset(dataset: Dataset, source: Source, how: _How) -> Report:
         (p, dataset.record, source.indexes, folder, rows, files, how.max_scene_size) for p in plans
     ]
     for outcome in run_tasks(
-        _make_shard, jobs, how.scheduler, f"Packing {dataset.id}", how.progress
+        _make_shard, jobs, how.scheduler, f"Packing {dataset.id}", how.progress, "shards"
     ):
         if isinstance(outcome, str):
             raise SatimnetError(outcome)
         problems.extend(outcome)
     problems.sort(key=lambda problem: problem.path)
     report = _judge(dataset, plans, problems, rows, how.bad_files)
-    how.progress(f"Publishing {dataset.id}", 0, 0)
-    _publish(dataset, source, plans, folder, rows, files, report, how.overview)
+    with one_step(how.progress, f"Publishing {dataset.id}"):
+        _publish(dataset, source, plans, folder, rows, files, report, how.overview)
     return report
 
 
@@ -191,7 +191,7 @@ def _samples(
 ) -> Iterator[Sample]:
     """The samples of the scan, whose problems are noted."""
     count = 0
-    progress(f"Scanning {dataset.id}", 0, 0)
+    progress(f"Scanning {dataset.id}", 0, None, "samples")
     tally = Tally()
     for found in dataset.scan(replace(source, tally=tally)):
         if isinstance(found, Problem):
@@ -209,7 +209,8 @@ def _samples(
         yield found
         count += 1
         if count % _OFTEN == 0:
-            progress(f"Scanning {dataset.id}", count, 0)
+            progress(f"Scanning {dataset.id}", count, None, "samples")
+    progress(f"Scanning {dataset.id}", count, count, "samples")
     named = {problem.path for problem in problems}
     left = passed_over(tally, source.entries, dataset.record.accompanying, named)
     problems.extend(Problem(path, reason, "foreign") for path, reason in left)

@@ -52,14 +52,15 @@ def demo(folder: Path, schemas: Path | None, quiet: bool) -> None:
     datasets = {name: _synthetic(d) for name, d in installed().items() if name in writers}
     with progress_bar(quiet) as progress:
         assigned = {}
-        for at, name in enumerate(datasets):
-            progress("Writing sources", at, len(datasets))
+        progress("Writing sources", 0, len(datasets), "datasets")
+        for done, name in enumerate(datasets, 1):
             try:
                 assigned[name] = writers[name](sources / name)
             except OSError as error:
                 raise SatimnetError(
                     f"{sources}: {error.strerror}; choose another folder"
                 ) from error
+            progress("Writing sources", done, len(datasets), "datasets")
         sync(sources)
         reports = run_build([], catalog, assigned=assigned, datasets=datasets, progress=progress)
         mark.unlink()

@@ -45,7 +45,7 @@ def download(dataset: str, out: Path | None, only_list: bool, quiet: bool) -> No
     else:
         if not quiet and downloads.files:
             click.echo(f"{record.title}, licence: {licence(record)}")
-        with progress_bar(quiet, of_bytes=True) as progress:
+        with progress_bar(quiet) as progress:
             for file in downloads.files:
                 path = fetch(file, folder, progress=progress)
                 if not quiet:

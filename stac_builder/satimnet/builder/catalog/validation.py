@@ -112,7 +112,7 @@ def validate(
                 findings.add(path, f"id {content['id']} is there twice in its collection")
             own[str(content.get("id"))] = _fingerprint(content, path.parent)
             _check_members(path, content, scope, shards, checksums, findings)
-            progress("Validating items", findings.objects[kind], 0)
+            progress("Validating items", findings.objects[kind], None, "items")
         elif kind == "Collection":
             _check_assets(path, content, findings)
 
@@ -134,6 +134,8 @@ def validate(
             continue
         for item in _rows(file, findings):  # the tree does without Items: these are all there are
             check(file, item)
+    items = findings.objects["Feature"]
+    progress("Validating items", items, items, "items")
     findings.checked = known.checked()
     findings.unavailable = sorted(known.unavailable)
     return findings

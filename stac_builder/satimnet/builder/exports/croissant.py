@@ -87,9 +87,10 @@ def croissant(collection: IndexedCollection, links: Links, progress: Progress = 
     document: Mapping[str, Any] = collection.document
     shards = shards_of(collection)
     hashes = {}
-    for at, href in enumerate([collection.parquet, *shards]):
-        progress("Hashing", at, len(shards) + 1)
+    progress(f"Hashing {collection.id}", 0, len(shards) + 1, "files")
+    for done, href in enumerate([collection.parquet, *shards], 1):
         hashes[href] = _sha256(href)
+        progress(f"Hashing {collection.id}", done, len(shards) + 1, "files")
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",

@@ -53,9 +53,10 @@ def write_trainingdml(
     for sample in plan.samples():
         file.write((b"," if written else b"") + b"\n" + orjson.dumps(sample))
         written += 1
-        if written % 1000 == 0:
-            progress("Writing samples", written, count)
+        if written % 1000 == 0 and written < count:
+            progress(f"Writing samples of {collection.id}", written, count, "samples")
     file.write(b"\n]}\n")
+    progress(f"Writing samples of {collection.id}", written, written, "samples")
     return written
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import orjson
 
 from satimnet.builder.errors import SatimnetError
-from satimnet.builder.progress import Progress, silent
+from satimnet.builder.progress import Progress, one_step, silent
 from satimnet.builder.quality.distributions import (
     bands_of,
     count_classes,
@@ -75,18 +75,18 @@ def assess(
         tasks = _tasks(index, work)
         copies = _room_for_copies(work / "copies", sum(task.count for task in tasks))
         jobs = [(task,) for task in tasks]
-        for problem in run_tasks(_measure, jobs, scheduler, "Reading shards", progress):
+        for problem in run_tasks(_measure, jobs, scheduler, "Reading shards", progress, "parts"):
             if problem is not None:
                 _require_same(index, state)
                 raise SatimnetError(problem)
-        progress("Comparing images", 0, 0)
-        report = _compare(index, tasks, copies)
-        _require_same(index, state)
-        progress("Writing the report", 0, 0)
-        shutil.rmtree(work / "report", ignore_errors=True)
-        write_report(report, work / "report")
-        sync(work)
-        place(work / "report", out)
+        with one_step(progress, "Comparing images"):
+            report = _compare(index, tasks, copies)
+            _require_same(index, state)
+        with one_step(progress, "Writing the report"):
+            shutil.rmtree(work / "report", ignore_errors=True)
+            write_report(report, work / "report")
+            sync(work)
+            place(work / "report", out)
     return report
 
 

@@ -17,7 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from satimnet.builder.errors import SatimnetError
-from satimnet.builder.progress import Progress, silent
+from satimnet.builder.progress import Progress, one_step, silent
 from satimnet.builder.storage.atomic_files import place, sync
 from satimnet.builder.storage.hrefs import on_disk
 from satimnet.builder.storage.staging import workspace
@@ -96,8 +96,8 @@ def _place() -> Path:
 
 def _made(scratch: Path, progress: Progress) -> Path:
     """The folder of the finished build, below ``scratch``."""
-    progress("Fetching STAC Browser", 0, 3)
-    _run([*_NPM, "pack", PACKAGE], scratch)
+    with one_step(progress, "Fetching STAC Browser"):
+        _run([*_NPM, "pack", PACKAGE], scratch)
     (archive,) = scratch.glob("*.tgz")
     with tarfile.open(archive) as packed:
         packed.extractall(scratch, filter="data")
@@ -111,13 +111,12 @@ def _made(scratch: Path, progress: Progress) -> Path:
     commented = '<!-- <script defer="defer" src="/config.js"></script> -->'
     script = '<script defer="defer" src="./config.js"></script>'
     page.write_text(page.read_text().replace(commented, script))
-    progress("Fetching what STAC Browser is made of", 1, 3)
-    _run([*_NPM, "install", "--ignore-scripts", "--no-package-lock"], source)
-    progress("Building STAC Browser", 2, 3)
-    _run([*_NPM, "run", "build:minimal", "--", *_SETTINGS], source)
+    with one_step(progress, "Fetching what STAC Browser is made of"):
+        _run([*_NPM, "install", "--ignore-scripts", "--no-package-lock"], source)
+    with one_step(progress, "Building STAC Browser"):
+        _run([*_NPM, "run", "build:minimal", "--", *_SETTINGS], source)
     if script.encode() not in (source / "dist" / "index.html").read_bytes():
         raise SatimnetError(f"{PACKAGE}: its page has no place for our settings; please report it")
-    progress("Building STAC Browser", 3, 3)
     return source / "dist"
 
 

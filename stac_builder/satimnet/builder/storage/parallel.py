@@ -21,10 +21,12 @@ def run_tasks(
     scheduler: str,
     what: str,
     progress: Progress,
+    unit: str = "tasks",
 ) -> Iterator[R]:
     """What ``work`` returns for the arguments of each job, in any order.
 
-    ``scheduler`` is ``threads``, ``processes`` or the address of a dask cluster. Errors of other
+    ``scheduler`` is ``threads``, ``processes`` or the address of a dask cluster; ``what`` and
+    ``unit`` are for the progress. Errors of other
     processes come back wrapped, so ``work`` had better return what went wrong.
     """
     from dask.base import compute
@@ -34,12 +36,12 @@ def run_tasks(
     # As arguments of a delayed call, jobs would be searched for dask collections, all of them.
     tasks = [delayed(partial(work, *job), pure=False, traverse=False)() for job in jobs]
     done = 0
-    progress(what, done, len(tasks))
+    progress(what, done, len(tasks), unit)
 
     def count(*_: Any) -> None:
         nonlocal done
         done += 1
-        progress(what, min(done, len(tasks)), len(tasks))
+        progress(what, min(done, len(tasks)), len(tasks), unit)
 
     if "://" in scheduler:
         from distributed import Client, as_completed

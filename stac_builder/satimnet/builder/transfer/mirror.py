@@ -400,7 +400,8 @@ class _Copying:
                     for future in done:
                         del running[future]
                         add(future.result())
-                    self._progress("Copying", len(seen) - len(todo) - len(running), len(seen))
+                    copied = len(seen) - len(todo) - len(running)
+                    self._progress("Copying", copied, len(seen), "files")
             finally:
                 pool.shutdown(cancel_futures=True)
 

@@ -230,12 +230,14 @@ def _save(
                 file.truncate(0)
                 raise SatimnetError(f"{download.url}: the server sends more than {most:,} bytes")
             file.write(chunk)
-            progress(download.name, done, length)
+            if done != length:
+                progress(download.name, done, length or None, "bytes")
     if not length and response.headers.get("Transfer-Encoding") != "chunked":
         part.discard()
         raise SatimnetError(f"{download.url}: the server does not say how long the file is")
     if done < length:
         raise _BrokenError("the connection ended early")
+    progress(download.name, done, done, "bytes")
 
 
 def _range(response: requests.Response) -> tuple[int | None, int]:
@@ -269,7 +271,7 @@ def _wrong(path: Path, download: Download, progress: Progress) -> str | None:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
             done += len(chunk)
-            progress(f"Checking {download.name}", done, size)
+            progress(f"Checking {download.name}", done, size, "bytes")
     if digest.hexdigest() != expected:
         return f"{kind} is {digest.hexdigest()}, published is {expected}"
     return None

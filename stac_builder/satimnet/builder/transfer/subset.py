@@ -198,7 +198,7 @@ def _write_collection(found: Found, out: _Out, rows: Path, progress: Progress) -
             features.setdefault(level, []).append(rows / f"{len(tables)}.ndjson")
             write_features(items, features[level][-1])
         done += len(items)
-        progress(f"Writing {out.source.id}", done, total)
+        progress(f"Writing {out.source.id}", done, total, "items")
     for level, paths in features.items():
         write_pages(paths, len(nodes[level]), out.folder.joinpath(*level))
     parts = MappedRows(tables)

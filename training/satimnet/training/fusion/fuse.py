@@ -21,7 +21,7 @@ from satimnet.builder.datasets import Dataset
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.packing.shard_plans import DEFAULT_SHARD_SIZE
 from satimnet.builder.pipeline import BadFiles, Report, build
-from satimnet.builder.progress import Progress, silent
+from satimnet.builder.progress import Progress, one_step, silent
 from satimnet.builder.query.index import Index
 from satimnet.builder.samples import Problem
 from satimnet.builder.storage.hrefs import is_url, on_disk
@@ -81,8 +81,8 @@ def fuse(
     _refuse_others(recipe, index, out)
     folder = out / recipe.id
     opened = None if layers is None else _open_layers(recipe, layers)
-    progress("Selecting samples", 0, 0)
-    drawn = select(recipe, index, available=available)
+    with one_step(progress, "Selecting samples"):
+        drawn = select(recipe, index, available=available)
     record = record_of(recipe, index, drawn, folder, masks=opened is not None)
     samples = samples_of(recipe, index, drawn, opened, folder)
     dataset = Dataset(

@@ -127,10 +127,10 @@ def _write(
             for unfinished in growing:
                 unfinished.discard()
             raise
-        progress("Writing COGs", 0, len(maps))
+        progress("Writing COGs", 0, len(maps), "files")
         for done, (unfinished, legend) in enumerate(zip(growing, legends, strict=True), 1):
             unfinished.finish(legend)
-            progress("Writing COGs", done, len(maps))
+            progress("Writing COGs", done, len(maps), "files")
         drawn = target.with_name(f"{target.name}.png") if picture else None
         if drawn is not None:
             draw(scene, trained.bands, maps, drawn)
@@ -173,7 +173,7 @@ def _fill(
         done -= done % STRIP
     for growing in maps:
         growing.keep(done)
-    progress("Mapping rows", done, height)
+    progress("Mapping rows", done, height, "rows")
     for strip in strips(scene, trained.mean, done):
         if finder is not None:
             found = refined(trained, finder, strip)
@@ -183,4 +183,4 @@ def _fill(
             labels = legend.values[indices]
             labels[~strip.valid] = legend.nodata
             growing.append(labels)
-        progress("Mapping rows", strip.bottom, height)
+        progress("Mapping rows", strip.bottom, height, "rows")
