@@ -1,6 +1,7 @@
 """The commands as a user meets them."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from stactools.cli.cli import cli
 
 from satimnet.builder.query.search import count
 from satimnet.builder.storage.staging import lock
+from satimnet.cli.group import satimnet
 
 PER_CLASS = 4  # of the miniature in conftest.py
 PAPER = {"dota", "xview", "airbus-ship", "clouds-s2-taiwan", "inria", "bigearthnet", "eurosat"}
@@ -44,6 +46,48 @@ def loaded_by(code: str) -> set[str]:
 def test_start_up_loads_nothing_heavy(code):
     heavy = {"torch", "dask", "xarray", "duckdb", "pyarrow", "matplotlib", "distributed"}
     assert not loaded_by(code) & heavy
+
+
+@pytest.mark.parametrize("program", [["satimnet"], [sys.executable, "-m", "satimnet.cli"]])
+def test_the_command_stands_alone(program, catalog):
+    """`satimnet …` is `stac satimnet …`, and says so of itself."""
+    folder = Path(sys.executable).parent
+    done = subprocess.run(
+        [*program, "search", catalog, "--class", "River", "--count"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{PER_CLASS}\n", "")
+
+
+def test_usage_names_the_program_that_was_called():
+    alone = CliRunner().invoke(satimnet, ["build", "--help"], prog_name="satimnet")
+    assert alone.output.startswith("Usage: satimnet build [OPTIONS] [SOURCES]...")
+    assert stac("satimnet", "build", "--help").output.startswith("Usage: cli satimnet build")
+    script = "from stactools.cli.cli import run_cli; run_cli()"
+    done = subprocess.run(
+        [sys.executable, "-c", script, "satimnet", "download", "eurosat", "--bad"],
+        capture_output=True,
+        text=True,
+    )
+    assert "Usage: stac satimnet download" in done.stderr
+    told = CliRunner().invoke(satimnet, ["download", "x"], prog_name="satimnet")
+    assert "Error: no dataset 'x'" in told.output
+
+
+def test_the_command_runs_no_code_of_stactools():
+    code = """
+import sys
+from satimnet.cli.group import satimnet
+assert "stactools" not in sys.modules
+satimnet(["concepts", "water"], standalone_mode=False)
+assert "stactools.eurosat" in sys.modules
+ours = [name for name in sys.modules if name.startswith(("stactools.cli", "stactools.core"))]
+assert ours == [], ours
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_no_source_root_is_a_package():

@@ -1,4 +1,4 @@
-"""The umbrella command ``stac satimnet``: build, validate, info, search, demo, train, evaluate."""
+"""The plugin of stactools that hangs the command ``satimnet`` under ``stac``."""
 
 from __future__ import annotations
 

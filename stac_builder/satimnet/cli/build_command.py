@@ -16,6 +16,7 @@ from satimnet.builder.errors import SatimnetError
 from satimnet.builder.storage.atomic_files import sync, write
 from satimnet.builder.storage.hrefs import on_disk
 from satimnet.cli.options import FOLDER, quiet_option, schemas_option
+from satimnet.cli.output import program
 from satimnet.cli.progress_bars import progress_bar
 from satimnet.cli.validate_command import fail_on, print_findings
 from satimnet.cli.wording import counted
@@ -71,14 +72,14 @@ def demo(folder: Path, schemas: Path | None, quiet: bool) -> None:
         found = counted(count(catalog, concept="building"), "item")
         click.echo(f"A search for the concept building finds {found}. Try next:\n")
         for line in (
-            f"stac satimnet info {catalog}",
-            f"stac satimnet search {catalog} --concept water",
-            f"stac satimnet concepts ship --catalog {catalog}",
-            f"stac satimnet fuse demo {catalog}",
-            f"stac satimnet train {catalog} --collection eurosat --bands B04,B03,B02,B08 "
+            f"info {catalog}",
+            f"search {catalog} --concept water",
+            f"concepts ship --catalog {catalog}",
+            f"fuse demo {catalog}",
+            f"train {catalog} --collection eurosat --bands B04,B03,B02,B08 "
             f"--width 16 --epochs 20 --batch-size 16 --out {folder / 'run'}",
         ):
-            click.echo(f"  {line}")
+            click.echo(f"  {program()} {line}")
     fail_on(findings)
 
 

@@ -10,6 +10,7 @@ import click
 from satimnet.builder.commands import one_line_errors
 from satimnet.builder.errors import SatimnetError
 from satimnet.cli.options import FOLDER, quiet_option
+from satimnet.cli.output import program
 from satimnet.cli.progress_bars import progress_bar
 from satimnet.cli.wording import counted
 
@@ -56,7 +57,7 @@ def download(dataset: str, out: Path | None, only_list: bool, quiet: bool) -> No
     if not downloads.files and not only_list:
         raise SatimnetError(f"{dataset}: its publisher allows no download by a program")
     if not quiet and not only_list:
-        click.echo(f"Then: stac satimnet build {folder} --out catalog")
+        click.echo(f"Then: {program()} build {folder} --out catalog")
 
 
 def _print_files(downloads: Downloads) -> None:

@@ -58,7 +58,8 @@ def fuse(
     """Make a training set out of collections of CATALOG (path or URL), as RECIPE says.
 
     RECIPE is a TOML file or the name of one that comes along: paper (EuroSAT enriched with
-    BigEarthNet, Section 3 of the SatImNet paper) or demo (for the catalog of stac satimnet demo).
+    BigEarthNet, Section 3 of the SatImNet paper) or demo (for the catalog of the
+    command demo).
     The set is a collection of its own, with links to what each sample was made of. The same recipe
     and the same catalog give the same bytes. A fusion that was interrupted goes on when the same
     command is given again.

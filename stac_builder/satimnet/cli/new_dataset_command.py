@@ -24,6 +24,28 @@ from satimnet.cli.options import FOLDER
 _TEMPLATES = Path(__file__).with_name("templates")
 _ID = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _CHECKOUT = Path("collections", "stactools", "satimnet")
+_STACTOOLS = frozenset(
+    [
+        "add",
+        "add-asset",
+        "add-raster",
+        "copy",
+        "create-item",
+        "describe",
+        "info",
+        "layout",
+        "lint",
+        "merge",
+        "migrate",
+        "move-assets",
+        "summary",
+        "update-extent",
+        "update-geometry",
+        "validate",
+        "version",
+    ]
+)
+"""What ``stac`` itself calls its commands; `satimnet` alone does not load them."""
 
 
 @click.command("new-dataset")
@@ -120,9 +142,13 @@ def _require_sound(name: str) -> None:
 
 
 def _require_free(name: str) -> None:
-    commands = click.get_current_context().find_root().command
-    taken = isinstance(commands, click.Group) and name in commands.commands
-    if taken or importlib.util.find_spec(f"stactools.{name.replace('-', '_')}") is not None:
+    root = click.get_current_context().find_root().command
+    taken = isinstance(root, click.Group) and name in root.commands
+    if (
+        taken
+        or name in _STACTOOLS
+        or importlib.util.find_spec(f"stactools.{name.replace('-', '_')}") is not None
+    ):
         raise SatimnetError(f"{name}: is taken by a command or a package; take another name")
 
 

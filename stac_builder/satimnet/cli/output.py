@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 _UNPRINTABLE = re.compile(r"[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
+def program() -> str:
+    """The words that the user called the command with: ``satimnet`` or ``stac satimnet``."""
+    context = click.get_current_context()
+    while context.parent is not None and context.command.name != "satimnet":
+        context = context.parent
+    return context.command_path
+
+
 def say(text: object, *, err: bool = False) -> None:
     """Prints lines of text, with escapes for what a terminal would not print."""
     click.echo("\n".join(map(printable, str(text).split("\n"))), err=err)

@@ -10,6 +10,7 @@ import click
 from satimnet.builder.commands import one_line_errors
 from satimnet.builder.errors import SatimnetError
 from satimnet.cli.options import FOLDER, allow_outside, outside_option, quiet_option
+from satimnet.cli.output import program
 from satimnet.cli.progress_bars import progress_bar
 
 
@@ -49,7 +50,7 @@ def serve(
     except ModuleNotFoundError as error:
         raise SatimnetError(f"{error.name}: not installed; pip install 'satimnet[serve]'") from None
 
-    browser = built()
+    browser, called = built(), program()
 
     def ready(url: str) -> None:
         if quiet:
@@ -59,7 +60,7 @@ def serve(
             click.echo(f"for GIS       {url}plain/")
             click.echo(f"files         {url}catalog/catalog.json")
         if browser is None:
-            click.echo("STAC Browser  not built yet; `stac satimnet browser` builds it, once")
+            click.echo(f"STAC Browser  not built yet; `{called} browser` builds it, once")
         else:
             click.echo(f"STAC Browser  {url}browser/")
 
