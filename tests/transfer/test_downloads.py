@@ -465,7 +465,8 @@ def test_the_command_gets_files_and_says_what_is_next(server, tmp_path, monkeypa
     server.cuts = [100_000]
     monkeypatch.setattr(fetching.time, "sleep", lambda _: None)
     out = tmp_path / "out"
-    result = CliRunner().invoke(cli, ["satimnet", "download", "eurosat", "--out", str(out)])
+    arguments = ["satimnet", "download", "eurosat", "--out", str(out)]
+    result = CliRunner().invoke(cli, arguments, prog_name="stac")
     assert result.exit_code == 0, result.output
     assert (out / "data.zip").read_bytes() == DATA
     assert "licence: MIT" in result.output

@@ -32,6 +32,10 @@ class Commands(click.Group):
     click lets the last one win, and says nothing.
     """
 
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of the commands, in the order in which they were added: that of their use."""
+        return list(self.commands)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:

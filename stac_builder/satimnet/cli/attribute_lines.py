@@ -1,4 +1,4 @@
-"""The paper's tables of a catalog, printed: ``stac satimnet info --attributes``."""
+"""The tables of the paper for a catalog, printed: ``satimnet info --attributes``."""
 
 from __future__ import annotations
 

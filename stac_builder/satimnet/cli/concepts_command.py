@@ -1,4 +1,4 @@
-"""The semantic metalayer is shown: ``stac satimnet concepts``."""
+"""``satimnet concepts``: the semantic metalayer is shown."""
 
 from __future__ import annotations
 
@@ -17,25 +17,26 @@ if TYPE_CHECKING:
     from rich.text import Text
     from rich.tree import Tree
 
-    from satimnet.builder.query.index import Index
     from satimnet.builder.vocabulary.concepts import Concept, MappedClass, Scheme
 
     Counts = Mapping[tuple[str, str], int]  # items that have the class, by collection and class
 
 
-@click.command()
+@click.command(short_help="Show concepts and the classes under them.")
 @click.argument("term", required=False)
-@click.option("--catalog", help="Path or URL of a catalog; without it, the installed datasets.")
+@click.option(
+    "--catalog", help="Path or URL of a catalog; without it, all installed datasets are shown."
+)
 @click.option(
     "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True
 )
 @outside_option
 @one_line_errors
 def concepts(term: str | None, catalog: str | None, form: str) -> None:
-    """Show the concepts that TERM finds, or all, and the classes of each collection under them.
+    """Show the concepts that TERM finds, and the classes of each collection under them.
 
-    A class after "=" is the concept; a class after "<" is narrower. With a catalog each class has
-    the number of items in which it is present.
+    Without TERM, all concepts are shown. A class after "=" means the same as the concept; a class
+    after "<" is narrower. With --catalog, each class has the number of items in which it occurs.
     """
     scheme, counts = _of_catalog(catalog) if catalog is not None else (_of_datasets(), None)
     if term is None:
@@ -61,24 +62,15 @@ def _of_datasets() -> Scheme:
 
 
 def _of_catalog(catalog: str) -> tuple[Scheme, Counts]:
+    from satimnet.builder.query.collection_counts import collection_counts
     from satimnet.builder.query.index import Index
 
     index = Index(catalog, allow_outside=allow_outside())
     return index.scheme, {
-        (collection, name): number
-        for collection in index.readable()
-        for name, number in _class_counts(index, collection).items()
+        (collection.id, name): number
+        for collection in collection_counts(index)
+        for name, number in collection.classes.items()
     }
-
-
-def _class_counts(index: Index, collection: str) -> dict[str, int]:
-    import pyarrow.compute as pc
-
-    from satimnet.builder.query.search import search_table
-
-    table = search_table(index, collections=[collection], columns=["satimnet:classes"])
-    values = pc.value_counts(pc.list_flatten(table["satimnet:classes"]).combine_chunks())
-    return {row["values"]: row["counts"] for row in values.to_pylist()}
 
 
 # --- the result -----------------------------------------------------------------------------------

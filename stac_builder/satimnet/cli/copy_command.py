@@ -1,4 +1,4 @@
-"""Catalogs are copied: ``stac satimnet copy``."""
+"""``satimnet copy``: catalogs are copied."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from satimnet.cli.progress_bars import progress_bar
 from satimnet.cli.wording import counted
 
 
-@click.command()
+@click.command(short_help="Copy a catalog.")
 @click.argument("catalog")
 @click.argument("destination", type=FOLDER)
 @click.option(
-    "--collection", "collections", multiple=True, help="Id of a collection to copy; else all."
+    "--collection",
+    "collections",
+    multiple=True,
+    help="Id of a collection to copy; without it, all.",
 )
 @outside_option
 @quiet_option
@@ -25,9 +28,9 @@ from satimnet.cli.wording import counted
 def copy(catalog: str, destination: Path, collections: tuple[str, ...], quiet: bool) -> None:
     """Copy CATALOG (path or URL), or some of its collections, to the folder DESTINATION.
 
-    Each shard is copied once and all links stay as they are. A catalog that is DESTINATION already
-    gets the collections added. A copy that was interrupted goes on when the same command is given
-    again.
+    Each shard is copied once, and all links stay as they are. If DESTINATION is a catalog already,
+    the collections are added to it. If the copy is interrupted, give the same command again: it
+    goes on.
     """
     from satimnet.builder.transfer.mirror import copy as run
 

@@ -1,4 +1,4 @@
-"""Datasets are downloaded: ``stac satimnet download``."""
+"""``satimnet download``: datasets come from their publishers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from satimnet.builder.commands import one_line_errors
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import NotFoundError
 from satimnet.cli.options import FOLDER, quiet_option
 from satimnet.cli.output import program
 from satimnet.cli.progress_bars import progress_bar
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from satimnet.builder.transfer.published_files import Downloads
 
 
-@click.command()
+@click.command(short_help="Download a dataset from its publisher.")
 @click.argument("dataset")
-@click.option("--out", type=FOLDER, help="The folder for the files; DATASET without it.")
-@click.option("--list", "only_list", is_flag=True, help="Only say what would be downloaded.")
+@click.option("--out", type=FOLDER, help="Folder for the files; without it, one named DATASET.")
+@click.option("--list", "only_list", is_flag=True, help="Only list the files; download nothing.")
 @quiet_option
 @one_line_errors
 def download(dataset: str, out: Path | None, only_list: bool, quiet: bool) -> None:
-    """Download DATASET from its publisher, or say what is to be done by hand.
+    """Download DATASET from its publisher, or say what you have to do by hand.
 
-    Files are checked against what the publisher says of them. A download that was interrupted goes
-    on when the same command is given again.
+    Each file is compared with the size and checksum that the publisher gives, if any. If the
+    download is interrupted, give the same command again: it goes on.
     """
     from satimnet.builder.datasets import installed
     from satimnet.builder.exports.citations import licence
@@ -37,7 +37,7 @@ def download(dataset: str, out: Path | None, only_list: bool, quiet: bool) -> No
 
     known = installed()
     if dataset not in known:
-        raise SatimnetError(f"no dataset {dataset!r}; there are {', '.join(sorted(known))}")
+        raise NotFoundError(f"no dataset {dataset!r}; there are {', '.join(sorted(known))}")
     record = known[dataset].record
     downloads = downloads_of(record)
     folder = out or Path(dataset)
@@ -55,7 +55,7 @@ def download(dataset: str, out: Path | None, only_list: bool, quiet: bool) -> No
     for step in downloads.steps:
         click.echo(f"By hand: {step}")
     if not downloads.files and not only_list:
-        raise SatimnetError(f"{dataset}: its publisher allows no download by a program")
+        raise NotFoundError(f"{dataset}: its publisher allows no download by a program")
     if not quiet and not only_list:
         click.echo(f"Then: {program()} build {folder} --out catalog")
 

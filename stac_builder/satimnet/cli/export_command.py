@@ -1,4 +1,4 @@
-"""Catalogs are told in other languages: ``stac satimnet export``."""
+"""``satimnet export``: catalogs are described in the formats of others."""
 
 from __future__ import annotations
 
@@ -13,26 +13,28 @@ from satimnet.cli.output import say
 from satimnet.cli.progress_bars import progress_bar
 
 
-@click.command()
+@click.command(short_help="Describe a catalog in another format.")
 @click.argument("catalog")
-@click.option("--format", "form", type=click.Choice(FORMATS), required=True)
-@click.option("--collection", "collections", multiple=True, help="Id of a collection; else all.")
+@click.option("--format", "form", type=click.Choice(FORMATS), required=True, help="What to write.")
+@click.option(
+    "--collection", "collections", multiple=True, help="Id of a collection; without it, all."
+)
 @click.option(
     "--out",
     type=FOLDER,
     default=Path(),
     show_default="the current one",
-    help="The folder for the files; links in them are relative to it.",
+    help="Folder for the files; links in them are relative to it.",
 )
 @outside_option
 @quiet_option
 @one_line_errors
 def export(catalog: str, form: str, collections: tuple[str, ...], out: Path, quiet: bool) -> None:
-    """Describe CATALOG (path or URL) in a format that others read.
+    """Describe CATALOG (path or URL) in a format that other programs read.
 
-    croissant (MLCommons) and trainingdml (OGC) make a file for each collection, dcat, schema.org,
-    bibtex and citation one for all. The catalog itself is not changed; --out may be a folder of it,
-    such as that of a collection, to publish the files along with it.
+    croissant (MLCommons) and trainingdml (OGC) make a file for each collection; dcat, schema.org,
+    bibtex and citation make one for all. The catalog itself does not change. --out may be a folder
+    of the catalog, such as that of a collection, to publish the files along with it.
     """
     from satimnet.builder.exports import export as run
     from satimnet.builder.query.index import Index

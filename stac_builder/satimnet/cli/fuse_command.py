@@ -1,4 +1,4 @@
-"""Training sets are fused: ``stac satimnet fuse``."""
+"""``satimnet fuse``: training sets are made of several collections."""
 
 from __future__ import annotations
 
@@ -8,38 +8,41 @@ from typing import TYPE_CHECKING
 import click
 
 from satimnet.builder.commands import one_line_errors
-from satimnet.builder.storage.hrefs import on_disk
-from satimnet.cli.build_command import print_reports
-from satimnet.cli.options import FOLDER, allow_outside, outside_option, quiet_option
+from satimnet.cli.options import (
+    FOLDER,
+    allow_outside,
+    named_paths,
+    outside_option,
+    quiet_option,
+    scheduler_option,
+)
 from satimnet.cli.output import cell
 from satimnet.cli.progress_bars import progress_bar
+from satimnet.cli.report_lines import print_reports
 
 if TYPE_CHECKING:
     from satimnet.training.fusion.fuse import Fused
     from satimnet.training.fusion.recipes import Recipe
 
 
-@click.command()
+@click.command(short_help="Make a training set of several collections.")
 @click.argument("recipe")
 @click.argument("catalog")
-@click.option("--out", type=FOLDER, help="The catalog to make or to add to; CATALOG without it.")
+@click.option("--out", type=FOLDER, help="The catalog to make or to add to; without it, CATALOG.")
 @click.option(
     "--layer",
     "layers",
     multiple=True,
     metavar="NAME=PATH",
-    help="Raster, VRT or folder of tiles of a mask layer of the recipe.",
+    help="Where a mask layer of the recipe lies: a raster, a VRT or a folder of tiles.",
 )
 @click.option("--without-masks", is_flag=True, help="Make no masks.")
 @click.option(
-    "--available", is_flag=True, help="Take what is there where the recipe wants more samples."
+    "--available",
+    is_flag=True,
+    help="If a collection has fewer samples than the recipe wants, take those.",
 )
-@click.option(
-    "--scheduler",
-    default="processes",
-    show_default=True,
-    help="threads, processes, or tcp://… of a dask cluster that sees the same files.",
-)
+@scheduler_option
 @click.option("--keep-going", is_flag=True, help="Leave out any number of broken images.")
 @outside_option
 @quiet_option
@@ -55,28 +58,22 @@ def fuse(
     keep_going: bool,
     quiet: bool,
 ) -> None:
-    """Make a training set out of collections of CATALOG (path or URL), as RECIPE says.
+    """Make a training set of collections of CATALOG (path or URL), as RECIPE says.
 
-    RECIPE is a TOML file or the name of one that comes along: paper (EuroSAT enriched with
-    BigEarthNet, Section 3 of the SatImNet paper) or demo (for the catalog of the
-    command demo).
-    The set is a collection of its own, with links to what each sample was made of. The same recipe
-    and the same catalog give the same bytes. A fusion that was interrupted goes on when the same
-    command is given again.
+    RECIPE is a TOML file, or the name of one that satimnet brings along: paper (EuroSAT enriched
+    with BigEarthNet, Section 3 of the SatImNet paper) or demo (for the catalog that the command
+    demo makes).
+
+    The training set is a new collection, with links to what each sample was made of. The same
+    recipe and the same catalog give the same bytes. If the command is interrupted, give it again:
+    it goes on.
     """
     from satimnet.training.fusion.fuse import fuse as run
     from satimnet.training.fusion.recipes import read_recipe
 
     if without_masks and layers:
         raise click.UsageError("--without-masks and --layer exclude each other")
-    if scheduler not in ("threads", "processes") and "://" not in scheduler:
-        raise click.UsageError("--scheduler is threads, processes or an address such as tcp://…")
-    named: dict[str, Path] = {}
-    for assignment in layers:
-        name, equals, path = assignment.partition("=")
-        if not equals:
-            raise click.UsageError(f"--layer {assignment}: give NAME=PATH")
-        named[name] = on_disk(path)
+    named = {name: paths[-1] for name, paths in named_paths("--layer", layers).items()}
     read = read_recipe(recipe)
     with progress_bar(quiet) as progress:
         fused = run(

@@ -1,7 +1,7 @@
-"""The group ``stac satimnet`` and its commands.
+"""The group ``satimnet`` and its commands.
 
-A command takes options in, calls the library once and pictures the result. Everything heavy is
-imported inside the commands, so that ``stac --help`` answers fast.
+A command takes options, calls the library and prints the result. Everything heavy is imported
+inside the commands, so that ``satimnet --help`` answers fast.
 """
 
 from __future__ import annotations
@@ -9,18 +9,24 @@ from __future__ import annotations
 import click
 
 from satimnet.builder.commands import Commands
-from satimnet.cli.build_command import build, demo
+from satimnet.cli.browser_command import browser
+from satimnet.cli.build_command import build
 from satimnet.cli.concepts_command import concepts
 from satimnet.cli.copy_command import copy
+from satimnet.cli.crossvalidate_command import crossvalidate
+from satimnet.cli.demo_command import demo
 from satimnet.cli.download_command import download
+from satimnet.cli.evaluate_command import evaluate
 from satimnet.cli.export_command import export
 from satimnet.cli.fuse_command import fuse
+from satimnet.cli.info_command import info
 from satimnet.cli.map_command import map_command
 from satimnet.cli.new_dataset_command import new_dataset
+from satimnet.cli.picture_command import picture
 from satimnet.cli.quality_command import quality
-from satimnet.cli.search_command import info, search
-from satimnet.cli.serve_command import browser, serve
-from satimnet.cli.train_command import crossvalidate, evaluate, picture, train
+from satimnet.cli.search_command import search
+from satimnet.cli.serve_command import serve
+from satimnet.cli.train_command import train
 from satimnet.cli.validate_command import validate
 
 _COMMANDS: tuple[click.Command, ...] = (
@@ -50,10 +56,10 @@ _COMMANDS: tuple[click.Command, ...] = (
     "satimnet",
     cls=Commands,
     commands=_COMMANDS,
-    short_help="Harmonised training sets: build, check, search, train",
+    short_help="Harmonised training sets: build, check, search, train.",
 )
 def satimnet() -> None:
-    """Catalogs of harmonised training sets for satellite-image classification."""
+    """Harmonised training sets of satellite images, in STAC catalogs."""
 
 
 def create_satimnet_command(cli: click.Group) -> click.Command:

@@ -1,4 +1,4 @@
-"""Trained networks map whole scenes: ``stac satimnet map``."""
+"""``satimnet map``: a trained network maps a whole scene."""
 
 from __future__ import annotations
 
@@ -6,40 +6,51 @@ from pathlib import Path
 
 import click
 
-from satimnet.builder.commands import LocalPath, one_line_errors
-from satimnet.cli.options import FOLDER, quiet_option
+from satimnet.builder.commands import one_line_errors
+from satimnet.cli.options import ANY_FILE, FOLDER, NAMES, device_option, quiet_option
 from satimnet.cli.progress_bars import progress_bar
 
-_CHECKPOINT = LocalPath(dir_okay=False, path_type=Path)
 
-
-@click.command("map")
+@click.command("map", short_help="Map a whole scene with a trained network.")
 @click.argument("scene")
-@click.option("--checkpoint", required=True, type=_CHECKPOINT, help="The trained network.")
+@click.option(
+    "--checkpoint", required=True, type=ANY_FILE, help="The trained network, a checkpoint.pt."
+)
 @click.option(
     "--within",
-    type=_CHECKPOINT,
-    help="A CNN-class: apply the CNN-segm of --checkpoint solely to patches that this one finds to "
+    type=ANY_FILE,
+    help="A trained CNN-class: apply the CNN-segm of --checkpoint only to patches that it finds to "
     "be water or built-up.",
 )
-@click.option("--bands", help="Names of a raster's bands, if it does not say: B02,B03,B04,B08.")
+@click.option(
+    "--bands", type=NAMES, help="Names of a raster's bands, if it does not say: B02,B03,B04,B08."
+)
 @click.option(
     "--offset",
     default=0.0,
-    help="Added to a raster's values: -1000 if they were cut from products of processing baseline "
-    "04.00 or later as they are.",
+    help="A number to add to a raster's values: -1000 if it was cut from a product of processing "
+    "baseline 04.00 or later.",
 )
-@click.option("--datetime", "sensed", help="When the scene was taken, if it does not say.")
-@click.option("--device", help="cpu or cuda; the GPU if there is one.")
-@click.option("--picture/--no-picture", default=True, show_default=True, help="Draw a PNG.")
-@click.option("--out", required=True, type=FOLDER, help="Folder of maps, picture and Items.")
+@click.option(
+    "--datetime",
+    "sensed",
+    help="When the scene was taken, if it does not say: 2020-07-17T22:19:41Z.",
+)
+@device_option
+@click.option(
+    "--picture/--no-picture",
+    default=True,
+    show_default=True,
+    help="Draw the maps beside the scene, as a PNG.",
+)
+@click.option("--out", required=True, type=FOLDER, help="Folder for maps, picture and Items.")
 @quiet_option
 @one_line_errors
 def map_command(
     scene: str,
     checkpoint: Path,
     within: Path | None,
-    bands: str | None,
+    bands: list[str] | None,
     offset: float,
     sensed: str | None,
     device: str | None,
@@ -47,10 +58,10 @@ def map_command(
     out: Path,
     quiet: bool,
 ) -> None:
-    """Map SCENE with a trained network, as COGs with colours, class names and a STAC Item.
+    """Map SCENE with a trained network: COGs with colours and class names, and a STAC Item.
 
-    SCENE is a Sentinel-2 product of Level-1C or Level-2A (its .SAFE folder), or any raster that
-    GDAL reads and that has the bands of the network.
+    SCENE is a Sentinel-2 product of Level-1C or Level-2A (its .SAFE folder), or any raster with the
+    bands of the network that GDAL reads. If the command is interrupted, give it again: it goes on.
     """
     from satimnet.training import map_scene
 
@@ -60,7 +71,7 @@ def map_command(
             checkpoint,
             out,
             within=within,
-            bands=None if bands is None else [name.strip() for name in bands.split(",")],
+            bands=bands,
             offset=offset,
             sensed=sensed,
             device=device,
@@ -72,5 +83,6 @@ def map_command(
             click.echo(file)
     if maps.item is None:
         click.echo(
-            "the map has no STAC Item, as the scene does not say when it was taken; give --datetime"
+            "there is no STAC Item of the map, because the scene does not say when it was taken; "
+            "give --datetime"
         )

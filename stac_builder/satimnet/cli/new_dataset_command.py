@@ -1,6 +1,6 @@
-"""The skeleton of a dataset package: ``stac satimnet new-dataset``.
+"""``satimnet new-dataset``: the skeleton of a dataset package is written.
 
-The templates beside this file make a whole package that works, with gaps for its names.
+It is made of the templates beside this file: a package that works, with gaps for its names.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ _STACTOOLS = frozenset(
 """What ``stac`` itself calls its commands; `satimnet` alone does not load them."""
 
 
-@click.command("new-dataset")
+@click.command("new-dataset", short_help="Write the skeleton of a dataset package.")
 @click.argument("name")
 @click.argument("folder", type=FOLDER, default=".")
 @one_line_errors
 def new_dataset(name: str, folder: Path) -> None:
-    """Write the skeleton of a package for the dataset NAME, which works as it stands.
+    """Write the skeleton of a package for the dataset NAME. It works as it stands.
 
-    NAME is the id of the collection, such as city-trees. The package is written into a new folder
+    NAME is the id of the collection, such as city-trees. The package goes into a new folder
     FOLDER/NAME, as a distribution of its own; or, if FOLDER is a checkout of satimnet, into its
-    collections/stactools and tests. FOLDER is the current folder if it is not given.
+    folders collections/stactools and tests. Without FOLDER, it is the current folder.
     """
     in_checkout = (folder / _CHECKOUT).is_dir()
     package = folder / _CHECKOUT.with_name(name.replace("-", "_")) if in_checkout else folder / name

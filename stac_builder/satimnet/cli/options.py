@@ -1,20 +1,107 @@
-"""Options that several commands take."""
+"""Options that several commands take, and the types of their values."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from satimnet.builder.commands import LocalPath
+from satimnet.builder.storage.hrefs import on_disk
+
+if TYPE_CHECKING:
+    from click import Context, Parameter
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 FOLDER = LocalPath(file_okay=False, path_type=Path)
-"""Type of an argument or option that names a folder, which need not be there yet."""
+"""A folder, which need not be there yet."""
+
+FILE = LocalPath(exists=True, dir_okay=False, path_type=Path)
+"""A file that is there."""
+
+ANY_FILE = LocalPath(dir_okay=False, path_type=Path)
+"""A file, whether it is there or not."""
+
+
+# In older versions of click, ParamType takes no type argument.
+class _Names(click.ParamType):  # type: ignore[type-arg]
+    """Names with commas between them."""
+
+    name = "names"
+
+    def convert(self, value: Any, param: Parameter | None, ctx: Context | None) -> list[str]:
+        if isinstance(value, list):
+            return value
+        return [name.strip() for name in value.split(",")]
+
+
+class _Bytes(click.ParamType):  # type: ignore[type-arg]
+    """A number of bytes, perhaps with a unit: ``1000``, ``256MiB``, ``4 GB``."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: Parameter | None, ctx: Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"(\d+)\s*([KMG]i?)?B?", value, re.IGNORECASE)
+        if match is None:
+            self.fail(f"size {value!r}: give bytes or a unit, as in 256MiB", param, ctx)
+        unit = (match[2] or "").lower()
+        base = 1024 if unit.endswith("i") else 1000
+        return int(match[1]) * int(base ** " kmg".index(unit[:1] or " "))
+
+
+class _RowsAndColumns(click.ParamType):  # type: ignore[type-arg]
+    """The size of an image: ``256x256``."""
+
+    name = "ROWSxCOLUMNS"
+
+    def convert(self, value: Any, param: Parameter | None, ctx: Context | None) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"(\d+)x(\d+)", value)
+        if match is None:
+            self.fail(f"{value}: give rows and columns, as in 256x256", param, ctx)
+        return int(match[1]), int(match[2])
+
+
+NAMES = _Names()
+BYTES = _Bytes()
+ROWS_AND_COLUMNS = _RowsAndColumns()
+
+
+def added(*options: Callable[[_Command], _Command]) -> Callable[[_Command], _Command]:
+    """All of the options as one, in the order of the help."""
+
+    def add(command: _Command) -> _Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def named_paths(option: str, given: Sequence[str]) -> dict[str, list[Path]]:
+    """The paths by name, of words such as ``eurosat=EuroSAT.zip`` that an option was given."""
+    named: dict[str, list[Path]] = {}
+    for word in given:
+        name, equals, path = word.partition("=")
+        if not equals:
+            raise click.UsageError(f"{option} {word}: give NAME=PATH")
+        named.setdefault(name, []).append(on_disk(path))
+    return named
+
+
+# --- how a command runs ---------------------------------------------------------------------------
 
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress; errors only.")
 
 
-def _note(context: click.Context, _: click.Parameter, value: bool) -> None:
+def _note(context: Context, _: Parameter, value: bool) -> None:
     context.meta[__name__] = value
 
 
@@ -23,7 +110,7 @@ outside_option = click.option(
     is_flag=True,
     expose_value=False,
     callback=_note,
-    help="Follow CATALOG, if it is a folder, to files outside of it; only for one you trust.",
+    help="Also read files outside of the folder CATALOG; only for a catalog that you trust.",
 )
 
 
@@ -32,9 +119,123 @@ def allow_outside() -> bool:
     return bool(click.get_current_context().meta.get(__name__))
 
 
+def _scheduler(context: Context, _: Parameter, value: str) -> str:
+    if value not in ("threads", "processes") and "://" not in value:
+        raise click.UsageError(
+            "--scheduler is threads, processes or an address such as tcp://…", context
+        )
+    return value
+
+
+scheduler_option = click.option(
+    "--scheduler",
+    default="processes",
+    show_default=True,
+    callback=_scheduler,
+    help="threads, processes, or tcp://… of a dask cluster that sees the same files.",
+)
+
 schemas_option = click.option(
     "--schemas",
     type=LocalPath(exists=True, file_okay=False, path_type=Path),
     envvar="SATIMNET_SCHEMAS",
-    help="Folder of extension schemas with an index.json (URI to file), for work offline.",
+    help="Folder of extension schemas with an index.json (URI to file), to work offline.",
 )
+
+MODELS = ("class", "segm", "dual")
+"""The networks, as options name them."""
+
+# --- samples and networks -------------------------------------------------------------------------
+
+device_option = click.option("--device", help="cpu or cuda; without it, the GPU if there is one.")
+
+collection_option = click.option(
+    "--collection", help="Id of a collection; without it, all that can be taken together."
+)
+
+filter_option = click.option(
+    "--filter", "filter_", help="CQL2 text about the properties of the Items."
+)
+
+size_options = added(
+    click.option(
+        "--image-size",
+        "size",
+        type=ROWS_AND_COLUMNS,
+        metavar="ROWSxCOLUMNS",
+        help="Leave out samples with images of another size.",
+    ),
+    click.option(
+        "--crop",
+        type=ROWS_AND_COLUMNS,
+        metavar="ROWSxCOLUMNS",
+        help="Read only the middle of each image, of this size.",
+    ),
+)
+
+sample_options = added(
+    collection_option,
+    filter_option,
+    click.option(
+        "--limit", type=click.IntRange(1), help="Take only so many samples, drawn by the seed."
+    ),
+    click.option(
+        "--bands",
+        type=NAMES,
+        default="B02,B03,B04,B08",
+        show_default=True,
+        help="Names of the bands to learn from, with commas.",
+    ),
+    size_options,
+)
+"""Options that say which samples to learn from."""
+
+training_options = added(
+    click.option(
+        "--width", type=int, help="Filters of each convolution; without it, the published number."
+    ),
+    click.option(
+        "--epochs", default=40, show_default=True, help="How often all samples are gone through."
+    ),
+    click.option(
+        "--batch-size", type=int, help="Samples in a step; without it, 64 patches or 1024 windows."
+    ),
+    click.option(
+        "--learning-rate", type=float, help="The highest one; without it, the published one."
+    ),
+    click.option(
+        "--schedule",
+        type=click.Choice(["one-cycle", "constant"]),
+        default="one-cycle",
+        show_default=True,
+        help="How the learning rate goes: it rises and falls, or stays.",
+    ),
+    click.option(
+        "--windows",
+        type=click.IntRange(1),
+        help="For segm and dual: draw so many windows beforehand, and use no others.",
+    ),
+    click.option(
+        "--windows-per-epoch",
+        type=click.IntRange(1),
+        help="For segm and dual: show so many windows in each epoch.",
+    ),
+    click.option(
+        "--seed",
+        type=click.IntRange(0),
+        default=0,
+        show_default=True,
+        help="The same seed gives the same draws and the same first weights.",
+    ),
+    device_option,
+    click.option(
+        "--devices", default=1, show_default=True, help="How many GPUs, or processes, to use."
+    ),
+    click.option(
+        "--save-seconds",
+        default=60.0,
+        show_default=True,
+        help="How often to save; a killed training loses at most so much when it goes on.",
+    ),
+)
+"""Options of a training, by the names of `satimnet.training.train`."""

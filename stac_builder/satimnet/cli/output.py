@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +12,7 @@ import click
 from satimnet.builder.errors import printable
 
 if TYPE_CHECKING:
+    from rich.table import Table
     from rich.text import Text
 
 
@@ -42,3 +44,14 @@ def cell(text: object, style: str = "") -> Text:
     from rich.text import Text
 
     return Text(printable(str(text)), style)
+
+
+def count_table(heading: str, counts: Mapping[str, int]) -> Table:
+    """A table of how many items have each value, with bars."""
+    from rich.table import Table
+
+    table = Table(heading, "items", "", box=None)
+    most = max(counts.values(), default=1)
+    for value, number in counts.items():
+        table.add_row(cell(value), f"{number:,}", "█" * max(1, round(30 * number / most)))
+    return table

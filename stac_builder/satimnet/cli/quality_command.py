@@ -1,4 +1,4 @@
-"""Pixels and labels are looked at: ``stac satimnet quality``."""
+"""``satimnet quality``: pixels and labels are checked."""
 
 from __future__ import annotations
 
@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from satimnet.builder.commands import one_line_errors
-from satimnet.builder.errors import SatimnetError
-from satimnet.cli.options import FOLDER, allow_outside, outside_option, quiet_option
+from satimnet.builder.errors import BadCatalogError
+from satimnet.cli.options import (
+    FOLDER,
+    allow_outside,
+    outside_option,
+    quiet_option,
+    scheduler_option,
+)
 from satimnet.cli.output import cell
 from satimnet.cli.progress_bars import progress_bar
 from satimnet.cli.wording import counted
@@ -21,42 +27,37 @@ _WIDEST = 120  # characters of a finding that are printed
 _COLOURS = {"error": "red", "warning": "yellow", "info": "blue"}
 
 
-@click.command()
+@click.command(short_help="Report what is wrong with pixels and labels.")
 @click.argument("catalog")
 @click.option(
     "--out",
     type=FOLDER,
     default=Path("quality"),
     show_default=True,
-    help="Folder of the report; an earlier report there is replaced.",
+    help="Folder for the report; an earlier report there is replaced.",
 )
 @click.option(
     "--fail-on",
     type=click.Choice(["error", "warning", "info"]),
-    help="Exit with an error if there is a finding of this severity or a graver one.",
+    help="End with an error if there is a finding of this severity or a graver one.",
 )
-@click.option(
-    "--scheduler",
-    default="processes",
-    show_default=True,
-    help="threads, processes, or tcp://… of a dask cluster that sees the same files.",
-)
+@scheduler_option
 @outside_option
 @quiet_option
 @one_line_errors
 def quality(catalog: str, out: Path, fail_on: str | None, scheduler: str, quiet: bool) -> None:
     """Read all pixels and labels of CATALOG, on disk, and report what is wrong with them.
 
-    Unreadable files, images that are not as described, empty and unusual ones, duplicates and
-    near-duplicates, splits that share ground, labels that contradict each other, unbalanced
-    classes: as report.html with pictures, report.md and report.json, findings.ndjson with every
-    finding and items.parquet with the figures of every item.
+    It looks for unreadable files, images that are not as described, empty and unusual images,
+    duplicates and near-duplicates, splits that share ground, labels that contradict each other and
+    unbalanced classes.
+
+    The folder --out gets report.html with pictures, report.md, report.json, findings.ndjson with
+    every finding, and items.parquet with the measurements of every item.
     """
     from satimnet.builder.quality import assess
     from satimnet.builder.quality.findings import SEVERITIES
 
-    if scheduler not in ("threads", "processes") and "://" not in scheduler:
-        raise click.UsageError("--scheduler is threads, processes or an address such as tcp://…")
     with progress_bar(quiet) as progress:
         report = assess(
             catalog, out, scheduler=scheduler, allow_outside=allow_outside(), progress=progress
@@ -68,7 +69,9 @@ def quality(catalog: str, out: Path, fail_on: str | None, scheduler: str, quiet:
         grave = SEVERITIES[: SEVERITIES.index(fail_on) + 1]
         number = sum(map(report.count, grave))
         if number:
-            raise SatimnetError(f"{counted(number, 'finding')} of {' or '.join(grave)}, see {out}")
+            raise BadCatalogError(
+                f"{counted(number, 'finding')} of {' or '.join(grave)}, see {out}"
+            )
 
 
 def _print(report: Report) -> None:

@@ -1,4 +1,4 @@
-"""Catalogs are asked: ``stac satimnet info`` and ``search``."""
+"""``satimnet search``: items of a catalog are found."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from satimnet.builder.commands import LocalPath, one_line_errors
-from satimnet.cli.options import FOLDER, allow_outside, outside_option, quiet_option
-from satimnet.cli.output import cell, say, say_json
+from satimnet.builder.commands import one_line_errors
+from satimnet.cli.options import ANY_FILE, FOLDER, allow_outside, outside_option, quiet_option
+from satimnet.cli.output import cell, count_table, say, say_json
 from satimnet.cli.progress_bars import progress_bar
 from satimnet.cli.wording import counted
 
@@ -19,77 +19,29 @@ if TYPE_CHECKING:
     from satimnet.builder.query.search_results import Found
 
 
-@click.command()
-@click.argument("catalog")
-@click.option("--attributes", is_flag=True, help="The attributes of all collections, side by side.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "markdown", "json"]),
-    default="table",
-    show_default=True,
-    help="How attributes are printed.",
-)
-@outside_option
-@one_line_errors
-def info(catalog: str, attributes: bool, form: str) -> None:
-    """Show what CATALOG (path or URL) holds: collections, items, classes, splits."""
-    from collections import Counter
-
-    from rich.console import Console
-    from rich.table import Table
-
-    from satimnet.builder.catalog.checked_documents import title_of
-    from satimnet.builder.query.index import Index
-    from satimnet.builder.query.search import search_table
-    from satimnet.cli.attribute_lines import print_attributes
-
-    if form != "table" and not attributes:
-        raise click.UsageError(f"--format {form} is for --attributes")
-    index = Index(catalog, allow_outside=allow_outside())
-    if attributes:
-        print_attributes(index, form)
-        return
-    console = Console()
-    for name in index.readable():
-        collection = index.collections[name]
-        columns = ["satimnet:classes", "satimnet:split"]
-        rows = search_table(index, collections=[name], columns=columns)
-        content = collection.document
-        say("")
-        title = cell(title_of(content), "bold")
-        console.print(title, cell(f"({name}), licence {content['license']}"))
-        for line in content["description"].strip().split("\n"):
-            console.print(cell(line))
-        classes = Counter(c for row in rows["satimnet:classes"].to_pylist() for c in row or ())
-        table = Table("class", "items", "", box=None)
-        most = max(classes.values(), default=1)
-        for label, number in sorted(classes.items()):
-            table.add_row(cell(label), f"{number:,}", "█" * max(1, round(30 * number / most)))
-        table.add_row("all", f"{len(rows):,}")
-        console.print(table)
-        splits = Counter(rows["satimnet:split"].to_pylist())
-        say("split: " + ", ".join(f"{k or 'none'} {v:,}" for k, v in splits.items()))
-
-
-@click.command()
+@click.command(short_help="Find items of a catalog.")
 @click.argument("catalog")
 @click.option("--collection", "collections", multiple=True, help="Id of a collection.")
 @click.option("--id", "ids", multiple=True, help="Id of an item.")
 @click.option(
     "--bbox",
     metavar="W,S,E,N",
-    help="Degrees; W > E crosses 180. Longitudes may be 0 to 360, too.",
+    help="A box in degrees; with W > E it crosses 180. Longitudes may also be 0 to 360.",
 )
-@click.option("--datetime", help="RFC 3339 time or interval, as 2016-01-01/..")
+@click.option("--datetime", help="A time or an interval as in RFC 3339: 2016-01-01/..")
 @click.option("--filter", "filter_", help="CQL2, text or JSON.")
-@click.option("--class", "classes", multiple=True, help="Name of a class that is present.")
-@click.option("--all-classes", is_flag=True, help="All of the classes named occur together.")
+@click.option(
+    "--class",
+    "classes",
+    multiple=True,
+    help="Name of a class that occurs in the item; of several, one suffices.",
+)
+@click.option("--all-classes", is_flag=True, help="All the classes given occur in the item.")
 @click.option(
     "--concept",
     "concepts",
     multiple=True,
-    help="A term such as building: all classes of all collections that it stands for.",
+    help="A term such as building: it stands for classes of all collections.",
 )
 @click.option("--split", multiple=True, help="train, validation or test.")
 @click.option(
@@ -97,10 +49,10 @@ def info(catalog: str, attributes: bool, form: str) -> None:
     "texts",
     multiple=True,
     help="A phrase in a title or description of the item, its classes or its collection; of "
-    "several, also by commas, one suffices.",
+    "several, also with commas between them, one suffices.",
 )
-@click.option("--sortby", help="Fields, '-' before those to sort downwards: -datetime,id")
-@click.option("--limit", type=click.IntRange(min=0), help="At most so many items.")
+@click.option("--sortby", help="Fields to sort by; with '-' before it, downwards: -datetime,id.")
+@click.option("--limit", type=click.IntRange(min=0), help="Find at most so many items.")
 @click.option("--count", is_flag=True, help="Print only how many there are.")
 @click.option(
     "--facets", is_flag=True, help="Print how many there are by class, split, country and month."
@@ -111,14 +63,19 @@ def info(catalog: str, attributes: bool, form: str) -> None:
     type=click.Choice(["table", "json", "ndjson", "geoparquet"]),
     default="table",
     show_default=True,
+    help="How to print the items or facets; geoparquet goes to the file --out.",
 )
 @click.option(
     "--out",
-    type=LocalPath(dir_okay=False, path_type=Path),
-    help="File of --format geoparquet.",
+    type=ANY_FILE,
+    help="The file for --format geoparquet.",
 )
-@click.option("--save", type=FOLDER, help="A new catalog of them, pointing to the same shards.")
-@click.option("--copy", type=FOLDER, help="A new catalog of them, with shards of its own.")
+@click.option(
+    "--save", type=FOLDER, help="Write a new catalog of the items, which points to the same shards."
+)
+@click.option(
+    "--copy", type=FOLDER, help="Write a new catalog of the items, with shards of its own."
+)
 @outside_option
 @quiet_option
 @one_line_errors
@@ -144,7 +101,10 @@ def search(
     copy: Path | None,
     quiet: bool,
 ) -> None:
-    """Find items of CATALOG (path or URL)."""
+    """Find items of CATALOG (path or URL), and print, count, save or copy them.
+
+    An item is found if it fits all the options given.
+    """
     from satimnet.builder.query.index import Index
     from satimnet.builder.query.search import search as run
 
@@ -199,15 +159,15 @@ def _print_meaning(index: Index, terms: tuple[str, ...]) -> None:
 def _write(
     found: Found, save: Path | None, copy: Path | None, out: Path | None, quiet: bool
 ) -> None:
-    from satimnet.builder.transfer import subset as extracts
+    from satimnet.builder.transfer import subset
 
     with progress_bar(quiet) as progress:
         if save is not None:
-            number, path = extracts.save(found, save, progress), save / "catalog.json"
+            number, path = subset.save(found, save, progress), save / "catalog.json"
         elif copy is not None:
-            number, path = extracts.copy(found, copy, progress), copy / "catalog.json"
+            number, path = subset.copy(found, copy, progress), copy / "catalog.json"
         elif out is not None:
-            number, path = extracts.write_found(found, out), out
+            number, path = subset.write_found(found, out), out
     if not quiet:
         click.echo(f"{path} is ready: {counted(number, 'item')}")
 
@@ -221,16 +181,11 @@ def _numbers(text: str | None) -> list[float] | None:
 
 def _print_facets(found: Found) -> None:
     from rich.console import Console
-    from rich.table import Table
 
     console = Console()
     for name, values in found.facets().items():
         if values:
-            table = Table(name, "items", "", box=None)
-            most = max(values.values())
-            for value, number in values.items():
-                table.add_row(cell(value), f"{number:,}", "█" * max(1, round(30 * number / most)))
-            console.print(table, "")
+            console.print(count_table(name, values), "")
     click.echo(counted(len(found), "item"))
 
 

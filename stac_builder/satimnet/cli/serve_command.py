@@ -1,22 +1,25 @@
-"""Catalogs are shown: ``stac satimnet serve`` and ``browser``."""
+"""``satimnet serve``: catalogs are served by HTTP."""
 
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import Path
 
 import click
 
 from satimnet.builder.commands import one_line_errors
-from satimnet.builder.errors import SatimnetError
-from satimnet.cli.options import FOLDER, allow_outside, outside_option, quiet_option
+from satimnet.cli.options import allow_outside, outside_option, quiet_option
 from satimnet.cli.output import program
-from satimnet.cli.progress_bars import progress_bar
 
 
-@click.command()
+@click.command(short_help="Serve a catalog: files, a STAC API, STAC Browser.")
 @click.argument("catalog")
-@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535))
+@click.option(
+    "--port",
+    default=8080,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port to listen on; 0 takes a free one.",
+)
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is all."
 )
@@ -24,7 +27,8 @@ from satimnet.cli.progress_bars import progress_bar
     "--root-path",
     default="",
     metavar="PATH",
-    help="Path below which a proxy has the server, as /stac; else as X-Forwarded-Prefix says.",
+    help="Path at which a proxy shows the server, such as /stac; without it, X-Forwarded-Prefix "
+    "says.",
 )
 @click.option(
     "--time-limit",
@@ -48,7 +52,9 @@ def serve(
         from satimnet.builder.server.browser import built
         from satimnet.builder.server.running import serve as run
     except ModuleNotFoundError as error:
-        raise SatimnetError(f"{error.name}: not installed; pip install 'satimnet[serve]'") from None
+        raise click.ClickException(
+            f"{error.name}: not installed; pip install 'satimnet[serve]'"
+        ) from None
 
     browser, called = built(), program()
 
@@ -75,27 +81,3 @@ def serve(
             allow_outside=allow_outside(),
             ready=ready,
         )
-
-
-@click.command()
-@click.option("--out", type=FOLDER, help="Copy it to this new folder, for a static host.")
-@click.option(
-    "--catalog",
-    default="../catalog.json",
-    show_default=True,
-    help="With --out: URL of the catalog to show, may be relative to the folder's.",
-)
-@quiet_option
-@one_line_errors
-def browser(out: Path | None, catalog: str, quiet: bool) -> None:
-    """Build STAC Browser, set up for the fields of these catalogs; needs npm and minutes, once."""
-    from satimnet.builder.server.browser import build, install
-
-    with progress_bar(quiet) as progress:
-        if out is None:
-            folder = build(progress)
-        else:
-            install(out, catalog, progress)
-            folder = out
-    if not quiet:
-        click.echo(f"{folder} is ready")

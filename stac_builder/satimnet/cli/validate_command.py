@@ -1,25 +1,20 @@
-"""Catalogs are checked: ``stac satimnet validate``."""
+"""``satimnet validate``: catalogs are checked."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from satimnet.builder.commands import one_line_errors
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import ArgumentError
 from satimnet.builder.storage.hrefs import is_url, on_disk
 from satimnet.cli.options import allow_outside, outside_option, quiet_option, schemas_option
-from satimnet.cli.output import say
 from satimnet.cli.progress_bars import progress_bar
-from satimnet.cli.wording import counted
-
-if TYPE_CHECKING:
-    from satimnet.builder.catalog.validation import Findings
+from satimnet.cli.report_lines import fail_on, print_findings
 
 
-@click.command()
+@click.command(short_help="Check a catalog.")
 @click.argument("catalog")
 @click.option("--checksums", is_flag=True, help="Read every member and compare its checksum.")
 @outside_option
@@ -31,7 +26,9 @@ def validate(catalog: str, checksums: bool, schemas: Path | None, quiet: bool) -
     from satimnet.builder.catalog.validation import validate as run
 
     if is_url(catalog):
-        raise SatimnetError(f"{catalog}: only catalogs on disk are checked; copy it here first")
+        raise ArgumentError(
+            f"{catalog}: only catalogs on disk are checked; copy it here first", "catalog"
+        )
     folder = on_disk(catalog)
     with progress_bar(quiet) as progress:
         findings = run(
@@ -44,46 +41,3 @@ def validate(catalog: str, checksums: bool, schemas: Path | None, quiet: bool) -
     if not quiet:
         print_findings(findings)
     fail_on(findings)
-
-
-def print_findings(findings: Findings) -> None:
-    """Prints what was checked and how many problems there are; what was not, on stderr."""
-    objects = findings.objects
-    items = counted(objects["Feature"], "item")
-    collections = counted(objects["Collection"], "collection")
-    catalogs = counted(objects["Catalog"], "catalog")
-    schemas = counted(len(findings.checked), "schema")
-    members = counted(findings.members, "member")
-    click.echo(
-        f"Checked {items}, {collections} and {catalogs} against {schemas}"
-        + (f", {members} against their checksums" if findings.members else "")
-        + f": {counted(findings.count, 'problem') if findings.count else 'no problems'}"
-    )
-    if findings.elsewhere:
-        click.echo(
-            f"NOT checked, as the catalog leaves them where they are, at URLs: "
-            f"{counted(findings.elsewhere, 'member')}",
-            err=True,
-        )
-    for path in findings.leftovers:
-        click.echo(
-            f"{path}: no part of the catalog, left by a run that was killed or still works; "
-            "give the same command again, or remove it",
-            err=True,
-        )
-    if findings.unavailable:
-        say(
-            "NOT checked, for want of a schema (give --schemas or a network): "
-            + ", ".join("/".join(uri.split("/")[-3:-2]) or uri for uri in findings.unavailable),
-            err=True,
-        )
-
-
-def fail_on(findings: Findings) -> None:
-    """Ends the command with an error if there is any problem; lists the first twenty."""
-    if findings.count:
-        for problem in findings.problems[:20]:
-            say(problem, err=True)
-        raise SatimnetError(
-            f"{counted(findings.count, 'problem')}, the first: {findings.problems[0]}"
-        )

@@ -1,0 +1,64 @@
+"""``satimnet evaluate``: a trained network is tested on a catalog."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from satimnet.builder.commands import one_line_errors
+from satimnet.cli.options import (
+    FILE,
+    FOLDER,
+    collection_option,
+    device_option,
+    filter_option,
+    outside_option,
+    size_options,
+)
+from satimnet.cli.sample_lines import chosen_samples, print_results
+
+
+@click.command(short_help="Test a trained network on a catalog.")
+@click.argument("catalog")
+@outside_option
+@click.option(
+    "--checkpoint", required=True, type=FILE, help="The trained network, a checkpoint.pt."
+)
+@collection_option
+@click.option("--split", help="Only samples of this split: train, validation or test.")
+@filter_option
+@size_options
+@device_option
+@click.option("--out", required=True, type=FOLDER, help="Folder for the metrics and pictures.")
+@one_line_errors
+def evaluate(
+    catalog: str,
+    checkpoint: Path,
+    collection: str | None,
+    split: str | None,
+    filter_: str | None,
+    size: tuple[int, int] | None,
+    crop: tuple[int, int] | None,
+    device: str | None,
+    out: Path,
+) -> None:
+    """Test a trained network on the samples of CATALOG that have its bands and its classes."""
+    from satimnet.training import evaluate as run
+    from satimnet.training import load, write_report
+
+    trained = load(checkpoint)
+    samples = chosen_samples(
+        catalog,
+        trained.bands,
+        [trained.kind.removeprefix("cnn-")],
+        trained=trained,
+        size=size,
+        crop=crop,
+        collection=collection,
+        split=split,
+        filter=filter_,
+    )
+    results = run(checkpoint, samples, device=device)
+    files = write_report(results, trained, out, samples)
+    print_results(results, files)
