@@ -30,7 +30,7 @@ from satimnet.builder.query.search import search
 from satimnet.builder.storage.assets import gdal_path, read_bytes
 from satimnet.cli.fuse_command import fuse as command
 from satimnet.training import open_samples
-from satimnet.training.fusion.fuse import fuse
+from satimnet.training.fusion.fusing import fuse
 from satimnet.training.fusion.mask_layers import Grid
 from satimnet.training.fusion.patches import Image, Part
 from satimnet.training.fusion.recipes import read_recipe

@@ -130,7 +130,7 @@ def main() -> None:
     import satimnet.builder.transfer.subset
     import satimnet.cli.group
     import satimnet.training
-    import satimnet.training.fusion.fuse
+    import satimnet.training.fusion.fusing
     import satimnet.training.maps.mapping
     import satimnet.training.networks.plots  # noqa: F401
 

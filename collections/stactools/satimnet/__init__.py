@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from satimnet.builder.old_names import find_moved_modules
+
 if TYPE_CHECKING:
     from stactools.cli.registry import Registry
+
+find_moved_modules()
 
 
 def register_plugin(registry: Registry) -> None:

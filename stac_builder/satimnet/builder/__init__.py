@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from satimnet.builder.old_names import find_moved_modules
+
 if TYPE_CHECKING:
     from satimnet.builder.catalog.validation import validate
     from satimnet.builder.errors import BadFileError, SatimnetError
@@ -42,6 +44,8 @@ _HOMES = {
     "search": "query.search",
     "validate": "catalog.validation",
 }
+
+find_moved_modules()
 
 
 def __getattr__(name: str) -> Any:

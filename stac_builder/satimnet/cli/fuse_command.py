@@ -21,7 +21,7 @@ from satimnet.cli.progress_bars import progress_bar
 from satimnet.cli.report_lines import print_reports
 
 if TYPE_CHECKING:
-    from satimnet.training.fusion.fuse import Fused
+    from satimnet.training.fusion.fusing import Fused
     from satimnet.training.fusion.recipes import Recipe
 
 
@@ -68,7 +68,7 @@ def fuse(
     recipe and the same catalog give the same bytes. If the command is interrupted, give it again:
     it goes on.
     """
-    from satimnet.training.fusion.fuse import fuse as run
+    from satimnet.training.fusion.fusing import fuse as run
     from satimnet.training.fusion.recipes import read_recipe
 
     if without_masks and layers:

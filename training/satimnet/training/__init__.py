@@ -8,10 +8,12 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from satimnet.builder.old_names import find_moved_modules
+
 if TYPE_CHECKING:
     from satimnet.training.data.batches import Batch
     from satimnet.training.data.training_samples import Catalog, Samples, open_samples
-    from satimnet.training.fusion.fuse import Fused, fuse
+    from satimnet.training.fusion.fusing import Fused, fuse
     from satimnet.training.fusion.recipes import Recipe, read_recipe
     from satimnet.training.maps.mapping import Maps, map_scene
     from satimnet.training.networks.checkpoints import Checkpoint, load
@@ -53,7 +55,7 @@ _HOMES = {
     "networks.checkpoints": ("Checkpoint", "load"),
     "networks.crossvalidation": ("Table", "crossvalidate"),
     "networks.evaluation": ("Evaluation", "evaluate", "held_out", "write_report"),
-    "fusion.fuse": ("Fused", "fuse"),
+    "fusion.fusing": ("Fused", "fuse"),
     "networks.training": ("train",),
     "maps.mapping": ("Maps", "map_scene"),
     "networks.models": ("CnnClass", "CnnDual", "CnnSegm", "keras_parameter_count"),
@@ -61,6 +63,8 @@ _HOMES = {
     "fusion.recipes": ("Recipe", "read_recipe"),
     "data.training_samples": ("Catalog", "Samples", "open_samples"),
 }
+
+find_moved_modules()
 
 
 def __getattr__(name: str) -> Any:
