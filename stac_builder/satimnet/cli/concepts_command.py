@@ -28,7 +28,12 @@ if TYPE_CHECKING:
     "--catalog", help="Path or URL of a catalog; without it, all installed datasets are shown."
 )
 @click.option(
-    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True
+    "--format",
+    "form",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="How to print them.",
 )
 @outside_option
 @one_line_errors

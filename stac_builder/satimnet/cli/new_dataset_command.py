@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 
 from satimnet.builder.commands import one_line_errors
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import ArgumentError
 from satimnet.builder.storage.atomic_files import place, sync, write
 from satimnet.builder.storage.staging import announce, placed, workspace
 from satimnet.cli.options import FOLDER
@@ -135,9 +135,10 @@ def _filled(template: str, name: str) -> str:
 
 def _require_sound(name: str) -> None:
     if _ID.fullmatch(name) is None or keyword.iskeyword(name.replace("-", "_")):
-        raise SatimnetError(
+        raise ArgumentError(
             f"{name!r}: no name for a dataset; take lower-case letters, digits and single hyphens, "
-            "a letter first, as in city-trees"
+            "a letter first, as in city-trees",
+            "name",
         )
 
 
@@ -149,7 +150,9 @@ def _require_free(name: str) -> None:
         or name in _STACTOOLS
         or importlib.util.find_spec(f"stactools.{name.replace('-', '_')}") is not None
     ):
-        raise SatimnetError(f"{name}: is taken by a command or a package; take another name")
+        raise ArgumentError(
+            f"{name}: is taken by a command or a package; take another name", "name"
+        )
 
 
 def _require_absent(package: Path, beside: Mapping[Path, str]) -> None:
@@ -157,4 +160,4 @@ def _require_absent(package: Path, beside: Mapping[Path, str]) -> None:
     others = [path for path, text in beside.items() if path.exists() and path.read_text() != text]
     for path in (package, *others):
         if path.exists():
-            raise SatimnetError(f"{path}: is there already; move it or take another name")
+            raise ArgumentError(f"{path}: is there already; move it or take another name", "name")

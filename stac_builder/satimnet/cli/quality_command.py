@@ -46,7 +46,7 @@ _COLOURS = {"error": "red", "warning": "yellow", "info": "blue"}
 @quiet_option
 @one_line_errors
 def quality(catalog: str, out: Path, fail_on: str | None, scheduler: str, quiet: bool) -> None:
-    """Read all pixels and labels of CATALOG, on disk, and report what is wrong with them.
+    """Read all pixels and labels of CATALOG, a folder on disk, and report what is wrong.
 
     It looks for unreadable files, images that are not as described, empty and unusual images,
     duplicates and near-duplicates, splits that share ground, labels that contradict each other and

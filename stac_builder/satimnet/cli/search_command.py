@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     "--class",
     "classes",
     multiple=True,
-    help="Name of a class that occurs in the item; of several, one suffices.",
+    help="Name of a class that occurs in the item.",
 )
-@click.option("--all-classes", is_flag=True, help="All the classes given occur in the item.")
+@click.option("--all-classes", is_flag=True, help="Of several --class, all occur in the item.")
 @click.option(
     "--concept",
     "concepts",
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     help="A phrase in a title or description of the item, its classes or its collection; of "
     "several, also with commas between them, one suffices.",
 )
-@click.option("--sortby", help="Fields to sort by; with '-' before it, downwards: -datetime,id.")
+@click.option("--sortby", help="Fields to sort by, with '-' for descending order: -datetime,id.")
 @click.option("--limit", type=click.IntRange(min=0), help="Find at most so many items.")
 @click.option("--count", is_flag=True, help="Print only how many there are.")
 @click.option(
@@ -103,7 +103,8 @@ def search(
 ) -> None:
     """Find items of CATALOG (path or URL), and print, count, save or copy them.
 
-    An item is found if it fits all the options given.
+    An item is found if it fits every option that is given. If an option is given several times,
+    one of its values suffices.
     """
     from satimnet.builder.query.index import Index
     from satimnet.builder.query.search import search as run

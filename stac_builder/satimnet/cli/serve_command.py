@@ -46,7 +46,7 @@ def serve(
 ) -> None:
     """Serve CATALOG (path or URL) by HTTP: its files, a STAC API, and STAC Browser.
 
-    Only this machine can reach it, unless --host says otherwise. Ends with Ctrl-C.
+    Only this machine can reach it, unless --host says otherwise. Ctrl-C ends it.
     """
     try:
         from satimnet.builder.server.browser import built

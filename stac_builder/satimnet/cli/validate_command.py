@@ -22,7 +22,7 @@ from satimnet.cli.report_lines import fail_on, print_findings
 @quiet_option
 @one_line_errors
 def validate(catalog: str, checksums: bool, schemas: Path | None, quiet: bool) -> None:
-    """Check CATALOG, on disk, against its schemas, links, byte ranges and index."""
+    """Check CATALOG, a folder on disk: its schemas, links, byte ranges and index."""
     from satimnet.builder.catalog.validation import validate as run
 
     if is_url(catalog):
