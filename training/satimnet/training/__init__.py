@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from satimnet.training.maps.mapping import Maps, map_scene
     from satimnet.training.networks.checkpoints import Checkpoint, load
     from satimnet.training.networks.crossvalidation import Table, crossvalidate
-    from satimnet.training.networks.evaluation import Evaluation, evaluate, held_out, write_report
+    from satimnet.training.networks.evaluation import Evaluation, evaluate, held_out
     from satimnet.training.networks.models import CnnClass, CnnDual, CnnSegm, keras_parameter_count
     from satimnet.training.networks.outputs import find_mask
+    from satimnet.training.networks.reports import write_report
     from satimnet.training.networks.training import train
 
 __all__ = [
@@ -54,7 +55,8 @@ _HOMES = {
     "data.batches": ("Batch",),
     "networks.checkpoints": ("Checkpoint", "load"),
     "networks.crossvalidation": ("Table", "crossvalidate"),
-    "networks.evaluation": ("Evaluation", "evaluate", "held_out", "write_report"),
+    "networks.evaluation": ("Evaluation", "evaluate", "held_out"),
+    "networks.reports": ("write_report",),
     "fusion.fusing": ("Fused", "fuse"),
     "networks.training": ("train",),
     "maps.mapping": ("Maps", "map_scene"),

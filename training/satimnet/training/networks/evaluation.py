@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from satimnet.builder.arguments import checked
 from satimnet.builder.errors import SatimnetError
-from satimnet.builder.storage.atomic_files import write
-from satimnet.builder.storage.hrefs import on_disk
-from satimnet.builder.storage.staging import lock
 from satimnet.training.data.training_samples import Samples
 from satimnet.training.devices import pick_device
 from satimnet.training.networks.checkpoints import Checkpoint, load
@@ -103,41 +97,6 @@ def evaluate(
 def held_out(checkpoint: Checkpoint) -> dict[str, Evaluation]:
     """Return how each output of a network did on the samples held out of its training."""
     return _evaluations(checkpoint.outputs, checkpoint.confusions)
-
-
-@checked()
-def write_report(
-    evaluations: Mapping[str, Evaluation],
-    checkpoint: Checkpoint,
-    out: str | os.PathLike[str],
-    samples: Samples | None = None,
-) -> list[Path]:
-    """Write metrics.json and pictures into the folder `out`; return the files.
-
-    The pictures are a confusion matrix of each output, the network's learning curves, and for
-    networks that classify pixels predictions on some of `samples`, if given. Raises
-    `SatimnetError` when they cannot be written, or another run is writing them.
-    """
-    from satimnet.training.networks.plots import draw_confusion, draw_curves, draw_predictions
-
-    folder = on_disk(out)
-    files = [folder / "metrics.json"]
-    metrics = {name: one.metrics() for name, one in evaluations.items()}
-    try:
-        with lock(files[0]):
-            write(files[0], (json.dumps(metrics, indent=2) + "\n").encode())
-            for name, evaluation in evaluations.items():
-                named = f"confusion-{name}.png" if len(evaluations) > 1 else "confusion.png"
-                files.append(folder / named)
-                draw_confusion(evaluation, files[-1])
-            files.append(folder / "curves.png")
-            draw_curves(checkpoint.history, files[-1])
-            if checkpoint.dense and samples is not None:
-                files.append(folder / "predictions.png")
-                draw_predictions(samples, [checkpoint], files[-1])
-    except OSError as error:
-        raise SatimnetError(f"{out}: cannot be written ({error.strerror})") from error
-    return files
 
 
 def _evaluations(
