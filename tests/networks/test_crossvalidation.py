@@ -115,7 +115,13 @@ def test_the_table_has_the_rows_of_the_paper(samples, tmp_path):
 
 def test_a_stopped_cross_validation_goes_on(samples, tmp_path, monkeypatch):
     out = tmp_path / "out"
-    part = crossvalidate(samples, ["class"], out, only=1, **OPTIONS)
+    loud, signs = {k: v for k, v in OPTIONS.items() if k != "quiet"}, []
+    loud["progress"] = lambda *sign: signs.append(sign)
+    part = crossvalidate(samples, ["class"], out, only=1, **loud)
+    assert [sign for sign in signs if sign[0] == "Cross-validating"] == [
+        ("Cross-validating", done, 2, "networks") for done in (0, 1, 2)
+    ]
+    assert sum(sign[0] == "Training CNN-class" for sign in signs) > 2
     assert part.folds == (1, 2)
     assert "- Folds: 1 of 2" in (out / "table.md").read_text()
     before = {path: path.read_bytes() for path in out.rglob("fold-0.*")}

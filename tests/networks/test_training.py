@@ -149,6 +149,30 @@ def test_streaming_from_the_shards_trains_the_same_network(trained, parts, tmp_p
     assert same_weights(streamed, trained["class"][1])
 
 
+def test_a_training_says_how_far_it_is_and_how_each_epoch_went(parts, tmp_path, capfd):
+    signs, epochs = [], []
+
+    def run(name, **how):
+        return train(
+            *parts,
+            tmp_path / name,
+            device="cpu",
+            progress=lambda *sign: signs.append(sign),
+            on_epoch=epochs.append,
+            **SHORT["class"],
+            **how,
+        )
+
+    found = run("net.pt")
+    assert signs == [("Training CNN-class", 8 * k, 216, "patches") for k in range(28)]
+    assert epochs == list(found.history)
+    signs.clear()
+    epochs.clear()
+    run("quiet.pt", quiet=True)  # as in 0.1.0
+    assert (signs, epochs) == ([], [])
+    assert capfd.readouterr() == ("", "")
+
+
 def test_reports_are_files_and_pictures(trained, parts, tmp_path):
     expected = {
         "class": ["confusion.png", "curves.png", "metrics.json"],

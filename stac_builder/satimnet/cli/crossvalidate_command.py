@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,8 @@ from satimnet.cli.options import (
     training_options,
 )
 from satimnet.cli.output import cell, say
-from satimnet.cli.sample_lines import chosen_samples, some_of
+from satimnet.cli.progress_bars import progress_bar
+from satimnet.cli.sample_lines import chosen_samples, print_epoch, some_of
 
 if TYPE_CHECKING:
     from satimnet.training import Table
@@ -59,6 +61,7 @@ def crossvalidate(
     only: int | None,
     out: Path,
     quiet: bool,
+    epochs: int,
     seed: int,
     **how: Any,
 ) -> None:
@@ -86,17 +89,26 @@ def crossvalidate(
         collection=collection,
         filter=filter_,
     )
-    table = run(
-        some_of(samples, limit, seed),
-        models,
-        out,
-        bands=bands,
-        folds=folds,
-        only=only,
-        seed=seed,
-        quiet=quiet,
-        **how,
-    )
+
+    def last_epoch(entry: Mapping[str, float]) -> None:
+        if entry["epoch"] == epochs:
+            print_epoch(entry, epochs)
+
+    with progress_bar(quiet) as progress:
+        table = run(
+            some_of(samples, limit, seed),
+            models,
+            out,
+            bands=bands,
+            folds=folds,
+            only=only,
+            epochs=epochs,
+            seed=seed,
+            quiet=quiet,
+            progress=progress,
+            on_epoch=last_epoch,
+            **how,
+        )
     _print_table(table)
     click.echo(f"{out / 'table.md'} and {out / 'table.json'} written")
 

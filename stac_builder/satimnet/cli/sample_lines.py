@@ -56,6 +56,16 @@ def some_of(samples: Samples, limit: int | None, seed: int) -> Samples:
     return samples.subset(np.sort(drawn))
 
 
+def print_epoch(entry: Mapping[str, float], epochs: int) -> None:
+    """Says on the error stream how an epoch went."""
+    rates = [f"{entry[key]:.1%}" for key in entry if key.startswith("accuracy_")]
+    click.echo(
+        f"epoch {entry['epoch']}/{epochs}  loss {entry['loss']:.3f}  held out {', '.join(rates)}  "
+        f"{entry['examples_per_second']:,.0f}/s",
+        err=True,
+    )
+
+
 def print_results(results: Mapping[str, Evaluation], files: Sequence[Path]) -> None:
     """Prints the accuracy of each output of a network, and which files say more."""
     for name, result in results.items():

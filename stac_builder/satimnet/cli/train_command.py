@@ -16,7 +16,8 @@ from satimnet.cli.options import (
     sample_options,
     training_options,
 )
-from satimnet.cli.sample_lines import chosen_samples, print_results, some_of
+from satimnet.cli.progress_bars import progress_bar
+from satimnet.cli.sample_lines import chosen_samples, print_epoch, print_results, some_of
 from satimnet.cli.wording import counted
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def train(
     split_by: Literal["patch", "window"],
     out: Path,
     quiet: bool,
+    epochs: int,
     seed: int,
     **how: Any,
 ) -> None:
@@ -96,16 +98,20 @@ def train(
         some_of(samples, limit, seed), holdout, model=model, split_by=split_by, seed=seed
     )
     learned, held = division.learned, division.held_out
-    checkpoint = run(
-        learned,
-        held,
-        out / "checkpoint.pt",
-        model=model,
-        bands=bands,
-        seed=seed,
-        quiet=quiet,
-        **how,
-    )
+    with progress_bar(quiet) as progress:
+        checkpoint = run(
+            learned,
+            held,
+            out / "checkpoint.pt",
+            model=model,
+            bands=bands,
+            epochs=epochs,
+            seed=seed,
+            quiet=quiet,
+            progress=progress,
+            on_epoch=lambda entry: print_epoch(entry, epochs),
+            **how,
+        )
     results = held_out(checkpoint)
     files = write_report(results, checkpoint, out, division.pictured)
     judged = (

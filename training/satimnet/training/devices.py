@@ -5,34 +5,41 @@ from __future__ import annotations
 import os
 import platform
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from torch.multiprocessing.spawn import ProcessExitedException, spawn
 
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import ArgumentError, SatimnetError
 from satimnet.builder.storage.parallel import end_with_parent
+
+_SECONDS_BETWEEN_NEWS = 0.1
 
 
 def pick_device(name: str | None) -> torch.device:
-    """Return the device of that name; with None the GPU if there is one, else the CPU.
+    """The device of that name; with None the GPU if there is one, else the CPU.
 
-    Raises `SatimnetError` when there is no such device.
+    Raises:
+        ArgumentError: there is no such device here.
     """
     try:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
-        raise SatimnetError(f"device {name}: torch cannot use it here; use cpu") from error
+        raise ArgumentError(
+            f"device {name}: torch cannot use it here; use cpu", "device"
+        ) from error
     return device
 
 
 def device_name(device: torch.device) -> str:
-    """Return what the device is called, for people."""
+    """What the device is called, for people."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     try:
@@ -44,7 +51,7 @@ def device_name(device: torch.device) -> str:
 
 
 def reduced_precision(device: torch.device) -> torch.autocast:
-    """Return the context that computes in bfloat16 where the device is faster at it.
+    """The context that computes in bfloat16 where the device is faster at it.
 
     On a processor with AVX512-BF16 training takes half the time; without, bfloat16 is slower.
     """
@@ -63,28 +70,63 @@ class Rank:
 
 
 def run_on(
-    device: torch.device, count: int, function: Callable[..., None], *arguments: object
+    device: torch.device,
+    count: int,
+    function: Callable[..., None],
+    *arguments: object,
+    hear: Callable[..., None],
 ) -> None:
-    """Call ``function(rank, *arguments)`` here, or in `count` processes at once.
+    """Calls ``function(rank, tell, *arguments)`` here, or in several processes at once.
 
     Of several processes each has a GPU of its own, or a share of the cores, and they form torch's
     default process group (NCCL on GPUs, Gloo on the CPU). Function and arguments must pickle.
-    Raises `SatimnetError` when there are not so many GPUs, and what the function raises.
+
+    Args:
+        device: the device, or the kind of all devices.
+        count: how many processes.
+        function: what they do.
+        arguments: of the function.
+        hear: called here with whatever the first process calls ``tell`` with.
+
+    Raises:
+        ArgumentError: there are not so many GPUs.
+        SatimnetError: the function raised it.
     """
     if count == 1:
-        function(Rank(device), *arguments)
+        function(Rank(device), hear, *arguments)
         return
     if device.type == "cuda" and count > torch.cuda.device_count():
-        raise SatimnetError(f"{count} devices: there are {torch.cuda.device_count()} GPUs")
-    with tempfile.TemporaryDirectory() as folder:
-        spawned = (device.type, count, folder, function, arguments)
+        raise ArgumentError(
+            f"devices {count}: there are {torch.cuda.device_count()} GPUs", "devices"
+        )
+    with TemporaryDirectory() as folder:
+        receiver, sender = get_context("spawn").Pipe(duplex=False)
+        spawned = (device.type, count, folder, sender, function, arguments)
+        processes = spawn(_member, spawned, nprocs=count, join=False)  # type: ignore[no-untyped-call]  # torch's
+        sender.close()  # the processes have it
         try:
-            spawn(_member, spawned, nprocs=count)  # type: ignore[no-untyped-call]  # torch's
+            while not processes.join(timeout=_SECONDS_BETWEEN_NEWS):
+                _hear_all(receiver, hear)
+            _hear_all(receiver, hear)
         except ProcessExitedException:
             message = Path(folder, "error")
             if not message.exists():
                 raise
             raise SatimnetError(message.read_text()) from None
+        finally:
+            receiver.close()
+            for process in processes.processes:  # some are left where `hear` raised
+                process.terminate()
+                process.join()
+
+
+def _hear_all(receiver: Connection[Any, Any], hear: Callable[..., None]) -> None:
+    """Passes on what has been told so far."""
+    try:
+        while receiver.poll():
+            hear(*receiver.recv())
+    except EOFError:  # all processes have ended
+        pass
 
 
 def _member(
@@ -92,6 +134,7 @@ def _member(
     kind: str,
     count: int,
     folder: str,
+    sender: Connection[Any, Any],
     function: Callable[..., None],
     arguments: tuple[object, ...],
 ) -> None:
@@ -108,8 +151,13 @@ def _member(
         rank=number,
         world_size=count,
     )
+
+    def tell(*news: object) -> None:
+        if number == 0:
+            sender.send(news)
+
     try:
-        function(Rank(device, number, count), *arguments)
+        function(Rank(device, number, count), tell, *arguments)
     except SatimnetError as error:  # a traceback would be no help: the message goes to the parent
         Path(folder, "error").write_text(str(error))
         os._exit(1)  # without waiting for the others, whom the parent ends

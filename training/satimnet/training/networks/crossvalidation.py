@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from satimnet.builder.arguments import at_least, checked
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import ArgumentError
+from satimnet.builder.progress import Progress, silent
 from satimnet.builder.storage.hrefs import on_disk
 from satimnet.builder.storage.staging import lock
 from satimnet.training.data.content_digest import digest_of, with_contents
@@ -134,22 +135,49 @@ def crossvalidate(
     only: int | None = None,
     seed: int = 0,
     device: str | None = None,
+    quiet: bool = False,
+    progress: Progress = silent,
     **how: Any,
 ) -> Table:
-    """Train each of the models once for each fold, test it on that fold, and return the table.
+    """Trains each of the models once for each fold and tests it on that fold.
 
-    Folds are ``satimnet:fold``, or `folds` that are drawn (see `folds_of`); `only`: stop after so
-    many of them. Samples of a fused collection come from several sources: then there are two
-    training sets, the source with most samples and all, and each network is tested on the same
-    two. Everything else is as in `train`; what is about windows is for segm and dual. Into the
-    folder `out` go the networks, ``table.md`` and ``table.json``; what is there is not done again.
+    Folds are ``satimnet:fold``, or else they are drawn (see `folds_of`). Samples of a fused
+    collection come from several sources: then there are two training sets, the source with most
+    samples and all, and each network is tested on the same two. Into the folder `out` go the
+    networks, ``table.md`` and ``table.json``; what is there is not done again.
 
-    Raises `SatimnetError` as `train` does, when `out` holds another cross-validation, and when
-    another run is writing it.
+    Args:
+        samples: all samples.
+        models: which networks: ``class``, ``segm``, ``dual``.
+        out: the folder of networks and tables.
+        folds: how many folds are drawn where the samples have none.
+        only: stop after so many of the folds.
+        seed: of folds and trainings.
+        device: as in `train`.
+        quiet: as in `train`.
+        progress: is called after every training, and by the trainings.
+        how: everything else as in `train`; what is about windows is for segm and dual.
+
+    Returns:
+        The accuracies in the form of the paper's Table 4.
+
+    Raises:
+        ArgumentError: an argument is not as it must be.
+        SatimnetError: as `train` does; or `out` holds another cross-validation, or another run is
+            writing it.
+
+    Example:
+        ::
+
+            samples = open_samples("catalog").search(collections="eurosat")
+            table = crossvalidate(samples, ["class"], "runs/folds", epochs=5)
+            print(table.markdown())
     """
     unknown = [model for model in models if model not in MODELS]
     if unknown or not models:
-        raise SatimnetError(f"model {', '.join(unknown) or 'none'}: there are {', '.join(MODELS)}")
+        raise ArgumentError(
+            f"model {', '.join(unknown) or 'none'}: there are {', '.join(MODELS)}", "models"
+        )
     at_least(2, folds=folds)
     at_least(1, only=only)
     folder = on_disk(out)
@@ -157,38 +185,30 @@ def crossvalidate(
     fold, source = folds_of(samples, folds, seed), _sources(samples)
     numbers = np.unique(fold)[:only].tolist()
     sets = _sets(source)
+    told = silent if quiet else progress
+    trainings = {"seed": seed, "device": device, "quiet": quiet, "progress": progress, **how}
+    count = len(models) * len(numbers) * len(sets)
+    accuracies: dict[tuple[str, str, str, str], list[float]] = {}
+    seconds = 0.0
     with lock(folder / "table.json"):
-        found: dict[tuple[str, str, str, str], list[float]] = {}
-        seconds = 0.0
-        for model in models:
-            # hashed here for all folds
-            mask = None if model == "class" else find_mask(samples)
-            samples = with_contents(samples, how.get("bands"), mask)
-            own = {k: v for k, v in how.items() if model != "class" or not k.startswith("windows")}
-            for number in numbers:
-                for (name, members), twins in _pairs(sets):
-                    learned = samples.subset(np.flatnonzero(members & (fold != number)))
-                    tested = {
-                        title: samples.subset(np.flatnonzero(among & (fold == number)))
-                        for title, among in twins
-                    }
-                    path = folder / f"cnn-{model}" / _file_name(name) / f"fold-{number}.pt"
-                    result = _run(
-                        learned, tested, path, model=model, seed=seed, device=device, **own
-                    )
-                    seconds += result["seconds"]
-                    for (title, output), accuracy in result["accuracies"].items():
-                        found.setdefault((f"cnn-{model}", output, name, title), []).append(accuracy)
-        rows = tuple(Row(*key, tuple(values)) for key, values in found.items())
+        told(_WHAT, 0, count, _UNIT)
+        tasks = _tasks(samples, models, fold, numbers, sets, how.get("bands"))
+        for done, task in enumerate(tasks, 1):
+            result = _train_and_test(task, folder, **trainings)
+            seconds += result.seconds
+            for (tested, output), accuracy in result.accuracies.items():
+                key = (f"cnn-{task.model}", output, task.training, tested)
+                accuracies.setdefault(key, []).append(accuracy)
+            told(_WHAT, done, count, _UNIT)
         table = Table(
-            rows=rows,
+            rows=tuple(Row(*key, tuple(values)) for key, values in accuracies.items()),
             folds=(len(numbers), len(np.unique(fold))),
             samples={name: int((source == name).sum()) for name in dict.fromkeys(source.tolist())},
             device=device_name(where),
             seconds=seconds,
             recipe=recipe_digest(samples),
             sample_digest=_digest(samples, source, fold),
-            arguments={k: v for k, v in how.items() if v is not None and k not in _SILENT}
+            arguments={k: v for k, v in how.items() if v is not None and k not in _NOT_TOLD}
             | {"seed": seed},
         )
         write_text(folder / "table.md", table.markdown())
@@ -196,37 +216,93 @@ def crossvalidate(
     return table
 
 
-_SILENT = ("quiet", "save_seconds")
+_WHAT, _UNIT = "Cross-validating", "networks"
+_NOT_TOLD = ("save_seconds", "on_epoch")
+"""Arguments of trainings that change nothing in what is learned."""
+
+Set = tuple[str, NDArray[np.bool_]]
+"""A name, and which of the samples are in the set."""
 
 
-def _run(learned: Samples, tested: Mapping[str, Samples], path: Path, **how: Any) -> dict[str, Any]:
-    """One training; seconds it took, and accuracies by (testing set, output)."""
-    first, *others = tested
-    checkpoint = train(learned, tested[first], path, **how)
+@dataclass(frozen=True)
+class _Task:
+    """One training, and the sets that its network is tested on, the held-out part of its own first.
+
+    training: the name of the set that `learned` is a part of. tested: by the name of the set.
+    """
+
+    model: str
+    fold: int
+    training: str
+    learned: Samples
+    tested: Mapping[str, Samples]
+
+    def file(self, folder: Path) -> Path:
+        """The checkpoint."""
+        return folder / f"cnn-{self.model}" / _file_name(self.training) / f"fold-{self.fold}.pt"
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What came of a training. accuracies: by the names of the testing set and of the output."""
+
+    seconds: float
+    accuracies: Mapping[tuple[str, str], float]
+
+
+def _tasks(
+    samples: Samples,
+    models: Sequence[str],
+    fold: NDArray[np.int64],
+    numbers: Sequence[int],
+    sets: list[Set],
+    bands: Sequence[str] | None,
+) -> Iterator[_Task]:
+    for model in models:
+        mask = None if model == "class" else find_mask(samples)
+        samples = with_contents(samples, bands, mask)  # hashed here for all folds
+        for number in numbers:
+            for (name, members), testing in _pairs(sets):
+                yield _Task(
+                    model=model,
+                    fold=number,
+                    training=name,
+                    learned=samples.subset(np.flatnonzero(members & (fold != number))),
+                    tested={
+                        title: samples.subset(np.flatnonzero(among & (fold == number)))
+                        for title, among in testing
+                    },
+                )
+
+
+def _train_and_test(task: _Task, folder: Path, **how: Any) -> _Result:
+    """One training, and the accuracies of its network; they are kept in a file beside it."""
+    if task.model == "class":
+        how = {name: value for name, value in how.items() if not name.startswith("windows")}
+    first, *others = task.tested
+    path = task.file(folder)
+    checkpoint = train(task.learned, task.tested[first], path, model=task.model, **how)
     seconds = checkpoint.history[-1]["seconds"]
-    done = path.with_suffix(".json")
-    mask = find_mask(learned) if checkpoint.dense else None
+    kept = path.with_suffix(".json")
+    mask = find_mask(task.learned) if checkpoint.dense else None
     digest = hashlib.sha256(checkpoint.digest().encode())
-    digest.update(digest_of(tested.values(), checkpoint.bands, mask).encode())
-    key = f"{digest.hexdigest()} {', '.join(tested)}"
-    if done.exists() and (found := json.loads(done.read_text()))["key"] == key:
-        return {"seconds": seconds, "accuracies": {(t, o): v for t, o, v in found["accuracies"]}}
+    digest.update(digest_of(task.tested.values(), checkpoint.bands, mask).encode())
+    key = f"{digest.hexdigest()} {', '.join(task.tested)}"
+    if kept.exists() and (found := json.loads(kept.read_text()))["key"] == key:
+        return _Result(seconds, {(t, o): value for t, o, value in found["accuracies"]})
     accuracies = {
         (first, output): result.accuracy for output, result in held_out(checkpoint).items()
     }
     for name in others:
-        results = evaluate(path, tested[name], device=how["device"])
+        results = evaluate(path, task.tested[name], device=how["device"])
         accuracies |= {(name, output): result.accuracy for output, result in results.items()}
     listing = [(*names, value) for names, value in accuracies.items()]
-    write_text(done, json.dumps({"key": key, "accuracies": listing}) + "\n")
-    return {"seconds": seconds, "accuracies": accuracies}
-
-
-Set = tuple[str, NDArray[np.bool_]]
+    write_text(kept, json.dumps({"key": key, "accuracies": listing}) + "\n")
+    return _Result(seconds, accuracies)
 
 
 def _sets(source: NDArray[Any]) -> list[Set]:
-    """The samples of the main source, and all; by name, which of the samples they are."""
+    """The samples of the main source, and all."""
     names, counts = np.unique(source, return_counts=True)
     main = names[counts.argmax()]
     others = [name for name in names.tolist() if name != main]
@@ -237,7 +313,7 @@ def _sets(source: NDArray[Any]) -> list[Set]:
 
 
 def _pairs(sets: list[Set]) -> Iterator[tuple[Set, list[Set]]]:
-    """Yield each training set with the testing sets, the same one first, as in the paper."""
+    """Each training set with the testing sets, the same one first, as in the paper."""
     for k, one in enumerate(sets):
         yield one, [one, *(other for at, other in enumerate(sets) if at != k)]
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
 from satimnet.builder.arguments import at_least, checked, require_fraction
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.progress import Progress, silent
 from satimnet.builder.storage.hrefs import on_disk
 from satimnet.builder.storage.staging import lock
 from satimnet.training.data.content_digest import digest_of
@@ -68,6 +67,8 @@ def train(
     devices: int = 1,
     save_seconds: float = 60,
     quiet: bool = False,
+    progress: Progress = silent,
+    on_epoch: Callable[[Mapping[str, float]], object] | None = None,
 ) -> Checkpoint:
     """Train CNN-class, CNN-segm or CNN-dual, write it to the file `out` and return it.
 
@@ -160,17 +161,26 @@ def train(
             require_same(found.kind, found.width, found.bands, found.settings, plan, path)
             forget(path)  # a kill right after the end leaves the state of before
             return found
-        run_on(where, devices, _train, plan, parts, path, save_seconds, quiet)
+        what = f"Training CNN-{model}"
+        unit = "patches" if mask is None else "windows"
+
+        def hear(done: int, total: int, ended: Mapping[str, float] | None) -> None:
+            if not quiet:
+                progress(what, done, total, unit)
+                if ended is not None and on_epoch is not None:
+                    on_epoch(ended)
+
+        run_on(where, devices, _train, plan, parts, path, save_seconds, hear=hear)
     return load(path, str(where))
 
 
 def _train(
     rank: Rank,
+    tell: Callable[[int, int, Mapping[str, float] | None], None],
     plan: Plan,
     parts: tuple[Samples, ...],
     path: Path,
     save_seconds: float,
-    quiet: bool,
 ) -> None:
     """The whole training, by one of its processes; the first one writes."""
     feed, watch = _feeds(plan, parts, rank.device)
@@ -182,7 +192,7 @@ def _train(
         raise SatimnetError("nothing is left to learn from or to hold out; take more samples")
     steps = count // batch_size
     gpus = [rank.device] if rank.device.type == "cuda" else []
-    with torch.random.fork_rng(gpus), _progress(quiet or rank.number > 0) as progress:
+    with torch.random.fork_rng(gpus):
         torch.manual_seed(plan.seed)
         model = build(plan.kind, len(feed.bands), plan.outputs, plan.width).to(rank.device)
         for layer in model.modules():
@@ -196,7 +206,8 @@ def _train(
         )
         run = Run(plan, checkpoint, path, steps, rank)
         run.resume()
-        task = progress.add_task("first epoch", total=steps * plan.epochs, completed=run.step)
+        total = steps * plan.epochs * batch_size
+        tell(run.step * batch_size, total, None)
         while run.step < steps * plan.epochs:
             epoch = run.step // steps
             order = shuffled(len(feed), seed_of(plan.seed, epoch), rank.device)
@@ -204,13 +215,13 @@ def _train(
             started, first = time.perf_counter(), run.step
             for images, targets in feed.batches(list(batches[:, rank.number :: rank.count])):
                 run.learn(images, targets)
-                progress.advance(task)
                 if run.step % steps:  # at the end of an epoch the judging comes first
+                    tell(run.step * batch_size, total, None)
                     run.save(save_seconds)
             speed = (run.step - first) * batch_size / (time.perf_counter() - started)
             run.end_epoch(epoch + 1, _judge(watch, checkpoint, rank), speed)
             run.save(save_seconds)
-            progress.update(task, description=_line(run.history[-1], plan.epochs))
+            tell(run.step * batch_size, total, run.history[-1])
         if rank.number == 0:
             tables = tuple(tuple(map(tuple, table.tolist())) for table in run.tables)
             replace(checkpoint, history=tuple(run.history), confusions=tables).save(path)
@@ -295,16 +306,3 @@ def _judge(watch: Feed, checkpoint: Checkpoint, rank: Rank) -> list[Tensor]:
         for table in tables:
             torch.distributed.all_reduce(table)
     return [table.cpu() for table in tables]
-
-
-def _line(entry: Mapping[str, float], epochs: int) -> str:
-    rates = [f"{entry[key]:.1%}" for key in entry if key.startswith("accuracy_")]
-    return (
-        f"epoch {entry['epoch']}/{epochs}  loss {entry['loss']:.3f}  "
-        f"held out {', '.join(rates)}  {entry['examples_per_second']:,.0f}/s"
-    )
-
-
-def _progress(quiet: bool) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), disable=quiet)

@@ -1,0 +1,63 @@
+"""Work by several processes: what the first one tells is heard, and none is left behind."""
+
+import time
+
+import pytest
+import torch
+
+from satimnet.builder.errors import ArgumentError, SatimnetError
+from satimnet.training.devices import pick_device, run_on
+
+CPU = torch.device("cpu")
+
+
+def tell_numbers(rank, tell, last):
+    for number in range(last):
+        tell(number, rank.count)
+
+
+def never_end(rank, tell):
+    tell("begun")
+    time.sleep(600)
+
+
+def refuse(rank, tell):
+    if rank.number == 1:
+        raise SatimnetError("there is no bread")
+    time.sleep(600)
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("count", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_what_the_first_process_tells_is_heard_in_order(count):
+    heard = []
+    run_on(CPU, count, tell_numbers, 1000, hear=lambda *news: heard.append(news))
+    assert heard == [(number, count) for number in range(1000)]
+
+
+@pytest.mark.slow
+def test_who_hears_may_stop_all_processes():
+    def stop(news):
+        raise Stop
+
+    began = time.monotonic()
+    with pytest.raises(Stop):
+        run_on(CPU, 2, never_end, hear=stop)
+    assert time.monotonic() - began < 300
+    assert not torch.multiprocessing.active_children()
+
+
+@pytest.mark.slow
+def test_an_error_of_one_process_ends_all():
+    with pytest.raises(SatimnetError, match=r"^there is no bread$"):
+        run_on(CPU, 2, refuse, hear=print)
+    assert not torch.multiprocessing.active_children()
+
+
+def test_a_device_that_is_not_there():
+    with pytest.raises(ArgumentError, match="device toaster: torch cannot use it here") as caught:
+        pick_device("toaster")
+    assert caught.value.arguments == ("device",)
