@@ -140,9 +140,9 @@ def test_what_a_notebook_shows_is_one_line(mini, samples, tmp_path):
     [
         ({"held_out": None}, "held_out is None; give Samples or a number"),
         ({"samples": "catalog"}, "samples is the text 'catalog'; give Samples"),
-        ({"learning_rate": float("inf")}, "learning rate inf: must be a number above 0"),
+        ({"learning_rate": float("inf")}, "learning_rate inf: must be a number above 0"),
         ({"learning_rate": float("nan")}, "learning_rate is nan"),
-        ({"learning_rate": -1.0}, "learning rate -1: must be a number above 0"),
+        ({"learning_rate": -1.0}, "learning_rate -1: must be a number above 0"),
         ({"epochs": 0}, "epochs 0: must be 1 or more"),
         ({"windows": 0, "model": "segm"}, "windows 0: must be 1 or more"),
         ({"bands": "B02"}, "bands is the text 'B02'"),

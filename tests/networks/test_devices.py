@@ -5,7 +5,7 @@ import time
 import pytest
 import torch
 
-from satimnet.builder.errors import ArgumentError, SatimnetError
+from satimnet.builder.errors import ArgumentError
 from satimnet.training.devices import pick_device, run_on
 
 CPU = torch.device("cpu")
@@ -23,7 +23,7 @@ def never_end(rank, tell):
 
 def refuse(rank, tell):
     if rank.number == 1:
-        raise SatimnetError("there is no bread")
+        raise ArgumentError("devices: there is no bread", "devices")
     time.sleep(600)
 
 
@@ -52,8 +52,9 @@ def test_who_hears_may_stop_all_processes():
 
 @pytest.mark.slow
 def test_an_error_of_one_process_ends_all():
-    with pytest.raises(SatimnetError, match=r"^there is no bread$"):
+    with pytest.raises(ArgumentError, match=r"^devices: there is no bread$") as caught:
         run_on(CPU, 2, refuse, hear=print)
+    assert caught.value.arguments == ("devices",)
     assert not torch.multiprocessing.active_children()
 
 

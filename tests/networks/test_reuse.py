@@ -85,7 +85,7 @@ def test_an_unfinished_training_does_not_go_on_with_other_pixels(mini, tmp_path,
 
 def test_a_finished_training_is_not_that_of_other_code(mini, tmp_path, monkeypatch):
     train(*parts(mini), tmp_path / "net.pt", **HOW)
-    monkeypatch.setattr("satimnet.training.networks.training.CODE", "satimnet 9.9, protocol 1")
+    monkeypatch.setattr("satimnet.training.networks.training_plan.CODE", "satimnet 9.9, protocol 1")
     with pytest.raises(SatimnetError, match=r"code satimnet .*, not satimnet 9\.9"):
         train(*parts(mini), tmp_path / "net.pt", **HOW)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import platform
 import sys
 from collections.abc import Callable
@@ -109,10 +110,11 @@ def run_on(
                 _hear_all(receiver, hear)
             _hear_all(receiver, hear)
         except ProcessExitedException:
-            message = Path(folder, "error")
-            if not message.exists():
+            file = Path(folder, "error")
+            if not file.exists():
                 raise
-            raise SatimnetError(message.read_text()) from None
+            error: SatimnetError = pickle.loads(file.read_bytes())
+            raise error from None
         finally:
             receiver.close()
             for process in processes.processes:  # some are left where `hear` raised
@@ -159,7 +161,7 @@ def _member(
     try:
         function(Rank(device, number, count), tell, *arguments)
     except SatimnetError as error:  # a traceback would be no help: the message goes to the parent
-        Path(folder, "error").write_text(str(error))
+        Path(folder, "error").write_bytes(pickle.dumps(error))
         os._exit(1)  # without waiting for the others, whom the parent ends
     torch.distributed.destroy_process_group()
     sys.stdout.flush()

@@ -30,7 +30,7 @@ from satimnet.training.maps.scenes import Scene, open_scene
 from satimnet.training.maps.strips import STRIP, strips
 from satimnet.training.networks.checkpoints import KINDS, Checkpoint, load
 from satimnet.training.networks.models import PATCH, WINDOW
-from satimnet.training.networks.training_state import CODE
+from satimnet.training.networks.training_plan import CODE
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ from satimnet.training.devices import device_name, pick_device
 from satimnet.training.networks.checkpoints import write_text
 from satimnet.training.networks.evaluation import evaluate, held_out
 from satimnet.training.networks.outputs import find_mask, recipe_digest
-from satimnet.training.networks.training import MODELS, train
+from satimnet.training.networks.training import train
+from satimnet.training.networks.training_plan import MODELS
 
 _SOURCE = "satimnet:source"
 _HEADINGS = {

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,41 +24,9 @@ from satimnet.training.networks.checkpoints import (
     state_of,
     write,
 )
-from satimnet.training.networks.outputs import Mask, Output
+from satimnet.training.networks.training_plan import TrainingPlan
 
 _FORMAT = "satimnet training 1"
-_PROTOCOL = 1
-"""Counted up when the same plan and samples come to make another network."""
-CODE = f"satimnet {version('satimnet')}, protocol {_PROTOCOL}"
-"""What a training was made by."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A training as asked for: everything that its result depends on but the samples."""
-
-    kind: str
-    bands: tuple[str, ...] | None
-    outputs: tuple[Output, ...]
-    mask: Mask | None
-    width: int
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    schedule: str
-    seed: int
-    windows: int | None
-    windows_per_epoch: int | None
-    held_out: float | None
-    devices: int
-    samples: str
-    """Digest of the samples and of those held out: their classes and the bytes of their files."""
-    code: str
-
-    def described(self) -> dict[str, Any]:
-        """As plain values, for a checkpoint."""
-        left_out = ("kind", "outputs", "mask", "width", "bands")
-        return {name: value for name, value in self.__dict__.items() if name not in left_out}
 
 
 class Run:
@@ -71,7 +37,7 @@ class Run:
     """
 
     def __init__(
-        self, plan: Plan, checkpoint: Checkpoint, path: Path, steps: int, rank: Rank
+        self, plan: TrainingPlan, checkpoint: Checkpoint, path: Path, steps: int, rank: Rank
     ) -> None:
         self.step = 0
         self.history: list[dict[str, float]] = []
@@ -179,7 +145,7 @@ def require_same(
     width: int,
     bands: Sequence[str],
     settings: Mapping[str, Any],
-    plan: Plan,
+    plan: TrainingPlan,
     path: Path,
 ) -> None:
     """Refuse a file of another training."""
@@ -203,14 +169,14 @@ def _unfinished(path: Path) -> Path:
     return path.with_name(f"{path.stem}.unfinished{path.suffix}")
 
 
-def _optimiser(plan: Plan, model: nn.Module) -> torch.optim.Optimizer:
+def _optimiser(plan: TrainingPlan, model: nn.Module) -> torch.optim.Optimizer:
     if plan.kind == "cnn-dual":
         return torch.optim.SGD(model.parameters(), lr=plan.learning_rate)
     return torch.optim.Adam(model.parameters(), lr=plan.learning_rate, eps=1e-7)
 
 
 def _schedule(
-    plan: Plan, optimiser: torch.optim.Optimizer, steps: int
+    plan: TrainingPlan, optimiser: torch.optim.Optimizer, steps: int
 ) -> torch.optim.lr_scheduler.LRScheduler:
     if plan.schedule == "constant":
         return torch.optim.lr_scheduler.ConstantLR(optimiser, factor=1)
