@@ -27,7 +27,6 @@ from satimnet.builder.catalog.tree import (
     ROOT_ID,
     collection_of,
     write_collection,
-    write_json,
     write_parquet,
     write_root,
 )
@@ -43,7 +42,7 @@ from satimnet.builder.samples import Problem, Sample
 from satimnet.builder.scanning.passed_over import passed_over
 from satimnet.builder.scanning.tallies import Tally
 from satimnet.builder.sources import MAX_FILE_SIZE, Entry, Reader, Source
-from satimnet.builder.storage.atomic_files import place, settle, sync
+from satimnet.builder.storage.atomic_files import place, settle, sync, write_json
 from satimnet.builder.storage.hrefs import file_name, on_disk
 from satimnet.builder.storage.parallel import run_tasks
 from satimnet.builder.storage.staging import says, workspace

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import orjson
 
 from satimnet.builder.catalog import checked_documents as documents
 from satimnet.builder.catalog.checked_documents import STAC_VERSION, box_of, title_of
@@ -27,7 +26,7 @@ from satimnet.builder.catalog.items import (
 )
 from satimnet.builder.errors import CatalogWarning, SatimnetError
 from satimnet.builder.imagery.lonlat import flat, union
-from satimnet.builder.storage.atomic_files import write
+from satimnet.builder.storage.atomic_files import json_bytes, write_json
 from satimnet.builder.types import Json
 from satimnet.builder.vocabulary.concepts import THEMES_URI, concepts_by_class, scheme_of, themes_of
 from satimnet.builder.vocabulary.skos import CONCEPTS_NAME
@@ -146,7 +145,7 @@ def write_collection(
     }
     assets = {"geoparquet-items": asset, **collection.get("assets", {})}
     whole = collection | {"links": links, "assets": assets}
-    (folder / "collection.json").write_bytes(_json(whole))
+    (folder / "collection.json").write_bytes(json_bytes(whole))
     for level in sorted({node[:depth] for node in nodes for depth in range(1, len(node) + 1)}):
         up = "../" * len(level)
         parent = "../catalog.json" if len(level) > 1 else "../collection.json"
@@ -164,7 +163,7 @@ def write_collection(
         }
         path = folder.joinpath(*level, "catalog.json")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(_json(node))
+        path.write_bytes(json_bytes(node))
 
 
 def _children(
@@ -247,15 +246,6 @@ def write_geoparquet(
         for table in tables:
             rows = table.select(names).replace_schema_metadata(schema.metadata)
             writer.write_table(rows, row_group_size=len(table))
-
-
-def write_json(content: Json, path: Path) -> None:
-    """Writes indented JSON as a whole or not at all, and onto the disk."""
-    write(path, _json(content))
-
-
-def _json(content: Json) -> bytes:
-    return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 def _parquet_metadata(collections: Sequence[Json], shapes: Sequence[str]) -> dict[str, str]:

@@ -13,6 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import orjson
+
+from satimnet.builder.types import Json
+
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2  # https://man7.org/linux/man-pages/man2/rename.2.html
 
@@ -37,6 +41,16 @@ def write(path: Path, content: bytes) -> None:
     """Writes a file as a whole or not at all, and onto the disk."""
     with writing(path) as part:
         part.write_bytes(content)
+
+
+def write_json(content: Json, path: Path) -> None:
+    """Writes indented JSON as a whole or not at all, and onto the disk."""
+    write(path, json_bytes(content))
+
+
+def json_bytes(content: Json) -> bytes:
+    """Indented JSON in UTF-8 that ends with a line end: what every file of a catalog looks like."""
+    return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 def settle(part: Path, path: Path) -> None:

@@ -25,7 +25,6 @@ from satimnet.builder.catalog.tree import (
     narrowed,
     write_collection,
     write_geoparquet,
-    write_json,
     write_root,
 )
 from satimnet.builder.errors import CatalogWarning, SatimnetError
@@ -33,7 +32,7 @@ from satimnet.builder.packing.shard_plans import DEFAULT_SHARD_SIZE, MAX_SHARD_S
 from satimnet.builder.packing.shards import ShardWriter
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.storage.assets import read_bytes
-from satimnet.builder.storage.atomic_files import place, sync, writing
+from satimnet.builder.storage.atomic_files import place, sync, write_json, writing
 from satimnet.builder.storage.checked_offsets import run_of, span_of
 from satimnet.builder.storage.held_files import folder_of
 from satimnet.builder.storage.hrefs import (

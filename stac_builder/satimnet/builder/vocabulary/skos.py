@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.storage.atomic_files import write_json
 from satimnet.builder.types import Json
 from satimnet.builder.vocabulary.concepts import (
     SCHEME_URI,
@@ -81,8 +82,6 @@ def write_concepts(catalog: Path, records: Mapping[str, Mapping[str, Any]]) -> S
     Raises:
         SatimnetError: the file that is there cannot be understood, or what `scheme_of` raises.
     """
-    from satimnet.builder.catalog.tree import write_json
-
     path = catalog / CONCEPTS_NAME
     earlier = _read(path) if path.exists() else Scheme({})
     present = sorted(p.parent.name for p in catalog.glob("*/collection.json"))

@@ -14,9 +14,9 @@ from datetime import datetime
 from pathlib import Path
 
 from satimnet.builder.arguments import checked
-from satimnet.builder.catalog.tree import write_json
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.progress import Progress, silent
+from satimnet.builder.storage.atomic_files import write_json
 from satimnet.builder.storage.hrefs import on_disk, readable
 from satimnet.builder.storage.staging import lock
 from satimnet.training.devices import pick_device
