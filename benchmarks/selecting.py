@@ -21,14 +21,11 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from benchmarks.names import named_patches
-from satimnet.builder.catalog.geoparquet import item_schema, table_of
+from satimnet.builder.catalog.collections import collection_of
+from satimnet.builder.catalog.geoparquet import PARQUET_NAME, table_of
+from satimnet.builder.catalog.item_columns import item_schema
 from satimnet.builder.catalog.items import describe
-from satimnet.builder.catalog.tree import (
-    PARQUET_NAME,
-    collection_of,
-    write_collection,
-    write_root,
-)
+from satimnet.builder.catalog.tree import write_collection, write_root
 from satimnet.builder.imagery.headers import Header, Pixels
 from satimnet.builder.packing.shards import PackedMember, PackedSample, Shard
 from satimnet.builder.query.index import Index

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from satimnet.builder.catalog.tree import collection_of
+from satimnet.builder.catalog.collections import collection_of
 from satimnet.builder.datasets import installed
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.exports.paper_tables import Cell, Table, as_json, as_markdown, tables

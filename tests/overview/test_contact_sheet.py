@@ -12,7 +12,8 @@ import pytest
 import rasterio
 from PIL import Image
 
-from satimnet.builder.catalog.geoparquet import item_schema, items_of
+from satimnet.builder.catalog.geoparquet import items_of
+from satimnet.builder.catalog.item_columns import item_schema
 from satimnet.builder.overview import previews as views
 from satimnet.builder.overview.contact_sheet import OVERVIEW_NAME, write_overview
 from satimnet.builder.overview.drawing import WIDTH, Tag, Tile, draw_sheet, grid_of

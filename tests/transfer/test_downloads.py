@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from stactools.cli.cli import cli
 
-from satimnet.builder.catalog.tree import collection_of
+from satimnet.builder.catalog.collections import collection_of
 from satimnet.builder.datasets import installed
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.transfer import resumable as fetching

@@ -19,17 +19,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from satimnet.builder.arguments import checked
-from satimnet.builder.catalog.geoparquet import MappedRows, read_rows, table_of
+from satimnet.builder.catalog.collections import collection_of
+from satimnet.builder.catalog.geoparquet import (
+    PARQUET_NAME,
+    MappedRows,
+    read_rows,
+    table_of,
+    write_parquet,
+)
 from satimnet.builder.catalog.item_pages import ItemFiles, files_for, write_features, write_pages
 from satimnet.builder.catalog.items import describe, write_items
-from satimnet.builder.catalog.tree import (
-    PARQUET_NAME,
-    ROOT_ID,
-    collection_of,
-    write_collection,
-    write_parquet,
-    write_root,
-)
+from satimnet.builder.catalog.tree import ROOT_ID, write_collection, write_root
 from satimnet.builder.dataset_record import DatasetRecord
 from satimnet.builder.datasets import UNKNOWN_LAYOUT, Dataset, installed, recognise
 from satimnet.builder.errors import SatimnetError, printable

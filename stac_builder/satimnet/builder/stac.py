@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from satimnet.builder.catalog.collections import collection_of
 from satimnet.builder.catalog.items import describe_files
-from satimnet.builder.catalog.tree import collection_of
 from satimnet.builder.datasets import Dataset
 from satimnet.builder.errors import BadFileError, SatimnetError
 from satimnet.builder.packing.sample_files import contents

@@ -1,4 +1,4 @@
-"""Rows: Items as Arrow rows, as ``items.parquet`` keeps them, and back.
+"""``items.parquet``: Items as Arrow rows and back, and the file that keeps the rows.
 
 The layout is stac-geoparquet's (https://github.com/radiantearth/stac-geoparquet-spec, 1.0.0):
 properties are top-level columns, the geometry is WKB, the bbox a struct.
@@ -17,137 +17,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from satimnet.builder.catalog.checked_documents import is_version, require_texts
+from satimnet.builder.catalog.item_columns import BBOX, common_properties, item_schema
 from satimnet.builder.catalog.items import Item
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.storage.hrefs import is_href, join
+from satimnet.builder.types import Json
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BBOX = ("xmin", "ymin", "xmax", "ymax")
-"""Fields of the bbox column. As in STAC, xmin is the larger number across 180 degrees: so says
-https://geoparquet.org/releases/v1.1.0/ (bounding box columns)."""
+PARQUET_NAME = "items.parquet"
+PARQUET_TYPE = "application/vnd.apache.parquet"
+
 _TOP_LEVEL = {"type", "stac_version", "stac_extensions", "id", "collection"}
 _TOP_LEVEL |= {"geometry", "bbox", "links", "assets"}
-
-
-@cache
-def _schema_parts() -> dict[str, Any]:
-    import pyarrow as pa
-
-    strings = pa.list_(pa.string())
-    doubles = pa.list_(pa.float64())
-    integers = pa.list_(pa.int64())
-    time = pa.timestamp("us", tz="UTC")
-    member = pa.struct(
-        {
-            "href": pa.string(),
-            "type": pa.string(),
-            "range": integers,
-            "file:size": pa.int64(),
-            "file:checksum": pa.string(),
-        }
-    )
-    projection = {
-        "proj:code": pa.string(),
-        "proj:wkt2": pa.string(),
-        "proj:shape": integers,
-        "proj:transform": doubles,
-    }
-    pixels = {"offset": pa.int64(), "dtype": pa.string(), "shape": integers, "order": strings}
-    original = {
-        "path": pa.string(),
-        "type": pa.string(),
-        "file:size": pa.int64(),
-        "file:checksum": pa.string(),
-    }
-    statistic = {"class": pa.string(), "count": pa.int64(), "pixels": pa.int64()}
-    concept = pa.struct({"id": pa.string(), "title": pa.string()})
-    theme = {"scheme": pa.string(), "concepts": pa.list_(concept)}
-    return {
-        "head": {
-            "type": pa.string(),
-            "stac_version": pa.string(),
-            "stac_extensions": strings,
-            "id": pa.string(),
-        },
-        "links": pa.list_(
-            pa.struct({"href": pa.string(), "rel": pa.string(), "type": pa.string()})
-        ),
-        "asset": pa.struct(
-            {
-                "href": pa.string(),
-                "type": pa.string(),
-                "title": pa.string(),
-                "roles": strings,
-                "data_type": pa.string(),
-                "bands": pa.list_(pa.struct({"name": pa.string()})),
-                "file:size": pa.int64(),
-                "archive": pa.list_(member),
-                **projection,
-                "satimnet:pixels": pa.struct(pixels),
-                "satimnet:original": pa.struct(original),
-            }
-        ),
-        "properties": {
-            "title": pa.string(),
-            "datetime": time,
-            "start_datetime": time,
-            "end_datetime": time,
-            **projection,
-            "satimnet:classes": strings,
-            "satimnet:concepts": strings,
-            "themes": pa.list_(pa.struct(theme)),
-            "satimnet:statistics": pa.list_(pa.struct(statistic)),
-            "satimnet:split": pa.string(),
-            "satimnet:fold": pa.int64(),
-        },
-    }
-
-
-def bbox_type() -> pa.StructType:
-    """Arrow type of the bbox column."""
-    import pyarrow as pa
-
-    return pa.struct([(key, pa.float64()) for key in BBOX])
-
-
-def property_type(name: str) -> pa.DataType:
-    """Arrow type of a property that any dataset may have; null type of others."""
-    import pyarrow as pa
-
-    return _schema_parts()["properties"].get(name, pa.null())
-
-
-def item_schema(record: Mapping[str, Any]) -> pa.Schema:
-    """Arrow schema of a dataset's rows, the same for every shard."""
-    import pyarrow as pa
-
-    parts = _schema_parts()
-    own = {key: pa.array([value]).type for key, value in record["properties"].items()}
-    own |= {key: _type(name) for key, name in record.get("fields", {}).items()}
-    return pa.schema(
-        {
-            **parts["head"],
-            "geometry": pa.binary(),
-            "bbox": bbox_type(),
-            "links": parts["links"],
-            "assets": pa.struct(dict.fromkeys(record["assets"], parts["asset"])),
-            "collection": pa.string(),
-            **parts["properties"],
-            **own,
-        }
-    )
-
-
-def _type(name: str | list[str]) -> pa.DataType:
-    """Arrow type of a name as ``[fields]`` has it: JSON's, in a list where it is a list."""
-    import pyarrow as pa
-
-    if isinstance(name, list):
-        return pa.list_(_type(name[0]))
-    types = {"string": pa.string(), "number": pa.float64(), "integer": pa.int64()}
-    return {**types, "boolean": pa.bool_()}[name]
+_SHAPES = {b"\3": "Polygon", b"\6": "MultiPolygon"}  # those of footprints
 
 
 def table_of(items: list[Item], record: Mapping[str, Any]) -> pa.Table:
@@ -156,7 +40,7 @@ def table_of(items: list[Item], record: Mapping[str, Any]) -> pa.Table:
 
     schema = item_schema(record)
     properties = {
-        *_schema_parts()["properties"],
+        *common_properties(),
         *record["properties"],
         *record.get("fields", ()),
     }
@@ -357,3 +241,53 @@ class MappedRows(Sequence["pa.Table"]):
 
     def __getitem__(self, at: Any) -> Any:
         return MappedRows(self._paths[at]) if isinstance(at, slice) else read_rows(self._paths[at])
+
+
+def write_parquet(tables: Sequence[pa.Table], collection: Json, path: Path) -> None:
+    """Writes all rows as stac-geoparquet 1.0.0 (GeoParquet 1.1), one row group a table.
+
+    Columns without a single value are left out, but for those that an Item must have.
+    """
+    write_geoparquet(tables, [collection], path, _shapes_of(tables))
+
+
+def write_geoparquet(
+    tables: Sequence[pa.Table],
+    collections: Sequence[Json],
+    path: Path,
+    shapes: Sequence[str] = (),
+) -> None:
+    """As `write_parquet`, with rows of several Collections; no ``shapes`` is any geometries."""
+    import pyarrow.parquet as pq
+
+    names = [
+        name
+        for name in tables[0].column_names
+        if name in ("geometry", "bbox", "datetime")
+        or any(table[name].null_count < len(table) for table in tables)
+    ]
+    metadata = _parquet_metadata(collections, shapes)
+    schema = tables[0].select(names).schema.with_metadata(metadata)
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for table in tables:
+            rows = table.select(names).replace_schema_metadata(schema.metadata)
+            writer.write_table(rows, row_group_size=len(table))
+
+
+def _shapes_of(tables: Sequence[pa.Table]) -> list[str]:
+    """Names of the geometries' types, which the second byte of their WKB tells."""
+    import pyarrow.compute as pc
+
+    codes: set[bytes] = set()
+    for table in tables:
+        codes.update(pc.unique(pc.binary_slice(table["geometry"], 1, 2)).drop_null().to_pylist())
+    return [_SHAPES[code] for code in sorted(codes)]
+
+
+def _parquet_metadata(collections: Sequence[Json], shapes: Sequence[str]) -> dict[str, str]:
+    # https://geoparquet.org/releases/v1.1.0/ and stac-geoparquet-spec 1.0.0
+    covering = {k: ["bbox", k] for k in ("xmin", "ymin", "xmax", "ymax")}
+    geometry = {"encoding": "WKB", "geometry_types": shapes, "covering": {"bbox": covering}}
+    geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": geometry}}
+    mirrored = {"version": "1.0.0", "collections": {c["id"]: c for c in collections}}
+    return {"geo": json.dumps(geo), "stac-geoparquet": json.dumps(mirrored)}

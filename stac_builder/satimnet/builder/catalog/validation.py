@@ -15,10 +15,9 @@ import orjson
 
 from satimnet.builder.arguments import checked
 from satimnet.builder.catalog import checked_documents as documents
-from satimnet.builder.catalog.geoparquet import items_of
+from satimnet.builder.catalog.geoparquet import PARQUET_NAME, items_of
 from satimnet.builder.catalog.items import SHA256
 from satimnet.builder.catalog.schemas import Schemas
-from satimnet.builder.catalog.tree import PARQUET_NAME
 from satimnet.builder.errors import SatimnetError, printable
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.storage.hrefs import Bounds, has_scheme, is_url, join, readable

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from satimnet.builder.catalog.geoparquet import items_of
-from satimnet.builder.catalog.tree import PARQUET_NAME
+from satimnet.builder.catalog.geoparquet import PARQUET_NAME, items_of
 from satimnet.builder.imagery.colours import Picture, natural, plain, rgb
 from satimnet.builder.overview.drawing import Tag, Tile, draw_sheet, grid_of
 from satimnet.builder.overview.previews import View, mask_of, read_views
@@ -46,7 +45,7 @@ _GREY = (150, 150, 150)
 def write_overview(collection: Mapping[str, Any], tables: Sequence[pa.Table], folder: Path) -> bool:
     """Writes ``overview.png`` into the collection's ``folder``; returns whether there is one.
 
-    ``tables`` are the collection's rows as `satimnet.builder.catalog.geoparquet.item_schema` has
+    ``tables`` are the collection's rows as `satimnet.builder.catalog.item_columns.item_schema` has
     them, one table a shard; the shards must lie in ``folder`` already. Samples that cannot be read
     are passed over; without a readable one there is no picture.
     """

@@ -19,7 +19,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 from starlette.routing import BaseRoute, Mount, Route
 
-from satimnet.builder.catalog.tree import PARQUET_TYPE
+from satimnet.builder.catalog.geoparquet import PARQUET_TYPE
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.query.index import Index
 from satimnet.builder.query.stac_api import GEOJSON

@@ -30,7 +30,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from satimnet.builder.catalog import checked_documents as documents
-from satimnet.builder.catalog.tree import PARQUET_NAME, ROOT_ID, write_root
+from satimnet.builder.catalog.geoparquet import PARQUET_NAME
+from satimnet.builder.catalog.tree import ROOT_ID, write_root
 from satimnet.builder.datasets import installed
 from satimnet.builder.errors import CatalogWarning, SatimnetError, printable
 from satimnet.builder.progress import Progress, silent

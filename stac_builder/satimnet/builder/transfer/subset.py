@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from satimnet.builder.catalog.geoparquet import MappedRows, items_of
+from satimnet.builder.catalog.collections import narrowed
+from satimnet.builder.catalog.geoparquet import (
+    PARQUET_NAME,
+    MappedRows,
+    items_of,
+    write_geoparquet,
+)
 from satimnet.builder.catalog.item_pages import files_for, write_features, write_pages
 from satimnet.builder.catalog.items import SHA256, Item, write_items
-from satimnet.builder.catalog.tree import (
-    PARQUET_NAME,
-    narrowed,
-    write_collection,
-    write_geoparquet,
-    write_root,
-)
+from satimnet.builder.catalog.tree import write_collection, write_root
 from satimnet.builder.errors import CatalogWarning, SatimnetError
 from satimnet.builder.packing.shard_plans import DEFAULT_SHARD_SIZE, MAX_SHARD_SIZE
 from satimnet.builder.packing.shards import ShardWriter
