@@ -45,7 +45,7 @@ def main() -> None:
             f"aggregate?collections={name}&aggregations=satimnet:classes_frequency",
         ):
             _print(f"/{path}", partial(_read, url + path))
-        title = str(collection.document["title"])
+        title = str(collection.document.json["title"])
         with _chromium() as driver:
             pages = {
                 "STAC Browser, root": (f"{url}browser/", title),

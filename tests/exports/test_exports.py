@@ -487,7 +487,7 @@ def test_bibtex_of_all_datasets(exported, index):
         assert not re.search(r"\(\d+\)", fields.get("journal", ""))
     cited = {doi for fields in found.values() if (doi := fields.get("doi"))}
     for collection in index.collections.values():
-        for publication in collection.document.get("sci:publications", ()):
+        for publication in collection.document.json.get("sci:publications", ()):
             assert publication["doi"] in cited
 
 

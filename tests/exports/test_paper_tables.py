@@ -553,7 +553,9 @@ def test_print_attributes(form, catalog, capsys):
 
 def test_markup_in_a_catalog_is_text(small, capsys, tmp_path: Path):
     document = {"id": "x", "title": "[red]X[/]", "satimnet:orientation": "[link=https://a]b"}
-    index = SimpleNamespace(collections={"x": SimpleNamespace(document=document)})
+    index = SimpleNamespace(
+        collections={"x": SimpleNamespace(document=SimpleNamespace(json=document))}
+    )
     print_attributes(index, "table")  # type: ignore[arg-type]
     output = capsys.readouterr().out
     assert "[red]X[/]" in output

@@ -1045,7 +1045,7 @@ def test_thumbnails_of_measured_values(catalog):
     (item,) = search(catalog, limit=1)
     del item["assets"]["rgb"]
     index = Index(catalog)
-    document = index.collections["eurosat"].document
+    document = index.collections["eurosat"].document.json
     picture = np.asarray(Image.open(io.BytesIO(thumbnail(item, document))))
     assert picture.shape == (256, 256, 3)
     with rasterio.open(gdal_path(item["assets"]["multispectral"])) as image:

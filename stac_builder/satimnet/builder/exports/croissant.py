@@ -84,7 +84,7 @@ def croissant(collection: IndexedCollection, links: Links, progress: Progress = 
     Raises:
         SatimnetError: the collection lies on the web, or a shard is missing.
     """
-    document: Mapping[str, Any] = collection.document
+    document: Mapping[str, Any] = collection.document.json
     shards = shards_of(collection)
     hashes = {}
     progress(f"Hashing {collection.id}", 0, len(shards) + 1, "files")
@@ -261,7 +261,7 @@ def _items(collection: IndexedCollection) -> Json:
     ]
     shown = [f for f in fields if f["source"]["extract"]["column"] in there]
     for key in asset_keys(collection):
-        title = collection.document.get("item_assets", {}).get(key, {}).get("title", key)
+        title = collection.document.json.get("item_assets", {}).get(key, {}).get("title", key)
         for name, kind, path, what in (
             ("shard", "sc:URL", "$.href", "shard, relative to the parquet file"),
             ("member", "sc:Text", "$.archive[0].href", "name within the shard"),

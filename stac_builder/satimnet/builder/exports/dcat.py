@@ -60,7 +60,7 @@ def data_catalog(index: Index, collections: Sequence[IndexedCollection], links: 
 
 
 def _dataset(collection: IndexedCollection, links: Links) -> Json:
-    document = dict(collection.document)
+    document = dict(collection.document.json)
     dataset: Json = {
         "@id": links.to(collection.href),
         "@type": "dcat:Dataset",
@@ -152,7 +152,7 @@ def _typed(value: Any, kind: str) -> Json | None:
 
 
 def _schema_org(collection: IndexedCollection, links: Links) -> Json:
-    document = collection.document
+    document = collection.document.json
     said = described(document)
     said["name"], said["alternateName"] = title_of(document), document["id"]
     cited = said.pop("citeAs", None)

@@ -47,7 +47,7 @@ def write_trainingdml(
     """
     plan = _Plan.of(collection, links)
     count, by_class = _counted(plan)
-    head = orjson.dumps(_head(collection.document, plan, count, by_class))
+    head = orjson.dumps(_head(collection.document.json, plan, count, by_class))
     file.write(head.removesuffix(b"}") + b',"data":[')
     written = 0
     for sample in plan.samples():
@@ -75,7 +75,7 @@ class _Plan:
 
     @classmethod
     def of(cls, collection: IndexedCollection, links: Links) -> _Plan:
-        known = collection.document.get("item_assets", {})
+        known = collection.document.json.get("item_assets", {})
         assets = {key: known.get(key, {}) for key in asset_keys(collection)}
         roles = {key: set(asset.get("roles", ())) for key, asset in assets.items()}
         images = [
@@ -85,7 +85,7 @@ class _Plan:
         ]
         mask = next((key for key in assets if "mask" in roles[key]), None)
         annotation = "annotation" if "annotation" in assets else None
-        problems = collection.document.get("satimnet:classification_problem", ())
+        problems = collection.document.json.get("satimnet:classification_problem", ())
         patches = any(problem.startswith("patch-based") for problem in problems)
         return cls(collection, links, images, mask, annotation, patches or not (mask or annotation))
 

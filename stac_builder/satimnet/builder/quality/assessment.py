@@ -101,7 +101,7 @@ def _tasks(index: Index, work: Path) -> list[Task]:
     first = 0
     for name in index.readable():
         collection = index.collections[name]
-        document = _essentials(collection.document)
+        document = _essentials(collection.document.json)
         try:
             with pq.ParquetFile(collection.parquet) as file:
                 counts = [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
@@ -183,7 +183,7 @@ def _families(index: Index) -> set[frozenset[str]]:
     names = {collection.href: name for name, collection in index.collections.items()}
     found = set()
     for name, collection in index.collections.items():
-        for link in collection.document.get("links", ()):
+        for link in collection.document.json.get("links", ()):
             origin = names.get(join(str(link.get("href")), collection.href))
             if link.get("rel") == "derived_from" and origin is not None:
                 found.add(frozenset((name, origin)))
@@ -207,7 +207,7 @@ def _state(index: Index) -> str:
     digest = hashlib.sha256(version("satimnet").encode())
     for collection in index.collections.values():
         parquet = Path(collection.parquet)
-        digest.update(orjson.dumps(collection.document))
+        digest.update(orjson.dumps(collection.document.json))
         for path in (parquet, *sorted(parquet.parent.glob("shards/*"))):
             stat = path.stat() if path.exists() else None
             digest.update(f"{path} {stat and (stat.st_size, stat.st_mtime_ns)}\n".encode())

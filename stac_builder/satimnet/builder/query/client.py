@@ -197,7 +197,7 @@ class _StaticApi(StacApiIO):
         here = f"{self._folder}/collections/{quote(collection.id)}"
         links = [
             link | {"href": join(link["href"], collection.href)}
-            for link in collection.document.get("links", [])
+            for link in collection.document.json.get("links", [])
             if link["rel"] not in ("self", "items", "item", "child")
         ]
         links += [
@@ -206,4 +206,4 @@ class _StaticApi(StacApiIO):
             {"rel": QUERYABLES_REL, "href": f"{here}/queryables"},
         ]
         # A deep copy, because pystac takes dicts over and changes them.
-        return dict(json.loads(json.dumps(dict(collection.document) | {"links": links})))
+        return dict(json.loads(json.dumps(dict(collection.document.json) | {"links": links})))

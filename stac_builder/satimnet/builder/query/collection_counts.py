@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from satimnet.builder.arguments import checked
-from satimnet.builder.catalog.checked_documents import title_of
 from satimnet.builder.query.index import Index
 from satimnet.builder.query.statements import Statement
 
@@ -63,9 +62,9 @@ def _counted(index: Index, name: str) -> CollectionCounts:
         found[kind][value] = items
     return CollectionCounts(
         id=name,
-        title=title_of(document),
-        license=document["license"],
-        description=document["description"],
+        title=document.title,
+        license=document.license,
+        description=document.description,
         items=sum(found["split"].values()),
         classes={str(label): items for label, items in sorted(found["class"].items())},
         splits=found["split"],

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from satimnet.builder.catalog import checked_documents as documents
+from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.errors import (
     BadCatalogError,
     CatalogWarning,
@@ -58,11 +59,11 @@ all its values are null."""
 
 @dataclass(frozen=True)
 class IndexedCollection:
-    """A collection of a catalog: its JSON, the absolute href of it and of its Items' parquet."""
+    """A collection of a catalog: what it says, and the absolute hrefs of it and its parquet."""
 
     id: str
     href: str
-    document: Mapping[str, Any]
+    document: CollectionDocument
     parquet: str
     bounds: Bounds
     """Where its files may lead."""
@@ -149,13 +150,13 @@ class Index:
                 return found
 
     def _read_collection(self, href: str) -> IndexedCollection | None:
-        document = documents.read(href)
-        if document.get("type") == "Catalog":
+        content = documents.read(href)
+        if content.get("type") == "Catalog":
             return None
-        documents.collection(document, href)
+        document = CollectionDocument.of(content, href)
         mirrors = [
             asset["href"]
-            for asset in document.get("assets", {}).values()
+            for asset in content.get("assets", {}).values()
             if "collection-mirror" in asset.get("roles", [])
         ]
         if not mirrors:
@@ -164,9 +165,9 @@ class Index:
                 "searched; build the collection again"
             )
         parquet = self.bounds.resolve(mirrors[0], href)
-        bounds = self.bounds.of_collection(document, parquet)
+        bounds = self.bounds.of_collection(content, parquet)
         held = None if is_url(parquet) else _hold(parquet)
-        return IndexedCollection(document["id"], href, document, parquet, bounds, held)
+        return IndexedCollection(document.id, href, document, parquet, bounds, held)
 
     def _leave_out(self, name: str, reason: str) -> None:
         self.unreadable.setdefault(name, reason)

@@ -173,7 +173,7 @@ def _of_classes(
     if names is None:
         return []
     tables = [
-        collection.document.get("summaries", {}).get("classification:classes")
+        collection.document.json.get("summaries", {}).get("classification:classes")
         for id_, collection in index.collections.items()
         if collections is None or id_ in collections
     ]
@@ -205,7 +205,7 @@ def _concepts(index: Index, terms: Sequence[str] | str) -> list[str]:
 
 
 def _free_text(index: Index, names: Sequence[str], terms: Sequence[str] | str) -> Node:
-    documents = {name: index.collections[name].document for name in names}
+    documents = {name: index.collections[name].document.json for name in names}
     return condition_of(_listed(terms), documents, index.kinds(names))
 
 

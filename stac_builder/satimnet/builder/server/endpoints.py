@@ -94,7 +94,7 @@ class Endpoints:
             link(AGGREGATIONS_REL, f"{root}/aggregations", title="What can be counted"),
             link(AGGREGATE_REL, f"{root}/aggregate", title="How many items there are"),
             *(
-                link("child", collection_url(name, root), title=c.document.get("title"))
+                link("child", collection_url(name, root), title=c.document.json.get("title"))
                 for name, c in self._index.collections.items()
             ),
             *self._documents.other_links(
@@ -145,7 +145,7 @@ class Endpoints:
         name, id_ = request.path_params["name"], request.path_params["id"]
         document = await self._look_up(self._found, name, id_)
         picture = await to_thread.run_sync(
-            thumbnail, document, self._index.collections[name].document, limiter=self._painters
+            thumbnail, document, self._index.collections[name].document.json, limiter=self._painters
         )
         if picture is None:
             raise NotFoundError(f"Item {id_!r} has nothing that can be shown")
@@ -246,7 +246,7 @@ class Endpoints:
 
 def _definitions(index: Index) -> dict[str, str]:
     """The WKT of every CRS of the Collections, which STAC Browser would ask another host for."""
-    summaries = [c.document.get("summaries", {}) for c in index.collections.values()]
+    summaries = [c.document.json.get("summaries", {}) for c in index.collections.values()]
     codes = {code for found in summaries for code in found.get("proj:code", ()) if code}
     found = {}
     for code in sorted(codes):

@@ -52,21 +52,21 @@ class ServedDocuments:
     def collection(self, collection: IndexedCollection, root: str) -> Json:
         """A Collection as the API has it."""
         here = collection_url(collection.id, root)
-        top, title = self._index.document.get("title"), collection.document.get("title")
+        top, title = self._index.document.get("title"), collection.document.json.get("title")
         links = [
             link("self", here, title=title),
             link("root", f"{root}/", title=top),
             link("parent", f"{root}/", title=top),
             link("items", f"{here}/items", GEOJSON, "Items"),
             link(QUERYABLES_REL, f"{here}/queryables", "application/schema+json", "Queryables"),
-            *self.other_links(collection.document.get("links", ()), collection.href, root),
+            *self.other_links(collection.document.json.get("links", ()), collection.href, root),
         ]
         assets = {
             key: asset | {"href": href}
-            for key, asset in collection.document.get("assets", {}).items()
+            for key, asset in collection.document.json.get("assets", {}).items()
             if (href := self._published(join(asset["href"], collection.href), root)) is not None
         }
-        document = {k: v for k, v in collection.document.items() if k != SEALED}
+        document = {k: v for k, v in collection.document.json.items() if k != SEALED}
         return document | {"links": links, "assets": assets}
 
     def item(self, item: Json, root: str) -> Json:

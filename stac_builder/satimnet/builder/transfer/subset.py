@@ -108,7 +108,9 @@ def write_found(found: Found, path: Path) -> int:
         columns[name] = pa.array(values, table.schema.field(name).type)
     for name, column in columns.items():
         table = table.set_column(table.column_names.index(name), name, column)
-    documents = [{k: v for k, v in c.document.items() if k != SEALED} for c in found.collections]
+    documents = [
+        {k: v for k, v in c.document.json.items() if k != SEALED} for c in found.collections
+    ]
     try:
         with lock(path), writing(path) as part:
             write_geoparquet([table.drop_columns(["parquet"])], documents, part)
@@ -147,7 +149,7 @@ def _made_of(found: Found, copied: bool) -> str:
     """A digest of what an extract is made of."""
     digest = hashlib.sha256(repr((copied, found.index.href)).encode())
     for collection in found.collections:
-        digest.update(repr((collection.document, folder_of(collection.parquet))).encode())
+        digest.update(repr((collection.document.json, folder_of(collection.parquet))).encode())
         numbers = found.numbers()[collection.id]
         numbers.sort()
         digest.update(numbers.tobytes())
@@ -210,7 +212,7 @@ def _write_collection(found: Found, out: _Out, rows: Path, progress: Progress) -
 
 def _document(out: _Out, total: int) -> dict[str, Any]:
     """The Collection, without what belongs to the whole of it."""
-    document = dict(out.source.document)
+    document = dict(out.source.document.json)
     base, here = out.source.href, str(out.place)
     links = [
         link | {"href": relative(place, here)}

@@ -376,7 +376,7 @@ def open_samples(href: str | os.PathLike[str], *, allow_outside: bool = False) -
     """
     index = Index(href, allow_outside=allow_outside)
     return Catalog(
-        index, {name: _collection(found.document) for name, found in index.collections.items()}
+        index, {name: _collection(found.document.json) for name, found in index.collections.items()}
     )
 
 

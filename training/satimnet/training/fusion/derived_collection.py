@@ -45,7 +45,7 @@ def record_of(
     """
     names = dict.fromkeys(one.draw.collection for one in drawn if len(one.table))
     homes = [index.collections[name] for name in names]
-    sources = [dict(home.document) for home in homes]
+    sources = [dict(home.document.json) for home in homes]
     boxes = [flat(document["extent"]["spatial"]["bbox"][0]) for document in sources]
     times = [document["extent"]["temporal"]["interval"][0] for document in sources]
     licences = {document["license"] for document in sources}
@@ -76,7 +76,7 @@ def _description(recipe: Recipe, index: Index, drawn: Sequence[Drawn]) -> str:
     """The recipe's own words, if all that it wants was there; and what was drawn, in any case."""
     counts: dict[str, int] = {}
     for one in drawn:
-        title = index.collections[one.draw.collection].document["title"]
+        title = index.collections[one.draw.collection].document.json["title"]
         counts[title] = counts.get(title, 0) + len(one.table)
     listing = ", ".join(f"{count:,} of {title}" for title, count in counts.items() if count)
     short = [one for one in drawn if one.draw.exact and len(one.table) < (one.draw.number or 0)]
@@ -175,7 +175,7 @@ def _derived(homes: Sequence[IndexedCollection], folder: Path) -> list[Json]:
             "rel": "derived_from",
             "href": relative(home.href, folder),
             "type": "application/json",
-            "title": home.document["title"],
+            "title": home.document.json["title"],
         }
         for home in homes
     ]

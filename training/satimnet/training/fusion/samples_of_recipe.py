@@ -75,12 +75,12 @@ def _of_draw(
 ) -> Iterator[Sample]:
     home = index.collections[drawn.draw.collection]
     _require_safe(home.id, drawn.table)
-    files = band_files(home.document, recipe.bands)
-    gsd = _gsd(home.document, files, recipe)
+    files = band_files(home.document.json, recipe.bands)
+    gsd = _gsd(home.document.json, files, recipe)
     make_mask = _mask_maker(recipe, layers)
     names = recipe.class_names
     dtype = number_type(
-        home.document["item_assets"][files[0].asset].get("data_type"), f"{home.id}: its images"
+        home.document.json["item_assets"][files[0].asset].get("data_type"), f"{home.id}: its images"
     ).name
     rows = drawn.table.to_pylist()
     own_files = _have_files(rows, home.parquet)

@@ -167,7 +167,7 @@ class _Home:
         if name not in index.collections:
             known = ", ".join(index.collections)
             raise SatimnetError(f"no collection {name!r} in {index.href}; there are {known}")
-        assets = [file.asset for file in band_files(index.collections[name].document, bands)]
+        assets = [file.asset for file in band_files(index.collections[name].document.json, bands)]
         usable = np.sort(index.with_assets(name, assets))
         return cls(name, assets, usable, np.empty(0, np.int64))
 
@@ -191,7 +191,7 @@ def _named(recipe: Recipe, number: int) -> Iterator[None]:
 
 def _draw(recipe: Recipe, number: int, home: _Home, index: Index, available: bool) -> _Chosen:
     draw = recipe.draws[number]
-    _require_classes(draw, index.collections[home.name].document)
+    _require_classes(draw, index.collections[home.name].document.json)
     found = search(
         index,
         collections=[home.name],
