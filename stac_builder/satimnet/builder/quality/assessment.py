@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import orjson
 
+from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.progress import Progress, one_step, silent
 from satimnet.builder.quality.distributions import (
@@ -101,7 +102,7 @@ def _tasks(index: Index, work: Path) -> list[Task]:
     first = 0
     for name in index.readable():
         collection = index.collections[name]
-        document = _essentials(collection.document.json)
+        document = _portable(collection.document)
         try:
             with pq.ParquetFile(collection.parquet) as file:
                 counts = [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
@@ -117,15 +118,9 @@ def _tasks(index: Index, work: Path) -> list[Task]:
     return tasks
 
 
-def _essentials(document: Mapping[str, Any]) -> dict[str, Any]:
-    """What the checks need of a Collection, also of one that lacks some of it."""
-    table = document.get("summaries", {}).get("classification:classes", [])
-    return {
-        "id": document["id"],
-        "title": document.get("title", document["id"]),
-        "item_assets": document.get("item_assets", {}),
-        "summaries": {"classification:classes": table},
-    }
+def _portable(document: CollectionDocument) -> CollectionDocument:
+    """Without the links, of which there may be one an Item: each task takes it to a worker."""
+    return CollectionDocument({**document.json, "links": []})
 
 
 def _room_for_copies(path: Path, count: int) -> NDArray[np.uint8]:
@@ -165,8 +160,8 @@ def _compare(index: Index, tasks: Sequence[Task], copies: NDArray[np.uint8]) -> 
     findings += find_duplicates(rows, copies, families)
     findings += find_overlaps(rows, families)
     summaries = []
-    for name in dict.fromkeys(task.collection["id"] for task in tasks):
-        own = [task for task in tasks if task.collection["id"] == name]
+    for name in dict.fromkeys(task.collection.id for task in tasks):
+        own = [task for task in tasks if task.collection.id == name]
         first, count = own[0].first, sum(task.count for task in own)
         part = rows.slice(first, count)
         counts = count_classes(part)
@@ -183,9 +178,9 @@ def _families(index: Index) -> set[frozenset[str]]:
     names = {collection.href: name for name, collection in index.collections.items()}
     found = set()
     for name, collection in index.collections.items():
-        for link in collection.document.json.get("links", ()):
-            origin = names.get(join(str(link.get("href")), collection.href))
-            if link.get("rel") == "derived_from" and origin is not None:
+        for link in collection.document.links("derived_from"):
+            origin = names.get(join(link["href"], collection.href))
+            if origin is not None:
                 found.add(frozenset((name, origin)))
     return found
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.quality.findings import (
     FEWEST_FOR_OUTLIERS,
     IMBALANCE,
@@ -144,12 +145,11 @@ def count_classes(rows: pa.Table) -> dict[str, Counter[str]]:
 
 
 def find_imbalance(
-    collection: Mapping[str, Any], counts: Mapping[str, Counter[str]]
+    collection: CollectionDocument, counts: Mapping[str, Counter[str]]
 ) -> Iterator[Finding]:
     """What is unbalanced between the classes of a collection and between its splits."""
-    where = (collection["id"],)
-    table = collection["summaries"]["classification:classes"]
-    names = [row["name"] for row in table if row.get("value") != 0]
+    where = (collection.id,)
+    names = collection.class_names
     total = sum(counts.values(), Counter[str]())
     present = [name for name in names if total[name]]
     if not present:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.imagery.encoding import palette_of
 from satimnet.builder.overview.previews import mask_of, true_colour
 from satimnet.builder.quality.checked_files import Content, Shards, read_content
@@ -29,14 +30,14 @@ _GAMMA = 0.75  # brightens the shadows of values that are linear in light
 
 
 def draw_item(
-    item: Item, collection: Mapping[str, Any], outline: Ring = (), *, with_mask: bool = False
+    item: Item, collection: CollectionDocument, outline: Ring = (), *, with_mask: bool = False
 ) -> Iterator[bytes]:
     """JPEG of what is seen of an Item, then, if wanted, of its mask in the classes' colours.
 
     With an ``outline``, in pixels, only what is around it, and the outline. Nothing of what cannot
     be read.
     """
-    chosen = true_colour(item["assets"], collection["item_assets"])
+    chosen = true_colour(item["assets"], collection.json.get("item_assets", {}))
     wanted = {key for key, _ in chosen}
     mask = mask_of(item) if with_mask else None
     assets = {k: a for k, a in item["assets"].items() if k in wanted or a is mask}
@@ -46,8 +47,8 @@ def draw_item(
     if picture is not None:
         yield _encoded(*_cut(picture, outline))
     for raster in content.masks.values():
-        table = collection["summaries"]["classification:classes"]
-        yield _encoded(*_cut(_coloured(raster[0], palette_of(table)), outline))
+        palette = palette_of(collection.class_table)
+        yield _encoded(*_cut(_coloured(raster[0], palette), outline))
 
 
 def _true_colour(content: Content, chosen: list[tuple[str, int]]) -> NDArray[np.uint8] | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.overview.previews import true_colour
 from satimnet.builder.quality.checked_files import Content, Shards, read_content
 from satimnet.builder.quality.findings import EMPTY_SHARE, SATURATED_SHARE, Said
@@ -19,20 +20,19 @@ from satimnet.builder.quality.image_facts import (
     small_copy,
 )
 from satimnet.builder.quality.labels import check_objects, check_tags
+from satimnet.builder.types import Json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from satimnet.builder.catalog.items import Item
 
-Row = dict[str, Any]
-
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
     """What is known of an Item once it has been read."""
 
-    row: Row
+    row: Json
     """Its numbers, as `satimnet.builder.quality.measuring.result_schema` has them."""
     said: list[Said]
     """What is wrong with it."""
@@ -40,11 +40,11 @@ class Inspection:
     """A small copy of its image, see `satimnet.builder.quality.image_facts.small_copy`."""
 
 
-def inspect(item: Item, collection: Mapping[str, Any], shards: Shards) -> Inspection:
+def inspect(item: Item, collection: CollectionDocument, shards: Shards) -> Inspection:
     """Reads and checks the members of an Item; nothing of it is kept in memory but the result."""
     content = read_content(item, shards)
     said = content.said
-    bands: list[Row] = []
+    bands: list[Json] = []
     for key, image in content.images.items():
         said += _against_metadata(key, image, item, collection)
         names = [str(band.get("name")) for band in item["assets"][key]["bands"]]
@@ -71,26 +71,33 @@ def inspect(item: Item, collection: Mapping[str, Any], shards: Shards) -> Inspec
 
 
 def _against_metadata(
-    key: str, image: Image, item: Item, collection: Mapping[str, Any]
+    key: str, image: Image, item: Item, collection: CollectionDocument
 ) -> Iterator[Said]:
-    asset, spec = item["assets"][key], collection["item_assets"].get(key, {})
+    asset, common = item["assets"][key], collection.item_assets.get(key)
     bands, rows, columns = image.shape
     shape = asset.get("proj:shape") or item["properties"].get("proj:shape")
-    of_collection = len(spec["bands"]) if "bands" in spec else None
-    for what, found, by_item, by_collection in (
-        ("rows and columns", [rows, columns], shape, spec.get("proj:shape")),
-        ("data type", image.dtype.name, asset.get("data_type"), spec.get("data_type")),
-        ("number of bands", bands, len(asset["bands"]), of_collection),
+    promised: dict[str, Any] = {}
+    if common is not None:
+        promised = {
+            "rows and columns": common.shape and list(common.shape),
+            "data type": common.data_type,
+            "number of bands": len(common.bands) or None,
+        }
+    for what, found, by_item in (
+        ("rows and columns", [rows, columns], shape),
+        ("data type", image.dtype.name, asset.get("data_type")),
+        ("number of bands", bands, len(asset["bands"])),
     ):
+        by_collection = promised.get(what)
         if by_item is not None and found != by_item:
             yield "shape", f"{key}: {what} {found}, where its Item says {by_item}", ()
         elif by_collection is not None and found != by_collection:
             yield "odd-image", f"{key}: {what} {found}, the collection's {by_collection}", ()
 
 
-def _view(content: Content, item: Item, collection: Mapping[str, Any]) -> Image | None:
+def _view(content: Content, item: Item, collection: CollectionDocument) -> Image | None:
     """Red, green and blue, or the only band: what one sees of the Item."""
-    chosen = true_colour(item["assets"], collection["item_assets"])
+    chosen = true_colour(item["assets"], collection.json.get("item_assets", {}))
     try:
         bands = [content.images[key][number - 1] for key, number in chosen]
     except LookupError:  # unreadable, or with fewer bands than stated
@@ -98,7 +105,7 @@ def _view(content: Content, item: Item, collection: Mapping[str, Any]) -> Image 
     return np.stack(bands) if len({band.shape for band in bands}) == 1 else None
 
 
-def _of_values(row: Row) -> Iterator[Said]:
+def _of_values(row: Json) -> Iterator[Said]:
     bands = row["bands"]
     # All NaN is constant, too.
     constant = [band for band in bands if not band["minimum"] < band["maximum"]]
@@ -117,9 +124,9 @@ def _of_values(row: Row) -> Iterator[Said]:
         yield "saturated", f"saturated: {names}", ()
 
 
-def _of_labels(content: Content, item: Item, collection: Mapping[str, Any]) -> Iterator[Said]:
-    properties, specs = item["properties"], collection["item_assets"]
-    table = {r["name"]: r.get("value") for r in collection["summaries"]["classification:classes"]}
+def _of_labels(content: Content, item: Item, collection: CollectionDocument) -> Iterator[Said]:
+    properties = item["properties"]
+    table = {row.name: row.value for row in collection.classes}
     shapes = {image.shape[1:] for image in content.images.values()}
     largest = max(shapes, default=None)
     mask = None
@@ -128,13 +135,13 @@ def _of_labels(content: Content, item: Item, collection: Mapping[str, Any]) -> I
             rows, columns = raster.shape[1:]
             sizes = ", ".join(f"{x} x {y}" for y, x in sorted(shapes))
             yield "mask-shape", f"{key} of {columns} x {rows} pixels, image of {sizes}", ()
-        own_table = specs.get(key, {}).get("classification:classes")
-        if own_table is None:
+        common = collection.item_assets.get(key)
+        if common is None or common.classes is None:
             mask = raster[0]
             continue
         # it shows something else than the Item's tags
         for value in np.setdiff1d(
-            raster, [0, *(r["value"] for r in own_table if "value" in r)]
+            raster, [0, *(row.value for row in common.classes if row.value is not None)]
         ).tolist():
             yield "unknown-class", f"{key}: pixels of {value}, which is no class's value", ()
     if content.objects is not None:

@@ -105,14 +105,14 @@ def _identical(objects: Sequence[Labelled]) -> Iterator[Said]:
 
 def check_tags(
     properties: Mapping[str, Any],
-    classes: Mapping[str, int],
+    classes: Mapping[str, int | None],
     objects: Sequence[Labelled] | None,
     mask: NDArray[Any] | None,
 ) -> Iterator[Said]:
     """Where tags, statistics, objects and mask (y, x) of an Item contradict each other.
 
-    ``classes`` are the names and values of the class table. None means that the Item has no such
-    label.
+    ``classes`` are the names and values of the class table, None where it gives no value. An Item
+    without objects or without a mask has None of them.
     """
     tags = properties.get("satimnet:classes")
     for name in tags or ():
@@ -120,7 +120,7 @@ def check_tags(
             yield "unknown-class", f"tag {name!r}, which the table lacks", ()
     pixels: dict[str, int] | None = None
     if mask is not None:
-        names = {value: name for name, value in classes.items()}
+        names = {value: name for name, value in classes.items() if value is not None}
         values, numbers = np.unique(mask, return_counts=True)
         pixels = {}
         for value, number in zip(values.tolist(), numbers.tolist()):

@@ -6,23 +6,24 @@ What is left of each Item is a row of numbers, its findings, and a small copy of
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import orjson
 
+from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.catalog.geoparquet import items_of
 from satimnet.builder.errors import printable
 from satimnet.builder.quality.checked_files import Shards
 from satimnet.builder.quality.findings import Finding
 from satimnet.builder.quality.image_facts import SIDE, STATISTICS
-from satimnet.builder.quality.item_checks import Row, inspect
+from satimnet.builder.quality.item_checks import inspect
 from satimnet.builder.storage.atomic_files import settle, sync
 from satimnet.builder.storage.hrefs import Bounds
+from satimnet.builder.types import Json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,8 +35,7 @@ _BATCH = 500  # Items that are dicts at a time
 class Task:
     """A row group of a collection's parquet: the Items of a shard."""
 
-    collection: Mapping[str, Any]
-    """The Collection's JSON."""
+    collection: CollectionDocument
     parquet: str
     bounds: Bounds
     """Where its assets may lie."""
@@ -85,7 +85,7 @@ def measure(task: Task) -> None:
 
     if task.part.exists():
         return
-    rows: list[Row] = []
+    rows: list[Json] = []
     findings: list[Finding] = []
     copies = np.full((task.count, SIDE, SIDE), 128, np.uint8)
     resolve = cache(task.bounds.resolve)

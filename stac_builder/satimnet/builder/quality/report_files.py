@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.catalog.geoparquet import items_of
 from satimnet.builder.quality.distributions import Band
 from satimnet.builder.quality.finding_pictures import draw_item
@@ -40,7 +41,7 @@ _WITH_MASK = {"unknown-class", "label-mismatch", "mask-shape"}
 class Summary:
     """A collection in figures."""
 
-    collection: Mapping[str, Any]
+    collection: CollectionDocument
     first: int
     """Number of its first row."""
     rows: pa.Table
@@ -134,7 +135,7 @@ def _content(report: Report) -> Json:
     for summary in report.summaries:
         rows, counts = summary.rows, summary.counts
         splits = [split for split in (*SPLITS, "") if split in counts]
-        names = [row["name"] for row in summary.collection["summaries"]["classification:classes"]]
+        names = [row.name for row in summary.collection.classes]
         per_split = Counter(split or "" for split in rows["split"].to_pylist())
         classes = {
             name: {split or "none": counts[split][name] for split in splits}
@@ -143,8 +144,8 @@ def _content(report: Report) -> Json:
         }
         collections.append(
             {
-                "id": summary.collection["id"],
-                "title": summary.collection["title"],
+                "id": summary.collection.id,
+                "title": summary.collection.title,
                 "items": len(rows),
                 "members": pc.sum(rows["members"]).as_py(),
                 "bytes": pc.sum(rows["bytes"]).as_py(),
@@ -242,7 +243,7 @@ def _html(report: Report, content: Json) -> str:
 
 def _card(report: Report, finding: Finding, item_at: Any) -> Json:
     items = report.items_of(finding)
-    collections = {s.collection["id"]: s.collection for s in report.summaries}
+    collections = {s.collection.id: s.collection for s in report.summaries}
     shown = []
     for row, names in list(zip(finding.rows, items))[:_PICTURED]:
         drawn = draw_item(
