@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from satimnet.builder.exports.paper_tables import Table, as_json, as_markdown, tables
+from satimnet.builder.exports.paper_tables import AttributeTable, as_json, as_markdown, tables
 from satimnet.cli.output import cell, say, say_json
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def print_attributes(index: Index, form: str) -> None:
     """Prints the three tables of all collections; ``form`` is table, markdown or json."""
-    made = tables([collection.document.json for collection in index.collections.values()])
+    made = tables([collection.document for collection in index.collections.values()])
     if form == "json":
         say_json(as_json(made))
     elif form == "markdown":
@@ -24,13 +24,13 @@ def print_attributes(index: Index, form: str) -> None:
             _print_table(table)
 
 
-def _print_table(table: Table) -> None:
+def _print_table(table: AttributeTable) -> None:
     from rich import box
     from rich.console import Console
-    from rich.table import Table as Grid
+    from rich.table import Table
 
     rows, remarks = table.printed()
-    grid = Grid(title=cell(table.title), box=box.SIMPLE_HEAD)
+    grid = Table(title=cell(table.title), box=box.SIMPLE_HEAD)
     for column in ("", *table.columns):
         grid.add_column(cell(column), overflow="fold")
     for name, *cells in rows:
