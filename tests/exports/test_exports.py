@@ -21,6 +21,7 @@ from click.testing import CliRunner
 from stactools.cli.cli import cli
 
 from satimnet.builder import build, search
+from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.datasets import installed, miniatures
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.exports import FORMATS, export
@@ -492,17 +493,19 @@ def test_bibtex_of_all_datasets(exported, index):
 
 
 def test_citations_survive_what_a_record_may_say():
-    collection = {
-        "id": "x",
-        "title": "X",
-        "license": "other",
-        "links": [],
-        "sci:citation": "A. B{, C & D: 100 % of_it. Some {journal} #1, 3-4, 1999.",
-    }
-    (fields,) = entries(bibtex(collection).replace(r"\{", "").replace(r"\}", "")).values()
+    document = CollectionDocument(
+        {
+            "id": "x",
+            "title": "X",
+            "license": "other",
+            "links": [],
+            "sci:citation": "A. B{, C & D: 100 % of_it. Some {journal} #1, 3-4, 1999.",
+        }
+    )
+    (fields,) = entries(bibtex(document).replace(r"\{", "").replace(r"\}", "")).values()
     assert fields["title"] == r"100 \% of\_it"
     assert fields["author"] == r"A. B and C \& D"
-    assert "not stated by the publisher" in text(collection)
+    assert "not stated by the publisher" in text(document)
 
 
 @pytest.mark.parametrize(
@@ -520,7 +523,8 @@ def test_citations_survive_what_a_record_may_say():
     ],
 )
 def test_bibtex_of_any_citation(citation, expected):
-    (fields,) = entries(bibtex({"id": "x", "title": "X", "sci:citation": citation})).values()
+    document = CollectionDocument({"id": "x", "title": "X", "sci:citation": citation})
+    (fields,) = entries(bibtex(document)).values()
     assert {key: fields[key] for key in expected} == expected
     assert ("year" in fields) == ("year" in expected or "2001" in citation)
     assert (fields[""] == "misc") == ("note" in fields)

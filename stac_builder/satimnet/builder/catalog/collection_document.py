@@ -17,6 +17,9 @@ from satimnet.builder.types import Json
 NO_IMAGE_ROLES = frozenset({"mask", "annotation", "overview", "thumbnail", "metadata", "labels"})
 """Roles of assets that are no images to learn from, though they may have bands."""
 
+UNNAMED_LICENCES = ("other", "various", "proprietary")
+"""What ``license`` says where the licence has no SPDX identifier, and links say what it is."""
+
 
 @dataclass(frozen=True, slots=True)
 class LabelClass:
@@ -167,7 +170,7 @@ class CollectionDocument:
     @property
     def has_spdx_license(self) -> bool:
         """Whether the licence has an identifier, and is not just described by links."""
-        return self.license not in ("other", "various", "proprietary")
+        return self.license not in UNNAMED_LICENCES
 
     @property
     def version(self) -> str | None:

@@ -82,7 +82,7 @@ def _fill(
 ) -> None:
     if form in ("bibtex", "citation"):
         entry = citations.bibtex if form == "bibtex" else citations.text
-        file.write("\n".join(entry(one.document.json) for one in collections).encode())
+        file.write("\n".join(entry(one.document) for one in collections).encode())
     elif form == "trainingdml":
         from satimnet.builder.exports.trainingdml import write_trainingdml
 

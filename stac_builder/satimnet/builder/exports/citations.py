@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from satimnet.builder.catalog.checked_documents import title_of
+from satimnet.builder.catalog.collection_document import UNNAMED_LICENCES, CollectionDocument
 
 _CITATION = re.compile(
     r"(?P<authors>[^:]+): (?P<title>.+?)"
@@ -27,61 +27,64 @@ _ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
 }
 
 
-def text(collection: Mapping[str, Any]) -> str:
+def text(collection: CollectionDocument) -> str:
     """What to cite for the dataset of a Collection: a line each, with DOIs and the licence."""
-    lines = [title_of(collection)]
+    lines = [collection.title]
     if doi := _own_doi(collection):
         lines.append(f"  The data: https://doi.org/{doi}")
     for citation, doi in _publications(collection):
         lines.append(f"  {citation}" + (f" https://doi.org/{doi}" if doi else ""))
-    lines.append(f"  Licence: {licence(collection)}")
+    lines.append(f"  Licence: {licence(collection.json)}")
     return "\n".join(lines) + "\n"
 
 
-def bibtex(collection: Mapping[str, Any]) -> str:
+def bibtex(collection: CollectionDocument) -> str:
     """BibTeX entries of the dataset's publications, and of the dataset if it has a DOI of its own.
 
     Keys are ``<collection>``, ``<collection>-2`` and so on, and ``<collection>-data``.
     """
     entries = []
     for number, (citation, doi) in enumerate(_publications(collection), start=1):
-        key = collection["id"] + ("" if number == 1 else f"-{number}")
-        entries.append(_entry(key, title_of(collection), citation, doi))
+        key = collection.id + ("" if number == 1 else f"-{number}")
+        entries.append(_entry(key, collection.title, citation, doi))
     if doi := _own_doi(collection):
         fields = {
-            "title": title_of(collection),
+            "title": collection.title,
             "howpublished": f"https://doi.org/{doi}",
-            "year": str(collection.get("satimnet:release_date", ""))[:4],
+            "year": str(collection.json.get("satimnet:release_date", ""))[:4],
         }
-        entries.append(_written("misc", f"{collection['id']}-data", fields, doi))
+        entries.append(_written("misc", f"{collection.id}-data", fields, doi))
     return "\n".join(entries)
 
 
-def _publications(collection: Mapping[str, Any]) -> list[tuple[str, str | None]]:
+def _publications(collection: CollectionDocument) -> list[tuple[str, str | None]]:
     """Citations with their DOIs, each once, the one that the dataset asks for first."""
     found: dict[str, str | None] = {}
-    if own := collection.get("sci:citation"):
+    if own := collection.json.get("sci:citation"):
         found[own] = None
-    for publication in collection.get("sci:publications", ()):
+    for publication in collection.json.get("sci:publications", ()):
         doi = publication.get("doi")
         if citation := publication.get("citation") or (doi and f"https://doi.org/{doi}"):
             found[citation] = doi
     if list(found.values()) == [None]:  # nothing says otherwise, so it is what the DOI names
-        return [(citation, collection.get("sci:doi")) for citation in found]
+        return [(citation, collection.json.get("sci:doi")) for citation in found]
     return list(found.items())
 
 
-def _own_doi(collection: Mapping[str, Any]) -> str | None:
+def _own_doi(collection: CollectionDocument) -> str | None:
     """The DOI of the data, where it is none of a publication's."""
-    doi: str | None = collection.get("sci:doi")
+    doi: str | None = collection.json.get("sci:doi")
     return None if doi in (other for _, other in _publications(collection)) else doi
 
 
 def licence(collection: Mapping[str, Any]) -> str:
-    """The SPDX identifier, or what the terms are called and where they stand."""
-    terms = [link for link in collection.get("links", ()) if link["rel"] == "license"]
-    named = collection["license"] not in ("other", "various", "proprietary")
+    """The SPDX identifier, or what the terms are called and where they stand.
+
+    ``collection`` is the JSON of a Collection or the record of a dataset.
+    """
+    named = collection["license"] not in UNNAMED_LICENCES
     parts = [str(collection["license"])] if named else []
+    terms = [link for link in collection.get("links", ()) if link["rel"] == "license"]
     parts += [" ".join(filter(None, (link.get("title"), link["href"]))) for link in terms]
     return "; ".join(parts) or "not stated by the publisher"
 

@@ -12,10 +12,11 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.exports.citations import bibtex
 from satimnet.builder.exports.item_batches import asset_keys, column_names, shards_of
-from satimnet.builder.exports.links import Links, dois_of, home_of, licence_urls
+from satimnet.builder.exports.links import Links, licence_urls
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.query.index import IndexedCollection
 from satimnet.builder.storage.hrefs import is_url, open_regular
@@ -84,7 +85,7 @@ def croissant(collection: IndexedCollection, links: Links, progress: Progress = 
     Raises:
         SatimnetError: the collection lies on the web, or a shard is missing.
     """
-    document: Mapping[str, Any] = collection.document.json
+    document = collection.document
     shards = shards_of(collection)
     hashes = {}
     progress(f"Hashing {collection.id}", 0, len(shards) + 1, "files")
@@ -110,50 +111,46 @@ def croissant(collection: IndexedCollection, links: Links, progress: Progress = 
     }
 
 
-def described(collection: Mapping[str, Any]) -> Json:
+def described(document: CollectionDocument) -> Json:
     """What schema.org's Dataset says of a collection, without its files."""
-    document = dict(collection)
     described: Json = {
-        "name": document["id"],
-        "alternateName": document.get("title"),
-        "description": document["description"].strip(),
+        "name": document.id,
+        "alternateName": document.json.get("title"),
+        "description": document.description.strip(),
         "license": licence_urls(document),
-        "url": home_of(document),
-        "keywords": document.get("keywords", []),
-        "datePublished": document.get("satimnet:release_date"),
-        "sameAs": [f"https://doi.org/{doi}" for doi in dois_of(document)[:1]],
+        "url": document.home,
+        "keywords": document.keywords,
+        "datePublished": document.json.get("satimnet:release_date"),
+        "sameAs": [f"https://doi.org/{doi}" for doi in document.dois[:1]],
         "citeAs": bibtex(document).strip(),
-        "creator": _providers(document, {"producer"}),
-        "publisher": _providers(document, {"host"}) or _providers(document, {"licensor"}),
+        "creator": _providers(document, "producer"),
+        "publisher": _providers(document, "host") or _providers(document, "licensor"),
     }
     return {key: value for key, value in described.items() if value}
 
 
-def _providers(collection: Mapping[str, Any], roles: set[str]) -> list[Json]:
-    found = [p for p in collection.get("providers", ()) if roles & set(p.get("roles", ()))]
+def _providers(collection: CollectionDocument, role: str) -> list[Json]:
     return [
         {"@type": "sc:Organization", "name": p["name"]} | ({"url": p["url"]} if "url" in p else {})
-        for p in found
+        for p in collection.providers(role)
     ]
 
 
-def _responsible(collection: Mapping[str, Any]) -> Json:
+def _responsible(collection: CollectionDocument) -> Json:
     """How the data came to be, in the words of Croissant's RAI vocabulary."""
-    methods = collection.get("satimnet:annotation_method", [])
-    protocol = [", ".join(methods), collection.get("satimnet:annotation_description")]
-    assets = collection.get("item_assets", {}).values()
-    lineages = {asset.get("processing:lineage") for asset in assets}
+    fields = collection.json
+    methods = fields.get("satimnet:annotation_method", [])
+    protocol = [", ".join(methods), fields.get("satimnet:annotation_description")]
+    lineages = {asset.lineage for asset in collection.item_assets.values()}
     said: Json = {
-        "rai:dataCollection": collection.get("satimnet:original_imagery"),
-        "rai:dataCollectionTimeframe": [
-            time for time in collection["extent"]["temporal"]["interval"][0] if time
-        ],
+        "rai:dataCollection": fields.get("satimnet:original_imagery"),
+        "rai:dataCollectionTimeframe": [time for time in collection.interval if time],
         "rai:dataAnnotationProtocol": [text for text in protocol if text],
-        "rai:dataAnnotationAnalysis": collection.get("satimnet:verification_method"),
+        "rai:dataAnnotationAnalysis": fields.get("satimnet:verification_method"),
         "rai:dataPreprocessingProtocol": sorted(text for text in lineages if text),
         "rai:dataUseCases": [
-            *collection.get("satimnet:classification_problem", ()),
-            *filter(None, [collection.get("satimnet:intended_application")]),
+            *fields.get("satimnet:classification_problem", ()),
+            *filter(None, [fields.get("satimnet:intended_application")]),
         ],
     }
     return {key: value for key, value in said.items() if value}
@@ -191,10 +188,9 @@ def _file(id_: str, href: str, kind: str, hashes: Mapping[str, str], links: Link
     }
 
 
-def _file_sets(collection: Mapping[str, Any], shards: Sequence[str]) -> list[Json]:
+def _file_sets(collection: CollectionDocument, shards: Sequence[str]) -> list[Json]:
     """The members of the shards, by their types; mlcroissant reads no ``excludes``."""
-    assets = collection.get("item_assets", {}).values()
-    kinds = {asset.get("satimnet:member_type", "") for asset in assets}
+    kinds = {asset.member_type or "" for asset in collection.item_assets.values()}
     return [
         {
             "@type": "cr:FileSet",
@@ -212,15 +208,15 @@ def _file_sets(collection: Mapping[str, Any], shards: Sequence[str]) -> list[Jso
 # --- records --------------------------------------------------------------------------------------
 
 
-def _classes(collection: Mapping[str, Any]) -> Json:
-    rows = collection.get("summaries", {}).get("classification:classes", [])
+def _classes(collection: CollectionDocument) -> Json:
+    rows = collection.class_table
     kinds = {"name": "sc:Text", "value": "sc:Integer", "title": "sc:Text", "description": "sc:Text"}
     known = {key: kind for key, kind in kinds.items() if all(key in row for row in rows)}
     return _enumeration("classes", "The class table: names, and their values in masks", known, rows)
 
 
-def _splits(collection: Mapping[str, Any]) -> list[Json]:
-    names = collection.get("summaries", {}).get("satimnet:split", [])
+def _splits(collection: CollectionDocument) -> list[Json]:
+    names = collection.summary("satimnet:split")
     rows = [{"name": name, "url": _SPLITS[name]} for name in names if name in _SPLITS]
     if not rows:
         return []
@@ -261,7 +257,8 @@ def _items(collection: IndexedCollection) -> Json:
     ]
     shown = [f for f in fields if f["source"]["extract"]["column"] in there]
     for key in asset_keys(collection):
-        title = collection.document.json.get("item_assets", {}).get(key, {}).get("title", key)
+        common = collection.document.item_assets.get(key)
+        title = (common and common.title) or key
         for name, kind, path, what in (
             ("shard", "sc:URL", "$.href", "shard, relative to the parquet file"),
             ("member", "sc:Text", "$.archive[0].href", "name within the shard"),

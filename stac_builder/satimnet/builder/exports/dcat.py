@@ -7,13 +7,14 @@ head of a web page (https://developers.google.com/search/docs/appearance/structu
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from satimnet.builder.catalog.checked_documents import box_of, title_of
+from satimnet.builder.catalog.checked_documents import title_of
+from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.exports.croissant import described
 from satimnet.builder.exports.item_batches import row_count
-from satimnet.builder.exports.links import Links, dois_of, home_of, licence_urls
+from satimnet.builder.exports.links import Links, licence_urls
 from satimnet.builder.imagery.lonlat import flat, spans
 from satimnet.builder.query.index import Index, IndexedCollection
 from satimnet.builder.storage.hrefs import is_url
@@ -60,21 +61,21 @@ def data_catalog(index: Index, collections: Sequence[IndexedCollection], links: 
 
 
 def _dataset(collection: IndexedCollection, links: Links) -> Json:
-    document = dict(collection.document.json)
+    document = collection.document
     dataset: Json = {
         "@id": links.to(collection.href),
         "@type": "dcat:Dataset",
-        "dct:identifier": document["id"],
-        "dct:title": _english(title_of(document)),
-        "dct:description": _english(document["description"].strip()),
-        "dcat:keyword": [_english(word) for word in document.get("keywords", ())],
+        "dct:identifier": document.id,
+        "dct:title": _english(document.title),
+        "dct:description": _english(document.description.strip()),
+        "dcat:keyword": [_english(word) for word in document.keywords],
         "dct:creator": _agents(document, "producer"),
         "dct:publisher": _agents(document, "host")[:1] or _agents(document, "licensor")[:1],
         "dct:license": [{"@id": url} for url in licence_urls(document)],
-        "dct:issued": _typed(document.get("satimnet:release_date"), "date"),
-        "dct:bibliographicCitation": document.get("sci:citation"),
-        "dct:isReferencedBy": [{"@id": f"https://doi.org/{doi}"} for doi in dois_of(document)],
-        "dcat:landingPage": [{"@id": url} for url in [home_of(document)] if url],
+        "dct:issued": _typed(document.json.get("satimnet:release_date"), "date"),
+        "dct:bibliographicCitation": document.json.get("sci:citation"),
+        "dct:isReferencedBy": [{"@id": f"https://doi.org/{doi}"} for doi in document.dois],
+        "dcat:landingPage": [{"@id": url} for url in [document.home] if url],
         "dct:spatial": _place(document),
         "dct:temporal": _period(document),
         "dct:extent": f"{row_count(collection)} samples",
@@ -102,17 +103,16 @@ def _distributions(collection: IndexedCollection, links: Links) -> list[Json]:
     ]
 
 
-def _agents(collection: Mapping[str, Any], role: str) -> list[Json]:
+def _agents(collection: CollectionDocument, role: str) -> list[Json]:
     return [
         {"@type": "foaf:Agent", "foaf:name": provider["name"]}
         | ({"foaf:homepage": {"@id": provider["url"]}} if "url" in provider else {})
-        for provider in collection.get("providers", ())
-        if role in provider.get("roles", ())
+        for provider in collection.providers(role)
     ]
 
 
-def _place(collection: Mapping[str, Any]) -> Json:
-    west, south, east, north = flat(box_of(collection))
+def _place(collection: CollectionDocument) -> Json:
+    west, south, east, north = flat(collection.box)
     rings = []
     for w, e in spans(west, east):
         corners = [(w, south), (e, south), (e, north), (w, north), (w, south)]
@@ -122,8 +122,8 @@ def _place(collection: Mapping[str, Any]) -> Json:
     return {"@type": "dct:Location", "dcat:bbox": box}
 
 
-def _period(collection: Mapping[str, Any]) -> Json:
-    start, end = collection["extent"]["temporal"]["interval"][0]
+def _period(collection: CollectionDocument) -> Json:
+    start, end = collection.interval
     period: Json = {"@type": "dct:PeriodOfTime"}
     for key, time in (("dcat:startDate", start), ("dcat:endDate", end)):
         if time:
@@ -131,11 +131,11 @@ def _period(collection: Mapping[str, Any]) -> Json:
     return period
 
 
-def _themes(collection: Mapping[str, Any]) -> list[str]:
+def _themes(collection: CollectionDocument) -> list[str]:
     """URIs of the concepts that a collection has."""
     return [
         f"{theme['scheme']}#{concept['id']}"
-        for theme in collection.get("themes", ())
+        for theme in collection.json.get("themes", ())
         for concept in theme["concepts"]
     ]
 
@@ -152,16 +152,16 @@ def _typed(value: Any, kind: str) -> Json | None:
 
 
 def _schema_org(collection: IndexedCollection, links: Links) -> Json:
-    document = collection.document.json
+    document = collection.document
     said = described(document)
-    said["name"], said["alternateName"] = title_of(document), document["id"]
+    said["name"], said["alternateName"] = document.title, document.id
     cited = said.pop("citeAs", None)
-    if citation := document.get("sci:citation") or cited:
+    if citation := document.json.get("sci:citation") or cited:
         said["citation"] = citation
     for role in ("creator", "publisher"):
         said[role] = [agent | {"@type": "Organization"} for agent in said.get(role, ())]
-    west, south, east, north = flat(box_of(document))
-    start, end = document["extent"]["temporal"]["interval"][0]
+    west, south, east, north = flat(document.box)
+    start, end = document.interval
     boxes = [{"@type": "GeoShape", "box": f"{south} {w} {north} {e}"} for w, e in spans(west, east)]
     return {
         "@type": "Dataset",
@@ -169,9 +169,7 @@ def _schema_org(collection: IndexedCollection, links: Links) -> Json:
         **said,
         "spatialCoverage": {"@type": "Place", "geo": boxes[0] if len(boxes) == 1 else boxes},
         "temporalCoverage": f"{start or '..'}/{end or '..'}",
-        "variableMeasured": [
-            row["name"] for row in document.get("summaries", {}).get("classification:classes", ())
-        ],
+        "variableMeasured": [row.name for row in document.classes],
         "distribution": [
             {
                 "@type": "DataDownload",

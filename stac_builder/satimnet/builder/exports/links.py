@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, urljoin
 
+from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.storage.hrefs import is_url
 
 
@@ -37,23 +37,8 @@ class Links:
         return f"{self.to(shard)}#{quote(member)}"
 
 
-def licence_urls(collection: dict[str, Any]) -> list[str]:
+def licence_urls(collection: CollectionDocument) -> list[str]:
     """URLs of a Collection's licence: SPDX's page where it has an identifier, else its links."""
-    licence = str(collection["license"])
-    if licence not in ("other", "various", "proprietary"):
-        return [f"https://spdx.org/licenses/{licence}.html"]
-    return [str(link["href"]) for link in collection["links"] if link["rel"] == "license"]
-
-
-def home_of(collection: dict[str, Any]) -> str | None:
-    """The publisher's own page of a dataset, if its Collection names one."""
-    return next((str(link["href"]) for link in collection["links"] if link["rel"] == "via"), None)
-
-
-def dois_of(collection: dict[str, Any]) -> list[str]:
-    """The DOI of a dataset, then those of the publications about it, each once."""
-    found = [
-        collection.get("sci:doi"),
-        *(p.get("doi") for p in collection.get("sci:publications", ())),
-    ]
-    return list(dict.fromkeys(doi for doi in found if doi))
+    if collection.has_spdx_license:
+        return [f"https://spdx.org/licenses/{collection.license}.html"]
+    return [str(link["href"]) for link in collection.links("license")]

@@ -9,23 +9,22 @@ nobody knows are left out, for the standard has none without.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import orjson
 
-from satimnet.builder.catalog.checked_documents import box_of, title_of
+from satimnet.builder.catalog.collection_document import CollectionDocument, ItemAsset
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.exports.item_batches import asset_keys, batches
-from satimnet.builder.exports.links import Links, dois_of
+from satimnet.builder.exports.links import Links
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.query.index import IndexedCollection
 from satimnet.builder.storage.assets import read_bytes
 from satimnet.builder.types import Json
 
-_NO_IMAGE = {"mask", "annotation", "overview", "thumbnail", "metadata", "labels"}
 _SPLITS = {"train": "training", "validation": "validation", "test": "test"}
 # Words of the paper's Table 1 by their last ones; of the standard's examples (its Annex).
 _TASKS = {
@@ -45,9 +44,9 @@ def write_trainingdml(
     Raises:
         SatimnetError: the Items or an annotation cannot be read.
     """
-    plan = _Plan.of(collection, links)
+    plan = _LabelPlan.of(collection, links)
     count, by_class = _counted(plan)
-    head = orjson.dumps(_head(collection.document.json, plan, count, by_class))
+    head = orjson.dumps(_head(collection.document, plan, count, by_class))
     file.write(head.removesuffix(b"}") + b',"data":[')
     written = 0
     for sample in plan.samples():
@@ -61,12 +60,12 @@ def write_trainingdml(
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _LabelPlan:
     """What of the Items becomes what."""
 
     collection: IndexedCollection
     links: Links
-    images: list[str]
+    images: list[ItemAsset]
     mask: str | None
     annotation: str | None
     tags: bool
@@ -74,17 +73,12 @@ class _Plan:
     cached: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, collection: IndexedCollection, links: Links) -> _Plan:
-        known = collection.document.json.get("item_assets", {})
-        assets = {key: known.get(key, {}) for key in asset_keys(collection)}
-        roles = {key: set(asset.get("roles", ())) for key, asset in assets.items()}
-        images = [
-            key
-            for key, asset in assets.items()
-            if asset.get("bands") and not roles[key] & _NO_IMAGE
-        ]
-        mask = next((key for key in assets if "mask" in roles[key]), None)
-        annotation = "annotation" if "annotation" in assets else None
+    def of(cls, collection: IndexedCollection, links: Links) -> _LabelPlan:
+        keys = asset_keys(collection)
+        known = collection.document.item_assets
+        images = [known[key] for key in keys if key in known and known[key].is_image]
+        mask = next((key for key in keys if key in known and known[key].is_mask), None)
+        annotation = "annotation" if "annotation" in keys else None
         problems = collection.document.json.get("satimnet:classification_problem", ())
         patches = any(problem.startswith("patch-based") for problem in problems)
         return cls(collection, links, images, mask, annotation, patches or not (mask or annotation))
@@ -98,7 +92,7 @@ class _Plan:
             columns += ["id", "bbox", "datetime", "satimnet:split"]
             columns += [
                 f"assets.{key}.{part}"
-                for key in (*self.images, self.mask)
+                for key in (*(image.key for image in self.images), self.mask)
                 if key
                 for part in ("href", "type", "archive.href", "archive.type")
             ]
@@ -125,7 +119,7 @@ class _Plan:
             "id": row["id"],
             "datasetId": self.collection.id,
             "dataURL": [
-                self._url(asset) for key in self.images if (asset := self._asset(row, key))
+                self._url(asset) for image in self.images if (asset := self._asset(row, image.key))
             ],
             "numberOfLabels": len(labels),
             "labels": labels,
@@ -191,7 +185,7 @@ def _member(asset: Json) -> Json | None:
     return first if first and first.get("href") else None
 
 
-def _counted(plan: _Plan) -> tuple[int, Counter[str]]:
+def _counted(plan: _LabelPlan) -> tuple[int, Counter[str]]:
     """How many samples have labels, and in how many of them each class is present."""
     count, by_class = 0, Counter[str]()
     for row in plan.rows(only_labels=True):
@@ -208,102 +202,101 @@ def _rfc3339(time: datetime) -> str:
 # --- the dataset ----------------------------------------------------------------------------------
 
 
-def _head(collection: Mapping[str, Any], plan: _Plan, count: int, by_class: Counter[str]) -> Json:
+def _head(
+    collection: CollectionDocument, plan: _LabelPlan, count: int, by_class: Counter[str]
+) -> Json:
     """The standard's ``AI_EOTrainingDataset`` without its ``data``."""
-    rows = collection.get("summaries", {}).get("classification:classes", [])
+    rows = collection.classes
+    fields = collection.json
     head: Json = {
         "type": "AI_EOTrainingDataset",
-        "id": collection["id"],
-        "name": title_of(collection),
-        "description": collection["description"].strip(),
+        "id": collection.id,
+        "name": collection.title,
+        "description": collection.description.strip(),
         "license": _licence(collection),
-        "doi": next(iter(dois_of(dict(collection))), None),
-        "createdTime": collection.get("satimnet:release_date"),
-        "providers": [provider["name"] for provider in collection.get("providers", ())],
-        "keywords": collection.get("keywords"),
+        "doi": next(iter(collection.dois), None),
+        "createdTime": fields.get("satimnet:release_date"),
+        "providers": [provider["name"] for provider in collection.providers()],
+        "keywords": collection.keywords,
         "amountOfTrainingData": count,
         "numberOfClasses": len(rows),
-        "classes": [{"key": row["name"], "value": row.get("value")} for row in rows],
+        "classes": [{"key": row.name, "value": row.value} for row in rows],
         "statisticsInfo": [
-            {"key": row["name"], "value": by_class[row["name"]]}
-            for row in rows
-            if by_class[row["name"]]
+            {"key": row.name, "value": by_class[row.name]} for row in rows if by_class[row.name]
         ],
-        "bands": _bands(collection, plan),
-        "imageSize": _image_size(collection, plan),
-        "extent": box_of(collection),
+        "bands": _bands(plan),
+        "imageSize": _image_size(plan),
+        "extent": list(collection.box),
         "tasks": _tasks(collection),
         "labeling": _labeling(collection),
     }
     return {key: value for key, value in head.items() if value not in (None, [], "")}
 
 
-def _licence(collection: Mapping[str, Any]) -> str:
-    links = [link for link in collection["links"] if link["rel"] == "license"]
-    if collection["license"] in ("other", "various", "proprietary"):
-        return "; ".join(link.get("title", link["href"]) for link in links) or "not stated"
-    return str(collection["license"])
+def _licence(collection: CollectionDocument) -> str:
+    if collection.has_spdx_license:
+        return collection.license
+    links = collection.links("license")
+    return "; ".join(str(link.get("title", link["href"])) for link in links) or "not stated"
 
 
-def _tasks(collection: Mapping[str, Any]) -> list[Json]:
+def _tasks(collection: CollectionDocument) -> list[Json]:
     tasks = []
-    for number, problem in enumerate(collection.get("satimnet:classification_problem", ()), 1):
+    for number, problem in enumerate(collection.json.get("satimnet:classification_problem", ()), 1):
         kind = next((name for end, name in _TASKS.items() if problem.endswith(end)), problem)
         tasks.append(
             {
                 "type": "AI_EOTask",
-                "id": f"{collection['id']}-task-{number}",
-                "datasetId": collection["id"],
+                "id": f"{collection.id}-task-{number}",
+                "datasetId": collection.id,
                 "taskType": kind,
-                "description": collection.get("satimnet:intended_application", problem),
+                "description": collection.json.get("satimnet:intended_application", problem),
             }
         )
     return tasks or [
         {
             "type": "AI_EOTask",
-            "id": f"{collection['id']}-task-1",
-            "datasetId": collection["id"],
+            "id": f"{collection.id}-task-1",
+            "datasetId": collection.id,
             "taskType": "unknown",
         }
     ]
 
 
-def _labeling(collection: Mapping[str, Any]) -> list[Json]:
-    methods = collection.get("satimnet:annotation_method", ())
+def _labeling(collection: CollectionDocument) -> list[Json]:
+    methods = collection.json.get("satimnet:annotation_method", ())
     if not methods:
         return []
     procedure = {
         "type": "AI_LabelingProcedure",
-        "id": f"{collection['id']}-procedure",
+        "id": f"{collection.id}-procedure",
         "methods": sorted({_METHODS.get(method, "unknown") for method in methods}),
     }
-    labeling = {"type": "AI_Labeling", "id": f"{collection['id']}-labeling"}
+    labeling = {"type": "AI_Labeling", "id": f"{collection.id}-labeling"}
     return [labeling | {"scope": {"level": "dataset"}, "procedure": procedure}]
 
 
-def _bands(collection: Mapping[str, Any], plan: _Plan) -> list[Json]:
+def _bands(plan: _LabelPlan) -> list[Json]:
     """ISO 19115's ``MD_Band`` of every band of every image, wavelengths in micrometres."""
     bands: dict[str, Json] = {}
-    for key in plan.images:
-        for band in collection["item_assets"][key]["bands"]:
-            made: Json = {"name": [{"code": band["name"]}]}
-            if text := band.get("description"):
-                made["description"] = text
-            centre, width = (
-                band.get(f"eo:{name}") for name in ("center_wavelength", "full_width_half_max")
-            )
+    for image in plan.images:
+        for band in image.bands:
+            made: Json = {"name": [{"code": band.name}]}
+            if band.description:
+                made["description"] = band.description
+            centre, width = band.center_wavelength, band.full_width_half_max
             if centre is not None and width is not None:
                 made["boundMin"] = round(centre - width / 2, 6)
                 made["boundMax"] = round(centre + width / 2, 6)
                 made["boundUnits"] = _MICROMETRES
-            if (scale := band.get("raster:scale")) is not None:
-                made["scaleFactor"] = scale
-            bands.setdefault(band["name"], made)
+            if band.scale is not None:
+                made["scaleFactor"] = band.scale
+            bands.setdefault(band.name, made)
     return list(bands.values())
 
 
-def _image_size(collection: Mapping[str, Any], plan: _Plan) -> str | None:
+def _image_size(plan: _LabelPlan) -> str | None:
     """``width x height`` of the images, if all have the same."""
-    sizes = {tuple(collection["item_assets"][key].get("proj:shape", ())) for key in plan.images}
-    shape = sizes.pop() if len(sizes) == 1 else ()
+    sizes = {image.shape for image in plan.images}
+    shape = sizes.pop() if len(sizes) == 1 else None
     return f"{shape[1]}x{shape[0]}" if shape else None
