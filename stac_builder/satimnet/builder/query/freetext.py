@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.errors import BadQueryError, TooLargeError
 from satimnet.builder.query.cql2_text import Node
 
@@ -39,7 +40,7 @@ class Phrase:
 
 
 def condition_of(
-    terms: Sequence[str], documents: Mapping[str, Mapping[str, Any]], known: Iterable[str]
+    terms: Sequence[str], documents: Mapping[str, CollectionDocument], known: Iterable[str]
 ) -> Node:
     """The condition that one of the terms fits an Item.
 
@@ -62,7 +63,7 @@ def condition_of(
     alternatives: list[Node] = [Phrase(name, phrases) for name in _ITEM_TEXTS if name in known]
     for name, document in documents.items():
         here = {"op": "=", "args": [{"property": "collection"}, name]}
-        if _has(phrases, [name, *_words_of(document), *document.get("keywords", ())]):
+        if _has(phrases, [name, *_words_of(document.json), *document.keywords]):
             alternatives.append(here)
         elif classes := _classes(phrases, document):
             present = {"op": "a_overlaps", "args": [{"property": "satimnet:classes"}, classes]}
@@ -77,8 +78,8 @@ def _phrase(term: str) -> str:
     return phrase
 
 
-def _classes(phrases: Iterable[str], document: Mapping[str, Any]) -> list[str]:
-    table = document.get("summaries", {}).get("classification:classes", ())
+def _classes(phrases: Iterable[str], document: CollectionDocument) -> list[str]:
+    table = document.class_table
     return [row["name"] for row in table if _has(phrases, [row["name"], *_words_of(row)])]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from satimnet.builder.arguments import checked
+from satimnet.builder.catalog.collection_document import LabelClass
 from satimnet.builder.errors import ArgumentError, BadQueryError, TooLargeError
 from satimnet.builder.query.cql2_json import parse_filter
 from satimnet.builder.query.cql2_text import Node
@@ -173,28 +174,28 @@ def _of_classes(
     if names is None:
         return []
     tables = [
-        collection.document.json.get("summaries", {}).get("classification:classes")
+        collection.document.classes
         for id_, collection in index.collections.items()
         if collections is None or id_ in collections
     ]
-    rows = [row for table in tables for row in table or ()]
-    known = {row["name"] for row in rows}
+    rows = [row for table in tables for row in table]
+    known = {row.name for row in rows}
     for name in _listed(names):
         if all(tables) and name not in known:
             raise BadQueryError(f"{index.href}: no class {name!r:.100}; {_hint(name, rows)}")
     return [_op(op, _CLASSES, _listed(names))]
 
 
-def _hint(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
+def _hint(name: str, rows: Sequence[LabelClass]) -> str:
     """The names of classes whose name or title resembles this one; else all there are."""
     names: dict[str, set[str]] = {}
     for row in rows:
-        for text in (row["name"], row.get("title", row["name"])):
-            names.setdefault(text.casefold(), set()).add(row["name"])
+        for text in (row.name, row.label):
+            names.setdefault(text.casefold(), set()).add(row.name)
     near = difflib.get_close_matches(name.casefold()[:100], names, n=3)
     if near:
         return f"did you mean {' or '.join(sorted(set().union(*map(names.__getitem__, near))))}?"
-    return f"there are {', '.join(sorted({row['name'] for row in rows}))}"
+    return f"there are {', '.join(sorted({row.name for row in rows}))}"
 
 
 def _concepts(index: Index, terms: Sequence[str] | str) -> list[str]:
@@ -205,7 +206,7 @@ def _concepts(index: Index, terms: Sequence[str] | str) -> list[str]:
 
 
 def _free_text(index: Index, names: Sequence[str], terms: Sequence[str] | str) -> Node:
-    documents = {name: index.collections[name].document.json for name in names}
+    documents = {name: index.collections[name].document for name in names}
     return condition_of(_listed(terms), documents, index.kinds(names))
 
 

@@ -246,8 +246,8 @@ class Endpoints:
 
 def _definitions(index: Index) -> dict[str, str]:
     """The WKT of every CRS of the Collections, which STAC Browser would ask another host for."""
-    summaries = [c.document.json.get("summaries", {}) for c in index.collections.values()]
-    codes = {code for found in summaries for code in found.get("proj:code", ()) if code}
+    summaries = [c.document.summary("proj:code") for c in index.collections.values()]
+    codes = {code for found in summaries for code in found if code}
     found = {}
     for code in sorted(codes):
         with suppress(CRSError):  # one that PROJ does not know costs its own images alone
