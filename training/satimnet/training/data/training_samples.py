@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from satimnet.builder.arguments import checked, require_fraction
+from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.errors import SatimnetError
-from satimnet.builder.query.index import Index
+from satimnet.builder.query.index import Index, IndexedCollection
 from satimnet.builder.query.search import search, search_table
 from satimnet.training.data.image_sizes import have_size
 from satimnet.training.data.layouts import (
@@ -32,20 +33,20 @@ if TYPE_CHECKING:
     from satimnet.training.data.batches import Batch, Labels
     from satimnet.training.data.torch_dataset import BatchDataset
 
-_NO_IMAGES = {"mask", "annotation", "thumbnail", "overview"}
-"""Roles of assets that are no images to learn from, though they may have bands."""
-
 
 @dataclass(frozen=True)
 class Collection:
     """What a collection says about all of its samples.
 
     classes: names of its classes, in the order of its class table, without the background (value
-    0). bands: names of the bands of each image asset, in file order.
+    0). bands: names of the bands of each image asset, in file order. document: all that it says.
+    parquet: absolute path or URL of the file that has its samples as rows.
     """
 
     classes: tuple[str, ...]
     bands: Mapping[str, tuple[str, ...]]
+    document: CollectionDocument
+    parquet: str
 
 
 @dataclass(frozen=True)
@@ -375,9 +376,7 @@ def open_samples(href: str | os.PathLike[str], *, allow_outside: bool = False) -
     Raises `SatimnetError` when there is none, or no collection in it.
     """
     index = Index(href, allow_outside=allow_outside)
-    return Catalog(
-        index, {name: _collection(found.document.json) for name, found in index.collections.items()}
-    )
+    return Catalog(index, {name: _collection(found) for name, found in index.collections.items()})
 
 
 def _classes(collections: Mapping[str, Collection]) -> tuple[str, ...]:
@@ -385,13 +384,7 @@ def _classes(collections: Mapping[str, Collection]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for home in collections.values() for name in home.classes))
 
 
-def _collection(document: Mapping[str, Any]) -> Collection:
-    table = document.get("summaries", {}).get("classification:classes", [])
-    return Collection(
-        tuple(entry["name"] for entry in table if entry.get("value") != 0),
-        {
-            key: tuple(band["name"] for band in asset["bands"])
-            for key, asset in document.get("item_assets", {}).items()
-            if asset.get("bands") and _NO_IMAGES.isdisjoint(asset.get("roles", ()))
-        },
-    )
+def _collection(found: IndexedCollection) -> Collection:
+    document = found.document
+    bands = {image.key: image.band_names for image in document.images}
+    return Collection(document.class_names, bands, document, found.parquet)
