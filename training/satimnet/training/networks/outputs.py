@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from satimnet.builder.catalog import checked_documents as checked
+from satimnet.builder.catalog.collection_document import CollectionDocument, LabelClass
 from satimnet.builder.errors import SatimnetError
-from satimnet.builder.storage.hrefs import join
 from satimnet.training.data.layouts import ONE_COLLECTION
 
 if TYPE_CHECKING:
@@ -94,18 +93,18 @@ class Mask:
 def class_output(samples: Samples) -> Output:
     """Return the output that predicts the class of a sample, in the order of `Samples.classes`.
 
-    Raises `SatimnetError` when a collection cannot be read.
+    Raises `SatimnetError` when there are no samples.
     """
     rows = {
-        row["name"]: row
-        for document in _documents(samples).values()
-        for row in document.get("summaries", {}).get("classification:classes", [])
-        if "value" in row
+        row.name: row
+        for document in _documents(samples)
+        for row in document.classes
+        if row.value is not None
     }
     return Output(
         "class",
         tuple(
-            _class(rows.get(name, {"value": k + 1, "name": name}))
+            _class(rows.get(name, LabelClass(name, k + 1)))
             for k, name in enumerate(samples.classes)
         ),
     )
@@ -124,7 +123,7 @@ def outputs_of(samples: Samples, model: str) -> tuple[Output, ...]:
 
 def has_masks(samples: Samples) -> bool:
     """Return whether all collections of the samples have masks."""
-    return all(_mask_keys(document) for document in _documents(samples).values())
+    return all(document.masks for document in _documents(samples))
 
 
 def find_mask(samples: Samples) -> Mask:
@@ -132,7 +131,7 @@ def find_mask(samples: Samples) -> Mask:
 
     Raises `SatimnetError` when their collections have no masks, or masks of other classes.
     """
-    masks = {name: _mask(name, document) for name, document in _documents(samples).items()}
+    masks = {document.id: _mask(document) for document in _documents(samples)}
     first, *others = masks.values()
     if any(other != first for other in others):
         raise SatimnetError(
@@ -149,47 +148,38 @@ def few(names: Sequence[str]) -> str:
 
 def recipe_digest(samples: Samples) -> str | None:
     """Return the SHA-256 of the recipe that fused the samples; None where none did, or several."""
-    recipes = [document.get("satimnet:recipe", {}) for document in _documents(samples).values()]
-    digests = {recipe.get("sha256") for recipe in recipes}
+    digests = {document.recipe_digest for document in _documents(samples)}
     return digests.pop() if len(digests) == 1 else None
 
 
-def _mask(collection: str, document: Mapping[str, Any]) -> Mask:
-    keys = _mask_keys(document)
-    if not keys:
+def _mask(collection: CollectionDocument) -> Mask:
+    if not collection.masks:
         raise SatimnetError(
-            f"{collection} has no masks; CNN-segm and CNN-dual need a collection with masks, "
+            f"{collection.id} has no masks; CNN-segm and CNN-dual need a collection with masks, "
             "such as stac satimnet fuse makes"
         )
-    asset = document["item_assets"][keys[0]]
-    table = asset.get("classification:classes")
-    table = table or document.get("summaries", {}).get("classification:classes", [])
-    table = [row for row in table if "value" in row]
-    unseen = {asset.get("nodata")} | {row["value"] for row in table if row["name"] == _UNOBSERVED}
-    classes = tuple(_class(row) for row in table if row["value"] not in unseen)
+    asset = collection.masks[0]
+    table = [row for row in asset.classes or collection.classes if row.value is not None]
+    unseen = {asset.nodata} | {row.value for row in table if row.name == _UNOBSERVED}
+    classes = tuple(_class(row) for row in table if row.value not in unseen)
     if len(classes) < 2 or not all(0 <= row.value < 255 for row in classes):
-        raise SatimnetError(f"{collection}: the class table of {keys[0]} has less than two classes")
-    unobserved = next((_class(row) for row in table if row["name"] == _UNOBSERVED), None)
-    return Mask(keys[0], classes, unobserved)
+        raise SatimnetError(
+            f"{collection.id}: the class table of {asset.key} has less than two classes"
+        )
+    unobserved = next((_class(row) for row in table if row.name == _UNOBSERVED), None)
+    return Mask(asset.key, classes, unobserved)
 
 
-def _mask_keys(document: Mapping[str, Any]) -> list[str]:
-    assets = document.get("item_assets", {})
-    return [key for key, asset in assets.items() if "mask" in asset.get("roles", ())]
+def _class(row: LabelClass) -> Class:
+    if row.value is None:
+        raise ValueError(f"the class {row.name!r} has no value")
+    return Class(row.value, row.name, row.color_hint, row.title)
 
 
-def _class(row: Mapping[str, Any]) -> Class:
-    return Class(int(row["value"]), str(row["name"]), row.get("color_hint"), row.get("title"))
-
-
-def _documents(samples: Samples) -> dict[str, Mapping[str, Any]]:
-    """The collections that the samples come from, by id: they lie beside their items.parquet."""
+def _documents(samples: Samples) -> list[CollectionDocument]:
+    """What the collections say that the samples come from, each once."""
+    homes = {home.parquet: home.document for home in samples.collections.values()}
     files: Sequence[str] = samples.table["parquet"].unique().to_pylist()
-    documents: dict[str, Mapping[str, Any]] = {}
-    for file in files:
-        href = join("./collection.json", file)
-        document = checked.collection(checked.read(href), href)
-        documents[document["id"]] = document
-    if not documents:
+    if not files:
         raise SatimnetError("there are no samples: the search found none")
-    return documents
+    return [homes[file] for file in files]
