@@ -22,6 +22,7 @@ from rasterio.enums import Resampling
 from rasterio.transform import Affine
 from rasterio.warp import reproject, transform_bounds
 
+from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.catalog.validation import validate
 from satimnet.builder.errors import BadFileError, SatimnetError
 from satimnet.builder.pipeline import build
@@ -459,14 +460,12 @@ def test_samples_without_the_bands_are_replaced_and_reported(catalog, tmp_path):
 
 
 def test_one_asset_with_all_bands_comes_before_several():
-    document = {
-        "id": "x",
-        "item_assets": {
-            "a": {"bands": [{"name": "B1"}]},
-            "mask": {"bands": [{"name": "class"}], "roles": ["mask"]},
-            "b": {"bands": [{"name": "B3"}, {"name": "B2"}, {"name": "B1"}]},
-        },
+    assets = {
+        "a": {"bands": [{"name": "B1"}]},
+        "mask": {"bands": [{"name": "class"}], "roles": ["mask"]},
+        "b": {"bands": [{"name": "B3"}, {"name": "B2"}, {"name": "B1"}]},
     }
+    document = CollectionDocument({"id": "x", "item_assets": assets})
     (whole,) = band_files(document, ["B1", "B2"])
     assert (whole.asset, whole.positions, whole.wanted) == ("b", (2, 1), (0, 1))
     with pytest.raises(SatimnetError, match="no band class; there are a: B1; b: B3, B2, B1"):

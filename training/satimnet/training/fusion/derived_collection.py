@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.catalog.collection_document import CollectionDocument
+from satimnet.builder.errors import BadCatalogError, SatimnetError
 from satimnet.builder.imagery.lonlat import flat, union
 from satimnet.builder.storage.hrefs import is_url, relative
 from satimnet.builder.types import Json
@@ -45,10 +46,10 @@ def record_of(
     """
     names = dict.fromkeys(one.draw.collection for one in drawn if len(one.table))
     homes = [index.collections[name] for name in names]
-    sources = [dict(home.document.json) for home in homes]
-    boxes = [flat(document["extent"]["spatial"]["bbox"][0]) for document in sources]
-    times = [document["extent"]["temporal"]["interval"][0] for document in sources]
-    licences = {document["license"] for document in sources}
+    sources = [home.document for home in homes]
+    boxes = [flat(document.box) for document in sources]
+    times = [document.interval for document in sources]
+    licences = {document.license for document in sources}
     assets: Json = {"image": _image(recipe, sources)}
     if masks and (recipe.layers or recipe.fill):
         assets["mask"] = _mask(recipe)
@@ -58,12 +59,12 @@ def record_of(
         "description": _description(recipe, index, drawn),
         "license": licences.pop() if len(licences) == 1 else "other",
         "keywords": ["training data", "data fusion", *names],
-        "providers": _unique(row for document in sources for row in document["providers"]),
+        "providers": _unique(row for document in sources for row in document.providers()),
         "links": [*_licences(sources), *_derived(homes, folder)],
         "layout": "the samples of a recipe",
         "bbox": union(boxes),
-        "start_datetime": min(start for start, _ in times),
-        "end_datetime": max(end for _, end in times),
+        "start_datetime": _outermost(min, [start for start, _ in times]),
+        "end_datetime": _outermost(max, [end for _, end in times]),
         "collection": _collection(recipe, sources, "mask" in assets),
         "classes": [dict(row) for row in recipe.classes],
         "fields": dict(_FIELDS),
@@ -72,11 +73,17 @@ def record_of(
     }
 
 
+def _outermost(choose: Callable[[list[str]], str], times: list[str | None]) -> str | None:
+    """The first or last of the times; None, an open end, if one of them is open."""
+    known = [time for time in times if time is not None]
+    return choose(known) if len(known) == len(times) else None
+
+
 def _description(recipe: Recipe, index: Index, drawn: Sequence[Drawn]) -> str:
     """The recipe's own words, if all that it wants was there; and what was drawn, in any case."""
     counts: dict[str, int] = {}
     for one in drawn:
-        title = index.collections[one.draw.collection].document.json["title"]
+        title = index.collections[one.draw.collection].document.title
         counts[title] = counts.get(title, 0) + len(one.table)
     listing = ", ".join(f"{count:,} of {title}" for title, count in counts.items() if count)
     short = [one for one in drawn if one.draw.exact and len(one.table) < (one.draw.number or 0)]
@@ -87,14 +94,16 @@ def _description(recipe: Recipe, index: Index, drawn: Sequence[Drawn]) -> str:
     return f"{text}\n\nSamples drawn: {listing}."
 
 
-def _collection(recipe: Recipe, sources: Sequence[Json], masked: bool) -> Json:
+def _collection(recipe: Recipe, sources: Sequence[CollectionDocument], masked: bool) -> Json:
     problems = ["patch-based land cover classification"]
     fields: Json = {
         "satimnet:classification_problem": problems,
         "satimnet:annotation_method": ["derived"],
         "satimnet:annotation_description": "classes of the collections drawn from, as the recipe "
         "maps them" + ("; masks of other maps" if masked and recipe.layers else ""),
-        "satimnet:georeferenced": all(s.get("satimnet:georeferenced", False) for s in sources),
+        "satimnet:georeferenced": all(
+            document.json.get("satimnet:georeferenced", False) for document in sources
+        ),
         "satimnet:recipe": {
             "text": recipe.text,
             "sha256": recipe.digest,
@@ -103,16 +112,22 @@ def _collection(recipe: Recipe, sources: Sequence[Json], masked: bool) -> Json:
     }
     if masked:
         problems.append("pixel-based classification")
-    if all(document.get("satimnet:synthetic") for document in sources):
+    if all(document.json.get("satimnet:synthetic") for document in sources):
         fields["satimnet:synthetic"] = True
     return fields
 
 
-def _image(recipe: Recipe, sources: Sequence[Json]) -> Json:
+def _image(recipe: Recipe, sources: Sequence[CollectionDocument]) -> Json:
     types: dict[str, str] = {}
     for document in sources:
         for file in band_files(document, recipe.bands):
-            types.setdefault(document["item_assets"][file.asset]["data_type"], document["id"])
+            data_type = document.item_assets[file.asset].data_type
+            if data_type is None:
+                raise BadCatalogError(
+                    f"{document.id}: its collection.json does not say the data type of "
+                    f"{file.asset}; build the collection again"
+                )
+            types.setdefault(data_type, document.id)
     if len(types) > 1:
         listing = ", ".join(f"{kind} in {name}" for kind, name in types.items())
         raise SatimnetError(
@@ -133,12 +148,12 @@ def _image(recipe: Recipe, sources: Sequence[Json]) -> Json:
     }
 
 
-def _band(name: str, sources: Sequence[Json]) -> Json:
+def _band(name: str, sources: Sequence[CollectionDocument]) -> Json:
     """What all sources say alike of a band."""
     rows = [
         next(
             band
-            for asset in document["item_assets"].values()
+            for asset in document.json["item_assets"].values()
             for band in asset.get("bands", ())
             if band["name"] == name
         )
@@ -175,18 +190,18 @@ def _derived(homes: Sequence[IndexedCollection], folder: Path) -> list[Json]:
             "rel": "derived_from",
             "href": relative(home.href, folder),
             "type": "application/json",
-            "title": home.document.json["title"],
+            "title": home.document.title,
         }
         for home in homes
     ]
 
 
-def _licences(sources: Sequence[Json]) -> list[Json]:
+def _licences(sources: Sequence[CollectionDocument]) -> list[Json]:
     return _unique(
         {key: link[key] for key in ("rel", "href", "type", "title") if key in link}
         for document in sources
-        for link in document["links"]
-        if link["rel"] == "license" and is_url(link["href"])
+        for link in document.links("license")
+        if is_url(link["href"])
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.samples import Member, Sample
 from satimnet.builder.storage.checked_offsets import number_type
@@ -75,12 +76,12 @@ def _of_draw(
 ) -> Iterator[Sample]:
     home = index.collections[drawn.draw.collection]
     _require_safe(home.id, drawn.table)
-    files = band_files(home.document.json, recipe.bands)
-    gsd = _gsd(home.document.json, files, recipe)
+    files = band_files(home.document, recipe.bands)
+    gsd = _gsd(home.document, files, recipe)
     make_mask = _mask_maker(recipe, layers)
     names = recipe.class_names
     dtype = number_type(
-        home.document.json["item_assets"][files[0].asset].get("data_type"), f"{home.id}: its images"
+        home.document.item_assets[files[0].asset].data_type, f"{home.id}: its images"
     ).name
     rows = drawn.table.to_pylist()
     own_files = _have_files(rows, home.parquet)
@@ -167,17 +168,16 @@ def _grid(row: Mapping[str, Any], asset: str, label: str) -> Grid:
     return Grid((rows, columns), crs, tuple(transform[:6]))
 
 
-def _gsd(document: Mapping[str, Any], files: Sequence[BandFile], recipe: Recipe) -> float | None:
+def _gsd(document: CollectionDocument, files: Sequence[BandFile], recipe: Recipe) -> float | None:
     """Metres of a pixel once resized; None where the collection does not tell."""
     found = []
     for file in files:
-        asset = document["item_assets"][file.asset]
-        shape = asset.get("proj:shape")
+        asset = document.item_assets[file.asset]
         for position in file.positions:
-            metres = asset["bands"][position].get("gsd", asset.get("gsd"))
-            if metres is None or not shape:
+            metres = asset.bands[position].gsd
+            if metres is None or asset.shape is None:
                 return None
-            found.append(metres * shape[0] / recipe.size[0])
+            found.append(metres * asset.shape[0] / recipe.size[0])
     return float(min(found))
 
 

@@ -6,15 +6,16 @@ drawing a few thousand out of 590,326 takes seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.query.search import search
 
@@ -72,21 +73,17 @@ class Drawn:
         return f"<Drawn: {self.draw.label}: {len(self.table):,} of {self.found:,}>"
 
 
-def band_files(document: Mapping[str, Any], bands: Sequence[str]) -> tuple[BandFile, ...]:
+def band_files(document: CollectionDocument, bands: Sequence[str]) -> tuple[BandFile, ...]:
     """The assets that the bands come from: one that has them all, else one after the other.
 
-    ``document`` is the JSON of the Collection. Raises `SatimnetError` where a band is in no asset.
+    Raises `SatimnetError` where a band is in no asset.
     """
-    known: dict[str, list[str]] = {
-        key: [band["name"] for band in asset["bands"]]
-        for key, asset in document.get("item_assets", {}).items()
-        if asset.get("bands") and "mask" not in asset.get("roles", ())
-    }
+    known = {image.key: image.band_names for image in document.images}
     missing = [band for band in bands if not any(band in names for names in known.values())]
     if missing:
         listing = "; ".join(f"{key}: {', '.join(names)}" for key, names in known.items())
         raise SatimnetError(
-            f"the collection {document['id']} has no band {', '.join(missing)}; "
+            f"the collection {document.id} has no band {', '.join(missing)}; "
             f"there are {listing or 'no images'}"
         )
     homes = [key for key, names in known.items() if set(bands) <= set(names)][:1] or list(known)
@@ -167,7 +164,7 @@ class _Home:
         if name not in index.collections:
             known = ", ".join(index.collections)
             raise SatimnetError(f"no collection {name!r} in {index.href}; there are {known}")
-        assets = [file.asset for file in band_files(index.collections[name].document.json, bands)]
+        assets = [file.asset for file in band_files(index.collections[name].document, bands)]
         usable = np.sort(index.with_assets(name, assets))
         return cls(name, assets, usable, np.empty(0, np.int64))
 
@@ -191,7 +188,7 @@ def _named(recipe: Recipe, number: int) -> Iterator[None]:
 
 def _draw(recipe: Recipe, number: int, home: _Home, index: Index, available: bool) -> _Chosen:
     draw = recipe.draws[number]
-    _require_classes(draw, index.collections[home.name].document.json)
+    _require_classes(draw, index.collections[home.name].document)
     found = search(
         index,
         collections=[home.name],
@@ -221,9 +218,8 @@ def _read(home: _Home, index: Index) -> pa.Table:
     return index.rows(home.name, home.taken, columns, home.assets)
 
 
-def _require_classes(draw: Draw, document: Mapping[str, Any]) -> None:
-    rows = document.get("summaries", {}).get("classification:classes", ())
-    known = [row["name"] for row in rows]
+def _require_classes(draw: Draw, document: CollectionDocument) -> None:
+    known = [row.name for row in document.classes]
     for name in draw.classes:
         if name not in known:
             raise SatimnetError(
