@@ -566,7 +566,7 @@ def test_the_same_catalog_gives_the_same_bytes(index, exported, tmp_path):
 def test_no_file_of_anybody_s_is_written_over(form, index, exported, tmp_path):
     name = exported[form][-1].name  # the last: none before it is written either
     (tmp_path / name).write_text("mine")
-    with pytest.raises(SatimnetError, match=f"{name}: is there already; choose another --out"):
+    with pytest.raises(SatimnetError, match=f"{name}: is there already; choose another folder"):
         export(index, form, tmp_path)
     assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
 
@@ -577,7 +577,7 @@ def test_the_command_leaves_what_is_there(everything, tmp_path, monkeypatch):
     result = CliRunner().invoke(cli, ["satimnet", "export", str(everything), "--format", "bibtex"])
     assert result.exit_code == 1
     assert result.output.strip() == (
-        "Error: references.bib: is there already; choose another --out"
+        "Error: references.bib: is there already; choose another folder"
     )
     assert Path("references.bib").read_text() == "mine"
 

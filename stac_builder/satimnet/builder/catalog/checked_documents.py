@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import BadCatalogError, NotFoundError, StorageError
 from satimnet.builder.storage.hrefs import is_href, is_url, open_regular
 from satimnet.builder.storage.http import read_url
 from satimnet.builder.types import Json
@@ -109,20 +109,20 @@ def parse(content: bytes, where: str) -> Json:
     """The JSON object in a file's content; ``where`` names the file.
 
     Raises:
-        SatimnetError: it is none, or its values are too deep within each other.
+        BadCatalogError: it is none, or its values are too deep within each other.
     """
     try:
         document = orjson.loads(content)
     except ValueError as error:
-        raise SatimnetError(f"{where}: this is not JSON: {error}") from None
+        raise BadCatalogError(f"{where}: this is not JSON: {error}") from None
     if not isinstance(document, dict):
-        raise SatimnetError(f"{where}: this is not a STAC object")
+        raise BadCatalogError(f"{where}: this is not a STAC object")
     level: list[Any] = [document]
     for _ in range(_DEEPEST):
         level = [inner for value in level for inner in _inside(value)]
         if not level:
             return document
-    raise SatimnetError(f"{where}: more than {_DEEPEST} objects lie within each other")
+    raise BadCatalogError(f"{where}: more than {_DEEPEST} objects lie within each other")
 
 
 def _inside(value: Any) -> list[Any]:
@@ -134,17 +134,18 @@ def read(place: str, remedy: str = "name a catalog or its folder") -> Json:
     """The JSON object in the file at an absolute path or URL.
 
     Raises:
-        SatimnetError: there is no such file (``remedy`` says what to do), it is no regular one, it
-            is larger than any document, or it is no JSON object.
+        NotFoundError: there is no such file; ``remedy`` says what to do.
+        StorageError: it cannot be read, or is no regular file.
+        BadCatalogError: it is larger than any document, or no JSON object.
     """
     try:
         content = read_url(place, MAX_SIZE) if is_url(place) else _read_file(place)
     except (FileNotFoundError, NotADirectoryError):
-        raise SatimnetError(f"{place}: nothing is there; {remedy}") from None
+        raise NotFoundError(f"{place}: nothing is there; {remedy}") from None
     except (OSError, ValueError) as error:  # a path with a null character is a ValueError
-        raise SatimnetError(f"{place}: cannot be read: {error}") from None
+        raise StorageError(f"{place}: cannot be read: {error}") from None
     if len(content) > MAX_SIZE:
-        raise SatimnetError(f"{place}: more than {MAX_SIZE} bytes; no file of STAC is so large")
+        raise BadCatalogError(f"{place}: more than {MAX_SIZE} bytes; no file of STAC is so large")
     return parse(content, place)
 
 
@@ -163,19 +164,19 @@ def catalog(document: Json, where: str) -> Json:
     version has `STAC_VERSION`.
 
     Raises:
-        SatimnetError: it is none.
+        BadCatalogError: it is none.
     """
     if document.get("type") != "Catalog":
-        raise SatimnetError(f"{where}: this is no STAC Catalog; name the catalog.json at the top")
+        raise BadCatalogError(f"{where}: this is no STAC Catalog; name the catalog.json at the top")
     missing = {"stac_version": STAC_VERSION, "id": "", "description": "", "links": []}
     return _of_version(missing | _checked(document, _CATALOG, where), where)
 
 
 def link(content: Any, where: str, number: int) -> Json:
-    """A link of the document at ``where``; raises `SatimnetError` if it is none."""
+    """A link of the document at ``where``; raises `BadCatalogError` if it is none."""
     problem = _problem(content, _LINK, f"links[{number}]")
     if problem:
-        raise SatimnetError(f"{where}: {problem}")
+        raise BadCatalogError(f"{where}: {problem}")
     found: Json = content
     return found
 
@@ -184,27 +185,27 @@ def collection(document: Json, where: str) -> Json:
     """The Collection, as it is.
 
     Raises:
-        SatimnetError: it is none, or one of its values is of the wrong type.
+        BadCatalogError: it is none, or one of its values is of the wrong type.
     """
     if document.get("type") != "Collection":
-        raise SatimnetError(f"{where}: this is no STAC Collection")
+        raise BadCatalogError(f"{where}: this is no STAC Collection")
     found = _of_version(_checked(document, _COLLECTION, where), where)
     boxes = found["extent"]["spatial"]["bbox"]
     if not boxes or any(len(box) not in (4, 6) for box in boxes):
-        raise SatimnetError(f"{where}: extent.spatial.bbox must be a list of 4 or 6 numbers each")
+        raise BadCatalogError(f"{where}: extent.spatial.bbox must be a list of 4 or 6 numbers each")
     for key, asset in found.get("item_assets", {}).items():
         if len(asset.get("proj:shape", (1, 1))) != 2:
-            raise SatimnetError(f"{where}: item_assets.{key}.proj:shape must be two numbers")
+            raise BadCatalogError(f"{where}: item_assets.{key}.proj:shape must be two numbers")
     spans = found["extent"]["temporal"]["interval"]
     if not spans or any(len(span) != 2 for span in spans):
-        raise SatimnetError(f"{where}: extent.temporal.interval must be a list of two times each")
+        raise BadCatalogError(f"{where}: extent.temporal.interval must be a list of two times each")
     return found
 
 
 def item(document: Json, where: str) -> Json:
-    """The Item, as it is; raises `SatimnetError` as `collection`."""
+    """The Item, as it is; raises `BadCatalogError` as `collection`."""
     if document.get("type") != "Feature":
-        raise SatimnetError(f"{where}: this is no STAC Item")
+        raise BadCatalogError(f"{where}: this is no STAC Item")
     return _checked(document, _ITEM, where)
 
 
@@ -236,12 +237,12 @@ def _of_version(document: Json, where: str) -> Json:
     if is_version(document["stac_version"]):
         return document
     shown = _shown(document["stac_version"])
-    raise SatimnetError(f"{where}: stac_version is {shown}; it must be a version of STAC 1")
+    raise BadCatalogError(f"{where}: stac_version is {shown}; it must be a version of STAC 1")
 
 
 def _checked(document: Json, shape: Shape, where: str) -> Json:
     if problem := _problem(document, shape, ""):
-        raise SatimnetError(f"{where}: {problem}")
+        raise BadCatalogError(f"{where}: {problem}")
     return document
 
 
@@ -365,25 +366,27 @@ def columns(types: Mapping[str, Any], where: str) -> None:
     """Checks the columns of an ``items.parquet``; ``types`` has DuckDB's type of each.
 
     Raises:
-        SatimnetError: one is missing, or of a type that Items do not have.
+        BadCatalogError: one is missing, or of a type that Items do not have.
     """
     schema = {name: _of_duckdb(type_) for name, type_ in types.items()}
     if problem := _problem(schema, _COLUMNS, ""):
-        raise SatimnetError(f"{where}: {problem}; build the collection again")
+        raise BadCatalogError(f"{where}: {problem}; build the collection again")
 
 
 def require_texts(rows: pa.Table | pa.RecordBatch, where: str) -> None:
-    """Raises `SatimnetError` if rows lack an id or a collection, or a list of texts has a null."""
+    """Raises `BadCatalogError` if a row lacks id or collection, or a list of texts has a null."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     for name in {"id", "collection"}.intersection(rows.column_names):
         if rows[name].null_count:
-            raise SatimnetError(f"{where}: an Item has no {name}; build the collection again")
+            raise BadCatalogError(f"{where}: an Item has no {name}; build the collection again")
     for name in set(_TEXTS).intersection(rows.column_names):
         column = rows[name]
         if pa.types.is_list(column.type) and pc.list_flatten(column).null_count:
-            raise SatimnetError(f"{where}: {name} has a null in a list; build the collection again")
+            raise BadCatalogError(
+                f"{where}: {name} has a null in a list; build the collection again"
+            )
 
 
 def _of_duckdb(type_: Any) -> Any:

@@ -128,7 +128,7 @@ class CollectionDocument:
             where: path or URL of the file, for errors.
 
         Raises:
-            SatimnetError: it is no STAC Collection, or one of its values is of the wrong type.
+            BadCatalogError: it is no STAC Collection, or one of its values is of the wrong type.
         """
         return cls(documents.collection(content, where))
 
@@ -137,7 +137,9 @@ class CollectionDocument:
         """The document of the file at an absolute path or URL.
 
         Raises:
-            SatimnetError: as `of`, or the file cannot be read.
+            NotFoundError: there is no such file.
+            StorageError: it cannot be read.
+            BadCatalogError: as `of`, or it is no JSON.
         """
         return cls.of(documents.read(place), place)
 

@@ -19,7 +19,7 @@ import numpy as np
 from satimnet.builder.catalog.checked_documents import is_version, require_texts
 from satimnet.builder.catalog.item_columns import BBOX, common_properties, item_schema
 from satimnet.builder.catalog.items import Item
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import BadCatalogError, SatimnetError
 from satimnet.builder.storage.hrefs import is_href, join
 from satimnet.builder.types import Json
 
@@ -98,7 +98,8 @@ def items_of(table: pa.Table, base: str, resolve: Callable[[str, str], str] = jo
     of an asset's href; rows that `Index.rows` gave point to nowhere that they may not.
 
     Raises:
-        SatimnetError: the rows are no Items, or what ``resolve`` raises.
+        BadCatalogError: the rows are no Items.
+        SatimnetError: as ``resolve``.
     """
     import shapely
 
@@ -114,10 +115,12 @@ def items_of(table: pa.Table, base: str, resolve: Callable[[str, str], str] = jo
             _item(row, shape, properties, base, resolve)
             for row, shape in zip(rows, shapes, strict=True)
         ]
+    except SatimnetError:  # some are ValueErrors, too
+        raise
     except (KeyError, ValueError, OverflowError, shapely.errors.ShapelyError) as error:
         # values that are no times, no text or no geometries, and columns that are not there
         reason = " ".join(str(error).split())
-        raise SatimnetError(
+        raise BadCatalogError(
             f"{base}: its rows are no Items ({reason:.200}); build the collection again"
         ) from error
 
@@ -142,20 +145,22 @@ def _item(
         "collection": row["collection"],
     }
     if any("rel" not in link for link in item["links"]):
-        raise SatimnetError(f"{base}: a link of {row['id']} has no rel; build the collection again")
+        raise BadCatalogError(
+            f"{base}: a link of {row['id']} has no rel; build the collection again"
+        )
     assets = _plain(row["assets"] or {})
     item["assets"] = dict(zip(assets, _placed(row, assets.values(), base, resolve), strict=True))
     if row["bbox"] is not None:
         item["bbox"] = _plain(list(row["bbox"].values()))
         if None in item["bbox"]:
-            raise SatimnetError(
+            raise BadCatalogError(
                 f"{base}: the bbox of {row['id']} lacks a number; build the collection again"
             )
     for name in ("type", "stac_version", "id", "collection"):
         if not isinstance(item[name], str):
-            raise SatimnetError(f"{base}: an Item has no {name}; build the collection again")
+            raise BadCatalogError(f"{base}: an Item has no {name}; build the collection again")
     if item["type"] != "Feature" or not is_version(item["stac_version"]):
-        raise SatimnetError(
+        raise BadCatalogError(
             f"{base}: {item['id']} is a {item['type']:.80} of STAC {item['stac_version']:.80}; "
             "an Item is a Feature of STAC 1; build the collection again"
         )
@@ -172,22 +177,22 @@ def _placed(
     placed = []
     for entry in entries:
         if entry is None or "href" not in entry:
-            raise SatimnetError(
+            raise BadCatalogError(
                 f"{base}: a link or an asset of {row['id']} has no href; build the collection again"
             )
         if None in entry.get("bands", ()):
-            raise SatimnetError(
+            raise BadCatalogError(
                 f"{base}: an asset of {row['id']} has a band that is null; "
                 "build the collection again"
             )
         for member in entry.get("archive", ()):
             if member is None or "href" not in member or not _is_range(member.get("range")):
-                raise SatimnetError(
+                raise BadCatalogError(
                     f"{base}: an asset of {row['id']} has a member without a name, or with the "
                     "wrong byte range; build the collection again"
                 )
         if not is_href(entry["href"]):
-            raise SatimnetError(
+            raise BadCatalogError(
                 f"{base}: a link or an asset of {row['id']} points to "
                 f"{entry['href']:.200}, which is no path and no URL; build the collection again"
             )

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import ArgumentError
 from satimnet.builder.storage.atomic_files import write
 from satimnet.extension import SCHEMA_URI, schema
 
@@ -138,8 +138,9 @@ def _folder_schemas(folder: Path) -> dict[str, dict[str, Any]]:
         index = json.loads((folder / "index.json").read_bytes())
         return {uri: json.loads((folder / name).read_bytes()) for uri, name in index.items()}
     except (OSError, ValueError) as error:
-        raise SatimnetError(
-            f"{folder}: no folder of schemas ({error}); it needs an index.json of URI to file"
+        raise ArgumentError(
+            f"{folder}: no folder of schemas ({error}); it needs an index.json of URI to file",
+            "schemas",
         ) from error
 
 

@@ -18,7 +18,7 @@ from satimnet.builder.catalog import checked_documents as documents
 from satimnet.builder.catalog.geoparquet import PARQUET_NAME, items_of
 from satimnet.builder.catalog.items import SHA256
 from satimnet.builder.catalog.schemas import Schemas
-from satimnet.builder.errors import SatimnetError, printable
+from satimnet.builder.errors import ArgumentError, NotFoundError, SatimnetError, printable
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.storage.hrefs import Bounds, has_scheme, is_url, join, readable
 
@@ -80,14 +80,17 @@ def validate(
     ``allow_outside`` also those that lie outside of the catalog's folder.
 
     Raises:
-        SatimnetError: there is no catalog to check.
+        NotFoundError: there is no catalog.
+        ArgumentError: it lies on the web, or ``schemas`` is no folder of schemas.
     """
     if is_url(os.fspath(catalog)):
-        raise SatimnetError(f"{catalog}: only catalogs on disk are checked; copy it here first")
+        raise ArgumentError(
+            f"{catalog}: only catalogs on disk are checked; copy it here first", "catalog"
+        )
     readable(catalog)
     start = catalog / "catalog.json" if catalog.is_dir() else catalog
     if not start.is_file():
-        raise SatimnetError(f"{start}: no such file; give a catalog's folder or its catalog.json")
+        raise NotFoundError(f"{start}: no such file; give a catalog's folder or its catalog.json")
     known = Schemas(schemas)
     findings = Findings()
     seen: Seen = {}

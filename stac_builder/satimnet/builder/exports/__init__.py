@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import ArgumentError, NotFoundError
 from satimnet.builder.exports import citations
 from satimnet.builder.exports.links import Links
 from satimnet.builder.progress import Progress, silent
@@ -53,8 +53,9 @@ def export(
     files.
 
     Raises:
-        SatimnetError: no such format or collection, another file is there already, or something
-            cannot be read.
+        NotFoundError: no such collection, or a file of it is missing.
+        ArgumentError: no such format, or another file is there already.
+        SatimnetError: something cannot be read.
     """
     on_disk(folder)
     chosen = _chosen(index, collections)
@@ -63,7 +64,7 @@ def export(
     elif form in _NAMES_OF_ALL:
         jobs = [(chosen, _NAMES_OF_ALL[form])]
     else:
-        raise SatimnetError(f"no format {form!r}; there are {', '.join(FORMATS)}")
+        raise ArgumentError(f"no format {form!r}; there are {', '.join(FORMATS)}", "form")
     links = Links(Path(os.path.abspath(folder)))
     # First those that are there: one may be the user's own, a references.bib in this folder, say.
     for members, name in sorted(jobs, key=lambda job: not os.path.lexists(folder / job[1])):
@@ -113,7 +114,7 @@ def _chosen(index: Index, names: Sequence[str] | None) -> list[IndexedCollection
     for name in names or ():
         if name not in index.collections and name not in index.unreadable:
             known = ", ".join(index.collections)
-            raise SatimnetError(f"{index.href}: no collection {name!r}; there are {known}")
+            raise NotFoundError(f"{index.href}: no collection {name!r}; there are {known}")
     return [index.collections[name] for name in index.readable(names or None)]
 
 
@@ -125,6 +126,6 @@ def _write(path: Path, fill: Callable[[BinaryIO], None]) -> None:
         if not os.path.lexists(path):
             settle(part, path)
         elif not (path.is_file() and filecmp.cmp(part, path, shallow=False)):
-            raise SatimnetError(f"{path}: is there already; choose another --out")
+            raise ArgumentError(f"{path}: is there already; choose another folder", "folder")
     finally:
         part.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from satimnet.builder.catalog.collection_document import CollectionDocument
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import ArgumentError, NotFoundError, StorageError
 from satimnet.builder.exports.citations import bibtex
 from satimnet.builder.exports.item_batches import asset_keys, column_names, shards_of
 from satimnet.builder.exports.links import Links, licence_urls
@@ -83,7 +83,9 @@ def croissant(collection: IndexedCollection, links: Links, progress: Progress = 
     """A collection in Croissant 1.0. Every file is read once, for the checksum that it asks for.
 
     Raises:
-        SatimnetError: the collection lies on the web, or a shard is missing.
+        ArgumentError: the collection lies on the web.
+        NotFoundError: a shard is missing.
+        StorageError: a shard cannot be read.
     """
     document = collection.document
     shards = shards_of(collection)
@@ -161,15 +163,18 @@ def _responsible(collection: CollectionDocument) -> Json:
 
 def _sha256(href: str) -> str:
     if is_url(href):
-        raise SatimnetError(
+        raise ArgumentError(
             f"{href}: Croissant asks for the checksum of every file; export the catalog where it "
-            "lies on disk"
+            "lies on disk",
+            "index",
         )
     try:
         with open_regular(href) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError as error:
+        raise NotFoundError(f"{href}: {error.strerror or error}; validate the catalog") from error
     except OSError as error:
-        raise SatimnetError(f"{href}: {error.strerror or error}; validate the catalog") from error
+        raise StorageError(f"{href}: {error.strerror or error}; validate the catalog") from error
 
 
 def _shard_id(href: str) -> str:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from satimnet.builder.catalog.checked_documents import require_texts
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import BadCatalogError, SatimnetError
 from satimnet.builder.query.index import IndexedCollection
 from satimnet.builder.storage.hrefs import is_url
 
@@ -27,7 +27,7 @@ def batches(
     A part of a column is named with dots: ``assets.rgb.archive.href``, lists being passed over.
 
     Raises:
-        SatimnetError: the file cannot be read.
+        BadCatalogError: the file cannot be read, or its rows lack an id.
     """
     with _opened(collection) as file:
         leaves = [file.schema.column(at).path for at in range(len(file.schema))]
@@ -84,6 +84,8 @@ def _opened(collection: IndexedCollection) -> Iterator[pq.ParquetFile]:
         else:
             with pq.ParquetFile(collection.place) as local:
                 yield local
+    except SatimnetError:  # some are OSErrors, too
+        raise
     except (
         OSError,
         ValueError,
@@ -92,6 +94,6 @@ def _opened(collection: IndexedCollection) -> Iterator[pq.ParquetFile]:
         pa.ArrowException,
         aiohttp.ClientError,
     ) as error:
-        raise SatimnetError(
+        raise BadCatalogError(
             f"{collection.parquet}: cannot be read: {error}; validate the catalog"
         ) from error

@@ -17,7 +17,7 @@ from typing import BinaryIO
 import orjson
 
 from satimnet.builder.catalog.collection_document import CollectionDocument, ItemAsset
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import BadCatalogError
 from satimnet.builder.exports.item_batches import asset_keys, batches
 from satimnet.builder.exports.links import Links
 from satimnet.builder.progress import Progress, silent
@@ -42,7 +42,8 @@ def write_trainingdml(
     """Writes a collection to ``file``, a batch of samples at a time; returns how many there are.
 
     Raises:
-        SatimnetError: the Items or an annotation cannot be read.
+        BadCatalogError: the Items cannot be read, or an annotation is no GeoJSON.
+        SatimnetError: as `satimnet.builder.read_bytes`.
     """
     plan = _LabelPlan.of(collection, links)
     count, by_class = _counted(plan)
@@ -163,7 +164,7 @@ class _LabelPlan:
                 for feature in orjson.loads(data)["features"]
             ]
         except (ValueError, LookupError, TypeError) as error:
-            raise SatimnetError(
+            raise BadCatalogError(
                 f"{there['href']}: an annotation is no GeoJSON of objects ({error!s:.100})"
             ) from error
 

@@ -18,7 +18,7 @@ import numpy as np
 import orjson
 
 from satimnet.builder.catalog.collection_document import CollectionDocument
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import ArgumentError, BadCatalogError, SatimnetError
 from satimnet.builder.progress import Progress, one_step, silent
 from satimnet.builder.quality.distributions import (
     bands_of,
@@ -63,11 +63,14 @@ def assess(
     lie outside of the catalog's folder.
 
     Raises:
-        SatimnetError: there is no catalog on disk that can be read, or ``out`` is something else,
-            or the catalog was changed meanwhile.
+        NotFoundError: there is no catalog.
+        ArgumentError: the catalog lies on the web, or ``out`` is no folder of a report.
+        BadCatalogError: the catalog cannot be read, or was changed meanwhile.
     """
     if is_url(os.fspath(catalog)):
-        raise SatimnetError(f"{catalog}: only catalogs on disk are read whole; copy it here first")
+        raise ArgumentError(
+            f"{catalog}: only catalogs on disk are read whole; copy it here first", "catalog"
+        )
     index = Index(catalog, allow_outside=allow_outside)
     _refuse_foreign(on_disk(out))
     with workspace(out, "assessing") as work:
@@ -79,7 +82,7 @@ def assess(
         for problem in run_tasks(_measure, jobs, scheduler, "Reading shards", progress, "parts"):
             if problem is not None:
                 _require_same(index, state)
-                raise SatimnetError(problem)
+                raise BadCatalogError(problem)
         with one_step(progress, "Comparing images"):
             report = _compare(index, tasks, copies)
             _require_same(index, state)
@@ -107,7 +110,7 @@ def _tasks(index: Index, work: Path) -> list[Task]:
             with pq.ParquetFile(collection.parquet) as file:
                 counts = [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
         except (OSError, pa.ArrowException) as error:
-            raise SatimnetError(
+            raise BadCatalogError(
                 f"{collection.parquet}: cannot be read ({error}); build the collection again"
             ) from error
         for group, count in enumerate(counts):
@@ -212,11 +215,13 @@ def _state(index: Index) -> str:
 def _require_same(index: Index, state: str) -> None:
     """Workers read files by their names, which may come to name those of another build."""
     if _state(index) != state:
-        raise SatimnetError(f"{index.href}: was changed while it was read; give the command again")
+        raise BadCatalogError(f"{index.href}: was changed while it was read; run it again")
 
 
 def _refuse_foreign(out: Path) -> None:
     if out.is_dir() and (not any(out.iterdir()) or says(out / REPORT_NAME, "generator", GENERATOR)):
         return
     if out.exists():
-        raise SatimnetError(f"{out}: is there already and is no report; choose another --out")
+        raise ArgumentError(
+            f"{out}: is there already and is no report; choose another folder", "out"
+        )

@@ -16,7 +16,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import ArgumentError, BadCatalogError, BadQueryError
 from satimnet.builder.types import Json
 from satimnet.builder.vocabulary.matching import Name, matches, name_of
 
@@ -96,14 +96,14 @@ class Scheme:
         """These concepts and all that are narrower, sorted.
 
         Raises:
-            SatimnetError: an id is not in the scheme.
+            BadQueryError: an id is not in the scheme.
         """
         found: set[str] = set()
         waiting = list(ids)
         while waiting:
             id_ = waiting.pop()
             if id_ not in self.concepts:
-                raise SatimnetError(f"no concept has the id {id_!r}")
+                raise BadQueryError(f"no concept has the id {id_!r}")
             if id_ not in found:
                 found.add(id_)
                 waiting += self.narrower[id_]
@@ -118,7 +118,7 @@ class Scheme:
         it.
 
         Raises:
-            SatimnetError: nothing fits; the message has the names that come nearest.
+            BadQueryError: nothing fits; the message has the names that come nearest.
         """
         if found := matches(term, self._names):
             return [concept for id_, concept in self.concepts.items() if id_ in found]
@@ -126,7 +126,7 @@ class Scheme:
         near = difflib.get_close_matches(term.lower()[:100], texts, n=4)
         top = [self.concepts[id_].label for id_ in self.narrower[None]]
         hint = f"did you mean {' or '.join(near)}" if near else f"the widest are {', '.join(top)}"
-        raise SatimnetError(f"no concept is called {term[:100]!r}; {hint}")
+        raise BadQueryError(f"no concept is called {term[:100]!r}; {hint}")
 
     @cached_property
     def _names(self) -> list[tuple[str, Name]]:
@@ -146,7 +146,7 @@ def scheme_of(records: Iterable[Mapping[str, Any]] = ()) -> Scheme:
     Where no row has one, the dataset does without and is found by its classes alone.
 
     Raises:
-        SatimnetError: an id is there twice, something broader is missing or goes round in a
+        BadCatalogError: an id is there twice, something broader is missing or goes round in a
             circle, or a class has no concept while others have, or one that is not there.
     """
     concepts = dict(_base())
@@ -155,7 +155,7 @@ def scheme_of(records: Iterable[Mapping[str, Any]] = ()) -> Scheme:
         known = _concepts_of(record)
         for concept in known.values():
             if concepts.setdefault(concept.id, concept) != concept:
-                raise SatimnetError(
+                raise BadCatalogError(
                     f"{record['id']}: the concept {concept.id!r} is another one in another "
                     "dataset; give it another id"
                 )
@@ -175,11 +175,14 @@ def concept_of(record: Mapping[str, Any], name: str) -> str:
     """Id of the concept that the class ``name`` of a dataset is mapped to.
 
     Raises:
-        SatimnetError: the dataset has no such class, or what `scheme_of` raises.
+        ArgumentError: the dataset has no such class.
+        BadCatalogError: as `scheme_of`.
     """
     mapped = concepts_by_class(record)
     if name not in mapped:
-        raise SatimnetError(f"{record['id']}: no class {name!r}; there are: {', '.join(mapped)}")
+        raise ArgumentError(
+            f"{record['id']}: no class {name!r}; there are: {', '.join(mapped)}", "name"
+        )
     return mapped[name]
 
 
@@ -213,7 +216,7 @@ def _add(concepts: dict[str, Concept], rows: Iterable[Mapping[str, Any]], where:
     for row in rows:
         concept = concept_from(row, where)
         if concept.id in concepts:
-            raise SatimnetError(f"{where}: the concept {concept.id!r} is there already")
+            raise BadCatalogError(f"{where}: the concept {concept.id!r} is there already")
         concepts[concept.id] = concept
     check_tree(concepts, where)
 
@@ -222,38 +225,38 @@ def concept_from(row: Any, where: str) -> Concept:
     """The concept of a row; where it may come from a file, nothing about the row is certain."""
     id_ = row.get("id") if isinstance(row, Mapping) else None
     if not isinstance(id_, str) or not _ID.fullmatch(id_):
-        raise SatimnetError(f"{where}: a concept needs an id such as 'mixed-forest': {row!r:.80}")
+        raise BadCatalogError(f"{where}: a concept needs an id such as 'mixed-forest': {row!r:.80}")
     known = {"id", "label", "broader", "alternatives", "hidden", "definition"}
     if unknown := sorted(map(str, row.keys() - known)):
-        raise SatimnetError(f"{where}: the concept {id_!r} has a key {unknown[0]!r:.50}")
+        raise BadCatalogError(f"{where}: the concept {id_!r} has a key {unknown[0]!r:.50}")
     for key in ("label", "broader", "definition"):
         if not isinstance(row.get(key, ""), str):
-            raise SatimnetError(f"{where}: {key} of the concept {id_!r} is no text")
+            raise BadCatalogError(f"{where}: {key} of the concept {id_!r} is no text")
     for key in ("alternatives", "hidden"):
         values = row.get(key, [])
         if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-            raise SatimnetError(f"{where}: {key} of the concept {id_!r} is no list of texts")
+            raise BadCatalogError(f"{where}: {key} of the concept {id_!r} is no list of texts")
     if not row.get("label"):
-        raise SatimnetError(f"{where}: the concept {id_!r} has no label")
+        raise BadCatalogError(f"{where}: the concept {id_!r} has no label")
     lists = {key: tuple(row.get(key, ())) for key in ("alternatives", "hidden")}
     return Concept(**{**row, **lists})
 
 
 def check_tree(concepts: Mapping[str, Concept], where: str) -> None:
-    """Raises `SatimnetError`, which names ``where``, unless the concepts make trees."""
+    """Raises `BadCatalogError`, which names ``where``, unless the concepts make trees."""
     for concept in concepts.values():
         above = concept
         for _ in range(_DEEPEST):
             if above.broader is None:
                 break
             if above.broader not in concepts:
-                raise SatimnetError(
+                raise BadCatalogError(
                     f"{where}: the concept {above.id!r} is under {above.broader!r:.80}, "
                     "which is not there"
                 )
             above = concepts[above.broader]
         else:
-            raise SatimnetError(
+            raise BadCatalogError(
                 f"{where}: the concept {concept.id!r} is under itself, "
                 f"or more than {_DEEPEST} steps below the top"
             )
@@ -268,10 +271,10 @@ def _classes_of(
     for row in record["classes"]:
         name, id_ = row["name"], row.get("concept")
         if not isinstance(id_, str):
-            raise SatimnetError(f"{where}: the class {name!r} has no concept; {_LISTED}")
+            raise BadCatalogError(f"{where}: the class {name!r} has no concept; {_LISTED}")
         if id_ not in concepts:
             near = difflib.get_close_matches(id_, concepts, n=3)
-            raise SatimnetError(
+            raise BadCatalogError(
                 f"{where}: the class {name!r} has the concept {id_!r}, which is not there; "
                 + (f"did you mean {' or '.join(near)}" if near else _LISTED)
             )

@@ -15,7 +15,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import BadCatalogError
 from satimnet.builder.storage.atomic_files import write_json
 from satimnet.builder.types import Json
 from satimnet.builder.vocabulary.concepts import (
@@ -80,7 +80,7 @@ def write_concepts(catalog: Path, records: Mapping[str, Mapping[str, Any]]) -> S
     a package which is no longer installed loses nothing. Returns what was written.
 
     Raises:
-        SatimnetError: the file that is there cannot be understood, or what `scheme_of` raises.
+        BadCatalogError: the file that is there cannot be understood, or as `scheme_of`.
     """
     path = catalog / CONCEPTS_NAME
     earlier = _read(path) if path.exists() else Scheme({})
@@ -163,16 +163,16 @@ def scheme_from_json(document: Any, where: str) -> Scheme:
     Nodes of other kinds are passed over.
 
     Raises:
-        SatimnetError: the document is not such a scheme.
+        BadCatalogError: the document is not such a scheme.
     """
     graph = document.get("@graph") if isinstance(document, Mapping) else None
     if not isinstance(graph, list) or len(graph) > _MOST:
-        raise SatimnetError(f"{where}: this is no concept scheme of a catalog; build it again")
+        raise BadCatalogError(f"{where}: this is no concept scheme of a catalog; build it again")
     nodes = [node for node in graph if isinstance(node, Mapping) and node.get("type") == "Concept"]
     concepts: dict[str, Concept] = {}
     for concept in _concepts(nodes, where):
         if concept.id in concepts:
-            raise SatimnetError(f"{where}: the concept {concept.id!r} is there twice")
+            raise BadCatalogError(f"{where}: the concept {concept.id!r} is there twice")
         concepts[concept.id] = concept
     check_tree(concepts, where)
     return Scheme(in_order(concepts), tuple(_classes(nodes, concepts, where)))
@@ -216,7 +216,7 @@ def _classes(
             or type(value) is not int
             or not isinstance(description, str | None)
         ):
-            raise SatimnetError(
+            raise BadCatalogError(
                 f"{where}: the class {uri[2]!r} of {uri[1]} needs a label, a value and one "
                 "concept; build the collection again"
             )
@@ -228,7 +228,7 @@ def _read(path: Path) -> Scheme:
     try:
         document = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise SatimnetError(
+        raise BadCatalogError(
             f"{path}: cannot be read ({error}); remove it and build all collections again"
         ) from None
     return scheme_from_json(document, str(path))
