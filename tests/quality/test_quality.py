@@ -19,14 +19,19 @@ from satimnet.builder.datasets import installed, miniatures
 from satimnet.builder.errors import BadFileError, SatimnetError
 from satimnet.builder.pipeline import build
 from satimnet.builder.quality import assess, assessment
-from satimnet.builder.quality.checked_files import Shards, read_content
 from satimnet.builder.quality.duplicates import find_duplicates
 from satimnet.builder.quality.findings import CHECKS
-from satimnet.builder.quality.image_facts import band_statistics, digest, empty_share, small_copy
-from satimnet.builder.quality.labels import Labelled, check_objects, check_tags
+from satimnet.builder.quality.footprint_overlaps import find_overlaps
+from satimnet.builder.quality.label_checks import Labelled, check_objects, check_tags
 from satimnet.builder.quality.measuring import result_schema
+from satimnet.builder.quality.member_contents import Shards, read_content
+from satimnet.builder.quality.pixel_statistics import (
+    band_statistics,
+    digest,
+    empty_share,
+    small_copy,
+)
 from satimnet.builder.quality.report_files import Report
-from satimnet.builder.quality.shared_ground import find_overlaps
 from satimnet.builder.quality.similarity import find_similar
 from satimnet.cli.quality_command import quality
 

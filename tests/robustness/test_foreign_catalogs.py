@@ -17,7 +17,7 @@ from PIL import Image
 from satimnet.builder import gdal_path, read_bytes
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.imagery.headers import read_header
-from satimnet.builder.quality.checked_files import Shards, read_content
+from satimnet.builder.quality.member_contents import Shards, read_content
 from satimnet.builder.server.thumbnails import thumbnail
 from satimnet.builder.storage.checked_offsets import run_of
 from satimnet.training import open_samples

@@ -1,7 +1,8 @@
 """Quality control: what is wrong with a catalog's images and labels, or may mislead training.
 
-The way of the data: members -> inspecting -> measuring (one pass, a task a shard) -> duplicates,
-footprints, distributions (over all Items) -> reports. `assess` does all of it.
+The way of the data: `member_contents` reads and decodes, `item_checks` looks at one Item,
+`measuring` at those of a shard (a task each, one pass); `duplicates`, `footprint_overlaps` and
+`distributions` compare all Items; `report_files` writes what was found. `assess` does all of it.
 """
 
 from __future__ import annotations

@@ -28,8 +28,9 @@ from satimnet.builder.quality.distributions import (
 )
 from satimnet.builder.quality.duplicates import find_duplicates
 from satimnet.builder.quality.findings import CHECKS
-from satimnet.builder.quality.image_facts import SIDE
+from satimnet.builder.quality.footprint_overlaps import find_overlaps
 from satimnet.builder.quality.measuring import Task, measure, read_findings, read_results
+from satimnet.builder.quality.pixel_statistics import SIDE
 from satimnet.builder.quality.report_files import (
     GENERATOR,
     REPORT_NAME,
@@ -37,7 +38,6 @@ from satimnet.builder.quality.report_files import (
     Summary,
     write_report,
 )
-from satimnet.builder.quality.shared_ground import find_overlaps
 from satimnet.builder.query.index import Index
 from satimnet.builder.storage.atomic_files import place, sync
 from satimnet.builder.storage.hrefs import file_name, is_url, join, on_disk

@@ -1,4 +1,4 @@
-"""Distributions: what is unusual in the whole of a collection, of its values and of its classes."""
+"""What is unusual in a whole collection: in the values of its bands and in its classes."""
 
 from __future__ import annotations
 

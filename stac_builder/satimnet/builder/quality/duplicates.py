@@ -1,4 +1,4 @@
-"""Duplicates: Items that show the same, exactly or nearly, and what that means for training."""
+"""Items that show the same, exactly or nearly, and what that means for training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from satimnet.builder.quality.findings import NEAR_AGREEMENT, SAME_SHARE, Finding
-from satimnet.builder.quality.image_facts import SIDE
+from satimnet.builder.quality.pixel_statistics import SIDE
 from satimnet.builder.quality.similarity import Similar, find_similar
 from satimnet.builder.samples import SPLITS
 

@@ -1,4 +1,4 @@
-"""Pictures: what a finding is about, small enough for a report that is one file."""
+"""Pictures of what a finding is about, small enough for a report that is one file."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.imagery.encoding import palette_of
 from satimnet.builder.overview.previews import mask_of, true_colour
-from satimnet.builder.quality.checked_files import Content, Shards, read_content
 from satimnet.builder.quality.findings import Ring
-from satimnet.builder.quality.image_facts import Image
+from satimnet.builder.quality.member_contents import Content, Shards, read_content
+from satimnet.builder.quality.pixel_statistics import Image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""Findings: what the checks of a catalog say, and the table of all checks."""
+"""What the checks of a catalog find, and the table of all checks."""
 
 from __future__ import annotations
 

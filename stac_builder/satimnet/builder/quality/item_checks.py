@@ -1,4 +1,4 @@
-"""Inspecting: one Item, its files against what the catalog says of them."""
+"""The checks of one Item: its files against what the catalog says of them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 
 from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.overview.previews import true_colour
-from satimnet.builder.quality.checked_files import Content, Shards, read_content
 from satimnet.builder.quality.findings import EMPTY_SHARE, SATURATED_SHARE, Said
-from satimnet.builder.quality.image_facts import (
+from satimnet.builder.quality.label_checks import check_objects, check_tags
+from satimnet.builder.quality.member_contents import Content, Shards, read_content
+from satimnet.builder.quality.pixel_statistics import (
     Image,
     band_statistics,
     digest,
     empty_share,
     small_copy,
 )
-from satimnet.builder.quality.labels import check_objects, check_tags
 from satimnet.builder.types import Json
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Inspection:
     said: list[Said]
     """What is wrong with it."""
     copy: NDArray[np.uint8] | None
-    """A small copy of its image, see `satimnet.builder.quality.image_facts.small_copy`."""
+    """A small copy of its image, see `satimnet.builder.quality.pixel_statistics.small_copy`."""
 
 
 def inspect(item: Item, collection: CollectionDocument, shards: Shards) -> Inspection:

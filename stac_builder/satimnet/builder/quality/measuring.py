@@ -1,6 +1,6 @@
-"""Measuring: one pass over the members of a row group, which are those of a shard.
+"""One pass over the members of a row group, which are those of a shard.
 
-What is left of each Item is a row of numbers, its findings, and a small copy of its image.
+Each Item leaves a row of numbers, its findings and a small copy of its image.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import orjson
 from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.catalog.geoparquet import items_of
 from satimnet.builder.errors import printable
-from satimnet.builder.quality.checked_files import Shards
 from satimnet.builder.quality.findings import Finding
-from satimnet.builder.quality.image_facts import SIDE, STATISTICS
 from satimnet.builder.quality.item_checks import inspect
+from satimnet.builder.quality.member_contents import Shards
+from satimnet.builder.quality.pixel_statistics import SIDE, STATISTICS
 from satimnet.builder.storage.atomic_files import settle, sync
 from satimnet.builder.storage.hrefs import Bounds
 from satimnet.builder.types import Json

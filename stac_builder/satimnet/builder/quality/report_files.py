@@ -1,4 +1,4 @@
-"""Reports: findings and figures as HTML with pictures, Markdown, JSON, and a row an Item."""
+"""The files of a report: HTML with pictures, Markdown, JSON, and a parquet with a row an Item."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 import os
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -230,7 +230,7 @@ def _html(report: Report, content: Json) -> str:
     )
     environment.filters["sum_values"] = lambda numbers: sum(numbers.values())
     environment.filters["lower_first"] = lambda title: title[:1].lower() + title[1:]
-    item_at = _reader(report.tasks)
+    item_at = _item_finder(report.tasks)
     sections = []
     for check in content["checks"]:
         if not check["findings"]:
@@ -241,7 +241,7 @@ def _html(report: Report, content: Json) -> str:
     return environment.get_template("report.html").render(**content, sections=sections)
 
 
-def _card(report: Report, finding: Finding, item_at: Any) -> Json:
+def _card(report: Report, finding: Finding, item_at: Callable[[int], Item]) -> Json:
     items = report.items_of(finding)
     collections = {s.collection.id: s.collection for s in report.summaries}
     shown = []
@@ -267,8 +267,8 @@ def _width(pictures: Sequence[int]) -> int:
     return sum(max(1, number) for number in pictures) if any(pictures) else 2
 
 
-def _reader(tasks: Sequence[Task]) -> Any:
-    """A function from the number of a row to its Item."""
+def _item_finder(tasks: Sequence[Task]) -> Callable[[int], Item]:
+    """A function that reads the Item of a row by its number among all Items."""
     import pyarrow.parquet as pq
 
     @lru_cache(maxsize=8)

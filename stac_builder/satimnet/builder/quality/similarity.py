@@ -1,7 +1,7 @@
-"""Similarity: which images show the same, though coding, brightness, size or a shift differ.
+"""Which images show the same, though coding, brightness, size or a shift differ.
 
-Works on small copies (see `satimnet.builder.quality.image_facts.small_copy`) in three steps, none
-of which compares all with all:
+Works on small copies (see `satimnet.builder.quality.pixel_statistics.small_copy`) in three steps,
+none of which compares all with all:
 
 1. Marks: of the whole image and of windows around its most conspicuous points, perceptual hashes of
    64 bits: the signs of the lowest frequencies of the discrete cosine transform, as pHash takes
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from satimnet.builder.quality.image_facts import SIDE
+from satimnet.builder.quality.pixel_statistics import SIDE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""Pixels: the file of an asset decoded, and what is kept of it once it has been looked at."""
+"""Decoded images, and what a report keeps of them: statistics, a digest, a small copy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Members: the files of an Item, read from its shards, compared with their checksums, decoded."""
+"""What the members of an Item hold: read from shards, compared with checksums, decoded."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 from satimnet.builder.catalog.items import matches
 from satimnet.builder.errors import BadFileError
 from satimnet.builder.quality.findings import Said
-from satimnet.builder.quality.image_facts import Image, decode
-from satimnet.builder.quality.labels import Labelled, read_objects
+from satimnet.builder.quality.label_checks import Labelled, read_objects
+from satimnet.builder.quality.pixel_statistics import Image, decode
 from satimnet.builder.storage.checked_offsets import span_of
 
 if TYPE_CHECKING:

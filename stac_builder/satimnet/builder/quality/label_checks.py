@@ -1,4 +1,4 @@
-"""Labels of one Item: its tags, objects and mask, against the class table and each other."""
+"""The checks of labels: tags, objects and mask of an Item against each other and its classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Footprints: Items of different splits that lie on the same ground."""
+"""Items of different splits whose footprints overlap, so that they show the same ground."""
 
 from __future__ import annotations
 
