@@ -1,5 +1,6 @@
 """Validation finds what is wrong, and says what it could not check."""
 
+import doctest
 import json
 import shutil
 from pathlib import Path
@@ -51,6 +52,12 @@ def test_a_whole_catalog_is_checked_against_all_declared_schemas(catalog, schema
     }
     assert declared - {SCHEMA_URI} <= set(index)
     assert declared <= set(findings.checked)
+
+
+def test_the_example_runs(catalog, monkeypatch, no_network):
+    monkeypatch.chdir(catalog.parent)
+    (example,) = doctest.DocTestFinder(recurse=False).find(validate, "validate", globs={})
+    assert doctest.DocTestRunner().run(example).failed == 0
 
 
 def test_what_cannot_be_checked_is_said(catalog, no_network):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import doctest
 import itertools
 import json
 import math
@@ -31,6 +32,8 @@ from satimnet.extension import (
     ItemSatimnetExtension,
     SatimnetExtension,
     SummariesSatimnetExtension,
+    _extension,
+    _schema,
     _types,
     schema,
 )
@@ -801,3 +804,10 @@ def test_record_bands_are_in_the_order_of_the_files():
 )
 def test_record_signature(path, fits):
     assert bool(re.search(EUROSAT["signature"], path)) is fits
+
+
+@pytest.mark.parametrize("module", [_extension, _schema])
+def test_the_examples_of_the_docstrings_run(module):
+    failed, tried = doctest.testmod(module)
+    assert tried
+    assert failed == 0

@@ -84,7 +84,24 @@ class _Summary(Generic[V]):
 
 
 class CollectionSatimnetExtension(PropertiesExtension):
-    """The fields of a dataset, at the top level of its Collection."""
+    """The fields of a dataset, at the top level of its Collection.
+
+    Each attribute is the value in the JSON, or None where there is none; None removes it.
+
+    Args:
+        collection: The Collection whose fields are read and written.
+
+    Example:
+        >>> from datetime import UTC, datetime
+        >>> from pystac import Collection, Extent, SpatialExtent, TemporalExtent
+        >>> start = datetime(2020, 1, 1, tzinfo=UTC)
+        >>> extent = Extent(SpatialExtent([3, 50, 5, 52]), TemporalExtent([[start, None]]))
+        >>> collection = Collection("harbours", "Ships in harbours", extent)
+        >>> fields = SatimnetExtension.ext(collection, add_if_missing=True)
+        >>> fields.annotation_method = ["manual", "expert"]
+        >>> collection.to_dict()["satimnet:annotation_method"]
+        ['manual', 'expert']
+    """
 
     classification_problem = _Field[list[ClassificationProblem]]()
     """Families of supervised learning problems that the dataset serves."""
@@ -142,7 +159,22 @@ class CollectionSatimnetExtension(PropertiesExtension):
 
 
 class ItemSatimnetExtension(PropertiesExtension):
-    """The fields of a sample, in the properties of its Item."""
+    """The fields of a sample, in the properties of its Item.
+
+    Each attribute is the value in the JSON, or None where there is none; None removes it.
+
+    Args:
+        item: The Item whose fields are read and written.
+
+    Example:
+        >>> from datetime import UTC, datetime
+        >>> from pystac import Item
+        >>> item = Item("a", None, None, datetime(2020, 1, 1, tzinfo=UTC), {})
+        >>> fields = SatimnetExtension.ext(item, add_if_missing=True)
+        >>> fields.split = "train"
+        >>> item.properties["satimnet:split"], fields.fold
+        ('train', None)
+    """
 
     classes = _Field[list[str]]()
     """Names of the classes present; an empty list where annotators found none."""
@@ -166,7 +198,19 @@ class ItemSatimnetExtension(PropertiesExtension):
 
 
 class AssetSatimnetExtension(PropertiesExtension):
-    """The fields of an image file, in its asset."""
+    """The fields of an image file, in its asset.
+
+    Args:
+        asset: The asset whose fields are read and written.
+
+    Example:
+        >>> from pystac import Asset
+        >>> asset = Asset("./a.tif")
+        >>> fields = AssetSatimnetExtension(asset)
+        >>> fields.pixels = {"offset": 0, "dtype": "|u1", "shape": [4, 4], "order": ["y", "x"]}
+        >>> asset.extra_fields["satimnet:pixels"]["shape"]
+        [4, 4]
+    """
 
     pixels = _Field[Pixels]()
     """Where the pixels lie, uncompressed and in one run, in the file that ``href`` names."""
@@ -178,7 +222,18 @@ class AssetSatimnetExtension(PropertiesExtension):
 
 
 class ItemAssetSatimnetExtension(PropertiesExtension):
-    """What the assets of a key have in common, in ``item_assets`` of their Collection."""
+    """What the assets of a key have in common, in ``item_assets`` of their Collection.
+
+    Args:
+        definition: The Item Asset Definition whose fields are read and written.
+
+    Example:
+        >>> from pystac import ItemAssetDefinition
+        >>> definition = ItemAssetDefinition({"type": "application/zip"})
+        >>> ItemAssetSatimnetExtension(definition).member_type = "image/tiff"
+        >>> definition.properties["satimnet:member_type"]
+        'image/tiff'
+    """
 
     member_type = _Field[str]()
     """Media type of the members of the shards, where the assets are such."""
@@ -188,7 +243,21 @@ class ItemAssetSatimnetExtension(PropertiesExtension):
 
 
 class SummariesSatimnetExtension(SummariesExtension):
-    """What the fields of the Items hold, in the summaries of their Collection."""
+    """What the fields of the Items hold, in the summaries of their Collection.
+
+    Each attribute is a list of all values that occur, or a range; None where there is none.
+
+    Example:
+        >>> from datetime import UTC, datetime
+        >>> from pystac import Collection, Extent, SpatialExtent, TemporalExtent
+        >>> start = datetime(2020, 1, 1, tzinfo=UTC)
+        >>> extent = Extent(SpatialExtent([3, 50, 5, 52]), TemporalExtent([[start, None]]))
+        >>> collection = Collection("harbours", "Ships in harbours", extent)
+        >>> summaries = SatimnetExtension.summaries(collection, add_if_missing=True)
+        >>> summaries.classes = ["ship", "pier"]
+        >>> collection.to_dict()["summaries"]
+        {'satimnet:classes': ['ship', 'pier']}
+    """
 
     classes = _Summary[list[str]]()
     """All classes that occur."""
@@ -212,11 +281,19 @@ class SatimnetExtension(ExtensionManagementMixin[Item | Collection]):
     ``SatimnetExtension.ext(item).split`` reads a field, assignment writes it, None removes it.
     Values are the JSON ones (strings, lists, dictionaries) and are not checked: the schema does
     that when the object is validated.
+
+    Example:
+        >>> from datetime import UTC, datetime
+        >>> from pystac import Item
+        >>> item = Item("a", None, None, datetime(2020, 1, 1, tzinfo=UTC), {})
+        >>> SatimnetExtension.ext(item, add_if_missing=True).classes = ["ship"]
+        >>> SatimnetExtension.ext(item).classes
+        ['ship']
     """
 
     @classmethod
     def get_schema_uri(cls) -> str:
-        """Return the URI that objects with ``satimnet:`` fields declare."""
+        """The URI that objects with ``satimnet:`` fields declare."""
         return SCHEMA_URI
 
     @overload
@@ -242,11 +319,19 @@ class SatimnetExtension(ExtensionManagementMixin[Item | Collection]):
         | AssetSatimnetExtension
         | ItemAssetSatimnetExtension
     ):
-        """Return the fields of an Item, a Collection, an Asset or an Item Asset Definition.
+        """The fields of an Item, a Collection, an Asset or an Item Asset Definition.
 
-        With ``add_if_missing`` the object (of an asset: its owner) declares the extension; else it
-        must do so already, or pystac raises ``ExtensionNotImplemented``. Any other kind of object
-        raises ``ExtensionTypeError``.
+        Args:
+            obj: The object whose fields are read and written.
+            add_if_missing: Whether the object (of an asset: its owner) is to declare the extension
+                if it does not yet.
+
+        Returns:
+            The fields, as attributes.
+
+        Raises:
+            pystac.ExtensionNotImplemented: The object does not declare the extension.
+            pystac.ExtensionTypeError: It is an object of another kind.
         """
         match obj:
             case Item():
@@ -266,7 +351,18 @@ class SatimnetExtension(ExtensionManagementMixin[Item | Collection]):
 
     @classmethod
     def summaries(cls, obj: Collection, add_if_missing: bool = False) -> SummariesSatimnetExtension:
-        """Return the summaries of a Collection; ``add_if_missing`` as in :meth:`ext`."""
+        """The summaries of a Collection.
+
+        Args:
+            obj: The Collection.
+            add_if_missing: As in `ext`.
+
+        Returns:
+            The summaries of the ``satimnet:`` fields, as attributes.
+
+        Raises:
+            pystac.ExtensionNotImplemented: The Collection does not declare the extension.
+        """
         cls.ensure_has_extension(obj, add_if_missing)
         return SummariesSatimnetExtension(obj)
 

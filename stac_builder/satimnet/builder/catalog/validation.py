@@ -75,13 +75,27 @@ def validate(
 ) -> Findings:
     """Checks every object that ``catalog.json`` leads to, and each collection's parquet.
 
-    ``schemas`` is a folder of extension schemas (see `satimnet.builder.catalog.schemas`);
-    ``checksums`` also reads every member and compares it with its ``file:checksum``;
-    ``allow_outside`` also those that lie outside of the catalog's folder.
+    Args:
+        catalog: Path of ``catalog.json`` or of its folder.
+        schemas: Folder of extension schemas with an ``index.json`` of URI to file; without it they
+            come from the cache of an earlier validation, or from the network.
+        checksums: Whether to read every member, too, and compare it with its ``file:checksum``.
+        allow_outside: Whether files that lie outside of the catalog's folder are checked as well.
+        progress: Is told how many Items were checked.
+
+    Returns:
+        What was checked, and what is wrong with it.
 
     Raises:
         NotFoundError: there is no catalog.
         ArgumentError: it lies on the web, or ``schemas`` is no folder of schemas.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from satimnet.builder import validate
+        >>> found = validate(Path("catalog"))
+        >>> found.problems
+        []
     """
     if is_url(os.fspath(catalog)):
         raise ArgumentError(

@@ -1,7 +1,8 @@
-"""Exports: a catalog in the languages of others, made of its Collections and ``items.parquet``.
+"""Exports: a catalog in other formats, made of its Collections and ``items.parquet``.
 
-A module a format, each a function of a collection and of where the document will lie. `export`
-writes them; what a build writes is never touched.
+Each format has a module, whose function makes a document of a collection and of where the document
+will lie. `export` writes the documents; what a build writes is never touched. The paper's tables
+are made here, too (`satimnet.builder.exports.paper_tables`).
 """
 
 from __future__ import annotations
@@ -46,11 +47,20 @@ def export(
     collections: Sequence[str] | None = None,
     progress: Progress = silent,
 ) -> list[Path]:
-    """Writes collections of a catalog (all of them, without ``collections``) into ``folder``.
+    """Writes collections of a catalog in another format.
 
     Links are relative to ``folder``, unless the catalog lies on the web. A file is there once it is
-    complete; one that is there already, as after a kill, may stay if it says the same. Returns the
-    files.
+    complete; one that is there already, as after a kill, may stay if it says the same.
+
+    Args:
+        index: The open catalog.
+        form: One of `FORMATS`.
+        folder: Where to write; made if it is not there.
+        collections: Ids of the collections; None takes all that can be read.
+        progress: Is told how far it is.
+
+    Returns:
+        The files: one for each collection, or one for all of them.
 
     Raises:
         NotFoundError: no such collection, or a file of it is missing.

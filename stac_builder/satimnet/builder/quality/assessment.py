@@ -56,11 +56,18 @@ def assess(
     allow_outside: bool = False,
     progress: Progress = silent,
 ) -> Report:
-    """Reads all members of a catalog on disk once and writes a report into the folder ``out``.
+    """Reads all members of a catalog on disk once and writes a report.
 
-    ``scheduler`` is ``threads``, ``processes`` or the address of a dask cluster that sees the same
-    file system. An earlier report at ``out`` is replaced. ``allow_outside`` also reads files that
-    lie outside of the catalog's folder.
+    Args:
+        catalog: Path of ``catalog.json`` or of its folder.
+        out: Folder for the report; an earlier report there is replaced.
+        scheduler: ``threads``, ``processes``, or the address of a dask cluster that sees the same
+            file system.
+        allow_outside: Whether files that lie outside of the catalog's folder are read as well.
+        progress: Is told how many shards were read.
+
+    Returns:
+        What was found, and the figures of each collection.
 
     Raises:
         NotFoundError: there is no catalog.
