@@ -1,8 +1,8 @@
-"""What the files of a catalog say, checked once where they are read.
+"""The checks of what the files of a catalog say, done once where they are read.
 
 Catalogs come from anywhere: any value may be missing or of another type. A document that passed
-here has the fields that the rest of the package reads, with these types; an optional field that is
-null is absent. Errors name the file and the field.
+these checks has the fields that the rest of the package reads, with these types; optional fields
+that were null are gone. Errors name the file and the field.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 
 STAC_VERSION = "1.1.0"
-"""Of what is written here."""
+"""The version of what this package writes."""
 _VERSION = re.compile(r"1\.[0-9]+\.[0-9]+(-rc\.[0-9]+)?")
 
 MAX_SIZE = 2**26
-"""Bytes of a document at most: one with thousands of links has a few hundred KiB."""
-_DEEPEST = 100  # objects and lists within each other
+"""The most bytes of a document; one with thousands of links has a few hundred KiB."""
+_DEEPEST = 100  # levels of objects and lists within each other
 
 # A shape is a type; a list with the shape of its elements; a map of keys to shapes, where "key?"
 # may be absent and `...` stands for any other key; or a tuple of shapes, one of which must fit.
@@ -37,7 +37,7 @@ Shape = Any
 
 
 class _Href:
-    """The shape of a text that can be followed."""
+    """The shape of a path or URL that can be followed."""
 
 
 _LINK: Shape = {"rel": str, "href": _Href, "title?": str, "type?": str}
@@ -109,7 +109,7 @@ def parse(content: bytes, where: str) -> Json:
     """The JSON object in a file's content; ``where`` names the file.
 
     Raises:
-        BadCatalogError: it is none, or its values are too deep within each other.
+        BadCatalogError: it is none, or has too many levels.
     """
     try:
         document = orjson.loads(content)
@@ -160,8 +160,8 @@ def _read_file(path: str) -> bytes:
 def catalog(document: Json, where: str) -> Json:
     """The Catalog, whose links are still to be checked one by one by `link`.
 
-    One that does without an id or a description, which STAC asks for, has empty ones; one without a
-    version has `STAC_VERSION`.
+    STAC asks for an id and a description; they are empty where they are missing. Without a version,
+    it has `STAC_VERSION`.
 
     Raises:
         BadCatalogError: it is none.
@@ -173,7 +173,11 @@ def catalog(document: Json, where: str) -> Json:
 
 
 def link(content: Any, where: str, number: int) -> Json:
-    """A link of the document at ``where``; raises `BadCatalogError` if it is none."""
+    """A link of the document at ``where``.
+
+    Raises:
+        BadCatalogError: it is none.
+    """
     problem = _problem(content, _LINK, f"links[{number}]")
     if problem:
         raise BadCatalogError(f"{where}: {problem}")
@@ -203,7 +207,11 @@ def collection(document: Json, where: str) -> Json:
 
 
 def item(document: Json, where: str) -> Json:
-    """The Item, as it is; raises `BadCatalogError` as `collection`."""
+    """The Item, as it is.
+
+    Raises:
+        BadCatalogError: it is none, or one of its values is of the wrong type.
+    """
     if document.get("type") != "Feature":
         raise BadCatalogError(f"{where}: this is no STAC Item")
     return _checked(document, _ITEM, where)
@@ -226,7 +234,7 @@ def box_of(collection: Mapping[str, Any]) -> list[float]:
 
 
 def problem(content: Any) -> str | None:
-    """What is so wrong with a STAC object of any kind that it cannot be followed, in words."""
+    """Why a STAC object of any kind cannot be followed, in words; None if it can."""
     if not isinstance(content, dict):
         return f"an Item is {_shown(content)}; it must be an object"
     shapes = {"Collection": _COLLECTION, "Feature": _ITEM}
@@ -247,7 +255,7 @@ def _checked(document: Json, shape: Shape, where: str) -> Json:
 
 
 def _problem(value: Any, shape: Shape, path: str) -> str | None:
-    """What is wrong with a value, in words; removes optional fields that are null."""
+    """What is wrong with a value, in words; optional fields that are null are removed."""
     if isinstance(shape, dict) and isinstance(value, dict):
         return _problem_of_object(value, shape, path)
     if isinstance(shape, list) and isinstance(value, list):
@@ -309,7 +317,7 @@ def _words(shape: Shape) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value as its file has it, in short."""
+    """The start of a value as its file has it."""
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "a list"
     if isinstance(value, type):

@@ -1,7 +1,7 @@
-"""Collections: the JSON of a dataset's Collection, out of its record and the rows of its Items.
+"""The JSON of a Collection, made of the dataset's record and the rows of its Items.
 
-What a Collection sums up (extent, classes, splits, sizes of images) is taken from the rows, so that
-it is never another catalog's.
+Extent and summaries (classes, splits, sizes of images) come from the rows, so that they are true of
+this catalog.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _CLASS_FIELDS = ("value", "name", "title", "description", "color_hint")
 _BUILDERS_KEYS = ("shape", "type", "store", "derive", "other_bands", "classes")
-_MANY = 100  # values of a summary: more say nothing at a glance
+_MANY = 100  # values of a summary; nobody takes in more at a glance
 
 _EXTENSIONS = {
     "classification": "https://stac-extensions.github.io/classification/v1.1.0/schema.json",
@@ -45,9 +45,14 @@ _EXTENSIONS = {
 
 
 def collection_of(record: Mapping[str, Any], tables: Sequence[pa.Table] = ()) -> Json:
-    """The Collection of a dataset, its extent and summaries taken from the rows of its Items.
+    """The Collection of a dataset, with extent and summaries from the rows of its Items.
 
-    Without rows the extent is the record's. Links to the tree are `write_collection`'s.
+    Without rows the extent is the record's. `satimnet.builder.catalog.tree.write_collection` adds
+    the links of the tree.
+
+    Args:
+        record: Content of ``dataset.toml``.
+        tables: Rows of the Items, columns as in `satimnet.builder.catalog.item_columns`.
     """
     collection: Json = {
         "type": "Collection",
@@ -76,9 +81,9 @@ def collection_of(record: Mapping[str, Any], tables: Sequence[pa.Table] = ()) ->
 
 
 def narrowed(collection: Json, tables: Sequence[pa.Table]) -> Json:
-    """The Collection with extent and summaries of these of its rows alone.
+    """The Collection with extent and summaries of some of its rows.
 
-    Of a summary that no text column has the values, all of them stay.
+    Only summaries of columns of texts become narrower; others stay as they are.
     """
     import pyarrow as pa
 
@@ -108,7 +113,7 @@ def _item_asset(spec: Mapping[str, Any]) -> Json:
 
 
 def _bbox(record: Mapping[str, Any], tables: Sequence[pa.Table]) -> list[float]:
-    """What the Items cover; with the record's bbox, if a place is not known of all of them."""
+    """What the Items cover, with the record's bbox if one of them does not say its place."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -121,7 +126,7 @@ def _bbox(record: Mapping[str, Any], tables: Sequence[pa.Table]) -> list[float]:
 
 
 def _interval(record: Mapping[str, Any], tables: Sequence[pa.Table]) -> list[str]:
-    """From the first to the last time of the Items; the record's, if a time is not known of all."""
+    """From the first to the last time of the Items; the record's if one of them has no time."""
     import pyarrow.compute as pc
 
     ends = [record["start_datetime"], record["end_datetime"]]
@@ -131,7 +136,7 @@ def _interval(record: Mapping[str, Any], tables: Sequence[pa.Table]) -> list[str
     try:
         first = min(pc.min(table["datetime"]).as_py() for table in tables if len(table))
         last = max(pc.max(table["datetime"]).as_py() for table in tables if len(table))
-    except OverflowError:  # a time of no year that Python has, in somebody's catalog
+    except OverflowError:  # a catalog from elsewhere may have a year that Python does not know
         return ends
     return [time.isoformat().replace("+00:00", "Z") for time in (first, last)]
 
@@ -156,7 +161,7 @@ def _class_table(classes: Sequence[Mapping[str, Any]]) -> list[Json]:
 
 
 def _summary(key: str, tables: Sequence[pa.Table]) -> Json:
-    """The values of a column that occur, of numbers the range; nothing if there are too many."""
+    """The values that occur in a column, the range of numbers; nothing if there are too many."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -171,7 +176,7 @@ def _summary(key: str, tables: Sequence[pa.Table]) -> Json:
 
 
 def _shapes(tables: Sequence[pa.Table]) -> Json:
-    """The rows and columns of images that occur, or the smallest and the largest of too many."""
+    """The sizes of images that occur; of too many, the smallest and the largest."""
     found = {
         tuple(asset["proj:shape"])
         for table in tables

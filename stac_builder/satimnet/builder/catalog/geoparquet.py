@@ -251,7 +251,7 @@ class MappedRows(Sequence["pa.Table"]):
 def write_parquet(tables: Sequence[pa.Table], collection: Json, path: Path) -> None:
     """Writes all rows as stac-geoparquet 1.0.0 (GeoParquet 1.1), one row group a table.
 
-    Columns without a single value are left out, but for those that an Item must have.
+    Columns without any value are left out, but for those that an Item must have.
     """
     write_geoparquet(tables, [collection], path, _shapes_of(tables))
 
@@ -262,7 +262,14 @@ def write_geoparquet(
     path: Path,
     shapes: Sequence[str] = (),
 ) -> None:
-    """As `write_parquet`, with rows of several Collections; no ``shapes`` is any geometries."""
+    """Writes rows of several Collections, as `write_parquet` does for one.
+
+    Args:
+        tables: The rows, a row group each.
+        collections: JSON of the Collections.
+        path: The file.
+        shapes: Types of the geometries, as GeoJSON names them; empty if any may occur.
+    """
     import pyarrow.parquet as pq
 
     names = [
@@ -280,7 +287,7 @@ def write_geoparquet(
 
 
 def _shapes_of(tables: Sequence[pa.Table]) -> list[str]:
-    """Names of the geometries' types, which the second byte of their WKB tells."""
+    """Names of the types of geometries, by the second byte of their WKB."""
     import pyarrow.compute as pc
 
     codes: set[bytes] = set()

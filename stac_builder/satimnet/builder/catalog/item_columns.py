@@ -1,6 +1,6 @@
 """The columns of ``items.parquet``: the Arrow types of what an Item says.
 
-The same for every shard of a dataset, so that their rows join without a look at the values.
+They are the same for every shard of a dataset, so that tables of shards can be joined.
 """
 
 from __future__ import annotations

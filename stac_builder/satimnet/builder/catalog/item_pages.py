@@ -1,8 +1,8 @@
-"""Pages: the Items of a node as files that follow each other, where a file each were too many.
+"""The Items of a node on pages, where a file for each would be too many.
 
 STAC Browser pages through a static catalog by the link ``items`` of a node to FeatureCollections
-with ``next`` and ``prev``. All pages lie beside their node, so that relative links mean the same
-whether they are resolved against the page or against the node, as that browser does.
+with ``next`` and ``prev``. That browser resolves relative links against the node, others do so
+against the page; pages lie beside their node, so that both come out the same.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from satimnet.builder.catalog.items import Item, placed
 PAGE_SIZE = 100
 """Items of a page."""
 MOST_FILES = 50_000
-"""Items of a collection up to which each has a file of its own, unless told otherwise."""
+"""Up to so many Items of a collection, each has a file of its own by default."""
 
 ItemFiles = Literal["json", "pages", "none"]
-"""How the tree shows Items: a file each, pages of many, or not at all."""
+"""How the tree shows Items: a file for each, pages of many, or not at all."""
 
 
 def files_for(items: int) -> ItemFiles:
-    """How the tree of a collection of so many Items shows them, if nobody says."""
+    """How the tree shows so many Items of a collection by default."""
     return "json" if items <= MOST_FILES else "pages"
 
 
@@ -37,14 +37,20 @@ def page_name(number: int) -> str:
 
 
 def write_features(items: Iterable[Item], path: Path) -> None:
-    """Writes Items a line each, as they will stand in their pages."""
+    """Writes a line of JSON for each Item, as it will stand on its page."""
     with path.open("wb", buffering=2**20) as file:
         for item in items:
             file.write(orjson.dumps(placed(item), option=orjson.OPT_APPEND_NEWLINE))
 
 
 def write_pages(features: Iterable[Path], total: int, folder: Path) -> None:
-    """Writes the ``total`` Items that `write_features` wrote as pages into their node's folder."""
+    """Writes the pages of a node into its folder.
+
+    Args:
+        features: Files that `write_features` wrote.
+        total: How many Items they have.
+        folder: Folder of the node.
+    """
     lines = _lines(features)
     last = max(0, -(-total // PAGE_SIZE) - 1)
     for number in range(last + 1):
@@ -56,7 +62,7 @@ def write_pages(features: Iterable[Path], total: int, folder: Path) -> None:
             "links": _links(number, last),
         }
         part = folder / f"{page_name(number)}.part"
-        # the lines are JSON already: they are not read again
+        # The lines are JSON already, so they are copied as they are.
         with part.open("wb") as file:
             file.write(orjson.dumps(head)[:-1] + b',"features":[')
             file.write(b",".join(chunk) + b"]}\n")

@@ -1,4 +1,4 @@
-"""Items: packed samples described as STAC Items.
+"""Packed samples described as STAC Items.
 
 Items are plain dicts here. Their hrefs and links are relative to the collection's folder, where
 ``items.parquet`` lies; `write_items` fits them to the folder of each Item file.
@@ -36,9 +36,9 @@ SHA256 = "1220"  # multihash prefix: the function sha2-256 and a digest of 0x20 
 
 
 def matches(data: bytes, checksum: str) -> bool:
-    """Whether these are the bytes that a ``file:checksum`` was taken of.
+    """Whether the bytes have this ``file:checksum``.
 
-    True as well where there is none, or one of another function than SHA-256.
+    True as well if it is empty, or of another function than SHA-256.
     """
     return not checksum.startswith(SHA256) or checksum == SHA256 + hashlib.sha256(data).hexdigest()
 
@@ -61,7 +61,7 @@ def describe(shard: Shard, record: Mapping[str, Any]) -> list[Item]:
 
 
 def describe_files(packed: PackedSample, record: Mapping[str, Any]) -> Item:
-    """The Item of a sample whose members lie open on disk: their paths are the assets' hrefs."""
+    """The Item of a sample whose members are files of their own: their paths are the hrefs."""
     grid = _grid(packed.members)
     assets = {}
     for member in packed.members:
@@ -74,7 +74,7 @@ def describe_files(packed: PackedSample, record: Mapping[str, Any]) -> Item:
         }
     meaning = _meanings(record, {packed.classes})[packed.classes]
     item = _item(packed, grid, footprints_of([grid])[0], assets, meaning, record)
-    del item["collection"]  # STAC wants a link to it, and there is no file to link to
+    del item["collection"]  # STAC asks for a link to it, and there is no file to link to
     return item | {"links": [], "stac_extensions": item["stac_extensions"][1:]}
 
 
@@ -107,7 +107,7 @@ def _item(
         properties["satimnet:split"] = sample.split
     if any(key.startswith("processing:") for key in properties):
         extensions.append(PROCESSING_URI)
-    # the extension wants to be declared only where one of its fields is
+    # The extension may be declared only where one of its fields is used.
     if any(key.startswith("satimnet:") for key in chain(properties, *assets.values())):
         extensions.append(SCHEMA_URI)
     node = "catalog.json" if sample.level else "collection.json"
@@ -136,10 +136,7 @@ def _item(
 def _meanings(
     record: Mapping[str, Any], occurring: set[tuple[str, ...] | None]
 ) -> dict[tuple[str, ...] | None, dict[str, Any]]:
-    """The properties that say what these combinations of classes mean.
-
-    Datasets of others may do without concepts.
-    """
+    """The properties for each combination of classes; without concepts if the dataset has none."""
     meanings: dict[tuple[str, ...] | None, dict[str, Any]] = {None: {}}
     concepts = concepts_by_class(record)
     scheme = scheme_of([record]) if concepts else None
@@ -160,7 +157,7 @@ def _link(rel: str, href: str) -> dict[str, str]:
 def _packed_asset(
     member: PackedMember, grid: Header | None, shard: Shard, record: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Asset that is a member: its href is the shard, the archive extension says where in it.
+    """The asset of a member: its href is the shard, the archive extension says where it lies.
 
     https://github.com/stac-extensions/archive (v1.0.0)
     """
@@ -233,7 +230,7 @@ def _projection(header: Header) -> dict[str, Any]:
 
 
 def placed(item: Item) -> Item:
-    """The Item with links and hrefs as they are in a file of its node's folder."""
+    """The Item with links and hrefs relative to the folder of its node."""
     root, parent, collection, *others = item["links"]
     node = node_of(item)
     up = "../" * (node.count("/") + 1) if node else ""
@@ -243,7 +240,7 @@ def placed(item: Item) -> Item:
         collection | {"href": (up or "./") + "collection.json"},
         *(x if is_url(x["href"]) else x | {"href": up + x["href"]} for x in others),
     ]
-    # the hrefs of assets begin with "./", but for URLs
+    # Hrefs of assets begin with "./" unless they are URLs.
     assets = {
         key: asset if is_url(asset["href"]) else asset | {"href": (up or "./") + asset["href"][2:]}
         for key, asset in item["assets"].items()
@@ -252,7 +249,7 @@ def placed(item: Item) -> Item:
 
 
 def node_of(item: Item) -> str:
-    """The folder of the node that an Item belongs to, in the collection's; "" is that itself."""
+    """The node's folder within that of the collection; empty if the collection is the node."""
     return str(item["links"][1]["href"][2:].rpartition("/")[0])
 
 

@@ -1,8 +1,8 @@
-"""JSON Schemas of STAC and its extensions, compiled; local copies first, the network last.
+"""Compiled JSON Schemas of STAC and its extensions: local copies first, the network last.
 
 STAC's core and GeoJSON come with pystac, PROJJSON with pyproj, our own extension with this package.
-The other extensions are taken from a folder the user gives, from the cache of an earlier fetch, or
-from where their URI points.
+Those of other extensions come from a folder that the user gives, from the cache of an earlier
+fetch, or from their URI.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Schemas:
     folder: Path | None = None
     """Folder with an ``index.json`` that maps schema URIs to files in it."""
     unavailable: set[str] = field(default_factory=set)
-    """URIs of schemas that were asked for and could not be had."""
+    """URIs of schemas that were needed and could not be fetched."""
     _given: dict[str, dict[str, Any]] = field(default_factory=dict)
     _known: dict[str, dict[str, Any]] = field(default_factory=dict)
     _compiled: dict[tuple[str, ...], list[tuple[str, Any]]] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class Schemas:
             self._given = _folder_schemas(self.folder)
 
     def problem(self, content: Mapping[str, Any]) -> str | None:
-        """What is wrong with a STAC object, or None; in the words of its first failing schema."""
+        """What is wrong with a STAC object, in the words of the first schema that it fails."""
         kind = _KINDS.get(str(content.get("type")))
         if kind is None:
             return f"type {content.get('type')!r} is none of STAC's"
@@ -64,7 +64,7 @@ class Schemas:
         return None
 
     def checked(self) -> list[str]:
-        """URIs of the schemas that objects were held against."""
+        """URIs of the schemas that objects were checked against."""
         return sorted({uri for pairs in self._compiled.values() for uri, _ in pairs})
 
     def _validators(self, uris: tuple[str, ...]) -> list[tuple[str, Any]]:
@@ -75,7 +75,7 @@ class Schemas:
         return self._compiled[uris]
 
     def _compile(self, uri: str) -> Any:
-        """The validator of a schema, None if the schema or one that it refers to is not here."""
+        """The validator of a schema; None if that, or one that it refers to, is not available."""
         import jsonschema_rs
 
         if uri in self.unavailable:
@@ -92,7 +92,7 @@ class Schemas:
         return None
 
     def _worded(self, content: Mapping[str, Any], uri: str) -> str:
-        """The error as Python's jsonschema words it: it names the field, the fast one the root."""
+        """The error in the words of Python's jsonschema, which name the field, not the root."""
         import jsonschema
         from referencing import Registry, Resource
 
@@ -114,10 +114,10 @@ def _listed(uris: Any) -> list[str]:
 
 
 def _deepest(errors: list[ValidationError]) -> ValidationError:
-    """The error that lies deepest in the object, alternatives for other types of object left out.
+    """The error deepest in the object, leaving out alternatives for other types of object.
 
     STAC's schemas are a ``oneOf`` of Item, Collection and Catalog; only the branch of the object's
-    own type tells what is wrong with it.
+    own type says what is wrong with it.
     """
     leaves = []
     for error in errors:
@@ -162,6 +162,6 @@ def _cached_or_fetched(uri: str) -> dict[str, Any] | None:
         content = answer.json()
     except (requests.RequestException, ValueError):
         return None
-    with suppress(OSError):  # a cache that cannot be kept is no error
+    with suppress(OSError):  # it works without a cache, too
         write(file, json.dumps(content).encode())
     return content

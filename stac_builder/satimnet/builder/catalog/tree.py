@@ -19,7 +19,7 @@ from satimnet.builder.types import Json
 from satimnet.builder.vocabulary.skos import CONCEPTS_NAME
 
 ROOT_ID = "satimnet"
-"""Id of the catalogs that `write_root` writes; others are not ours to write over."""
+"""Id of the catalogs that `write_root` writes; no other is written over."""
 
 
 _GLOSSARY = {
@@ -40,8 +40,13 @@ def write_collection(
 ) -> None:
     """Writes ``collection.json`` and the short tree below it.
 
-    ``nodes`` maps each tree level to the ids of the Items that lie there; ``files`` says how they
-    lie there. Nobody may read the ``folder`` yet: its files are written as they are, unflushed.
+    The files are written without a flush, so nobody may read the folder yet.
+
+    Args:
+        collection: JSON of the Collection.
+        nodes: Ids of the Items by the level of the tree where they lie.
+        folder: Folder of the collection.
+        files: How the tree shows Items.
     """
     title = title_of(collection)
     links = [
@@ -94,7 +99,10 @@ def _children(
 
 
 def write_root(catalog: Path) -> None:
-    """Writes ``catalog.json`` over all collections that lie in the folder ``catalog``."""
+    """Writes the ``catalog.json`` that links all collections in the folder ``catalog``.
+
+    A collection that cannot be read is left out, with a `CatalogWarning`.
+    """
     collections: dict[str, Json] = {}
     for path in sorted(catalog.glob("*/collection.json")):
         try:

@@ -1,4 +1,7 @@
-"""Validation of a whole catalog: schemas, links, byte ranges, and the parquet against the tree."""
+"""The validation of a whole catalog: schemas, links, byte ranges, and the parquet.
+
+The parquet, which searches read, must say the same as the files of the Items.
+"""
 
 from __future__ import annotations
 
@@ -40,25 +43,25 @@ class Findings:
     members: int = 0
     """How many members' bytes were compared with their checksums."""
     elsewhere: int = 0
-    """How many members lie at URLs, as in a part of a catalog on the web: none was looked at."""
+    """How many members lie at URLs, as in a saved part of a catalog on the web; none was read."""
     checked: list[str] = field(default_factory=list)
-    """URIs of the schemas that objects were held against."""
+    """URIs of the schemas that objects were checked against."""
     unavailable: list[str] = field(default_factory=list)
-    """URIs of declared schemas that could not be had: nothing was held against these."""
+    """URIs of declared schemas that could not be fetched; nothing was checked against them."""
     problems: list[str] = field(default_factory=list)
-    """One line each, beginning with the file."""
+    """A line for each; it begins with the file."""
     count: int = 0
     """How many problems there are; the list stops at a thousand."""
     leftovers: list[Path] = field(default_factory=list)
-    """What is no part of the catalog: collections that it does not link, hidden folders and
-    unfinished files, of runs that still work or were killed."""
+    """What is not part of the catalog: collections that it does not link, and hidden folders and
+    unfinished files of runs that still work or were killed."""
 
     def add_error(self, path: Path, error: SatimnetError) -> None:
-        """Notes an error, which names the file already."""
+        """Adds an error whose message names the file already."""
         self.add(path, str(error).removeprefix(f"{path}: "))
 
     def add(self, path: Path, problem: str) -> None:
-        """Notes a problem of a file."""
+        """Adds a problem of a file."""
         self.count += 1
         if len(self.problems) < _SHOWN:
             self.problems.append(printable(f"{path}: {problem}"))
@@ -158,14 +161,14 @@ def validate(
 
 
 class _Scope:
-    """Where each file of a catalog may lead: as its collection, or else the catalog, may."""
+    """Where each file of a catalog may lead: as its collection says, or else the catalog."""
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
         self._of_folder: dict[Path, Bounds] = {}
 
     def add(self, path: Path, collection: dict[str, Any]) -> None:
-        """Notes what a Collection says of it."""
+        """Adds what a Collection says about its files."""
         folder = path.absolute().parent
         parquet = str(folder / PARQUET_NAME)
         self._of_folder[folder] = self._bounds.of_collection(collection, parquet)
@@ -183,7 +186,7 @@ def _walk(
 ) -> Iterator[tuple[Path, dict[str, Any], str | None]]:
     """Objects by ``child`` and ``item`` links and through pages, depth first.
 
-    With each comes what is so wrong with it that it is not followed. Other links must lead
+    With each comes the problem for which it is not followed, or None. Other links must lead
     somewhere. A page comes before its Items.
     """
     todo = [start]
@@ -212,7 +215,7 @@ def _walk(
 
 
 def _features(content: dict[str, Any]) -> list[Any]:
-    """The Items of a page; none of what is none."""
+    """The Items of a page; empty for any other object."""
     features = content.get("features") if content.get("type") == _PAGE else None
     return features if isinstance(features, list) else []
 

@@ -76,7 +76,7 @@ def export(
     else:
         raise ArgumentError(f"no format {form!r}; there are {', '.join(FORMATS)}", "form")
     links = Links(Path(os.path.abspath(folder)))
-    # First those that are there: one may be the user's own, a references.bib in this folder, say.
+    # First those that exist: one may be the user's own, such as a references.bib in this folder.
     for members, name in sorted(jobs, key=lambda job: not os.path.lexists(folder / job[1])):
         with lock(folder / name):
             _write(folder / name, partial(_fill, index, form, members, links, progress))

@@ -1,8 +1,8 @@
-"""Citations: how a dataset asks to be cited, as text and as BibTeX.
+"""How a dataset asks to be cited, as text and as BibTeX.
 
 Records word citations as ``Authors: Title. Where it appeared 1(2), 3-4, year.``, or as
-``Authors: Title, year, URL``; what does not read like that becomes an entry with the dataset's
-title, whose note is the citation as it stands.
+``Authors: Title, year, URL``; any other
+citation becomes the note of an entry with the dataset's title.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
 
 
 def text(collection: CollectionDocument) -> str:
-    """What to cite for the dataset of a Collection: a line each, with DOIs and the licence."""
+    """What to cite for a dataset: a line for each publication, with DOIs and the licence."""
     lines = [collection.title]
     if doi := _own_doi(collection):
         lines.append(f"  The data: https://doi.org/{doi}")
@@ -58,7 +58,7 @@ def bibtex(collection: CollectionDocument) -> str:
 
 
 def _publications(collection: CollectionDocument) -> list[tuple[str, str | None]]:
-    """Citations with their DOIs, each once, the one that the dataset asks for first."""
+    """Citations with their DOIs, each once; first the one that the dataset asks for."""
     found: dict[str, str | None] = {}
     if own := collection.json.get("sci:citation"):
         found[own] = None
@@ -66,19 +66,19 @@ def _publications(collection: CollectionDocument) -> list[tuple[str, str | None]
         doi = publication.get("doi")
         if citation := publication.get("citation") or (doi and f"https://doi.org/{doi}"):
             found[citation] = doi
-    if list(found.values()) == [None]:  # nothing says otherwise, so it is what the DOI names
+    if list(found.values()) == [None]:  # the only citation must be what the DOI names
         return [(citation, collection.json.get("sci:doi")) for citation in found]
     return list(found.items())
 
 
 def _own_doi(collection: CollectionDocument) -> str | None:
-    """The DOI of the data, where it is none of a publication's."""
+    """The DOI of the data, unless it is that of a publication."""
     doi: str | None = collection.json.get("sci:doi")
     return None if doi in (other for _, other in _publications(collection)) else doi
 
 
 def licence(collection: Mapping[str, Any]) -> str:
-    """The SPDX identifier, or what the terms are called and where they stand.
+    """The SPDX identifier, or the names and links of the terms.
 
     ``collection`` is the JSON of a Collection or the record of a dataset.
     """
@@ -90,7 +90,7 @@ def licence(collection: Mapping[str, Any]) -> str:
 
 
 def _entry(key: str, title: str, citation: str, doi: str | None) -> str:
-    """The entry of a publication; ``title`` is for one whose citation tells none."""
+    """The entry of a publication; ``title`` is used if the citation has none."""
     match = _CITATION.fullmatch(citation)
     if match is None:
         years = _YEAR.findall(citation)

@@ -1,8 +1,8 @@
-"""MLCommons Croissant: a collection as JSON-LD that dataset search engines and loaders know.
+"""MLCommons Croissant: JSON-LD of a collection for dataset search engines and loaders.
 
-https://docs.mlcommons.org/croissant/docs/croissant-spec.html (1.0) and, for the words about how the
-data came to be, https://docs.mlcommons.org/croissant/docs/croissant-rai-spec.html. The files are
-``items.parquet`` and the shards; the members of the shards are file sets, told by their types.
+The format is https://docs.mlcommons.org/croissant/docs/croissant-spec.html (1.0); the terms for how
+the data were made are https://docs.mlcommons.org/croissant/docs/croissant-rai-spec.html. The files
+are ``items.parquet`` and the shards; the members of the shards are file sets, by their types.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ _ENDINGS = {
 
 
 def croissant(collection: IndexedCollection, links: Links, progress: Progress = silent) -> Json:
-    """A collection in Croissant 1.0. Every file is read once, for the checksum that it asks for.
+    """A collection in Croissant 1.0; every file is read once, for its checksum.
 
     Raises:
         ArgumentError: the collection lies on the web.
@@ -114,7 +114,7 @@ def croissant(collection: IndexedCollection, links: Links, progress: Progress = 
 
 
 def described(document: CollectionDocument) -> Json:
-    """What schema.org's Dataset says of a collection, without its files."""
+    """The fields of schema.org's Dataset for a collection, but for its files."""
     described: Json = {
         "name": document.id,
         "alternateName": document.json.get("title"),
@@ -139,7 +139,7 @@ def _providers(collection: CollectionDocument, role: str) -> list[Json]:
 
 
 def _responsible(collection: CollectionDocument) -> Json:
-    """How the data came to be, in the words of Croissant's RAI vocabulary."""
+    """How the data were made, in the terms of Croissant's RAI vocabulary."""
     fields = collection.json
     methods = fields.get("satimnet:annotation_method", [])
     protocol = [", ".join(methods), fields.get("satimnet:annotation_description")]

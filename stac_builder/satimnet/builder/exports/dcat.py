@@ -33,7 +33,7 @@ _MEDIA_TYPES = "https://www.iana.org/assignments/media-types/"
 def dcat(index: Index, collections: Sequence[IndexedCollection], links: Links) -> Json:
     """A ``dcat:Catalog`` with a ``dcat:Dataset`` for each collection.
 
-    What cannot be linked absolutely is relative to where the document lies.
+    Links to files on this disk are relative to where the document lies.
     """
     return {
         "@context": _CONTEXT,

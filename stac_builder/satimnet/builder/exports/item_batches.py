@@ -1,4 +1,4 @@
-"""The Items of a collection as an export needs them: few columns, in batches, never all at once."""
+"""The Items of a collection as exports read them: a few columns, a batch at a time."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _ROWS = 1000  # in a batch: a few MB as Python objects
 def batches(
     collection: IndexedCollection, columns: Sequence[str]
 ) -> Iterator[list[dict[str, Any]]]:
-    """Rows of ``items.parquet`` with these of its columns, absent where the file lacks them.
+    """Rows of ``items.parquet`` with these columns, as far as the file has them.
 
-    A part of a column is named with dots: ``assets.rgb.archive.href``, lists being passed over.
+    Dots name a part of a column, as if there were no lists: ``assets.rgb.archive.href``.
 
     Raises:
         BadCatalogError: the file cannot be read, or its rows lack an id.
@@ -60,7 +60,7 @@ def asset_keys(collection: IndexedCollection) -> list[str]:
 
 
 def shards_of(collection: IndexedCollection) -> list[str]:
-    """Absolute hrefs of the shards, in the order in which Items refer to them first."""
+    """Absolute hrefs of the shards, in the order in which Items first refer to them."""
     found: dict[str, None] = {}
     for rows in batches(collection, [f"assets.{key}.href" for key in asset_keys(collection)]):
         for row in rows:

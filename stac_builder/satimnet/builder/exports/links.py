@@ -17,10 +17,10 @@ class Links:
 
     folder: Path
     base: str = ""
-    """URL of the folder: links are not relative then."""
+    """URL of the folder; if there is one, links are absolute."""
 
     def to(self, href: str) -> str:
-        """The link to an absolute path or URL: relative to a file, as it stands to a URL."""
+        """The link to an absolute path or URL; a URL stays as it is."""
         if is_url(href):
             return href
         path = Path(os.path.relpath(href, self.folder)).as_posix()
@@ -31,8 +31,8 @@ class Links:
     def to_member(self, shard: str, member: str) -> str:
         """The link to a member of a shard: the shard's, with the member's name as fragment.
 
-        No registered URI scheme reaches into a zip file; whoever does not know the fragment still
-        gets the file that the member is in (RFC 3986, 3.5).
+        No registered URI scheme leads into a zip file. A program that does not know the fragment
+        still gets the file that has the member (RFC 3986, 3.5).
         """
         return f"{self.to(shard)}#{quote(member)}"
 

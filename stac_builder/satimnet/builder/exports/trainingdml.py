@@ -2,8 +2,8 @@
 
 Part 2, JSON encoding, 1.0 (https://docs.ogc.org/is/24-006r1/24-006r1.html). A sample with a mask
 has a pixel label, one with an annotation an object label for every object, and a tagged one a scene
-label for every class; what is known to show nothing has a negative label. Samples whose labels
-nobody knows are left out, for the standard has none without.
+label for every class. A sample that is known to show nothing has a negative label. Samples with
+unknown labels are left out, for the standard asks for at least one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from satimnet.builder.storage.assets import read_bytes
 from satimnet.builder.types import Json
 
 _SPLITS = {"train": "training", "validation": "validation", "test": "test"}
-# Words of the paper's Table 1 by their last ones; of the standard's examples (its Annex).
+# The last words of problems in the paper's Table 1, and what the standard's Annex calls them.
 _TASKS = {
     "classification": "Scene Classification",
     "object detection": "Object Detection",
@@ -39,7 +39,7 @@ _MICROMETRES = "um"
 def write_trainingdml(
     collection: IndexedCollection, links: Links, file: BinaryIO, progress: Progress = silent
 ) -> int:
-    """Writes a collection to ``file``, a batch of samples at a time; returns how many there are.
+    """Writes a collection to ``file``, a batch at a time; returns the number of samples.
 
     Raises:
         BadCatalogError: the Items cannot be read, or an annotation is no GeoJSON.
@@ -62,7 +62,7 @@ def write_trainingdml(
 
 @dataclass(frozen=True)
 class _LabelPlan:
-    """What of the Items becomes what."""
+    """Which assets of the Items become images and labels."""
 
     collection: IndexedCollection
     links: Links
@@ -85,7 +85,7 @@ class _LabelPlan:
         return cls(collection, links, images, mask, annotation, patches or not (mask or annotation))
 
     def rows(self, *, only_labels: bool = False) -> Iterator[Json]:
-        """Rows of the Items; ``only_labels``: just enough to know which labels there are."""
+        """Rows of the Items; ``only_labels``: just the columns that say which labels there are."""
         columns = ["satimnet:classes"]
         if only_labels:
             columns += [f"assets.{key}.href" for key in (self.mask, self.annotation) if key]
@@ -150,7 +150,7 @@ class _LabelPlan:
         return labels or [{"type": "AI_AbstractLabel", "confidence": 1.0, "isNegative": True}]
 
     def _objects(self, asset: Json) -> list[Json]:
-        """Labels of the objects; coordinates are those of the annotation: pixels of the image."""
+        """Labels of the objects; coordinates are pixels of the image, as in the annotation."""
         there = asset | {"href": self.collection.resolve(asset["href"])}
         data = read_bytes(there)
         try:
@@ -181,13 +181,13 @@ class _LabelPlan:
 
 
 def _member(asset: Json) -> Json | None:
-    """The member of a shard that an asset is; None for a file of its own."""
+    """The member of an asset that lies in a shard; None if the asset is a file of its own."""
     first: Json | None = next(iter(asset.get("archive") or ()), None)
     return first if first and first.get("href") else None
 
 
 def _counted(plan: _LabelPlan) -> tuple[int, Counter[str]]:
-    """How many samples have labels, and in how many of them each class is present."""
+    """The number of samples with labels, and of those with each class."""
     count, by_class = 0, Counter[str]()
     for row in plan.rows(only_labels=True):
         if plan.has_labels(row):

@@ -1,8 +1,8 @@
-"""The semantic metalayer: a small tree of terms that the classes of all datasets hang on.
+"""The semantic metalayer: a small tree of concepts that the classes of all datasets are mapped to.
 
-The terms stand in ``concepts.toml`` beside this file; a dataset's record may add narrower ones.
-Every class of a dataset is mapped to exactly one of them, so that one question reaches them all. A
-catalog carries its own copy, ``concepts.json`` (`satimnet.builder.vocabulary.skos`).
+The concepts stand in ``concepts.toml`` beside this file; a dataset's record may add narrower ones.
+Every class of a dataset is mapped to exactly one concept, so that one search reaches all datasets.
+A catalog carries its own copy, ``concepts.json`` (`satimnet.builder.vocabulary.skos`).
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ class Concept:
     alternatives: tuple[str, ...] = ()
     """Other names of the same thing."""
     hidden: tuple[str, ...] = ()
-    """Words that shall find it too, though they are no names of it."""
+    """Words that find it, too, though they are not its names."""
     definition: str | None = None
 
     @property
     def uri(self) -> str:
-        """What the concept is called outside."""
+        """The URI of the concept outside of this package."""
         return f"{SCHEME_URI}#{self.id}"
 
 
 @dataclass(frozen=True, slots=True)
 class MappedClass:
-    """A class of a collection and the one concept that it is, or that is broader than it."""
+    """A class of a collection, and the one concept that it is or that is broader."""
 
     collection: str
     name: str
@@ -60,25 +60,25 @@ class MappedClass:
     value: int
     concept: str
     exact: bool
-    """Whether the class is the concept: it bears one of the concept's names."""
+    """Whether the class is the concept itself: it has one of the concept's names."""
     description: str | None = None
 
     @property
     def uri(self) -> str:
-        """What the class is called outside."""
+        """The URI of the class outside of this package."""
         return f"{SCHEME_URI}/{self.collection}#{self.name}"
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """Concepts by id, each after the one above it, and the classes mapped to them."""
+    """Concepts by id, each after the one above it, and the classes that are mapped to them."""
 
     concepts: Mapping[str, Concept]
     classes: tuple[MappedClass, ...] = ()
 
     @cached_property
     def narrower(self) -> dict[str | None, list[str]]:
-        """Each concept's ids one step down; under None those at the top."""
+        """The ids one step below each concept; those at the top under None."""
         below: dict[str | None, list[str]] = {None: [], **{id_: [] for id_ in self.concepts}}
         for concept in self.concepts.values():
             below[concept.broader].append(concept.id)
@@ -93,7 +93,7 @@ class Scheme:
         return mapped
 
     def expand(self, ids: Iterable[str]) -> list[str]:
-        """These concepts and all that are narrower, sorted.
+        """The ids of these concepts and of all narrower ones, sorted.
 
         Raises:
             BadQueryError: an id is not in the scheme.
@@ -110,15 +110,15 @@ class Scheme:
         return sorted(found)
 
     def resolve(self, term: str) -> list[Concept]:
-        """The concepts that a term means, in the order of the scheme; never none.
+        """The concepts that a term means, in the order of the scheme; at least one.
 
-        They are those one of whose names fits the term best, as
-        `satimnet.builder.vocabulary.matching` compares them. A concept's names are its id, its
-        label, its alternatives, its hidden words, and the names and titles of the classes mapped to
-        it.
+        They are the concepts with a name that fits the term best, as
+        `satimnet.builder.vocabulary.matching` compares names. The names of a concept are its id,
+        its label, its alternatives, its hidden words, and the names and titles of the classes that
+        are mapped to it.
 
         Raises:
-            BadQueryError: nothing fits; the message has the names that come nearest.
+            BadQueryError: no name fits; the message has the nearest ones.
         """
         if found := matches(term, self._names):
             return [concept for id_, concept in self.concepts.items() if id_ in found]
@@ -141,13 +141,13 @@ class Scheme:
 def scheme_of(records: Iterable[Mapping[str, Any]] = ()) -> Scheme:
     """The concepts of this package and of these records, with the classes of the records.
 
-    ``records`` are contents of ``dataset.toml``: their ``[[concepts]]`` rows add concepts below
-    those of this package, ``concept`` in each ``[[classes]]`` row is the id of the class's concept.
-    Where no row has one, the dataset does without and is found by its classes alone.
+    ``records`` are contents of ``dataset.toml``. Their ``[[concepts]]`` rows add concepts below
+    those of this package; ``concept`` in each ``[[classes]]`` row is the id of the class's concept.
+    A dataset without any is found by its classes alone.
 
     Raises:
-        BadCatalogError: an id is there twice, something broader is missing or goes round in a
-            circle, or a class has no concept while others have, or one that is not there.
+        BadCatalogError: an id is there twice, a broader concept is missing or is its own, a class
+            has no concept although others have one, or its concept is not there.
     """
     concepts = dict(_base())
     classes: list[MappedClass] = []
@@ -164,9 +164,10 @@ def scheme_of(records: Iterable[Mapping[str, Any]] = ()) -> Scheme:
 
 
 def concepts_by_class(record: Mapping[str, Any]) -> dict[str, str]:
-    """Class name to concept id, of a dataset's record; empty where it does without concepts.
+    """The concept's id of each class name of a dataset; empty if it has no concepts.
 
-    Raises as `scheme_of` does.
+    Raises:
+        BadCatalogError: as `scheme_of`.
     """
     return {m.name: m.concept for m in _classes_of(record, _concepts_of(record))}
 
@@ -189,8 +190,8 @@ def concept_of(record: Mapping[str, Any], name: str) -> str:
 def themes_of(ids: Iterable[str], scheme: Scheme) -> list[Json]:
     """The field ``themes`` for these concept ids, which must be in the scheme.
 
-    Empty without ids: then the field and `THEMES_URI` must stay away, as the extension wants at
-    least one. https://github.com/stac-extensions/themes (v1.0.0)
+    Empty without ids: leave the field and `THEMES_URI` out then, for the extension asks for at
+    least one concept. https://github.com/stac-extensions/themes (v1.0.0)
     """
     concepts = [{"id": id_, "title": scheme.concepts[id_].label} for id_ in sorted(set(ids))]
     return [{"scheme": SCHEME_URI, "concepts": concepts}] if concepts else []
@@ -206,7 +207,7 @@ def _base() -> Mapping[str, Concept]:
 
 
 def _concepts_of(record: Mapping[str, Any]) -> dict[str, Concept]:
-    """The concepts of this package and those of the record's own."""
+    """The concepts of this package and those that the record adds."""
     concepts = dict(_base())
     _add(concepts, record.get("concepts", ()), str(record["id"]))
     return concepts
@@ -222,7 +223,7 @@ def _add(concepts: dict[str, Concept], rows: Iterable[Mapping[str, Any]], where:
 
 
 def concept_from(row: Any, where: str) -> Concept:
-    """The concept of a row; where it may come from a file, nothing about the row is certain."""
+    """The concept of a row, of which nothing is certain: it may come from any file."""
     id_ = row.get("id") if isinstance(row, Mapping) else None
     if not isinstance(id_, str) or not _ID.fullmatch(id_):
         raise BadCatalogError(f"{where}: a concept needs an id such as 'mixed-forest': {row!r:.80}")
@@ -267,7 +268,7 @@ def _classes_of(
 ) -> Iterator[MappedClass]:
     where = record["id"]
     if not any("concept" in row for row in record["classes"]):
-        return  # a dataset of somebody who does without; it is searched by class
+        return  # a dataset without concepts is searched by class
     for row in record["classes"]:
         name, id_ = row["name"], row.get("concept")
         if not isinstance(id_, str):
@@ -287,8 +288,8 @@ def _classes_of(
 def in_order(concepts: Mapping[str, Concept]) -> dict[str, Concept]:
     """The same concepts, down the branches of the tree.
 
-    Neighbours come as in this package, then those of datasets by their ids: the order in which
-    datasets join a catalog must not show.
+    Concepts side by side come in this package's order, then those of datasets by their ids: the
+    order must not depend on which dataset joined a catalog first.
     """
     places = {id_: place for place, id_ in enumerate(_base())}
     below: dict[str | None, list[str]] = {}

@@ -1,7 +1,7 @@
-"""Terms: how the words that people type are compared with names.
+"""How the words that people type are compared with names.
 
-Case, accents, hyphens, spaces, plurals and British spelling make no difference, little words such
-as "and" none either.
+Case, accents, hyphens, spaces, plurals and British spelling make no difference; short words such as
+"and" do not count.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ K = TypeVar("K")
 
 _LITTLE = {"a", "and", "of", "or", "the", "with"}
 _NEGATIONS = {"no", "non", "not", "without"}
-# Both sides of a comparison are treated alike, so that a stem need not be a word: lakes and lake
-# are "lak", centres and center are "center".
+# Both sides of a comparison are treated alike, so a stem need not be a word: lakes and lake are
+# "lak", centres and center are "center".
 _ENDINGS = (
     (re.compile(r"ies$"), "y"),
     (re.compile(r"(?<!e)es$|(?<![sui])s$"), ""),
@@ -25,7 +25,7 @@ _ENDINGS = (
     (re.compile(r"our$"), "or"),
     (re.compile(r"tr$"), "ter"),
 )
-_LONGEST = 200  # characters of a term; what follows is no longer compared
+_LONGEST = 200  # characters of a term; the rest is not compared
 
 
 class Name(NamedTuple):
@@ -41,13 +41,13 @@ class Name(NamedTuple):
 
     @property
     def negative(self) -> bool:
-        """Whether it names what is not there: "no ship"."""
+        """Whether it says that something is absent: "no ship"."""
         return not _NEGATIONS.isdisjoint(self.stems)
 
 
 @lru_cache(maxsize=4096)
 def name_of(text: str) -> Name:
-    """The name that a text has; words in CamelCase are told apart."""
+    """The name in a text; CamelCase is split into words."""
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text[:_LONGEST])
     plain = unicodedata.normalize("NFKD", apart).casefold()
     bare = "".join(c for c in plain if not unicodedata.combining(c))
@@ -56,11 +56,11 @@ def name_of(text: str) -> Name:
 
 
 def matches(term: str, names: Iterable[tuple[K, Name]]) -> set[K]:
-    """The keys of the names that fit the term best; empty where none fits.
+    """The keys of the names that fit the term best; empty if none fits.
 
-    These are the names equal to it; if there are none, those that have all of its words; else,
-    all as beginnings of words; else, all as parts of words. But for the first, a name of what is
-    not there fits only a term of that kind.
+    The best are names equal to the term. If there are none, they are the names that have all of its
+    words; else those with words that begin with them; else those with words that contain them. But
+    for equal names, "no ship" fits only a term that says "no", too.
     """
     wanted, names = name_of(term), list(names)
     if not wanted.stems:

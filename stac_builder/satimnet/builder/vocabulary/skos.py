@@ -1,8 +1,8 @@
 """``concepts.json``: the semantic metalayer as a SKOS concept scheme in JSON-LD.
 
-The concepts make one scheme, the classes of each collection one of their own, and each class is
-mapped to one concept by ``skos:exactMatch`` or ``skos:broadMatch``. The context stands in the file,
-so that reading it needs no network. https://www.w3.org/TR/skos-reference/,
+The concepts are one scheme, the classes of each collection another; each class is mapped to one
+concept by ``skos:exactMatch`` or ``skos:broadMatch``. The file holds its own JSON-LD context, so
+that it can be read without the network. https://www.w3.org/TR/skos-reference/,
 https://www.w3.org/TR/json-ld11/
 """
 
@@ -31,7 +31,6 @@ from satimnet.builder.vocabulary.concepts import (
 
 CONCEPTS_NAME = "concepts.json"
 CONCEPTS_TYPE = "application/ld+json"
-
 
 _MOST = 100_000  # concepts and classes of a file; datasets have dozens
 _CLASS_URI = re.compile(re.escape(SCHEME_URI) + r"/([\w.-]+)#([0-9A-Za-z_-]+)", re.ASCII)
@@ -75,9 +74,15 @@ _CONTEXT: Json = {
 def write_concepts(catalog: Path, records: Mapping[str, Mapping[str, Any]]) -> Scheme:
     """Writes ``concepts.json`` over all collections that lie in the folder ``catalog``.
 
-    ``records`` are those of the collections that were built now, by id; more do no harm. Classes
-    and concepts of the other collections stay as the file that is there already has them, so that
-    a package which is no longer installed loses nothing. Returns what was written.
+    Classes and concepts of collections without a record stay as the earlier file has them, so that
+    nothing is lost when a dataset's package is no longer installed.
+
+    Args:
+        catalog: Folder of the catalog.
+        records: Records of the collections that were just built, by id; more do no harm.
+
+    Returns:
+        What was written.
 
     Raises:
         BadCatalogError: the file that is there cannot be understood, or as `scheme_of`.
@@ -160,7 +165,7 @@ def _class_node(class_: MappedClass) -> Json:
 def scheme_from_json(document: Any, where: str) -> Scheme:
     """The scheme of a ``concepts.json``, as `scheme_json` writes it; ``where`` names the file.
 
-    Nodes of other kinds are passed over.
+    Nodes of other kinds are ignored.
 
     Raises:
         BadCatalogError: the document is not such a scheme.
@@ -188,7 +193,7 @@ def _concepts(nodes: Iterable[Mapping[str, Any]], where: str) -> Iterator[Concep
             "alternatives": node.get("altLabel"),
             "hidden": node.get("hiddenLabel"),
             "definition": node.get("definition"),
-            # Something else than a concept of the scheme is found out where the tree is checked.
+            # `check_tree` finds anything that is no concept of the scheme.
             "broader": _concept_id(node.get("broader")) or node.get("broader"),
         }
         yield concept_from({key: value for key, value in row.items() if value is not None}, where)
