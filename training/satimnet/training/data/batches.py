@@ -10,22 +10,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from satimnet.builder.errors import SatimnetError
-from satimnet.training.data.layouts import Array, Layout, Numbers, locate_all, locate_mask
+from satimnet.training.data.array_types import Array, Labels, Numbers
+from satimnet.training.data.layouts import Layout, locate_all, locate_mask
 from satimnet.training.data.order import batches_of
 from satimnet.training.data.pixels import Reader
+from satimnet.training.data.sample_table import SampleTable
 from satimnet.training.devices import pick_device
-
-if TYPE_CHECKING:
-    from satimnet.training.data.training_samples import Samples
-
-Labels = Literal["auto", "class", "classes"]
 
 _AHEAD = 256 * 1024 * 1024
 """Bytes of batches that are read ahead from other machines, where waiting is long."""
@@ -62,7 +59,7 @@ class Plan:
     @classmethod
     def of(
         cls,
-        samples: Samples,
+        samples: SampleTable,
         bands: Sequence[str] | None,
         mask: str | None,
         labels: Labels | None,
@@ -85,7 +82,7 @@ class Plan:
 
 
 def to_batches(
-    samples: Samples,
+    samples: SampleTable,
     batch_size: int,
     *,
     bands: Sequence[str] | None = None,

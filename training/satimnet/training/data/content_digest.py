@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -25,10 +25,7 @@ from satimnet.builder.errors import SatimnetError
 from satimnet.builder.storage.hrefs import join, open_regular
 from satimnet.builder.storage.ranges import fetch
 from satimnet.training.data.layouts import images_of, locate_all, locate_mask
-
-if TYPE_CHECKING:
-    from satimnet.training.data.training_samples import Samples
-    from satimnet.training.networks.outputs import Mask
+from satimnet.training.data.sample_table import SampleTable
 
 _SHA256 = re.compile(f"{SHA256}[0-9a-f]{{64}}")
 _AT_ONCE = 1024
@@ -36,7 +33,28 @@ _AT_ONCE = 1024
 _PART = 2**24  # bytes of a file that are in memory at once while it is hashed
 
 
-def with_contents(samples: Samples, bands: Sequence[str] | None, mask: Mask | None) -> Samples:
+class _Value(Protocol):
+    """A value of a mask, and the class that it means."""
+
+    @property
+    def value(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+
+
+class MaskRead(Protocol):
+    """What of a mask is learned from: its asset and the meaning of its values."""
+
+    @property
+    def key(self) -> str: ...  # noqa: D102
+    @property
+    def classes(self) -> Sequence[_Value]: ...  # noqa: D102
+
+
+Table = TypeVar("Table", bound=SampleTable)
+
+
+def with_contents(samples: Table, bands: Sequence[str] | None, mask: MaskRead | None) -> Table:
     """Return the samples with a column that has the digests of the files that a training reads.
 
     Their subsets have it, too, and are not hashed again. Raises `SatimnetError` as `digest_of`.
@@ -55,7 +73,9 @@ def with_contents(samples: Samples, bands: Sequence[str] | None, mask: Mask | No
     return replace(samples, table=samples.table.append_column(_column(keys), column))
 
 
-def digest_of(parts: Iterable[Samples], bands: Sequence[str] | None, mask: Mask | None) -> str:
+def digest_of(
+    parts: Iterable[SampleTable], bands: Sequence[str] | None, mask: MaskRead | None
+) -> str:
     """Return what tells the samples of a training from others: what they hold and what it means.
 
     That is their ids, classes, files, order and part, and how class table and bands are read.
@@ -78,7 +98,9 @@ def digest_of(parts: Iterable[Samples], bands: Sequence[str] | None, mask: Mask 
     return digest.hexdigest()
 
 
-def _keys(samples: Samples, bands: Sequence[str] | None, mask: Mask | None) -> tuple[str, ...]:
+def _keys(
+    samples: SampleTable, bands: Sequence[str] | None, mask: MaskRead | None
+) -> tuple[str, ...]:
     """The assets that are read."""
     return (*images_of(samples, bands), *(() if mask is None else (mask.key,)))
 
@@ -87,7 +109,7 @@ def _column(keys: Iterable[str]) -> str:
     return f"contents of {', '.join(keys)}"
 
 
-def _of_asset(samples: Samples, key: str) -> list[bytes]:
+def _of_asset(samples: SampleTable, key: str) -> list[bytes]:
     """SHA-256 of each sample's file, and of where its pixels lie in it."""
     asset = pc.struct_field(samples.table["assets"], [key]).combine_chunks()
     members = pc.list_flatten(pc.struct_field(asset, ["archive"]))

@@ -6,7 +6,7 @@ import numpy as np
 
 from satimnet.builder.arguments import at_least, require_fraction
 from satimnet.builder.errors import SatimnetError
-from satimnet.training.data.layouts import Numbers
+from satimnet.training.data.array_types import Numbers
 from satimnet.training.data.training_samples import Samples
 
 _FOLD = "satimnet:fold"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,7 @@ from satimnet.builder.storage.assets import read_bytes
 from satimnet.builder.storage.checked_offsets import FARTHEST, run_of
 from satimnet.builder.storage.hrefs import is_url, join
 from satimnet.builder.storage.ranges import fetch
+from satimnet.training.data.array_types import Numbers
 from satimnet.training.data.decoding import decode
 from satimnet.training.data.image_sizes import (
     as_files,
@@ -25,15 +26,7 @@ from satimnet.training.data.image_sizes import (
     require_room,
     require_same_grid,
 )
-
-if TYPE_CHECKING:
-    from satimnet.training.data.training_samples import Collection, Samples
-
-Array = NDArray[Any]
-Numbers = NDArray[np.int64]
-
-ONE_COLLECTION = 'choose one collection: --collection NAME, or collections=["NAME"] in Python'
-"""What to do where samples of several collections do not go together."""
+from satimnet.training.data.sample_table import ONE_COLLECTION, Collection, SampleTable
 
 
 @dataclass(frozen=True)
@@ -101,7 +94,7 @@ class Layout:
         return self.shape if self.start.shape[1] == 1 else self.shape[1:]
 
 
-def locate(samples: Samples, bands: Sequence[str] | None) -> Layout:
+def locate(samples: SampleTable, bands: Sequence[str] | None) -> Layout:
     """Return where the pixels of bands of one size lie. Raises `SatimnetError` as `locate_all`.
 
     It is one, too, if the bands have several sizes.
@@ -115,7 +108,7 @@ def locate(samples: Samples, bands: Sequence[str] | None) -> Layout:
     return layouts[0]
 
 
-def locate_all(samples: Samples, bands: Sequence[str] | None) -> tuple[Layout, ...]:
+def locate_all(samples: SampleTable, bands: Sequence[str] | None) -> tuple[Layout, ...]:
     """Return where the pixels of `samples` lie: a layout for each size of image, finest first.
 
     They are in the image that has all of `bands`, or, where images have one band each, in as many
@@ -139,7 +132,7 @@ def locate_all(samples: Samples, bands: Sequence[str] | None) -> tuple[Layout, .
     return tuple(sorted(layouts, key=lambda layout: layout.image_size, reverse=True))
 
 
-def locate_mask(samples: Samples, key: str) -> Layout:
+def locate_mask(samples: SampleTable, key: str) -> Layout:
     """Return where the label rasters of `samples` lie, in the asset `key`.
 
     Raises `SatimnetError` when samples lack it, or it is no raster of one band of uint8.
@@ -159,7 +152,7 @@ def locate_mask(samples: Samples, key: str) -> Layout:
     return layout
 
 
-def have_bands(samples: Samples, bands: Sequence[str]) -> NDArray[np.bool_]:
+def have_bands(samples: SampleTable, bands: Sequence[str]) -> NDArray[np.bool_]:
     """Return for each of the samples whether its images have all of `bands`.
 
     Raises `SatimnetError` when no images of their collections have them.
@@ -190,7 +183,7 @@ def with_bands(
     return found
 
 
-def images_of(samples: Samples, bands: Sequence[str] | None) -> dict[str, tuple[str, ...]]:
+def images_of(samples: SampleTable, bands: Sequence[str] | None) -> dict[str, tuple[str, ...]]:
     """Return the images that `locate_all` reads, with the names of their bands; it raises as it."""
     _require_samples(samples)
     known = samples.bands
@@ -255,7 +248,7 @@ def _no_bands(
     return SatimnetError(f"no image has the bands {', '.join(bands)}; there are {listing}")
 
 
-def _require_samples(samples: Samples) -> None:
+def _require_samples(samples: SampleTable) -> None:
     if not len(samples):
         raise SatimnetError("there are no samples to read: the search found none")
 
@@ -271,7 +264,9 @@ def _presence(table: pa.Table, keys: Sequence[str]) -> NDArray[np.bool_]:
     return present
 
 
-def _placed(samples: Samples, key: str, names: tuple[str, ...], wanted: tuple[str, ...]) -> Layout:
+def _placed(
+    samples: SampleTable, key: str, names: tuple[str, ...], wanted: tuple[str, ...]
+) -> Layout:
     """Where the pixels of one asset lie, or of the samples' part of it."""
     if samples.crop is None:
         require_one_size(samples.table, key)
@@ -282,7 +277,9 @@ def _placed(samples: Samples, key: str, names: tuple[str, ...], wanted: tuple[st
     return replace(layout, shape=(*samples.crop, layout.shape[2]), crop=samples.crop)
 
 
-def _layout(samples: Samples, key: str, names: tuple[str, ...], wanted: tuple[str, ...]) -> Layout:
+def _layout(
+    samples: SampleTable, key: str, names: tuple[str, ...], wanted: tuple[str, ...]
+) -> Layout:
     """Where the pixels of one asset lie."""
     try:
         return _read_layout(samples, key, names, wanted)
@@ -291,7 +288,7 @@ def _layout(samples: Samples, key: str, names: tuple[str, ...], wanted: tuple[st
 
 
 def _read_layout(
-    samples: Samples, key: str, names: tuple[str, ...], wanted: tuple[str, ...]
+    samples: SampleTable, key: str, names: tuple[str, ...], wanted: tuple[str, ...]
 ) -> Layout:
     asset = pc.struct_field(samples.table["assets"], [key])  # all others are never copied
     hrefs = pc.struct_field(asset, ["href"]).combine_chunks().dictionary_encode()
@@ -404,7 +401,7 @@ def _require(layout: Layout, right: NDArray[np.bool_], fault: str) -> None:
         raise SatimnetError(f"{where}: sample {layout.ids[row]}: {fault}; build the catalog again")
 
 
-def _not_described(samples: Samples, key: str) -> SatimnetError:
+def _not_described(samples: SampleTable, key: str) -> SatimnetError:
     return SatimnetError(
         f"{samples.table['parquet'][0].as_py()}: not every {key} is one member of a shard with its "
         "byte range and pixels; build the catalog again"

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dask.array as da
 import numpy as np
 import xarray
 from dask.delayed import delayed
 
-from satimnet.training.data.layouts import Array, Layout, Numbers, locate_all, locate_mask
+from satimnet.training.data.array_types import Array, Numbers
+from satimnet.training.data.layouts import Layout, locate_all, locate_mask
 from satimnet.training.data.pixels import Reader
-
-if TYPE_CHECKING:
-    from satimnet.training.data.training_samples import Samples
+from satimnet.training.data.sample_table import SampleTable
 
 _FEWEST = 64
 """Samples of a dask chunk, if there are as many: a task costs about as much as reading ten."""
 
 
 def to_xarray(
-    samples: Samples, bands: Sequence[str] | None = None, mask: str | None = None
+    samples: SampleTable, bands: Sequence[str] | None = None, mask: str | None = None
 ) -> xarray.DataArray | xarray.Dataset:
     """Return the stored values as a lazy array (sample, band, y, x), one dask chunk per shard.
 
@@ -85,7 +84,7 @@ def _name(layout: Layout) -> str:
     return "images_" + "x".join(map(str, layout.image_size))
 
 
-def _classes(samples: Samples) -> dict[str, Any]:
+def _classes(samples: SampleTable) -> dict[str, Any]:
     targets = samples.targets()
     names = np.array(samples.classes)
     if targets is None:

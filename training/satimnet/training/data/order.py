@@ -6,7 +6,7 @@ import numpy as np
 
 from satimnet.builder.arguments import at_least
 from satimnet.builder.errors import SatimnetError
-from satimnet.training.data.layouts import Numbers
+from satimnet.training.data.array_types import Numbers
 
 
 def batches_of(

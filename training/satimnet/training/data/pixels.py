@@ -28,12 +28,11 @@ from numpy.lib.stride_tricks import as_strided
 
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.storage.ranges import fetch
+from satimnet.training.data.array_types import Array, Numbers
 from satimnet.training.data.decoding import decode
 from satimnet.training.data.image_sizes import middle
-from satimnet.training.data.layouts import Array, Layout, Numbers, have_bands, locate
+from satimnet.training.data.layouts import Layout
 from satimnet.training.data.mapped_shards import MappedShard, catch_bus_errors
-
-__all__ = ["Array", "Layout", "Numbers", "Reader", "have_bands", "locate"]
 
 _CACHED = 512 * 1024
 """Bytes of pixels that are picked from or scaled at a time: they stay near the processor."""

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from satimnet.builder.storage.parallel import end_with_parent
-from satimnet.training.data.batches import Batch, Labels, Plan, read
-from satimnet.training.data.layouts import Numbers
+from satimnet.training.data.array_types import Labels, Numbers
+from satimnet.training.data.batches import Batch, Plan, read
 from satimnet.training.data.order import batches_of
-
-if TYPE_CHECKING:
-    from satimnet.training.data.training_samples import Samples
+from satimnet.training.data.sample_table import SampleTable
 
 
 class BatchDataset(IterableDataset[Batch]):
@@ -27,7 +24,7 @@ class BatchDataset(IterableDataset[Batch]):
 
     def __init__(
         self,
-        samples: Samples,
+        samples: SampleTable,
         batch_size: int,
         *,
         bands: Sequence[str] | None = None,

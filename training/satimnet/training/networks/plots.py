@@ -31,7 +31,8 @@ from satimnet.builder.imagery.colours import (
 from satimnet.builder.storage.atomic_files import writing
 from satimnet.builder.storage.hrefs import on_disk
 from satimnet.builder.storage.staging import lock
-from satimnet.training.data.layouts import Layout, Numbers, locate, locate_mask
+from satimnet.training.data.array_types import Numbers
+from satimnet.training.data.layouts import Layout, locate, locate_mask
 from satimnet.training.data.pixels import Reader
 from satimnet.training.data.training_samples import Samples
 from satimnet.training.networks.checkpoints import Checkpoint

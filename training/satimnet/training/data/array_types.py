@@ -1,0 +1,15 @@
+"""The types of arrays and labels that the modules of this wing share."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+"""Pixels, of the dtype of their files or of the batch."""
+Numbers = NDArray[np.int64]
+"""Row numbers, class numbers or positions in files."""
+Labels = Literal["auto", "class", "classes"]
+"""What to learn of a sample: its one class, any number of classes, or whichever fits all."""

@@ -1,0 +1,269 @@
+"""The rows of samples and what their collections say of them; no pixel is read here.
+
+`Samples` adds the reading. The modules that read take a `SampleTable`, so that none of them has to
+know `Samples`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NoReturn, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from satimnet.builder.catalog.collection_document import CollectionDocument
+from satimnet.builder.errors import ArgumentError, BadCatalogError, WrongTypeError
+from satimnet.training.data.array_types import Array, Labels, Numbers
+
+ONE_COLLECTION = 'choose one collection, as in collections=["NAME"]'
+"""What to do where samples of several collections do not go together."""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What a collection says about all of its samples.
+
+    Attributes:
+        classes: Names of its classes, in the order of its class table, without the background
+            (value 0).
+        bands: Names of the bands of each image asset, in file order.
+        document: All that it says.
+        parquet: Absolute path or URL of the file that has its samples as rows.
+    """
+
+    classes: tuple[str, ...]
+    bands: Mapping[str, tuple[str, ...]]
+    document: CollectionDocument
+    parquet: str
+
+
+@dataclass(frozen=True, repr=False)
+class SampleTable:
+    """Rows of the item table, in the order of the catalog unless asked otherwise.
+
+    Attributes:
+        table: Columns as in ``items.parquet``, and ``parquet``, the file that a row is from.
+        collections: What the collections say that the samples are of, by name.
+        classes: Names that labels index: all classes of the collections, also those without a
+            sample here, so that labels mean the same in every part of a training set.
+        crop: Rows and columns of the middle of each image that is read; None reads all of it.
+
+    Example:
+        >>> from satimnet.training import open_samples
+        >>> samples = open_samples("catalog").search(collections=["eurosat"])
+        >>> len(samples.ids) == len(samples.labels) == len(samples)
+        True
+        >>> samples.classes[:3]
+        ('AnnualCrop', 'Forest', 'HerbaceousVegetation')
+    """
+
+    table: pa.Table
+    collections: Mapping[str, Collection]
+    classes: tuple[str, ...]
+    crop: tuple[int, int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __repr__(self) -> str:
+        """One line: a notebook shows it, and the table would flood the cell."""
+        images = [names for home in self.collections.values() for names in home.bands.values()]
+        bands = dict.fromkeys(name for names in images for name in names)
+        return (
+            f"<{type(self).__name__}: {len(self):,} of {', '.join(self.collections)}; "
+            f"classes: {len(self.classes)}; bands: {', '.join(bands)}>"
+        )
+
+    def __getitem__(self, index: object) -> NoReturn:
+        """Raises `WrongTypeError`: samples are read many at a time."""
+        raise WrongTypeError(
+            "samples are not read one by one: samples.subset([0]) are some of them, "
+            "samples.to_batches(64) their pixels, and DataLoader(samples.to_dataset(64), "
+            "batch_size=None) gives torch the same"
+        )
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """Item ids, one per sample."""
+        ids: list[str] = self.table["id"].to_pylist()
+        return ids
+
+    @cached_property
+    def labels(self) -> Numbers:
+        """Class of each sample, int64 (sample): indices into `classes`.
+
+        Raises:
+            ArgumentError: A sample has no class or several.
+            BadCatalogError: A class is not in the class table.
+        """
+        tags = self._tags
+        counts = pc.fill_null(pc.list_value_length(tags), 0).to_numpy(zero_copy_only=False)
+        if (counts != 1).any():
+            raise ArgumentError(
+                f"{int((counts != 1).sum())} of {len(self)} samples have no class or several, "
+                f"{self.ids[int((counts != 1).argmax())]} first; labels need one class a sample",
+                "labels",
+            )
+        return self._codes(tags.flatten())
+
+    @cached_property
+    def multi_hot(self) -> NDArray[np.float32]:
+        """Classes of each sample, float32 (sample, class): 1 where the sample has the class.
+
+        Raises:
+            ArgumentError: The catalog does not say which classes a sample has.
+            BadCatalogError: A class is not in the class table.
+        """
+        tags = self._tags
+        if tags.null_count:
+            missing = tags.is_null().to_numpy(zero_copy_only=False)
+            raise ArgumentError(
+                f"nobody says which classes {int(missing.sum())} of {len(self)} samples have, "
+                f"{self.ids[int(missing.argmax())]} first; search for those with classes, "
+                "or give labels=None",
+                "labels",
+            )
+        found = np.zeros((len(self), len(self.classes)), np.float32)
+        rows = pc.list_parent_indices(tags).to_numpy(zero_copy_only=False)
+        found[rows, self._codes(tags.flatten())] = 1
+        return found
+
+    @property
+    def strata(self) -> Numbers:
+        """The group of each sample, int64 (sample), for parts that are alike in their classes.
+
+        It is the index of the sample's class; samples with several classes, or none, are together
+        in a group of their own, the last.
+        """
+        tags = self._tags
+        counts = pc.fill_null(pc.list_value_length(tags), 0)
+        single = pc.equal(counts, 1)
+        groups = np.full(len(self), len(self.classes), np.int64)
+        names = pc.list_flatten(tags.filter(single))
+        groups[np.asarray(single.to_numpy(zero_copy_only=False), np.bool_)] = self._codes(names)
+        return groups
+
+    def targets(self, kind: Labels | None = "auto") -> Array | None:
+        """Gives what to learn of each sample.
+
+        Args:
+            kind: "class" gives `labels`, "classes" `multi_hot`. "auto" is "class" if every sample
+                has exactly one class, and "classes" if not.
+
+        Returns:
+            The labels; None for the kind None, and for "auto" where the catalog does not say the
+            classes of any sample.
+
+        Raises:
+            ArgumentError: There is no such kind, or the samples have no such labels.
+        """
+        if kind == "auto":
+            counts = pc.list_value_length(self._tags)
+            if counts.null_count == len(self):
+                return None
+            kind = "class" if pc.all(pc.equal(pc.fill_null(counts, 0), 1)).as_py() else "classes"
+        if kind is None:
+            return None
+        if kind not in ("class", "classes"):
+            raise ArgumentError(
+                f'labels {kind}: there are "class", "classes", "auto" and None', "labels"
+            )
+        return self.labels if kind == "class" else self.multi_hot
+
+    @property
+    def splits(self) -> list[str | None]:
+        """Split of each sample ("train", "validation", "test"); None where there is none."""
+        if "satimnet:split" not in self.table.column_names:
+            return [None] * len(self)
+        splits: list[str | None] = self.table["satimnet:split"].to_pylist()
+        return splits
+
+    @property
+    def bands(self) -> dict[str, tuple[str, ...]]:
+        """Names of the bands of each image asset, in file order.
+
+        Raises:
+            ArgumentError: An asset has different bands in different collections.
+        """
+        bands: dict[str, tuple[str, ...]] = {}
+        for collection in self.collections.values():
+            for key, names in collection.bands.items():
+                if bands.setdefault(key, names) != names:
+                    raise ArgumentError(
+                        f"the {key} images of {', '.join(self.collections)} have different bands; "
+                        f"{ONE_COLLECTION}",
+                        "collections",
+                    )
+        return bands
+
+    def subset(self, indices: Numbers) -> Self:
+        """Gives the samples at some positions.
+
+        Args:
+            indices: Numbers of the samples from 0, in the order wanted.
+
+        Returns:
+            These samples, in that order.
+
+        Raises:
+            ArgumentError: There is no sample of such a number.
+
+        Example:
+            >>> from satimnet.training import open_samples
+            >>> samples = open_samples("catalog").search(collections=["eurosat"])
+            >>> samples.subset([5, 0]).ids == [samples.ids[5], samples.ids[0]]
+            True
+        """
+        chosen = np.asarray(indices)
+        if chosen.size and chosen.dtype.kind not in "iu":
+            raise ArgumentError("indices: give a list of whole numbers", "indices")
+        wrong = chosen[(chosen < 0) | (chosen >= len(self))]
+        if wrong.size:
+            raise ArgumentError(
+                f"indices: no sample {wrong[0]}; there are {len(self):,}, from 0", "indices"
+            )
+        return replace(self, table=self.table.take(pa.array(chosen, pa.int64())))
+
+    def of(self, names: Iterable[str], wanted: NDArray[np.bool_]) -> Self:
+        """Gives the wanted samples, as samples of some of the collections.
+
+        Args:
+            names: The collections that all wanted samples are of.
+            wanted: Whether a sample is wanted, bool (sample).
+
+        Returns:
+            The samples. Their classes are those of these collections.
+
+        Example:
+            >>> from satimnet.training import open_samples
+            >>> samples = open_samples("catalog").search(collections=["eurosat", "inria"])
+            >>> own = samples.table["collection"].to_numpy() == "eurosat"
+            >>> list(samples.of(["eurosat"], own).collections)
+            ['eurosat']
+        """
+        homes = {name: self.collections[name] for name in names}
+        table = self.table if wanted.all() else self.table.filter(pa.array(wanted))
+        return replace(self, table=table, collections=homes, classes=classes_of(homes))
+
+    @property
+    def _tags(self) -> pa.ListArray:
+        """Names of the classes of each sample; null where the catalog does not say."""
+        return self.table["satimnet:classes"].combine_chunks()
+
+    def _codes(self, names: pa.Array) -> Numbers:
+        """Indices of class names."""
+        codes = pc.index_in(names, value_set=pa.array(self.classes, pa.string()))
+        if codes.null_count:
+            unknown = names.filter(codes.is_null()).unique().to_pylist()
+            raise BadCatalogError(f"{', '.join(unknown)}: not in the class table of the collection")
+        return np.asarray(codes.to_numpy(zero_copy_only=False), np.int64)
+
+
+def classes_of(collections: Mapping[str, Collection]) -> tuple[str, ...]:
+    """Names of the classes of all of the collections, each once."""
+    return tuple(dict.fromkeys(name for home in collections.values() for name in home.classes))
