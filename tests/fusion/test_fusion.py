@@ -31,11 +31,12 @@ from satimnet.builder.query.search import search
 from satimnet.builder.storage.assets import gdal_path, read_bytes
 from satimnet.cli.fuse_command import fuse as command
 from satimnet.training import open_samples
+from satimnet.training.data.order import even_folds
 from satimnet.training.fusion.fusing import fuse
 from satimnet.training.fusion.mask_layers import Grid
 from satimnet.training.fusion.patches import Image, Part
 from satimnet.training.fusion.recipes import read_recipe
-from satimnet.training.fusion.selection import band_files, folds_of, select
+from satimnet.training.fusion.selection import band_files, select
 from stactools.bigearthnet.miniature import write_miniature as write_bigearthnet
 from stactools.eurosat.miniature import write_miniature as write_eurosat
 
@@ -417,15 +418,15 @@ def test_no_sample_is_drawn_twice(built, tmp_path):
 
 def test_folds_are_even_in_every_stratum():
     strata = np.repeat([0, 1, 2, 5], [1000, 37, 103, 4])
-    folds = folds_of(strata, 10, 7)
+    folds = even_folds(strata, 10, 7)
     for stratum in np.unique(strata):
         counts = np.bincount(folds[strata == stratum], minlength=10)
         assert counts.max() - counts.min() <= 1
     counts = np.bincount(folds)
     assert counts.max() - counts.min() <= 1
     assert len(counts) == 10
-    np.testing.assert_array_equal(folds, folds_of(strata, 10, 7))
-    assert (folds != folds_of(strata, 10, 8)).mean() > 0.8
+    np.testing.assert_array_equal(folds, even_folds(strata, 10, 7))
+    assert (folds != even_folds(strata, 10, 8)).mean() > 0.8
 
 
 def test_folds_of_items_are_those_of_their_strata(catalog, tmp_path):

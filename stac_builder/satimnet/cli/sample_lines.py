@@ -47,13 +47,12 @@ def chosen_samples(
 
 def some_of(samples: Samples, limit: int | None, seed: int) -> Samples:
     """So many of the samples, drawn by the seed, in their order; prints how many."""
-    import numpy as np
+    from satimnet.training.data import order
 
     if limit is None or limit >= len(samples):
         return samples
     click.echo(f"drawn by the seed: {limit:,} of {len(samples):,}")
-    drawn = np.random.default_rng(seed).permutation(len(samples))[:limit]
-    return samples.subset(np.sort(drawn))
+    return samples.subset(order.some_of(len(samples), limit, seed))
 
 
 def print_epoch(entry: Mapping[str, float], epochs: int) -> None:

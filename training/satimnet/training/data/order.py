@@ -1,12 +1,122 @@
-"""Who reads which samples, in which order: the same for the same seed, on every machine."""
+"""All that is random about samples: their order, what is held out, their folds.
+
+The same seed gives the same result on every machine and with every version of NumPy. NumPy promises
+the stream of a bit generator such as PCG64, but not what its `Generator` makes of it (NEP 19). So
+everything here is made of one thing, `permutation`, and that of raw numbers of PCG64:
+
+1. PCG64 is seeded with the three numbers seed, purpose and part (NumPy's ``SeedSequence``).
+2. Sample k has the k-th raw 64-bit number as its key.
+3. The samples are sorted by their keys; of equal keys the lower sample is first.
+
+All orders are equally likely, but for equal keys, which a million samples have once in 40 million
+seeds. Different purposes have streams that have nothing to do with each other.
+"""
 
 from __future__ import annotations
 
-import numpy as np
+from enum import IntEnum
 
-from satimnet.builder.arguments import at_least
-from satimnet.builder.errors import SatimnetError
+import numpy as np
+from numpy.typing import NDArray
+
+from satimnet.builder.arguments import at_least, require_fraction
+from satimnet.builder.errors import ArgumentError
 from satimnet.training.data.array_types import Numbers
+
+
+class Purpose(IntEnum):
+    """What a seed is used for. The numbers are part of every published result: none may change."""
+
+    DRAWS = 1  # of a recipe
+    FOLDS = 2
+    HELD_OUT = 3
+    BATCHES = 4
+    SOME = 5
+    PICTURES = 6
+
+
+def permutation(count: int, seed: int, purpose: Purpose, part: int = 0) -> Numbers:
+    """A permutation of the numbers 0 to `count` - 1; the module says how it is drawn.
+
+    Args:
+        count: How many numbers.
+        seed: 0 or more.
+        purpose: What the permutation is for.
+        part: Which of several permutations of that purpose, from 0.
+
+    Returns:
+        The numbers, int64 (count).
+
+    Example:
+        >>> permutation(8, 0, Purpose.BATCHES).tolist()
+        [5, 1, 2, 3, 6, 4, 7, 0]
+    """
+    keys = np.random.PCG64([seed, int(purpose), part]).random_raw(count)
+    order = np.argsort(keys)
+    ordered = keys[order]
+    if (ordered[1:] == ordered[:-1]).any():
+        order = np.argsort(keys, kind="stable")  # three times slower, and hardly ever needed
+    return np.asarray(order, np.int64)
+
+
+def some_of(count: int, number: int, seed: int) -> Numbers:
+    """Draws `number` of `count` samples, all selections equally likely.
+
+    Args:
+        count: How many samples there are.
+        number: How many are wanted; all, if there are fewer.
+        seed: 0 or more.
+
+    Returns:
+        Which samples these are, int64, ascending.
+    """
+    at_least(0, number=number, seed=seed)
+    return np.sort(permutation(count, seed, Purpose.SOME)[:number])
+
+
+def evenly_held_out(strata: Numbers, fraction: float, seed: int) -> NDArray[np.bool_]:
+    """Draws samples to hold out, the same fraction of each stratum.
+
+    Args:
+        strata: The group of each sample, int64 (sample), from 0.
+        fraction: How much of each group, above 0 and below 1; counts are rounded.
+        seed: 0 or more.
+
+    Returns:
+        Whether a sample is held out, bool (sample).
+
+    Raises:
+        ArgumentError: The fraction or the seed cannot be.
+    """
+    require_fraction(fraction, seed)
+    held = np.zeros(len(strata), np.bool_)
+    for stratum in np.unique(strata).tolist():
+        members = np.flatnonzero(strata == stratum)
+        drawn = members[permutation(len(members), seed, Purpose.HELD_OUT, stratum)]
+        held[drawn[: round(len(members) * fraction)]] = True
+    return held
+
+
+def even_folds(strata: Numbers, folds: int, seed: int) -> Numbers:
+    """Deals samples into folds, so that each has the same share of every stratum.
+
+    Args:
+        strata: The group of each sample, int64 (sample), from 0.
+        folds: How many folds.
+        seed: 0 or more.
+
+    Returns:
+        The fold of each sample, int64 (sample), from 0. Folds differ by at most one sample, in all
+        and of each group. The same groups, in the same order, give the same folds.
+    """
+    result = np.empty(len(strata), np.int64)
+    dealt = 0
+    for stratum in np.unique(strata).tolist():
+        members = np.flatnonzero(strata == stratum)
+        members = members[permutation(len(members), seed, Purpose.FOLDS, stratum)]
+        result[members] = (dealt + np.arange(len(members))) % folds
+        dealt += len(members)
+    return result
 
 
 def batches_of(
@@ -19,22 +129,33 @@ def batches_of(
     rank: int = 0,
     world_size: int = 1,
 ) -> list[Numbers]:
-    """Divide samples 0 to `count` - 1 into batches: arrays of which samples.
+    """Divides the samples 0 to `count` - 1 into batches.
 
-    shuffle: in an order drawn uniformly from all orders by `seed`. rank, world_size: only the share
-    of one of so many; shares are disjoint and of equal size, so up to world_size - 1 samples, the
-    last of the order, are in none. drop_last: leave out a last batch that is not full. Raises
-    `SatimnetError` when the numbers make no sense, or the share is empty.
+    Args:
+        count: How many samples there are.
+        batch_size: Samples in a batch, 1 or more.
+        shuffle: In an order drawn by `seed`, not in that of their numbers.
+        seed: 0 or more.
+        drop_last: Leave out a last batch that is not full.
+        rank: The number of the process among `world_size`, from 0.
+        world_size: How many processes share the samples. Their shares are disjoint and of equal
+            size, so up to world_size - 1 samples, the last of the order, are in none.
+
+    Returns:
+        Which samples each batch has, int64.
+
+    Raises:
+        ArgumentError: A number cannot be, or the share of a process is empty.
     """
     at_least(1, batch_size=batch_size)
     at_least(0, seed=seed)
     if not 0 <= rank < world_size:
-        raise SatimnetError(f"rank {rank} of {world_size}: must be from 0 to world_size - 1")
+        raise ArgumentError(
+            f"rank {rank} of {world_size}: must be from 0 to world_size - 1", "rank", "world_size"
+        )
     if count < world_size:
-        raise SatimnetError(f"{count} samples cannot be shared by {world_size}")
-    order = np.arange(count)
-    if shuffle:
-        order = np.random.default_rng(seed).permutation(order)
+        raise ArgumentError(f"{count} samples cannot be shared by {world_size}", "world_size")
+    order = permutation(count, seed, Purpose.BATCHES) if shuffle else np.arange(count)
     order = order[: count - count % world_size][rank::world_size]
     end = len(order) - len(order) % batch_size if drop_last else len(order)
     return [order[at : min(at + batch_size, end)] for at in range(0, end, batch_size)]

@@ -15,6 +15,7 @@ from satimnet.builder.errors import SatimnetError
 from satimnet.builder.query.index import Index, IndexedCollection
 from satimnet.builder.query.search import search, search_table
 from satimnet.training.data.array_types import Labels
+from satimnet.training.data.folds import hold_out
 from satimnet.training.data.image_sizes import have_size
 from satimnet.training.data.layouts import have_bands, images_of, locate_all, with_bands
 from satimnet.training.data.sample_table import Collection, SampleTable, classes_of
@@ -103,19 +104,13 @@ class Samples(SampleTable):
     def holdout(self, fraction: float, seed: int = 0) -> tuple[Samples, Samples]:
         """Divide the samples into a part to learn from and `fraction` of them held out.
 
-        Each class is divided in the same proportion, by a permutation seeded with `seed`. Both
+        Each class is divided in the same proportion, drawn by `seed`. Both
         parts keep the order of the samples. Raises `SatimnetError` when a part would be empty, and
         for a fraction that is none.
         """
         require_fraction(fraction, seed)
-        generator = np.random.default_rng(seed)
-        held = np.zeros(len(self), np.bool_)
-        for label in range(len(self.classes)):
-            members = generator.permutation(np.flatnonzero(self.labels == label))
-            held[members[: round(len(members) * fraction)]] = True
-        if held.all() or not held.any():
-            raise SatimnetError(f"{len(self)} samples are too few to hold out {fraction:g} of them")
-        return self.subset(np.flatnonzero(~held)), self.subset(np.flatnonzero(held))
+        _ = self.labels  # says which samples have no class or several
+        return hold_out(self, fraction, seed)
 
     @checked()
     def bands_by_size(

@@ -17,9 +17,10 @@ from satimnet.builder.errors import SatimnetError
 from satimnet.builder.samples import Member, Sample
 from satimnet.builder.storage.checked_offsets import number_type
 from satimnet.builder.storage.hrefs import is_url, join, relative
+from satimnet.training.data.order import even_folds
 from satimnet.training.fusion.mask_layers import Grid, Layer
 from satimnet.training.fusion.patches import Image, Mask, Part
-from satimnet.training.fusion.selection import CARRIED, Drawn, band_files, folds_of
+from satimnet.training.fusion.selection import CARRIED, Drawn, band_files
 
 if TYPE_CHECKING:
     from satimnet.builder.query.index import Index
@@ -56,7 +57,7 @@ def samples_of(
     order = pc.sort_indices(keys, sort_keys=[(key, "ascending") for key in keys.column_names])
     strata = keys["label"].to_numpy() * len(homes) + keys["home"].to_numpy()
     folds = np.empty(len(strata), np.int64)
-    folds[order] = folds_of(strata[order], recipe.folds, recipe.seed)
+    folds[order] = even_folds(strata[order], recipe.folds, recipe.seed)
     samples: list[Sample] = []
     start = 0
     for one in drawn:

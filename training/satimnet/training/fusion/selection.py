@@ -1,4 +1,4 @@
-"""Selection: which samples of a catalog a recipe draws, and into which fold each goes.
+"""Selection: which samples of a catalog a recipe draws.
 
 Everything here works on columns. Only rows that are drawn are read with their assets, so that
 drawing a few thousand out of 590,326 takes seconds.
@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.query.search import search
+from satimnet.training.data.order import Purpose, permutation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -127,24 +128,7 @@ def select(recipe: Recipe, index: Index, *, available: bool = False) -> list[Dra
     return drawn
 
 
-def folds_of(strata: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
-    """A fold of each sample, from 0; every stratum is spread evenly, and so are all together.
-
-    ``strata`` are numbers from 0. The same numbers, in the same order, give the same folds.
-    """
-    result = np.empty(len(strata), np.int64)
-    dealt = 0
-    for stratum in np.unique(strata).tolist():
-        members = np.flatnonzero(strata == stratum)
-        members = members[_shuffled(len(members), seed, _FOLDS, stratum)]
-        result[members] = (dealt + np.arange(len(members))) % folds
-        dealt += len(members)
-    return result
-
-
 # --- one draw -----------------------------------------------------------------------------------
-
-_DRAWS, _FOLDS = 1, 2  # what the seed is used for: streams that have nothing to do with each other
 
 
 @dataclass
@@ -207,7 +191,7 @@ def _draw(recipe: Recipe, number: int, home: _Home, index: Index, available: boo
             f"{draw.label}: {wanted:,} samples wanted, {len(candidates):,} found{more}; "
             "write at_most, or take what is there with --available"
         )
-    numbers = candidates[_shuffled(len(candidates), recipe.seed, _DRAWS, number)[:wanted]]
+    numbers = candidates[permutation(len(candidates), recipe.seed, Purpose.DRAWS, number)[:wanted]]
     home.taken = np.union1d(home.taken, numbers)
     return _Chosen(numbers, len(found), lacking)
 
@@ -250,13 +234,3 @@ def _labels(recipe: Recipe, draw: Draw, table: pa.Table) -> NDArray[np.int64]:
             "[[classes]]; choose by 'classes', or say with 'to' what they become"
         )
     return np.asarray(codes.to_numpy(zero_copy_only=False), np.int64)
-
-
-def _shuffled(count: int, *seed: int) -> NDArray[np.int64]:
-    """A permutation, drawn uniformly.
-
-    NumPy keeps the stream of a bit generator the same for ever, but not what `Generator` makes of
-    it (NEP 19); so the permutation is made here, by sorting.
-    """
-    keys = np.random.PCG64(list(seed)).random_raw(count)
-    return np.argsort(keys, kind="stable")

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from satimnet.builder.catalog.collection_document import CollectionDocument, LabelClass
 from satimnet.builder.errors import SatimnetError
-from satimnet.training.data.layouts import ONE_COLLECTION
 from satimnet.training.data.sample_table import ONE_COLLECTION
 
 if TYPE_CHECKING:

@@ -33,6 +33,7 @@ from satimnet.builder.storage.hrefs import on_disk
 from satimnet.builder.storage.staging import lock
 from satimnet.training.data.array_types import Numbers
 from satimnet.training.data.layouts import Layout, locate, locate_mask
+from satimnet.training.data.order import Purpose, permutation
 from satimnet.training.data.pixels import Reader
 from satimnet.training.data.training_samples import Samples
 from satimnet.training.networks.checkpoints import Checkpoint
@@ -156,7 +157,7 @@ def _save(figure: Figure, path: Path) -> None:
 def _varied(samples: Samples, count: int, seed: int) -> Numbers:
     """Some samples, of as many classes as can be."""
     kinds = [",".join(tags or ()) for tags in samples.table["satimnet:classes"].to_pylist()]
-    order = np.random.default_rng(seed).permutation(len(samples))
+    order = permutation(len(samples), seed, Purpose.PICTURES)
     seen: dict[str, int] = {}
     turns = np.zeros(len(samples), np.int64)  # the first of each class, then the second of each
     for at in order.tolist():
