@@ -1,11 +1,13 @@
 """What is wrong with an argument is said in a sentence that names it."""
 
+import inspect
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import numpy as np
 import pystac
@@ -18,7 +20,7 @@ from torch.utils.data import DataLoader
 import stactools
 from satimnet.builder.arguments import checked
 from satimnet.builder.datasets import installed
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import SatimnetError, WrongTypeError
 from satimnet.builder.pipeline import build
 from satimnet.builder.query.search import search
 from satimnet.builder.storage.assets import gdal_path, read_bytes
@@ -72,6 +74,37 @@ def example(
 def test_arguments_are_compared_with_their_annotations(arguments, keywords, message):
     with pytest.raises(SatimnetError, match=message):
         example(*arguments, **keywords)
+
+
+class Options(TypedDict, total=False):
+    """Keywords that several functions take."""
+
+    count: int
+    words: Sequence[str] | None
+
+
+@checked(defaults={"count": 1, "words": None})
+def optional(path: str, **options: Unpack[Options]) -> Options:
+    return options
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"words": "B02"}, r"words is the text 'B02'; give a list of names, such as \['B02'\]"),
+        ({"count": "3"}, "count is the text '3'; give a whole number"),
+        ({"cuont": 3}, r"optional\(\) has no cuont; did you mean count"),
+    ],
+)
+def test_keywords_of_a_typed_dict_are_compared_one_by_one(keywords, message):
+    with pytest.raises(WrongTypeError, match=message):
+        optional("x", **keywords)
+    assert optional("x", count=2) == {"count": 2}
+    shown = inspect.signature(optional).parameters
+    assert {name: one.default for name, one in shown.items() if name != "path"} == {
+        "count": 1,
+        "words": None,
+    }
 
 
 def test_what_fits_is_let_through():

@@ -106,12 +106,14 @@ def test_folds_are_alike_in_size_and_strata():
 
 def test_batches_are_slices_of_one_order():
     order = permutation(10, 3, Purpose.BATCHES)
-    assert [part.tolist() for part in batches_of(10, 4, shuffle=True, seed=3)] == [
+    assert [part.tolist() for part in batches_of(10, 4, {"shuffle": True, "seed": 3})] == [
         order[:4].tolist(),
         order[4:8].tolist(),
         order[8:].tolist(),
     ]
-    shared = [batches_of(10, 2, shuffle=True, seed=3, rank=rank, world_size=3) for rank in range(3)]
-    assert sorted(
-        chain.from_iterable(np.concatenate(parts).tolist() for parts in shared)
-    ) == sorted(order[:9].tolist())
+    shared = [
+        batches_of(10, 2, {"shuffle": True, "seed": 3, "rank": rank, "world_size": 3})
+        for rank in range(3)
+    ]
+    drawn = chain.from_iterable(np.concatenate(parts).tolist() for parts in shared)
+    assert sorted(drawn) == sorted(order[:9].tolist())

@@ -13,8 +13,18 @@ import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
+from types import MappingProxyType, NoneType, UnionType
+from typing import (
+    Any,
+    Literal,
+    ParamSpec,
+    TypeVar,
+    Union,
+    Unpack,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from satimnet.builder.errors import ArgumentError, WrongTypeError
 
@@ -33,17 +43,20 @@ _WORDS: Mapping[Any, str] = {
 }
 
 
-def checked(rest: Callable[..., Any] | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def checked(
+    rest: Callable[..., Any] | None = None, *, defaults: Mapping[str, Any] = MappingProxyType({})
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Return what makes a function refuse arguments that are not as it is annotated.
 
-    rest: the function that further keywords are for. The function then raises `WrongTypeError`,
-    naming the argument: for a keyword that it does not have, one that it lacks, a text where it
-    wants a list, any other wrong type, and a number that is none. What an annotation does not say
-    in types that are there when the module runs is not looked at.
+    rest: the function that further keywords are for. The keywords of ``**options: Unpack[Options]``
+    are checked one by one; defaults: what help() shows as theirs. The function then raises
+    `WrongTypeError`, naming the argument: for a keyword that it does not have, one that it lacks, a
+    text where it wants a list, any other wrong type, and a number that is none. What an annotation
+    does not say in types that are there when the module runs is not looked at.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        signature = inspect.signature(function)
+        signature = _signature(function, defaults)
         own = signature.parameters
         others = {} if rest is None else inspect.signature(rest).parameters
         named = [name for name, one in (own | dict(others)).items() if _can_be_named(one)]
@@ -70,6 +83,7 @@ def checked(rest: Callable[..., Any] | None = None) -> Callable[[Callable[P, R]]
                     )
             return function(*args, **kwargs)
 
+        run.__signature__ = signature  # type: ignore[attr-defined]  # what help() shows
         return run
 
     return decorate
@@ -93,6 +107,22 @@ def hint(name: str, known: Collection[str]) -> str:
     """Which of the known names is meant, or which there are."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+
+
+def _signature(function: Callable[..., Any], defaults: Mapping[str, Any]) -> inspect.Signature:
+    """The signature, with the keywords of ``**options: Unpack[Options]`` one by one."""
+    signature = inspect.signature(function)
+    parameters: list[inspect.Parameter] = []
+    for one in signature.parameters.values():
+        packed = _hint(one.annotation, function) if one.kind is one.VAR_KEYWORD else None
+        if get_origin(packed) is not Unpack:
+            parameters.append(one)
+            continue
+        for name, kind in get_type_hints(*get_args(packed)).items():
+            default = defaults.get(name, one.empty)
+            keyword = inspect.Parameter(name, one.KEYWORD_ONLY, default=default, annotation=kind)
+            parameters.append(keyword)
+    return signature.replace(parameters=parameters)
 
 
 def _can_be_named(parameter: inspect.Parameter) -> bool:

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from satimnet.builder.errors import SatimnetError
-from satimnet.training.data.array_types import Array, Labels, Numbers
+from satimnet.training.data.array_types import Array, Numbers
+from satimnet.training.data.batch_options import DEFAULTS, BatchOptions, ReadingOptions
 from satimnet.training.data.layouts import Layout, locate_all, locate_mask
 from satimnet.training.data.order import batches_of
 from satimnet.training.data.pixels import Reader
@@ -57,19 +58,14 @@ class Plan:
     scale: float | None
 
     @classmethod
-    def of(
-        cls,
-        samples: SampleTable,
-        bands: Sequence[str] | None,
-        mask: str | None,
-        labels: Labels | None,
-        scale: float | None,
-    ) -> Plan:
-        """Return the plan for `samples`; arguments as those of `to_batches`."""
-        layouts = locate_all(samples, bands)
-        masks = None if mask is None else locate_mask(samples, mask)
-        targets = samples.targets(labels)
-        return cls(layouts, masks, None if targets is None else torch.from_numpy(targets), scale)
+    def of(cls, samples: SampleTable, options: BatchOptions) -> Plan:
+        """The plan for `samples` by the options of `Samples.to_batches`."""
+        chosen = DEFAULTS | options
+        layouts = locate_all(samples, chosen["bands"])
+        masks = None if chosen["mask"] is None else locate_mask(samples, chosen["mask"])
+        targets = samples.targets(chosen["labels"])
+        labels = None if targets is None else torch.from_numpy(targets)
+        return cls(layouts, masks, labels, chosen["scale"])
 
     @property
     def layouts(self) -> tuple[Layout, ...]:
@@ -81,54 +77,19 @@ class Plan:
         return 4 * sum(prod(layout.buffer_shape(count)) for layout in self.layouts)
 
 
-def to_batches(
-    samples: SampleTable,
-    batch_size: int,
-    *,
-    bands: Sequence[str] | None = None,
-    mask: str | None = None,
-    labels: Labels | None = "auto",
-    shuffle: bool = False,
-    seed: int = 0,
-    drop_last: bool = False,
-    scale: float | None = None,
-    rank: int = 0,
-    world_size: int = 1,
-    device: str = "cpu",
-    threads: int | None = None,
-) -> Iterator[Batch]:
-    """Yield every sample once, in batches of `batch_size`.
+def to_batches(samples: SampleTable, batch_size: int, options: ReadingOptions) -> Iterator[Batch]:
+    """Yields every sample once, in batches; see `Samples.to_batches`.
 
-    bands: names, in the order wanted; without it all bands of the image with most bands that all
-    samples have, or of all images where each has one band. mask: key of the asset with label
-    rasters, to be given too. labels: "class" is one class a sample, "classes" any number of them;
-    "auto" is "class" if every sample has exactly one, "classes" if not, None if no sample says;
-    None is none. shuffle: in an order drawn uniformly from all orders by `seed`, the same for the
-    same seed. drop_last: leave out a last batch that is not full. scale: images are the stored
-    values times this; without it the stored values (EuroSAT's 13 bands: 0.0001 gives reflectance).
-    rank, world_size: the share of one of so many processes with the same seed; shares are disjoint
-    and equal, so up to world_size - 1 samples are in none. threads: that many read and decode, one
-    batch ahead, or up to four from other machines; 0 reads in the caller's thread when asked; None
-    is one for each processor, at most 4.
-
-    A batch belongs to the caller: its memory is used again only after the last tensor over it
-    is gone. Raises `SatimnetError`, before the first batch, when the samples have no such images,
-    masks or labels.
+    A batch belongs to the caller: its memory is used again only after the last tensor over it is
+    gone.
     """
-    where = pick_device(device)
-    plan = Plan.of(samples, bands, mask, labels, scale)
-    parts = batches_of(
-        len(samples),
-        batch_size,
-        shuffle=shuffle,
-        seed=seed,
-        drop_last=drop_last,
-        rank=rank,
-        world_size=world_size,
-    )
+    chosen = DEFAULTS | options
+    device, threads = pick_device(chosen["device"]), chosen["threads"]
+    plan = Plan.of(samples, options)
+    parts = batches_of(len(samples), batch_size, options)
     if threads is None:
         threads = min(4, os.cpu_count() or 1)
-    return read(plan, parts, where, threads)
+    return read(plan, parts, device, threads)
 
 
 def read(

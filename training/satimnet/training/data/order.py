@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from satimnet.builder.arguments import at_least, require_fraction
 from satimnet.builder.errors import ArgumentError
 from satimnet.training.data.array_types import Numbers
+from satimnet.training.data.batch_options import DEFAULTS, OrderOptions
 
 
 class Purpose(IntEnum):
@@ -119,27 +120,13 @@ def even_folds(strata: Numbers, folds: int, seed: int) -> Numbers:
     return result
 
 
-def batches_of(
-    count: int,
-    batch_size: int,
-    *,
-    shuffle: bool = False,
-    seed: int = 0,
-    drop_last: bool = False,
-    rank: int = 0,
-    world_size: int = 1,
-) -> list[Numbers]:
+def batches_of(count: int, batch_size: int, options: OrderOptions) -> list[Numbers]:
     """Divides the samples 0 to `count` - 1 into batches.
 
     Args:
         count: How many samples there are.
         batch_size: Samples in a batch, 1 or more.
-        shuffle: In an order drawn by `seed`, not in that of their numbers.
-        seed: 0 or more.
-        drop_last: Leave out a last batch that is not full.
-        rank: The number of the process among `world_size`, from 0.
-        world_size: How many processes share the samples. Their shares are disjoint and of equal
-            size, so up to world_size - 1 samples, the last of the order, are in none.
+        options: The order and the share of a process; see `Samples.to_batches`.
 
     Returns:
         Which samples each batch has, int64.
@@ -147,6 +134,8 @@ def batches_of(
     Raises:
         ArgumentError: A number cannot be, or the share of a process is empty.
     """
+    chosen = DEFAULTS | options
+    seed, rank, world_size = chosen["seed"], chosen["rank"], chosen["world_size"]
     at_least(1, batch_size=batch_size)
     at_least(0, seed=seed)
     if not 0 <= rank < world_size:
@@ -155,7 +144,7 @@ def batches_of(
         )
     if count < world_size:
         raise ArgumentError(f"{count} samples cannot be shared by {world_size}", "world_size")
-    order = permutation(count, seed, Purpose.BATCHES) if shuffle else np.arange(count)
+    order = permutation(count, seed, Purpose.BATCHES) if chosen["shuffle"] else np.arange(count)
     order = order[: count - count % world_size][rank::world_size]
-    end = len(order) - len(order) % batch_size if drop_last else len(order)
+    end = len(order) - len(order) % batch_size if chosen["drop_last"] else len(order)
     return [order[at : min(at + batch_size, end)] for at in range(0, end, batch_size)]

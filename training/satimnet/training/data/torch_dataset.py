@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import Unpack
 
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from satimnet.builder.storage.parallel import end_with_parent
-from satimnet.training.data.array_types import Labels, Numbers
+from satimnet.training.data.array_types import Numbers
+from satimnet.training.data.batch_options import DEFAULTS, BatchOptions
 from satimnet.training.data.batches import Batch, Plan, read
 from satimnet.training.data.order import batches_of
 from satimnet.training.data.sample_table import SampleTable
@@ -23,24 +25,11 @@ class BatchDataset(IterableDataset[Batch]):
     """
 
     def __init__(
-        self,
-        samples: SampleTable,
-        batch_size: int,
-        *,
-        bands: Sequence[str] | None = None,
-        mask: str | None = None,
-        labels: Labels | None = "auto",
-        shuffle: bool = False,
-        seed: int = 0,
-        drop_last: bool = False,
-        scale: float | None = None,
-        rank: int = 0,
-        world_size: int = 1,
+        self, samples: SampleTable, batch_size: int, **options: Unpack[BatchOptions]
     ) -> None:
-        self._plan = Plan.of(samples, bands, mask, labels, scale)
+        self._plan = Plan.of(samples, options)
         self._count, self._batch_size = len(samples), batch_size
-        self._shuffle, self._seed, self._drop_last = shuffle, seed, drop_last
-        self._rank, self._world_size = rank, world_size
+        self._options = DEFAULTS | options
         self._epoch = 0
         len(self)  # numbers that make no sense are refused now
 
@@ -60,12 +49,5 @@ class BatchDataset(IterableDataset[Batch]):
         return read(self._plan, parts[worker.id :: worker.num_workers], device, threads=0)
 
     def _parts(self) -> list[Numbers]:
-        return batches_of(
-            self._count,
-            self._batch_size,
-            shuffle=self._shuffle,
-            seed=self._seed + self._epoch,
-            drop_last=self._drop_last,
-            rank=self._rank,
-            world_size=self._world_size,
-        )
+        seed = self._options["seed"] + self._epoch
+        return batches_of(self._count, self._batch_size, self._options | {"seed": seed})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,7 @@ from satimnet.builder.arguments import checked, require_fraction
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.query.index import Index, IndexedCollection
 from satimnet.builder.query.search import search, search_table
-from satimnet.training.data.array_types import Labels
+from satimnet.training.data.batch_options import DEFAULTS, BatchOptions, ReadingOptions
 from satimnet.training.data.folds import hold_out
 from satimnet.training.data.image_sizes import have_size
 from satimnet.training.data.layouts import have_bands, images_of, locate_all, with_bands
@@ -119,78 +119,86 @@ class Samples(SampleTable):
         """Return the bands as they are read together: image size (y, x) to names, finest first."""
         return {layout.image_size: layout.bands for layout in locate_all(self, bands)}
 
-    @checked()
-    def to_batches(
-        self,
-        batch_size: int,
-        *,
-        bands: Sequence[str] | None = None,
-        mask: str | None = None,
-        labels: Labels | None = "auto",
-        shuffle: bool = False,
-        seed: int = 0,
-        drop_last: bool = False,
-        scale: float | None = None,
-        rank: int = 0,
-        world_size: int = 1,
-        device: str = "cpu",
-        threads: int | None = None,
-    ) -> Iterator[Batch]:
-        """Yield the samples as torch batches: see `satimnet.training.data.batches.to_batches`."""
+    @checked(defaults=DEFAULTS)
+    def to_batches(self, batch_size: int, **options: Unpack[ReadingOptions]) -> Iterator[Batch]:
+        """Yields every sample once, in torch batches.
+
+        A batch belongs to the caller: its memory is used again only after the last tensor over it
+        is gone.
+
+        Args:
+            batch_size: Samples in a batch, 1 or more.
+            **options: See below.
+
+        Options:
+            - `bands`: names of bands, in the order wanted. By default all bands of the image with
+              most bands that all samples have, or of all images where each has one band.
+            - `mask`: key of the asset with label rasters, to be given as well.
+            - `labels`: "class" gives one class a sample, "classes" any number of them, None no
+              labels. "auto", the default, is "class" if every sample has exactly one class,
+              "classes" if not, and None if the catalog says the classes of none.
+            - `shuffle`: whether the order is drawn by `seed`; all orders are equally likely. By
+              default it is that of the samples.
+            - `seed`: 0 or more, by default 0. The same seed gives the same order.
+            - `drop_last`: whether to leave out a last batch that is not full.
+            - `scale`: what the stored values are multiplied by; 0.0001 makes reflectance of
+              EuroSAT's 13 bands. By default images are the stored values.
+            - `rank`: the number of this process among `world_size`, from 0, by default 0.
+            - `world_size`: how many processes share the samples, all with the same seed; by
+              default 1. Their shares are disjoint and of equal size, so up to world_size - 1
+              samples are in none.
+            - `device`: where the batches are to be: "cpu", the default, "cuda" or another.
+            - `threads`: how many threads read and decode, one batch ahead, or up to four batches
+              where the shards are on another machine. With 0 the caller's own thread reads when it
+              asks. By default one for each processor, at most 4.
+
+        Returns:
+            An iterator over the batches.
+
+        Raises:
+            ArgumentError: The samples have no such images, masks or labels, images differ in size,
+                or a number cannot be. This is found before the first batch.
+            SatimnetError: A shard or an image cannot be read; the message names it.
+
+        Example:
+            >>> from satimnet.training import open_samples
+            >>> samples = open_samples("catalog").search(collections=["eurosat"])
+            >>> batch = next(samples.to_batches(8, bands=["B04", "B08"], shuffle=True, seed=1))
+            >>> batch.images.shape
+            torch.Size([8, 2, 64, 64])
+            >>> batch.labels.dtype
+            torch.int64
+        """
         from satimnet.training.data.batches import to_batches
 
-        return to_batches(
-            self,
-            batch_size,
-            bands=bands,
-            mask=mask,
-            labels=labels,
-            shuffle=shuffle,
-            seed=seed,
-            drop_last=drop_last,
-            scale=scale,
-            rank=rank,
-            world_size=world_size,
-            device=device,
-            threads=threads,
-        )
+        return to_batches(self, batch_size, options)
 
-    @checked()
-    def to_dataset(
-        self,
-        batch_size: int,
-        *,
-        bands: Sequence[str] | None = None,
-        mask: str | None = None,
-        labels: Labels | None = "auto",
-        shuffle: bool = False,
-        seed: int = 0,
-        drop_last: bool = False,
-        scale: float | None = None,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> BatchDataset:
-        """Return the batches for a DataLoader.
+    @checked(defaults=DEFAULTS)
+    def to_dataset(self, batch_size: int, **options: Unpack[BatchOptions]) -> BatchDataset:
+        """Makes a dataset of the batches, for torch's DataLoader.
 
-        See `satimnet.training.data.torch_dataset.BatchDataset`.
+        Args:
+            batch_size: Samples in a batch, 1 or more.
+            **options: Those of `to_batches`, but device and threads.
 
-        Arguments are those of `satimnet.training.data.batches.to_batches`.
+        Returns:
+            The dataset, for ``DataLoader(dataset, batch_size=None)``. Its batches are on the CPU.
+
+        Raises:
+            ArgumentError: As `to_batches`.
+            SatimnetError: As `to_batches`.
+
+        Example:
+            >>> from satimnet.training import open_samples
+            >>> from torch.utils.data import DataLoader
+            >>> samples = open_samples("catalog").search(collections=["eurosat"])
+            >>> dataset = samples.to_dataset(8, bands=["B04", "B08"], shuffle=True)
+            >>> next(iter(DataLoader(dataset, batch_size=None))).images.shape
+            torch.Size([8, 2, 64, 64])
         """
         from satimnet.training.data.torch_dataset import BatchDataset
 
-        return BatchDataset(
-            self,
-            batch_size,
-            bands=bands,
-            mask=mask,
-            labels=labels,
-            shuffle=shuffle,
-            seed=seed,
-            drop_last=drop_last,
-            scale=scale,
-            rank=rank,
-            world_size=world_size,
-        )
+        return BatchDataset(self, batch_size, **options)
 
     @checked()
     def to_xarray(self, bands: Sequence[str] | None = None, mask: str | None = None) -> Any:

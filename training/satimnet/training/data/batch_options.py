@@ -1,0 +1,54 @@
+"""The options of batches: their names, types and defaults, which stand nowhere else.
+
+Functions take them as ``**options: Unpack[BatchOptions]``, so that editors and type checkers
+complete and check them, and hand them on as one mapping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+from satimnet.training.data.array_types import Labels
+
+
+class OrderOptions(TypedDict, total=False):
+    """Which samples a process reads, and in which order. `Samples.to_batches` says what each is."""
+
+    shuffle: bool
+    seed: int
+    drop_last: bool
+    rank: int
+    world_size: int
+
+
+class BatchOptions(OrderOptions, total=False):
+    """What batches hold, and in which order. `Samples.to_batches` says what each is."""
+
+    bands: Sequence[str] | None
+    mask: str | None
+    labels: Labels | None
+    scale: float | None
+
+
+class ReadingOptions(BatchOptions, total=False):
+    """The options of batches, and how they are read. `Samples.to_batches` says what each is."""
+
+    device: str
+    threads: int | None
+
+
+DEFAULTS: ReadingOptions = {
+    "bands": None,
+    "mask": None,
+    "labels": "auto",
+    "shuffle": False,
+    "seed": 0,
+    "drop_last": False,
+    "scale": None,
+    "rank": 0,
+    "world_size": 1,
+    "device": "cpu",
+    "threads": None,
+}
+"""What stands where an option is not given."""
