@@ -31,21 +31,31 @@ _MOST_AHEAD = 4
 
 
 class Batch(NamedTuple):
-    """Some samples.
+    """Some samples, on the device that was asked for.
 
-    images: float32 (sample, band, y, x), on the device; in memory the bands of a pixel stay
-    together where the files have them so (`torch.channels_last`). Where the bands have several
-    sizes, a tuple of such tensors, one for each size, finest first: `Samples.bands_by_size` says
-    which bands are where. labels: int64 (sample), indices into `Samples.classes`, or float32
-    (sample, class), 1 where the sample has the class, on the device; None where nobody has said.
-    indices: int64 (sample), which of the samples these are. masks: uint8 (sample, y, x), values of
-    the class table, on the device, if they were asked for.
+    Attributes:
+        images: Float32 (sample, band, y, x). In memory the bands of a pixel stay together where the
+            files have them so (`torch.channels_last`). Where the bands have several sizes, it is a
+            tuple of such tensors, one for each size, the finest first: `Samples.bands_by_size` says
+            which bands are where.
+        labels: Int64 (sample), indices into `Samples.classes`, or float32 (sample, class), 1 where
+            the sample has the class. None where the catalog says no classes, or none are wanted.
+        indices: Int64 (sample), on the CPU: which of the samples these are.
+        masks: Uint8 (sample, y, x), values of the class table, if they were asked for.
+
+    Example:
+        >>> from satimnet.training import open_samples
+        >>> samples = open_samples("catalog").search(collections=["eurosat"])
+        >>> batch = next(samples.to_batches(4))
+        >>> batch.images.shape, batch.indices.tolist()
+        (torch.Size([4, 13, 64, 64]), [0, 1, 2, 3])
     """
 
-    images: Any
-    labels: Any
+    # Any stands for a tuple or None, so that not every use has to rule them out for a type checker
+    images: Tensor | Any
+    labels: Tensor | Any
     indices: Tensor
-    masks: Any = None
+    masks: Tensor | Any = None
 
 
 @dataclass(frozen=True)

@@ -22,20 +22,7 @@ _FEWEST = 64
 def to_xarray(
     samples: SampleTable, bands: Sequence[str] | None = None, mask: str | None = None
 ) -> xarray.DataArray | xarray.Dataset:
-    """Return the stored values as a lazy array (sample, band, y, x), one dask chunk per shard.
-
-    Where the bands have several sizes it is a Dataset with one array for each, finest first, named
-    as ``images_120x120`` and with the axes (sample, band_120x120, y_120x120, x_120x120). With
-    `mask`, the key of the asset with label rasters, it is a Dataset with uint8 ``masks`` (sample,
-    y, x) beside the images, on axes of their own (y_masks, x_masks) if no images have their size.
-
-    Samples are grouped by shard, in the order in which their shards first occur, and keep their
-    order within it: a search's result stays as it is. Shards with fewer than 64 of the samples
-    share a chunk with others. Coordinates: id (the index of sample), class (name) or, where
-    samples have several or none, classes (names, joined by commas), split where there is one, band.
-    Nothing but the tasks' positions is read or held before it is computed, and the tasks pickle, so
-    any dask scheduler can run them. Raises `SatimnetError` as `to_batches` does.
-    """
+    """Gives the stored values as lazy arrays; see `Samples.to_xarray`."""
     layouts = locate_all(samples, bands)
     masks = None if mask is None else locate_mask(samples, mask)
     groups = _groups(layouts[0].shard[:, 0])

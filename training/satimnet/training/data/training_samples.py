@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 import numpy as np
 import pyarrow as pa
 
 from satimnet.builder.arguments import checked, require_fraction
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import ArgumentError
 from satimnet.builder.query.index import Index, IndexedCollection
 from satimnet.builder.query.search import search, search_table
 from satimnet.training.data.batch_options import DEFAULTS, BatchOptions, ReadingOptions
@@ -21,13 +21,26 @@ from satimnet.training.data.layouts import have_bands, images_of, locate_all, wi
 from satimnet.training.data.sample_table import Collection, SampleTable, classes_of
 
 if TYPE_CHECKING:
+    import xarray
+
     from satimnet.training.data.batches import Batch
     from satimnet.training.data.torch_dataset import BatchDataset
 
 
 @dataclass(frozen=True)
 class Catalog:
-    """A catalog that is open for searching."""
+    """A catalog that is open for searching.
+
+    Attributes:
+        index: The index of its items.
+        collections: What its collections say, by name.
+
+    Example:
+        >>> from satimnet.training import open_samples
+        >>> catalog = open_samples("catalog")
+        >>> "eurosat" in catalog.collections
+        True
+    """
 
     index: Index
     collections: Mapping[str, Collection]
@@ -45,13 +58,29 @@ class Catalog:
         bands: Sequence[str] | None = None,
         **query: Any,
     ) -> Samples:
-        """Return the samples that meet all conditions given; all samples if none is given.
+        """Finds the samples that meet all conditions given; all samples if none is given.
 
-        bands: only samples with an image that has all of these bands, and only of the collections
-        that have such images. Everything else is as in `satimnet.builder.search`: collections,
-        classes, split, ids, bbox, datetime, filter (CQL2), sortby, limit and so on; limit counts
-        before bands are looked at. Raises `SatimnetError` for a collection, class or band that is
-        not in the catalog.
+        Args:
+            collections: Names of the collections to search, or the one name.
+            classes: Names of classes, or the one name; samples have at least one of them.
+            bands: Names of bands. Only samples with an image that has all of them are found, and
+                only of the collections that have such images.
+            **query: Everything else as in `satimnet.builder.search`: split, ids, bbox, datetime,
+                filter (CQL2), sortby, limit and so on. The limit counts before bands are looked at.
+
+        Returns:
+            The samples, in the order of the catalog unless sortby says otherwise.
+
+        Raises:
+            SatimnetError: A collection, class, split or band is not in the catalog, the query
+                cannot be answered, or a file of the catalog cannot be read.
+
+        Example:
+            >>> from satimnet.training import open_samples
+            >>> catalog = open_samples("catalog")
+            >>> samples = catalog.search(collections="eurosat", classes=["Forest", "River"])
+            >>> sorted({samples.classes[label] for label in samples.labels})
+            ['Forest', 'River']
         """
         if isinstance(collections, str):
             collections = [collections]
@@ -61,7 +90,7 @@ class Catalog:
             if collections is None or name in collections
         }
         found = search_table(self.index, collections=collections, classes=classes, **query)
-        if "satimnet:classes" not in found.column_names:  # nobody says any
+        if "satimnet:classes" not in found.column_names:  # the catalog says none
             unsaid = pa.nulls(len(found), pa.list_(pa.string()))
             found = found.append_column("satimnet:classes", unsaid)
         samples = Samples(found, chosen, classes_of(chosen))
@@ -75,38 +104,97 @@ class Samples(SampleTable):
     """The samples that a search found; they are divided, and read as batches or arrays.
 
     What they are is told by the attributes of `SampleTable`, such as `ids`, `labels` and `splits`.
+
+    Example:
+        >>> from satimnet.training import open_samples
+        >>> samples = open_samples("catalog").search(collections=["eurosat"])
+        >>> learned, held_out = samples.holdout(0.25)
+        >>> images = learned.to_xarray(bands=["B04", "B08"])
+        >>> images.dims
+        ('sample', 'band', 'y', 'x')
     """
 
+    @checked()
     def of_size(self, rows: int, columns: int, bands: Sequence[str] | None = None) -> Samples:
-        """Return the samples whose images have so many rows and columns of pixels.
+        """Gives the samples whose images are of one size.
 
-        bands: as in `to_batches`; of images of several sizes, one must have this one. Raises
-        `SatimnetError` when no sample has.
+        Args:
+            rows: Rows of pixels.
+            columns: Columns of pixels.
+            bands: The bands that are read, as in `to_batches`. Where these are in images of several
+                sizes, one of the images must have the size.
+
+        Returns:
+            These samples.
+
+        Raises:
+            ArgumentError: No sample has images of that size.
+
+        Example:
+            >>> from satimnet.training import open_samples
+            >>> samples = open_samples("catalog").search(collections=["eurosat"])
+            >>> len(samples.of_size(64, 64)) == len(samples)
+            True
         """
         fits = have_size(self.table, images_of(self, bands), (rows, columns))
         if not fits.any():
-            raise SatimnetError(
+            raise ArgumentError(
                 f"none of the {len(self):,} samples has images of {rows} x {columns} pixels; "
-                "give another size"
+                "give another size",
+                "rows",
+                "columns",
             )
         return self.subset(np.flatnonzero(fits))
 
+    @checked()
     def cropped(self, rows: int, columns: int) -> Samples:
-        """Return the samples, of whose images and masks only the middle will be read.
+        """Gives the samples, of whose images and masks only the middle will be read.
 
-        rows, columns: how many pixels of it. Images may then differ in size, but not be smaller.
+        Args:
+            rows: Rows of pixels of the middle.
+            columns: Columns of pixels of the middle.
+
+        Returns:
+            The samples. Their images may differ in size, but not be smaller than the middle.
+
+        Raises:
+            ArgumentError: The middle would have no pixel.
+
+        Example:
+            >>> from satimnet.training import open_samples
+            >>> samples = open_samples("catalog").search(collections=["eurosat"])
+            >>> samples.cropped(32, 48).to_xarray(bands=["B04"]).shape[2:]
+            (32, 48)
         """
         if rows < 1 or columns < 1:
-            raise SatimnetError(f"a crop of {rows} x {columns} pixels; give at least 1 x 1")
+            raise ArgumentError(
+                f"a crop of {rows} x {columns} pixels; give at least 1 x 1", "rows", "columns"
+            )
         return replace(self, crop=(rows, columns))
 
     @checked()
     def holdout(self, fraction: float, seed: int = 0) -> tuple[Samples, Samples]:
-        """Divide the samples into a part to learn from and `fraction` of them held out.
+        """Divides the samples into a part to learn from and a part held out.
 
-        Each class is divided in the same proportion, drawn by `seed`. Both
-        parts keep the order of the samples. Raises `SatimnetError` when a part would be empty, and
-        for a fraction that is none.
+        Each class is divided in the same proportion.
+
+        Args:
+            fraction: How much of each class is held out, above 0 and below 1; counts are rounded.
+            seed: 0 or more. The same seed holds out the same samples.
+
+        Returns:
+            The samples to learn from and those held out, both in the order that they had.
+
+        Raises:
+            ArgumentError: A part would be empty, a sample has no class or several, or the fraction
+                or the seed cannot be.
+
+        Example:
+            >>> from satimnet.training import open_samples
+            >>> samples = open_samples("catalog").search(collections=["eurosat"])
+            >>> learned, held_out = samples.holdout(0.25, seed=1)
+            >>> len(learned) + len(held_out) == len(samples)
+            True
         """
         require_fraction(fraction, seed)
         _ = self.labels  # says which samples have no class or several
@@ -116,7 +204,24 @@ class Samples(SampleTable):
     def bands_by_size(
         self, bands: Sequence[str] | None = None
     ) -> dict[tuple[int, int], tuple[str, ...]]:
-        """Return the bands as they are read together: image size (y, x) to names, finest first."""
+        """Gives the bands that are read together, as they have images of one size.
+
+        Args:
+            bands: Names of bands, as in `to_batches`.
+
+        Returns:
+            For each size of image (rows, columns) the names of the bands, the finest first. It is
+            the order of `Batch.images`.
+
+        Raises:
+            SatimnetError: As `to_batches`.
+
+        Example:
+            >>> from satimnet.training import open_samples
+            >>> samples = open_samples("catalog").search(collections=["eurosat"])
+            >>> samples.bands_by_size(["B04", "B08"])
+            {(64, 64): ('B04', 'B08')}
+        """
         return {layout.image_size: layout.bands for layout in locate_all(self, bands)}
 
     @checked(defaults=DEFAULTS)
@@ -200,9 +305,53 @@ class Samples(SampleTable):
 
         return BatchDataset(self, batch_size, **options)
 
+    @overload
+    def to_xarray(
+        self, bands: Sequence[str] | None = None, mask: None = None
+    ) -> xarray.DataArray | xarray.Dataset: ...
+
+    @overload
+    def to_xarray(self, bands: Sequence[str] | None = None, *, mask: str) -> xarray.Dataset: ...
+
+    @overload
+    def to_xarray(self, bands: Sequence[str] | None, mask: str) -> xarray.Dataset: ...
+
     @checked()
-    def to_xarray(self, bands: Sequence[str] | None = None, mask: str | None = None) -> Any:
-        """Return the samples as lazy arrays: see `satimnet.training.data.lazy_arrays.to_xarray`."""
+    def to_xarray(
+        self, bands: Sequence[str] | None = None, mask: str | None = None
+    ) -> xarray.DataArray | xarray.Dataset:
+        """Gives the stored values as lazy arrays, one dask chunk per shard.
+
+        Samples are grouped by shard, in the order in which their shards first occur, and keep their
+        order within it: a search's result stays as it is. Shards with fewer than 64 of the samples
+        share a chunk with others. Nothing but positions in files is read or held before something
+        is computed. The tasks pickle, so any dask scheduler can run them.
+
+        Args:
+            bands: Names of bands, as in `to_batches`.
+            mask: Key of the asset with label rasters, to be given as well.
+
+        Returns:
+            An array (sample, band, y, x) of the type of the files, with the coordinates id (the
+            index of sample), class (its name) or, where samples have several or none, classes
+            (names, joined by commas), split where there is one, and band.
+
+            Where the bands have several sizes it is a Dataset with one array for each, the finest
+            first, named as ``images_120x120`` and with the axes (sample, band_120x120, y_120x120,
+            x_120x120). With `mask` it is a Dataset with uint8 ``masks`` (sample, y, x) beside the
+            images, on axes of their own (y_masks, x_masks) if no images have their size.
+
+        Raises:
+            SatimnetError: As `to_batches`.
+
+        Example:
+            >>> from satimnet.training import open_samples
+            >>> samples = open_samples("catalog").search(collections=["eurosat"], classes="Forest")
+            >>> images = samples.to_xarray(bands=["B04", "B08"])
+            >>> red, near_infrared = images.sel(band="B04"), images.sel(band="B08")
+            >>> bool((near_infrared.mean() > red.mean()).compute())
+            True
+        """
         from satimnet.training.data.lazy_arrays import to_xarray
 
         return to_xarray(self, bands, mask)
@@ -210,17 +359,30 @@ class Samples(SampleTable):
 
 @checked()
 def open_samples(href: str | os.PathLike[str], *, allow_outside: bool = False) -> Catalog:
-    """Open a catalog (its ``catalog.json``, or the folder of it; path or URL) for searching.
+    """Opens a catalog for searching.
 
-    A catalog in a folder may only point to files in there, unless `allow_outside` says so.
+    Args:
+        href: Its ``catalog.json``, or the folder of it; a path or a URL.
+        allow_outside: Whether a catalog in a folder may point to files that are not in there.
 
-    Raises `SatimnetError` when there is none, or no collection in it.
+    Returns:
+        The catalog.
+
+    Raises:
+        SatimnetError: There is no catalog, or it cannot be read or has no collection.
+
+    Example:
+        >>> from satimnet.training import open_samples
+        >>> samples = open_samples("catalog").search(collections=["eurosat"], classes="Forest")
+        >>> samples.classes[1]
+        'Forest'
     """
     index = Index(href, allow_outside=allow_outside)
     return Catalog(index, {name: _collection(found) for name, found in index.collections.items()})
 
 
 def _collection(found: IndexedCollection) -> Collection:
+    """What a collection says about its samples."""
     document = found.document
     bands = {image.key: image.band_names for image in document.images}
     return Collection(document.class_names, bands, document, found.parquet)
