@@ -23,6 +23,7 @@ from satimnet.training.data.layouts import Layout, locate_all, locate_mask
 from satimnet.training.data.order import batches_of
 from satimnet.training.data.pixels import Reader
 from satimnet.training.data.sample_table import SampleTable
+from satimnet.training.data.versioned_pickles import VersionedPickle
 from satimnet.training.devices import pick_device
 
 _AHEAD = 256 * 1024 * 1024
@@ -59,7 +60,7 @@ class Batch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(VersionedPickle):
     """What a batch is made of: where its images lie, by size, its masks and labels."""
 
     images: tuple[Layout, ...]

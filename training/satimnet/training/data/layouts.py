@@ -27,10 +27,11 @@ from satimnet.training.data.image_sizes import (
     require_same_grid,
 )
 from satimnet.training.data.sample_table import ONE_COLLECTION, Collection, SampleTable
+from satimnet.training.data.versioned_pickles import VersionedPickle
 
 
 @dataclass(frozen=True)
-class Layout:
+class Layout(VersionedPickle):
     """All that is needed to read some bands of samples, all of one size; small, and it pickles.
 
     A sample is one file with all wanted bands, or one file for each band. ids: one per sample.

@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.errors import ArgumentError, BadCatalogError, WrongTypeError
 from satimnet.training.data.array_types import Array, Labels, Numbers
+from satimnet.training.data.versioned_pickles import VersionedPickle
 
 ONE_COLLECTION = 'choose one collection, as in collections=["NAME"]'
 """What to do where samples of several collections do not go together."""
 
 
 @dataclass(frozen=True)
-class Collection:
+class Collection(VersionedPickle):
     """What a collection says about all of its samples.
 
     Attributes:
@@ -43,7 +44,7 @@ class Collection:
 
 
 @dataclass(frozen=True, repr=False)
-class SampleTable:
+class SampleTable(VersionedPickle):
     """Rows of the item table, in the order of the catalog unless asked otherwise.
 
     Attributes:

@@ -14,9 +14,10 @@ from satimnet.training.data.batch_options import DEFAULTS, BatchOptions
 from satimnet.training.data.batches import Batch, Plan, read
 from satimnet.training.data.order import batches_of
 from satimnet.training.data.sample_table import SampleTable
+from satimnet.training.data.versioned_pickles import VersionedPickle
 
 
-class BatchDataset(IterableDataset[Batch]):
+class BatchDataset(VersionedPickle, IterableDataset[Batch]):
     """The batches of samples, on the CPU, for ``DataLoader(dataset, batch_size=None)``.
 
     They are those of `satimnet.training.data.batches.to_batches` with the same arguments. Each
