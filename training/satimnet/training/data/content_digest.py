@@ -24,7 +24,8 @@ from satimnet.builder.catalog.items import SHA256
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.storage.hrefs import join, open_regular
 from satimnet.builder.storage.ranges import fetch
-from satimnet.training.data.layouts import images_of, locate_all, locate_mask
+from satimnet.training.data.image_assets import images_of
+from satimnet.training.data.layouts import locate_all, locate_mask
 from satimnet.training.data.sample_table import SampleTable
 
 _SHA256 = re.compile(f"{SHA256}[0-9a-f]{{64}}")

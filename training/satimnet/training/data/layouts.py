@@ -1,9 +1,12 @@
-"""Where the pixels of samples lie in the shards: what a reader needs to know beforehand."""
+"""Where the pixels of samples lie in the shards: what a reader needs to know beforehand.
+
+It is taken from the columns of the item table and checked before anything is read by it. The first
+file is looked at: what the catalog says must be what the file itself says.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import ArgumentError, BadCatalogError, SatimnetError
 from satimnet.builder.imagery.headers import read_header
 from satimnet.builder.storage.assets import read_bytes
 from satimnet.builder.storage.checked_offsets import FARTHEST, run_of
@@ -20,13 +23,14 @@ from satimnet.builder.storage.hrefs import is_url, join
 from satimnet.builder.storage.ranges import fetch
 from satimnet.training.data.array_types import Numbers
 from satimnet.training.data.decoding import decode
+from satimnet.training.data.image_assets import field_of, have_assets, images_of, require_samples
 from satimnet.training.data.image_sizes import (
     as_files,
     require_one_size,
     require_room,
     require_same_grid,
 )
-from satimnet.training.data.sample_table import ONE_COLLECTION, Collection, SampleTable
+from satimnet.training.data.sample_table import SampleTable
 from satimnet.training.data.versioned_pickles import VersionedPickle
 
 
@@ -34,13 +38,21 @@ from satimnet.training.data.versioned_pickles import VersionedPickle
 class Layout(VersionedPickle):
     """All that is needed to read some bands of samples, all of one size; small, and it pickles.
 
-    A sample is one file with all wanted bands, or one file for each band. ids: one per sample.
-    shards: absolute hrefs. shard, start, size: (sample, file), which shard the bytes of a file are
-    in, from which byte, how many. dtype, shape, order: what a sample holds, the same for all;
-    order names the axes of shape out of y, x, band, and is (band, y, x) where each band is a file.
-    bands, columns: names of the wanted bands, their positions on the band axis. encoded: the bytes
-    are image files, to be decoded to that. crop: of which only the middle, of so many rows and
-    columns, is wanted.
+    A sample is one file with all wanted bands, or one file for each band.
+
+    Attributes:
+        ids: Item ids, one per sample.
+        shards: Absolute hrefs.
+        shard: Which of the shards the bytes of a file are in, int64 (sample, file).
+        start: The first byte of each file's pixels, int64 (sample, file).
+        size: How many bytes they are, int64 (sample, file).
+        dtype: The type of the stored values, the same for all samples.
+        shape: What a sample holds, the same for all samples.
+        order: The axes of `shape`, out of y, x and band; (band, y, x) where each band is a file.
+        bands: Names of the wanted bands.
+        columns: Their positions on the band axis.
+        encoded: Whether the bytes are image files, to be decoded to that.
+        crop: Rows and columns of the middle that is wanted; None for all of it.
     """
 
     ids: tuple[str, ...]
@@ -60,7 +72,7 @@ class Layout(VersionedPickle):
         return len(self.ids)
 
     def take(self, rows: Numbers) -> Layout:
-        """Return the layout of some samples only, in the given order."""
+        """The layout of some samples only, in the order of `rows`."""
         shard = self.shard[rows]
         used, inverse = np.unique(shard, return_inverse=True)
         return replace(
@@ -73,7 +85,7 @@ class Layout(VersionedPickle):
         )
 
     def buffer_shape(self, count: int) -> tuple[int, ...]:
-        """Return the shape of `count` samples as they are read: stored order, wanted bands."""
+        """The shape of `count` samples as they are read: stored order, wanted bands."""
         sizes = dict(zip(self.order, self.shape, strict=True)) | {"band": len(self.columns)}
         return (count, *(sizes[axis] for axis in self.order))
 
@@ -96,26 +108,37 @@ class Layout(VersionedPickle):
 
 
 def locate(samples: SampleTable, bands: Sequence[str] | None) -> Layout:
-    """Return where the pixels of bands of one size lie. Raises `SatimnetError` as `locate_all`.
+    """Where the pixels of bands lie that have one size.
 
-    It is one, too, if the bands have several sizes.
+    Raises:
+        SatimnetError: As `locate_all`; an `ArgumentError` if the bands have several sizes.
     """
     layouts = locate_all(samples, bands)
     if len(layouts) > 1:
-        raise SatimnetError(
+        raise ArgumentError(
             f"{layouts[0].shards[0]}: the bands have several sizes ({_sizes(layouts)}); "
-            "choose bands of one size"
+            "choose bands of one size",
+            "bands",
         )
     return layouts[0]
 
 
 def locate_all(samples: SampleTable, bands: Sequence[str] | None) -> tuple[Layout, ...]:
-    """Return where the pixels of `samples` lie: a layout for each size of image, finest first.
+    """Where the pixels of samples lie: a layout for each size of image, the finest first.
 
-    They are in the image that has all of `bands`, or, where images have one band each, in as many
-    images as there are bands. Without `bands` it is the image with most bands that all samples
-    have, or all images of one band each. Raises `SatimnetError` when no images have the bands,
-    samples lack them, or images of the same bands differ in size.
+    Args:
+        samples: The samples.
+        bands: Names of the bands wanted. Their pixels are in the image that has all of them or,
+            where images have one band each, in as many images as there are bands. With None it is
+            the image with most bands that all samples have, or all images of one band each.
+
+    Returns:
+        The layouts.
+
+    Raises:
+        ArgumentError: There are no samples, no images have the bands, samples lack them, or images
+            of the same bands differ in size.
+        BadCatalogError: The catalog contradicts itself or its files.
     """
     chosen = images_of(samples, bands)
     key, names = next(iter(chosen.items()))
@@ -134,141 +157,34 @@ def locate_all(samples: SampleTable, bands: Sequence[str] | None) -> tuple[Layou
 
 
 def locate_mask(samples: SampleTable, key: str) -> Layout:
-    """Return where the label rasters of `samples` lie, in the asset `key`.
+    """Where the label rasters of samples lie, in the asset `key`.
 
-    Raises `SatimnetError` when samples lack it, or it is no raster of one band of uint8.
+    Raises:
+        ArgumentError: Samples lack the asset, or it is no raster of one band of uint8.
+        BadCatalogError: The catalog contradicts itself or its files.
     """
-    _require_samples(samples)
-    missing = int((~_presence(samples.table, [key])).sum())
+    require_samples(samples)
+    missing = int((~have_assets(samples.table, [key])).sum())
     if missing:
-        raise SatimnetError(
+        known = ", ".join(field.name for field in samples.table["assets"].type)
+        raise ArgumentError(
             f"{missing} of the {len(samples)} samples have no asset {key} to take masks from; "
-            "`stac satimnet info` lists the assets"
+            f"there are {known}",
+            "mask",
         )
     layout = _placed(samples, key, (key,), (key,))
     if layout.dtype != np.uint8:
-        raise SatimnetError(
-            f"{layout.shards[0]}: {key} of {layout.ids[0]} is {layout.dtype}; masks are uint8"
+        raise ArgumentError(
+            f"{layout.shards[0]}: {key} of {layout.ids[0]} is {layout.dtype}; masks are uint8",
+            "mask",
         )
     return layout
-
-
-def have_bands(samples: SampleTable, bands: Sequence[str]) -> NDArray[np.bool_]:
-    """Return for each of the samples whether its images have all of `bands`.
-
-    Raises `SatimnetError` when no images of their collections have them.
-    """
-    homes = samples.table["collection"]
-    found = np.zeros(len(samples), np.bool_)
-    for name in with_bands(samples.collections, bands):
-        own = np.asarray(pc.equal(homes, name))
-        whole, single = _candidates(samples.collections[name].bands, bands)
-        found |= own & _presence(samples.table, whole).any(axis=1)
-        if single:
-            found |= own & _presence(samples.table, single).all(axis=1)
-    return found
-
-
-def with_bands(
-    collections: Mapping[str, Collection], bands: Sequence[str]
-) -> dict[str, Collection]:
-    """Return the collections that have images with all of `bands`.
-
-    Raises `SatimnetError` when none has.
-    """
-    found = {
-        name: home for name, home in collections.items() if any(_candidates(home.bands, bands))
-    }
-    if not found:
-        raise _no_bands(bands, [home.bands for home in collections.values()])
-    return found
-
-
-def images_of(samples: SampleTable, bands: Sequence[str] | None) -> dict[str, tuple[str, ...]]:
-    """Return the images that `locate_all` reads, with the names of their bands; it raises as it."""
-    _require_samples(samples)
-    known = samples.bands
-    if not known:
-        raise _no_bands(bands or (), [known])
-    if bands is not None:
-        whole, single = _candidates(known, bands)
-        if not (whole or single):
-            raise _no_bands(bands, [known])
-    elif all(len(names) == 1 for names in known.values()):
-        whole, single = [], list(known)
-    else:
-        whole, single = list(known), []
-    having = _presence(samples.table, whole)
-    complete = [key for key, column in zip(whole, having.T, strict=True) if column.all()]
-    if complete:
-        best = max(complete, key=lambda key: len(known[key]))
-        return {best: known[best]}
-    if single and _presence(samples.table, single).all():
-        return {key: known[key] for key in single}
-    keys = list(dict.fromkeys([*whole, *single]))
-    counts = _presence(samples.table, keys).sum(axis=0).tolist()
-    listing = ", ".join(f"{count} have {key}" for key, count in zip(keys, counts, strict=True))
-    if bands is not None:
-        needed, lacking = list(bands), not have_bands(samples, bands).all()
-    else:
-        most = keys[int(np.argmax(counts))]
-        needed = list(known[most]) if whole else [known[key][0] for key in single]
-        lacking = True
-    if len(samples.collections) > 1:
-        advice = ONE_COLLECTION
-    elif lacking:
-        advice = f"search for those that have it, with bands={json.dumps(needed)}"
-    else:  # all have the bands, some in one image and some in another
-        advice = "read those of each image by themselves"
-    raise SatimnetError(
-        f"the {len(samples)} samples do not all have the same image ({listing}); {advice}"
-    )
-
-
-def _candidates(
-    known: Mapping[str, tuple[str, ...]], bands: Sequence[str]
-) -> tuple[list[str], list[str]]:
-    """The assets with all of the bands; the assets with one band each that have them together."""
-    if not bands:
-        raise SatimnetError("bands: name at least one, or give None for all")
-    whole = [key for key, names in known.items() if set(bands) <= set(names)]
-    homes = {names[0]: key for key, names in known.items() if len(names) == 1}
-    single = [homes[band] for band in bands] if set(bands) <= set(homes) else []
-    return whole, single
-
-
-def _no_bands(
-    bands: Sequence[str], known: Iterable[Mapping[str, tuple[str, ...]]]
-) -> SatimnetError:
-    images = [f"{key}: {', '.join(names)}" for own in known for key, names in own.items()]
-    if not images:
-        return SatimnetError(
-            "no collection searched names bands of its images (item_assets); search others"
-        )
-    listing = "; ".join(dict.fromkeys(images))
-    return SatimnetError(f"no image has the bands {', '.join(bands)}; there are {listing}")
-
-
-def _require_samples(samples: SampleTable) -> None:
-    if not len(samples):
-        raise SatimnetError("there are no samples to read: the search found none")
-
-
-def _presence(table: pa.Table, keys: Sequence[str]) -> NDArray[np.bool_]:
-    """Which samples (rows) have which of the assets (columns)."""
-    assets = table["assets"]
-    present = np.zeros((len(table), len(keys)), np.bool_)
-    for k, key in enumerate(keys):
-        asset = _field(assets, key)
-        if asset is not None:
-            present[:, k] = asset.is_valid().to_numpy()
-    return present
 
 
 def _placed(
     samples: SampleTable, key: str, names: tuple[str, ...], wanted: tuple[str, ...]
 ) -> Layout:
-    """Where the pixels of one asset lie, or of the samples' part of it."""
+    """Where the pixels of one asset lie, or those of its middle if the samples are cropped."""
     if samples.crop is None:
         require_one_size(samples.table, key)
         return _layout(samples, key, names, wanted)
@@ -291,6 +207,7 @@ def _layout(
 def _read_layout(
     samples: SampleTable, key: str, names: tuple[str, ...], wanted: tuple[str, ...]
 ) -> Layout:
+    """As `_layout`. Raises `pa.ArrowException` where a column is of another type than it should."""
     asset = pc.struct_field(samples.table["assets"], [key])  # all others are never copied
     hrefs = pc.struct_field(asset, ["href"]).combine_chunks().dictionary_encode()
     files = samples.table["parquet"].combine_chunks().dictionary_encode()
@@ -319,7 +236,7 @@ def _read_layout(
     )
     possible = (first >= 0) & (first <= last) & (last < FARTHEST)
     _require(layout, possible, f"the byte range of {key} cannot be")
-    runs = _field(asset, "satimnet:pixels")
+    runs = field_of(asset, "satimnet:pixels")
     if runs is not None and not runs.null_count:
         layout = _uncompressed(layout, runs.combine_chunks(), key)
     else:
@@ -327,7 +244,7 @@ def _read_layout(
     bands = layout.shape[layout.order.index("band")]
     if bands != len(names):
         where = layout.shards[int(layout.shard[0, 0])]
-        raise SatimnetError(
+        raise BadCatalogError(
             f"{where}: {key} of {layout.ids[0]} has {bands} bands, its collection says "
             f"{len(names)}; build the catalog again"
         )
@@ -341,16 +258,18 @@ def _decoded(layout: Layout) -> Layout:
         image = decode(data, layout.shape[2])
     except SatimnetError as error:
         where = layout.shards[int(layout.shard[0, 0])]
-        raise SatimnetError(f"{where}: sample {layout.ids[0]} {error}") from error
+        raise BadCatalogError(f"{where}: sample {layout.ids[0]} {error}") from error
     return replace(layout, dtype=image.dtype, shape=image.shape)
 
 
 def _uncompressed(layout: Layout, runs: pa.StructArray, key: str) -> Layout:
+    """The layout by which the pixels are read as they lie, without decoding the files."""
     for name in ("dtype", "shape", "order"):
         if not _alike(pc.struct_field(runs, [name])):
-            raise SatimnetError(
+            raise ArgumentError(
                 f"the {key} images of the {len(layout)} samples differ in {name}; "
-                "batches need images of one size and type"
+                "batches need images of one size and type",
+                "bands",
             )
     run = run_of(runs[0].as_py(), f"{layout.shards[0]}: {key} of {layout.ids[0]}")
     start = _numbers(pc.struct_field(runs, ["offset"]))[:, None]
@@ -383,10 +302,13 @@ def _require_as_in_file(layout: Layout, files: Layout, key: str) -> None:
         and pixels.offset == layout.start[0, 0] - files.start[0, 0]
     )
     if not alike:
-        raise SatimnetError(f"{where} is not laid out as the catalog says; build the catalog again")
+        raise BadCatalogError(
+            f"{where} is not laid out as the catalog says; build the catalog again"
+        )
 
 
 def _first_file(layout: Layout) -> bytes:
+    """The bytes of the first sample's file."""
     first, size = int(layout.start[0, 0]), int(layout.size[0, 0])
     shard = layout.shards[int(layout.shard[0, 0])]
     if is_url(shard):  # requests are repeated there
@@ -399,11 +321,14 @@ def _require(layout: Layout, right: NDArray[np.bool_], fault: str) -> None:
     if not right.all():
         row = int(right.argmin())
         where = layout.shards[int(layout.shard[row, 0])]
-        raise SatimnetError(f"{where}: sample {layout.ids[row]}: {fault}; build the catalog again")
+        raise BadCatalogError(
+            f"{where}: sample {layout.ids[row]}: {fault}; build the catalog again"
+        )
 
 
-def _not_described(samples: SampleTable, key: str) -> SatimnetError:
-    return SatimnetError(
+def _not_described(samples: SampleTable, key: str) -> BadCatalogError:
+    """What is wrong with a catalog that does not say where images lie."""
+    return BadCatalogError(
         f"{samples.table['parquet'][0].as_py()}: not every {key} is one member of a shard with its "
         "byte range and pixels; build the catalog again"
     )
@@ -429,16 +354,10 @@ def _joined(layouts: Sequence[Layout]) -> Layout:
 
 
 def _sizes(layouts: Iterable[Layout]) -> str:
+    """The bands of each layout with their type and size, for people."""
     return "; ".join(
         f"{', '.join(x.bands)}: {x.dtype} {' x '.join(map(str, x.image_size))}" for x in layouts
     )
-
-
-def _field(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray | None:
-    """A field of a struct column, null where the struct is null; None where there is no field."""
-    if column.type.get_field_index(name) < 0:
-        return None
-    return pc.struct_field(column, [name])
 
 
 def _numbers(values: pa.Array | pa.ChunkedArray) -> Numbers:
@@ -454,7 +373,7 @@ def _have_length(lists: pa.Array | pa.ChunkedArray, length: int) -> bool:
 
 
 def _alike(values: pa.Array) -> bool:
-    """Whether all rows hold the same, be it a value or a list; nulls are like nothing."""
+    """Whether all rows hold the same, be it a value or a list; nulls are like nothing else."""
     if values.null_count:
         return False
     if not (pa.types.is_list(values.type) or pa.types.is_large_list(values.type)):

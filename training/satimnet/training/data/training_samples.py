@@ -16,8 +16,9 @@ from satimnet.builder.query.index import Index, IndexedCollection
 from satimnet.builder.query.search import search, search_table
 from satimnet.training.data.batch_options import DEFAULTS, BatchOptions, ReadingOptions
 from satimnet.training.data.folds import hold_out
+from satimnet.training.data.image_assets import have_bands, images_of, with_bands
 from satimnet.training.data.image_sizes import have_size
-from satimnet.training.data.layouts import have_bands, images_of, locate_all, with_bands
+from satimnet.training.data.layouts import locate_all
 from satimnet.training.data.sample_table import Collection, SampleTable, classes_of
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ class VersionedPickle:
         """
         if not isinstance(state, dict) or state.get("format") != FORMAT:
             raise BadCatalogError(
-                f"this pickle of {type(self).__name__} was written by another version of satimnet; "
+                "the pickle was written by another version of satimnet; "
                 "search the catalog again and pickle what is found"
             )
         for name, value in state.items():

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from satimnet.builder.errors import SatimnetError
+from satimnet.training.data.image_assets import have_bands, images_of, with_bands
 from satimnet.training.data.image_sizes import have_size
-from satimnet.training.data.layouts import have_bands, images_of, with_bands
 from satimnet.training.data.training_samples import Catalog, Samples
 from satimnet.training.networks.checkpoints import Checkpoint
 from satimnet.training.networks.outputs import few, find_mask, has_masks, outputs_of
