@@ -173,8 +173,9 @@ def test_images_of_several_sizes_are_refused_with_a_remedy(catalog):
     samples = open_samples(catalog).search(collections=["uc-merced"])
     with pytest.raises(SatimnetError) as error:
         samples.to_batches(4)
-    for part in ("40 of 256 x 256", "samples.of_size(256, 256)", "--image-size 256x256"):
+    for part in ("40 of 256 x 256", "samples.of_size(256, 256)", "samples.cropped(rows, columns)"):
         assert part in str(error.value)
+    assert error.value.arguments == ("image_size", "crop")
     alike = samples.of_size(256, 256)
     assert len(alike) == len(samples) - len(ODD_SIZES)
     assert not set(alike.ids) & set(ODD_SIZES)

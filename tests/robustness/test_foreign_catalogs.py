@@ -344,7 +344,7 @@ def test_thumbnails_follow_no_member_to_other_files(tmp_path):
 def test_a_batch_that_no_memory_holds_is_an_error(samples, monkeypatch):
     memory = {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": 1_000_000}
     monkeypatch.setattr(os, "sysconf", memory.__getitem__)
-    with pytest.raises(SatimnetError, match="choose a smaller batch size"):
+    with pytest.raises(SatimnetError, match="choose a smaller batch_size"):
         next(samples.to_batches(12, bands=BANDS))
     assert len(next(samples.to_batches(2, bands=BANDS)).images) == 2
 

@@ -74,6 +74,20 @@ class LocalPath(click.Path):
         return super().convert(value, param, ctx)
 
 
+_CALLS = (
+    (r"samples\.of_size\((\d+), (\d+)\)", r"--image-size \1x\2"),
+    (r"samples\.cropped\(rows, columns\)", "--crop ROWSxCOLUMNS"),
+)
+"""What the library advises to call in Python, and the option that does it."""
+
+
+def _calls_as_options(message: str) -> str:
+    """The message with options of the command where it advises calls in Python."""
+    for call, option in _CALLS:
+        message = re.sub(call, option, message)
+    return message
+
+
 def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
     """The command with ``--debug``; without it, every error is one line and exit code 1."""
 
@@ -128,7 +142,7 @@ def _with_options(error: SatimnetError) -> str:
     message begins with them or asks for them.
     """
     options = _options_by_argument()
-    message = str(error)
+    message = _calls_as_options(str(error))
     for python, option in _SPELLED.items():
         if option in options.values():
             message = message.replace(python, option)

@@ -1,4 +1,4 @@
-"""Samples as torch batches, at a large part of the speed of copying the same numbers in memory."""
+"""Samples as torch batches, read ahead by threads into memory that is used again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import ArgumentError
 from satimnet.training.data.array_types import Array, Numbers
 from satimnet.training.data.batch_options import DEFAULTS, BatchOptions, ReadingOptions
 from satimnet.training.data.layouts import Layout, locate_all, locate_mask
@@ -84,7 +84,7 @@ class Plan(VersionedPickle):
         return self.images if self.mask is None else (*self.images, self.mask)
 
     def size(self, count: int) -> int:
-        """Return how many bytes so many samples take, as float32."""
+        """How many bytes so many samples take, as float32."""
         return 4 * sum(prod(layout.buffer_shape(count)) for layout in self.layouts)
 
 
@@ -106,7 +106,7 @@ def to_batches(samples: SampleTable, batch_size: int, options: ReadingOptions) -
 def read(
     plan: Plan, parts: Sequence[Numbers], device: torch.device, threads: int
 ) -> Iterator[Batch]:
-    """Yield the batches of the samples in `parts`, read by so many threads."""
+    """Yields the batches of the samples in `parts`, read by so many threads."""
     _require_room(plan, parts)
     staging = _Staging(device)
     with ExitStack() as stack:
@@ -151,13 +151,14 @@ def read(
 
 
 def _require_room(plan: Plan, parts: Sequence[Numbers]) -> None:
-    """Refuses batches that no memory holds, be it that a catalog tells of enormous images."""
+    """Refuses batches that are larger than memory, as a broken catalog may ask for."""
     size = plan.size(max(map(len, parts), default=0))
     if size > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
         rows, columns = plan.images[0].image_size
-        raise SatimnetError(
+        raise ArgumentError(
             f"{plan.images[0].shards[0]}: a batch of images of {rows} x {columns} pixels takes "
-            f"{size / 1024**3:.0f} GiB, more than this machine has; choose a smaller batch size"
+            f"{size / 1024**3:.0f} GiB, more than this machine has; choose a smaller batch_size",
+            "batch_size",
         )
 
 
@@ -181,7 +182,7 @@ class _Staging:
             self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def buffer(self, layout: Layout, count: int, *, mask: bool) -> Tensor:
-        """Return room for so many samples, of the dtype that they are to be read as."""
+        """Room for so many samples, of the dtype that they are to be read as."""
         shape = layout.buffer_shape(count)
         if self._stream is not None:
             dtype = torch.from_numpy(np.empty(0, layout.dtype.newbyteorder("="))).dtype
@@ -194,7 +195,7 @@ class _Staging:
         return torch.from_numpy(view)
 
     def batch(self, plan: Plan, rows: Numbers, buffers: Sequence[Tensor]) -> Batch:
-        """Return what was read into the buffers as a batch on the device."""
+        """What was read into the buffers, as a batch on the device."""
         tensors = [
             buffer.permute(layout.public_axes)
             for layout, buffer in zip(plan.layouts, buffers, strict=True)

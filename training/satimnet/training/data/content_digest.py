@@ -1,7 +1,7 @@
-"""What samples hold, byte for byte: a training must know that it learns from what it learned from.
+"""Digests of what samples hold, so that a training knows that they are the same as before.
 
-An index names its files' checksums, but nobody compares them when shards are read. Here the files
-that a training reads are hashed once before it, and compared with what the index says.
+The index has checksums of its files, but reading a shard does not compare them. Here the files that
+a training reads are hashed once before it begins, and compared with what the index says.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from satimnet.builder.catalog.items import SHA256
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import BadCatalogError, SatimnetError, StorageError
 from satimnet.builder.storage.hrefs import join, open_regular
 from satimnet.builder.storage.ranges import fetch
 from satimnet.training.data.image_assets import images_of
@@ -56,9 +56,18 @@ Table = TypeVar("Table", bound=SampleTable)
 
 
 def with_contents(samples: Table, bands: Sequence[str] | None, mask: MaskRead | None) -> Table:
-    """Return the samples with a column that has the digests of the files that a training reads.
+    """Gives samples a column with the digests of the files that a training reads.
 
-    Their subsets have it, too, and are not hashed again. Raises `SatimnetError` as `digest_of`.
+    Args:
+        samples: The samples.
+        bands: Names of the bands that are read; None for all.
+        mask: The mask that is read; None for none.
+
+    Returns:
+        The samples. Their subsets have the column, too, and are not hashed again.
+
+    Raises:
+        SatimnetError: As `digest_of`.
     """
     keys = _keys(samples, bands, mask)
     if _column(keys) in samples.table.column_names:
@@ -77,12 +86,24 @@ def with_contents(samples: Table, bands: Sequence[str] | None, mask: MaskRead | 
 def digest_of(
     parts: Iterable[SampleTable], bands: Sequence[str] | None, mask: MaskRead | None
 ) -> str:
-    """Return what tells the samples of a training from others: what they hold and what it means.
+    """A digest of what the samples of a training hold and what it means.
 
-    That is their ids, classes, files, order and part, and how class table and bands are read.
-    Raises `SatimnetError`, naming the shard, where a file on this machine is not the one that the
-    index has the checksum of. Of files on other machines the index is believed; they are read
-    where it has no checksum.
+    It follows from their ids, classes, files and order, the part that they are in, and how class
+    table and bands are read. Files on this machine are hashed. Of files on other machines the index
+    is believed; they are read only where it has no checksum.
+
+    Args:
+        parts: The samples to learn from, those held out, and so on.
+        bands: Names of the bands that are read; None for all.
+        mask: The mask that is read; None for none.
+
+    Returns:
+        The SHA-256 in hexadecimal digits.
+
+    Raises:
+        BadCatalogError: A file on this machine has another checksum than the index says, or ends
+            too early; the message names the shard.
+        StorageError: A shard cannot be read.
     """
     digest = hashlib.sha256()
     for part in parts:
@@ -107,6 +128,7 @@ def _keys(
 
 
 def _column(keys: Iterable[str]) -> str:
+    """The name of the column with the digests."""
     return f"contents of {', '.join(keys)}"
 
 
@@ -133,7 +155,7 @@ def _of_asset(samples: SampleTable, key: str) -> list[bytes]:
         hashed = (_fetched if remote else _hashed)(href, first[rows].tolist(), last[rows].tolist())
         for row, content in zip(rows, hashed, strict=True):
             if stated[row] not in (None, content):
-                raise SatimnetError(
+                raise BadCatalogError(
                     f"{href}: {key} of {samples.ids[row]} is not the file that the catalog "
                     "describes; stac satimnet validate --checksums lists all such files, "
                     "build or copy the catalog again"
@@ -182,11 +204,13 @@ def _hashed(path: str, first: Sequence[int], last: Sequence[int]) -> list[bytes]
                     digest.update(data)
                     at += len(data)
                 if at <= end:
-                    raise SatimnetError(
+                    raise BadCatalogError(
                         f"{path}: ends before byte {end:,}, which the catalog says is there; "
                         "copy it or build it again"
                     )
                 found.append(digest.digest())
+    except SatimnetError:
+        raise
     except OSError as error:
-        raise SatimnetError(f"{path}: {error.strerror}; the catalog needs this shard") from error
+        raise StorageError(f"{path}: {error.strerror}; the catalog needs this shard") from error
     return found

@@ -1,4 +1,4 @@
-"""Sizes of images, as the Items state them: batches need images of one size."""
+"""Sizes of images as the Items state them, and the middle that is cut out of images."""
 
 from __future__ import annotations
 
@@ -11,15 +11,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import ArgumentError
 
 _SHOWN = 3  # sizes that an error lists
 
 
 def image_sizes(table: pa.Table, key: str) -> NDArray[np.int64]:
-    """Return rows and columns of the images `key`, int64 (sample, 2); 0 where nobody says.
+    """Rows and columns of images.
 
-    table: rows as in ``items.parquet``. An asset without ``proj:shape`` has that of its Item.
+    Args:
+        table: Rows as in ``items.parquet``.
+        key: The asset. Without a ``proj:shape`` of its own it has that of its Item.
+
+    Returns:
+        The sizes, int64 (sample, 2); 0 where the catalog does not say.
     """
     columns = [table["proj:shape"]] if "proj:shape" in table.column_names else []
     asset = pc.struct_field(table["assets"], [key])
@@ -32,7 +37,7 @@ def image_sizes(table: pa.Table, key: str) -> NDArray[np.int64]:
 
 
 def have_size(table: pa.Table, keys: Iterable[str], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return which samples have, among the images `keys`, one of that many rows and columns."""
+    """Whether a sample has, among the images `keys`, one of that size (rows, columns)."""
     fits = np.zeros(len(table), np.bool_)
     for key in keys:
         fits |= (image_sizes(table, key) == size).all(axis=1)
@@ -40,30 +45,34 @@ def have_size(table: pa.Table, keys: Iterable[str], size: tuple[int, int]) -> ND
 
 
 def require_room(table: pa.Table, key: str, crop: tuple[int, int]) -> None:
-    """Raise `SatimnetError` if images `key` are smaller than `crop`."""
+    """Raises `ArgumentError` if images `key` are smaller than `crop`."""
     sizes = image_sizes(table, key)
     small = int(((sizes > 0) & (sizes < crop)).any(axis=1).sum())
     if small:
         rows, columns = crop
-        raise SatimnetError(
+        raise ArgumentError(
             f"{small:,} of the {len(table):,} {key} images are smaller than the crop of {rows} x "
-            f"{columns} pixels; give a smaller one"
+            f"{columns} pixels; give a smaller one",
+            "crop",
         )
 
 
 def require_same_grid(table: pa.Table, keys: Iterable[str]) -> None:
-    """Raise `SatimnetError` if the images `keys` of a sample differ in size: crops of so many
-    pixels would be of other places."""
+    """Raises `ArgumentError` if the images `keys` of a sample differ in size.
+
+    Their middles of so many pixels would show other places.
+    """
     sizes = [image_sizes(table, key) for key in keys]
     if any((one != sizes[0]).any() for one in sizes):
-        raise SatimnetError(
+        raise ArgumentError(
             f"the images {', '.join(keys)} of a sample differ in size, so that one crop does not "
-            "fit all; choose bands of one size"
+            "fit all; choose bands of one size",
+            "bands",
         )
 
 
 def as_files(table: pa.Table, key: str) -> pa.Table:
-    """Return the rows with no asset but `key`, whose images are to be decoded from their files."""
+    """The rows with no asset but `key`, whose images are to be decoded from their files."""
     asset = pc.struct_field(table["assets"], [key]).combine_chunks()
     names = [field.name for field in asset.type if field.name != "satimnet:pixels"]
     parts = [pc.struct_field(asset, [name]) for name in names]
@@ -74,7 +83,7 @@ def as_files(table: pa.Table, key: str) -> pa.Table:
 
 
 def middle(image: NDArray[Any], crop: tuple[int, int]) -> NDArray[Any]:
-    """Return the middle of an image (y, x, band), the upper left of the pixels in question."""
+    """The middle of an image (y, x, band); half a pixel above or left of it if it must be."""
     top, left = ((have - want) // 2 for have, want in zip(image.shape, crop))
     return image[max(top, 0) :, max(left, 0) :][: crop[0], : crop[1]]
 
@@ -89,7 +98,7 @@ def _pairs(shapes: pa.ChunkedArray) -> NDArray[np.int64]:
 
 
 def require_one_size(table: pa.Table, key: str) -> None:
-    """Raise `SatimnetError`, with what to do, if the images `key` have several sizes."""
+    """Raises `ArgumentError`, with what to do, if the images `key` have several sizes."""
     sizes = image_sizes(table, key)
     if (sizes == sizes[0]).all() or (sizes == 0).any():
         return
@@ -98,8 +107,10 @@ def require_one_size(table: pa.Table, key: str) -> None:
     if len(counts) > _SHOWN:
         listed.append(f"{sum(number for _, number in counts[_SHOWN:]):,} of other sizes")
     (rows, columns), _ = counts[0]
-    raise SatimnetError(
+    raise ArgumentError(
         f"the {key} images of the {len(table):,} samples have several sizes ({', '.join(listed)}); "
-        f"batches need one: take samples.of_size({rows}, {columns}) or samples.cropped(rows, "
-        f"columns), or give the command --image-size {rows}x{columns} or --crop"
+        f"batches need one: samples.of_size({rows}, {columns}) keeps those of the most frequent "
+        "size, samples.cropped(rows, columns) reads the middle of each",
+        "image_size",
+        "crop",
     )

@@ -68,10 +68,12 @@ def _groups(shard: Numbers) -> list[Numbers]:
 
 
 def _name(layout: Layout) -> str:
+    """The name of the array where there are several."""
     return "images_" + "x".join(map(str, layout.image_size))
 
 
 def _classes(samples: SampleTable) -> dict[str, Any]:
+    """The coordinate with the classes, if the catalog says any."""
     targets = samples.targets()
     names = np.array(samples.classes)
     if targets is None:

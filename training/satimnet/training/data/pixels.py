@@ -26,7 +26,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import ArgumentError, BadCatalogError, SatimnetError, StorageError
 from satimnet.builder.storage.ranges import fetch
 from satimnet.training.data.array_types import Array, Numbers
 from satimnet.training.data.decoding import decode
@@ -42,9 +42,14 @@ _SPARE_FILES = 256
 
 
 class Reader:
-    """The open shards of a layout; a context manager that lets go of them. Threads may share it.
+    """The open shards of a layout, which threads may share; a context manager.
 
-    remote: whether shards are on other machines.
+    Attributes:
+        remote: Whether shards are on other machines.
+
+    Raises:
+        BadCatalogError: On entering: a shard is shorter than the catalog says.
+        StorageError: On entering: a shard cannot be opened.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -73,8 +78,10 @@ class Reader:
                     shard = _mapped(href, stat.st_ino, stat.st_size, stat.st_mtime_ns)
                 if end > len(shard.data):
                     raise _cut_short(href)
+            except SatimnetError:
+                raise
             except OSError as error:
-                raise SatimnetError(
+                raise StorageError(
                     f"{href}: {error.strerror}; the catalog needs this shard"
                 ) from error
             except ValueError as error:  # it was emptied meanwhile
@@ -90,10 +97,19 @@ class Reader:
         self._shards.clear()
 
     def read(self, rows: Numbers, out: Array, scale: float | None = None) -> None:
-        """Read the samples `rows` into `out`, converted to its dtype, times `scale` if given.
+        """Reads samples into an array.
 
-        `out` has the shape `layout.buffer_shape(len(rows))`. Raises `SatimnetError`, naming the
-        shard, where a shard is cut short or an image cannot be decoded.
+        Args:
+            rows: Numbers of the samples.
+            out: What they are written to, of the shape `layout.buffer_shape(len(rows))`; values are
+                converted to its dtype.
+            scale: What the values are multiplied by; None leaves them as they are.
+
+        Raises:
+            BadCatalogError: A shard is cut short, or an image cannot be decoded; the message names
+                the shard.
+            ArgumentError: An image is of another size or type than the first.
+            StorageError: A shard on another machine cannot be read.
         """
         layout = self._layout
         if not self.remote:
@@ -190,13 +206,15 @@ class Reader:
             try:
                 image = decode(data, bands, stored)
             except SatimnetError as error:
-                raise SatimnetError(f"{self._name(int(rows[row]), band)} {error}") from error
+                raise BadCatalogError(f"{self._name(int(rows[row]), band)} {error}") from error
             if layout.crop is not None:
                 image = middle(image, layout.crop)
             if image.shape != expected or image.dtype != layout.dtype:
-                raise SatimnetError(
-                    f"{self._name(int(rows[row]), band)} is {image.dtype} {image.shape}, the first "
-                    f"sample is {layout.dtype} {expected}; batches need images of one size and type"
+                raise ArgumentError(
+                    f"{self._name(int(rows[row]), band)} is {image.dtype} {image.shape}, the "
+                    f"first sample is {layout.dtype} {expected}; batches need images of one size "
+                    "and type",
+                    "bands",
                 )
             if files > 1:
                 out[row, band] = image[..., 0]
@@ -220,19 +238,21 @@ class Reader:
         return [self._maps[k][at : at + n] for k, at, n in zip(shard, start, size)]
 
     def _name(self, row: int, band: int = 0) -> str:
+        """The shard and the id of a sample, for messages."""
         layout = self._layout
         return f"{layout.shards[layout.shard[row, band]]}: sample {layout.ids[row]}"
 
 
-def _cut_short(href: str) -> SatimnetError:
-    return SatimnetError(
+def _cut_short(href: str) -> BadCatalogError:
+    """What is wrong with a shard that has less bytes than the catalog says."""
+    return BadCatalogError(
         f"{href}: the file ends too early or is not what the catalog describes; "
         "copy it or build it again"
     )
 
 
 def _allow_files(count: int) -> None:
-    """Raises the limit of open files, up to what the system lets anybody have, if it is needed.
+    """Raises the limit of open files as far as the system allows, if so many are needed.
 
     A map keeps its file open, and the shards of a large dataset are more than the usual 1,024.
     """

@@ -1,4 +1,4 @@
-"""Batches for those who train with torch's DataLoader."""
+"""The batches of samples as a dataset for torch's DataLoader."""
 
 from __future__ import annotations
 
@@ -20,9 +20,17 @@ from satimnet.training.data.versioned_pickles import VersionedPickle
 class BatchDataset(VersionedPickle, IterableDataset[Batch]):
     """The batches of samples, on the CPU, for ``DataLoader(dataset, batch_size=None)``.
 
-    They are those of `satimnet.training.data.batches.to_batches` with the same arguments. Each
-    worker of the DataLoader reads every so-manyth of them in its one thread, so all workers
-    together give each batch once. Raises `SatimnetError` as `to_batches` does.
+    They are those of `Samples.to_batches` with the same options. Of n workers of the DataLoader
+    each reads every n-th batch in its one thread, so all workers together give each batch once. It
+    pickles, so workers may be started in any way.
+
+    Args:
+        samples: The samples.
+        batch_size: Samples in a batch.
+        **options: As those of `Samples.to_batches`, but device and threads.
+
+    Raises:
+        SatimnetError: As `Samples.to_batches`.
     """
 
     def __init__(
@@ -35,7 +43,7 @@ class BatchDataset(VersionedPickle, IterableDataset[Batch]):
         len(self)  # numbers that make no sense are refused now
 
     def set_epoch(self, epoch: int) -> None:
-        """Shuffle as `to_batches` does with the seed `seed + epoch`, from the next iteration on."""
+        """Shuffles as `to_batches` does by the seed `seed + epoch`, from the next iteration on."""
         self._epoch = epoch
 
     def __len__(self) -> int:
