@@ -1,4 +1,7 @@
-"""Encodings: masks and large scenes as the bytes of image files. The same input, the same bytes."""
+"""Encoding: masks and large scenes as the bytes of image files. The same input, the same bytes.
+
+Cloud-optimised GeoTIFFs (https://docs.ogc.org/is/21-026/21-026.html) are written by rio-cogeo.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,11 @@ from contextlib import contextmanager
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from satimnet.builder.errors import BadFileError
 from satimnet.builder.imagery.rasters import CACHE, opened
 
 if TYPE_CHECKING:
@@ -21,17 +25,15 @@ if TYPE_CHECKING:
     from satimnet.builder.imagery.headers import Data, Header
 
 COG_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
+Overviews = Literal["nearest", "average", "mode"]
+"""How pixels become one of an overview."""
 
 STRIP = 2048
 """Rows of a large image that are in memory at once."""
 _BLOCK = 512
-_COG = {
-    "driver": "COG",
-    "compress": "DEFLATE",
-    "predictor": "YES",
-    "blocksize": _BLOCK,
-    "bigtiff": "IF_SAFER",
-}
+"""Rows and columns of a tile, as rio-cogeo's profiles have it."""
+_IN_MEMORY = 2**27
+"""Bytes of pixels up to which a COG is made in memory. It takes a third more of them there."""
 
 
 def read_pixels(data: Data, label: str) -> NDArray[Any]:
@@ -60,14 +62,65 @@ def read_strips(data: Data, header: Header, label: str) -> Iterator[NDArray[Any]
 
 
 def recode(data: Data, header: Header, label: str, scratch: Path | None = None) -> Data:
-    """An image as cloud-optimised GeoTIFF: the same pixels and place, in tiles, with overviews.
+    """An image as a cloud-optimised GeoTIFF: the same pixels and place, in tiles, with overviews.
 
-    It is read a row of tiles at a time. In the folder ``scratch`` it is made if it may be too
-    large for the memory. https://docs.ogc.org/is/21-026/21-026.html. Raises `BadFileError` if GDAL
-    cannot read it.
+    Ground control points and internal masks are left out, as no reader of satimnet uses them.
+
+    Args:
+        data: The image file.
+        header: What it says of itself.
+        label: Its name in errors.
+        scratch: The folder in which the COG of a large image is made, a row of tiles at a time.
+            Without one it is made in memory, whatever its size.
+
+    Raises:
+        BadFileError: GDAL cannot read the image.
     """
     with opened(data, label, _cache_for(header)) as image:
-        return _cog(image, "AVERAGE", scratch)
+        room = scratch if header.size > _IN_MEMORY else None
+        try:
+            with _opaque(image, room) as (plain, options):
+                return _cog(plain, "average", room, options)
+        except ValueError as error:
+            raise BadFileError(label, f"GDAL takes it for no image ({error})") from error
+
+
+@contextmanager
+def _opaque(
+    image: DatasetReader, scratch: Path | None
+) -> Iterator[tuple[DatasetReader, dict[str, Any]]]:
+    """The image without what makes pixels transparent, and the options that mark it in a COG.
+
+    rio-cogeo reads through a warper, which blanks transparent pixels, and moves all pixels where
+    there are ground control points.
+    """
+    import rasterio
+    from rasterio.enums import ColorInterp, MaskFlags
+    from rasterio.windows import Window
+
+    alpha = ColorInterp.alpha in image.colorinterp
+    masked = any(MaskFlags.per_dataset in flags for flags in image.mask_flag_enums)
+    if not (alpha or masked or image.gcps[0]):
+        yield image, {}
+        return
+    profile = _scratch_profile(image.height, image.width, image.count, image.dtypes[0], scratch)
+    profile["nodata"] = image.nodata
+    if image.crs is not None:
+        profile |= {"crs": image.crs, "transform": image.transform}
+    with _passing_file(scratch) as path:
+        with rasterio.open(path, "w", driver="GTiff", **profile) as plain:
+            seen = [
+                ColorInterp.undefined if colour is ColorInterp.alpha else colour
+                for colour in image.colorinterp
+            ]
+            plain.colorinterp = seen
+            if ColorInterp.palette in seen:
+                plain.write_colormap(1, image.colormap(1))
+            for top in range(0, image.height, _BLOCK):
+                window = Window(0, top, image.width, min(_BLOCK, image.height - top))
+                plain.write(image.read(window=window), window=window)
+        with rasterio.open(path) as plain:
+            yield plain, {"alpha": "YES"} if alpha else {}
 
 
 def _cache_for(header: Header) -> int:
@@ -124,13 +177,11 @@ def _mask_cog(
     from rasterio.windows import Window
 
     rows, columns = header.shape
-    profile: dict[str, Any] = {"height": rows, "width": columns, "count": 1, "dtype": "uint8"}
+    room = scratch if rows * columns > _IN_MEMORY else None
+    profile = _scratch_profile(rows, columns, 1, "uint8", room)
     if header.crs is not None and header.transform is not None:
         profile |= {"crs": header.crs, "transform": Affine(*header.transform)}
-    if scratch is not None:
-        profile |= {"compress": "DEFLATE", "zlevel": 1, "bigtiff": "IF_SAFER"}
-        profile |= {"tiled": True, "blockxsize": _BLOCK, "blockysize": _BLOCK}
-    with Env(GDAL_CACHEMAX=CACHE, GDAL_PAM_ENABLED="NO"), _passing_file(scratch) as path:
+    with Env(GDAL_CACHEMAX=CACHE, GDAL_PAM_ENABLED="NO"), _passing_file(room) as path:
         with rasterio.open(path, "w", driver="GTiff", **profile) as image:
             image.write_colormap(1, dict(palette))
             top = 0
@@ -138,7 +189,18 @@ def _mask_cog(
                 image.write(strip, 1, window=Window(0, top, columns, len(strip)))
                 top += len(strip)
         with rasterio.open(path) as image:
-            return _cog(image, "NEAREST", scratch)
+            return _cog(image, "nearest", room, {})
+
+
+def _scratch_profile(
+    rows: int, columns: int, bands: int, dtype: str, scratch: Path | None
+) -> dict[str, Any]:
+    """How a passing file is written: as it is in memory, compressed on disk."""
+    profile: dict[str, Any] = {"height": rows, "width": columns, "count": bands, "dtype": dtype}
+    if scratch is not None:
+        profile |= {"compress": "DEFLATE", "zlevel": 1, "bigtiff": "IF_SAFER"}
+        profile |= {"tiled": True, "blockxsize": _BLOCK, "blockysize": _BLOCK}
+    return profile
 
 
 @contextmanager
@@ -154,16 +216,68 @@ def _passing_file(folder: Path | None) -> Iterator[str]:
             yield f"{room}/passing.tif"
 
 
-def _cog(image: DatasetReader, overviews: str, scratch: Path | None) -> Data:
+def _cog(
+    image: DatasetReader, overviews: Overviews, scratch: Path | None, options: Mapping[str, Any]
+) -> Data:
     from rasterio.io import MemoryFile
-    from rasterio.shutil import copy
 
+    predictor = 3 if np.dtype(image.dtypes[0]).kind == "f" else 2
+    options = {"predictor": predictor, **options}
     if scratch is None:
         with MemoryFile() as memory:
-            copy(image, memory.name, overview_resampling=overviews, **_COG)
+            write_cog(image, memory.name, overviews, in_memory=True, options=options)
             return bytes(memory.getbuffer())
     with TemporaryDirectory(dir=scratch) as folder:
         path = Path(folder, "cog.tif")
-        copy(image, path, overview_resampling=overviews, **_COG)
+        write_cog(image, path, overviews, in_memory=False, options=options)
         with path.open("rb") as file:
             return mmap(file.fileno(), 0, access=ACCESS_READ)  # which outlives the file's name
+
+
+def write_cog(
+    image: DatasetReader,
+    path: str | Path,
+    overviews: Overviews,
+    *,
+    in_memory: bool,
+    options: Mapping[str, Any],
+) -> None:
+    """Writes an image as a cloud-optimised GeoTIFF, in tiles of 512 x 512, deflated.
+
+    Place, nodata value and colour table are the image's. The image must have no alpha band, no
+    internal mask and no ground control points. The same image gives the same bytes.
+
+    Args:
+        image: An open image.
+        path: Where the COG is written.
+        overviews: How pixels become one of an overview. There are overviews until both sides have
+            at most 512 pixels.
+        in_memory: Whether the pixels lie in memory on the way, uncompressed, or in a file in the
+            folder of ``path``.
+        options: More options of GDAL's GTiff driver.
+
+    Raises:
+        RasterioError: The image cannot be read, or the COG not be written.
+    """
+    from rasterio.shutil import copy
+    from rio_cogeo.cogeo import cog_translate
+    from rio_cogeo.profiles import cog_profiles
+
+    profile = {**cog_profiles["deflate"], "bigtiff": "IF_SAFER", **options}
+    if np.dtype(image.dtypes[0]) in (np.int64, np.uint64):
+        # the warper, which rio-cogeo reads through, rounds them to 53 bits
+        fixed = {"driver": "COG", "compress": "DEFLATE", "blocksize": _BLOCK, "predictor": "YES"}
+        copy(image, path, overview_resampling=overviews.upper(), bigtiff="IF_SAFER", **fixed)
+        return
+    level = 0
+    while max(image.shape) >> level > _BLOCK:
+        level += 1
+    cog_translate(
+        image,
+        path,
+        profile,
+        overview_level=level,
+        overview_resampling=overviews,
+        in_memory=in_memory,
+        quiet=True,
+    )

@@ -158,7 +158,7 @@ def _image(member: Member, data: bytes, spec: AssetEntry, how: _How) -> Content:
     large = header.size > MAX_IMAGE_SIZE
     if how.as_published or not (large or spec.store == "cog"):
         return Content(member.asset, member.path, data, header)
-    recoded = recode(data, header, member.label, how.scratch if large else None)
+    recoded = recode(data, header, member.label, how.scratch)
     out = how.header(recoded, member.label)
     if (out.shape, out.bands, out.dtype[1:]) != (header.shape, header.bands, header.dtype[1:]):
         raise BadFileError(member.label, "GDAL takes it for another image; damaged")
@@ -219,7 +219,7 @@ def _publishers_mask(
     if how.as_published:
         return Content(member.asset, member.path, data, header), pixels
     path, type_ = _as_stored(member.path, spec.type, large)
-    made = encode_mask(strips, header, rows, type_, how.scratch if large else None)
+    made = encode_mask(strips, header, rows, type_, how.scratch)
     out = how.header(made, member.label)
     return Content(member.asset, path, made, out, _original(member, data), type_), pixels
 
@@ -252,8 +252,7 @@ def _derived(
         data: Data
         if kind == "mask":
             path, type_ = _as_stored(path, type_, large)
-            scratch = how.scratch if large else None
-            data = encode_mask(counted(), image, record.class_rows, type_, scratch)
+            data = encode_mask(counted(), image, record.class_rows, type_, how.scratch)
             header = how.header(data, sample.id)
         elif kind == "annotation":
             data = annotation(objects, image)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
 
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import StorageError
+from satimnet.builder.imagery.encoding import COG_TYPE, write_cog
 from satimnet.builder.storage.atomic_files import settle
-from satimnet.training.maps.legends import Legend
+from satimnet.training.maps.legends import Entry, Legend
 from satimnet.training.maps.scenes import Scene
 
-MEDIA_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
-_BLOCK = 512
+MEDIA_TYPE = COG_TYPE
 _CACHE = 256 * 1024**2
 """Bytes of blocks that GDAL keeps while it makes overviews."""
 
@@ -32,7 +33,9 @@ class GrowingMap:
         self.scene = scene
         self._rows = target.with_name(f".{target.name}.{digest}.partial")
         for other in target.parent.glob(f".{target.name}.*"):
-            if other != self._rows:
+            if other.is_dir():
+                shutil.rmtree(other)
+            elif other != self._rows:
                 other.unlink()
         self._rows.touch()
 
@@ -55,38 +58,34 @@ class GrowingMap:
         self._rows.unlink(missing_ok=True)
 
     def finish(self, legend: Legend) -> None:
-        """Turn the rows into a COG of byte values with colour table, class names and overviews.
+        """Turns the rows into a COG of byte values with colour table, class names and overviews.
 
         An overview's pixel has the most frequent class of those it stands for. GeoTIFF has no
-        field for names of classes, so GDAL looks for them in a file `<map>.aux.xml`.
-        https://docs.ogc.org/is/21-026/21-026.html
+        field for names of classes, so GDAL looks for them in a file ``<map>.aux.xml``.
+
+        Raises:
+            StorageError: the map cannot be written.
         """
         import rasterio
         from rasterio.errors import RasterioError
-        from rasterio.shutil import copy
 
         described = self._rows.with_suffix(".vrt")
-        finished = self._rows.with_suffix(".tif")
-        names = Path(f"{finished}.aux.xml")
+        room = self._rows.with_suffix(".cog")  # rio-cogeo puts files beside the one it writes
+        finished, names = room / "map.tif", room / "map.tif.aux.xml"
         try:
+            room.mkdir()
             described.write_bytes(ElementTree.tostring(self._description(legend)))
-            with rasterio.Env(GDAL_CACHEMAX=_CACHE):
-                copy(
-                    described,
-                    finished,
-                    driver="COG",
-                    compress="DEFLATE",
-                    blocksize=_BLOCK,
-                    overview_resampling="MODE",
-                    num_threads="ALL_CPUS",
-                )
+            names.write_bytes(ElementTree.tostring(_names(legend)))
+            options = {"num_threads": "ALL_CPUS"}
+            with rasterio.Env(GDAL_CACHEMAX=_CACHE), rasterio.open(described) as image:
+                write_cog(image, finished, "mode", in_memory=False, options=options)
             settle(names, Path(f"{self.target}.aux.xml"))
             settle(finished, self.target)
         except (RasterioError, OSError) as error:
-            raise SatimnetError(f"{self.target}: cannot be written ({error})") from error
+            raise StorageError(f"{self.target}: cannot be written ({error})") from error
         finally:
-            for file in (described, finished, names):
-                file.unlink(missing_ok=True)
+            described.unlink(missing_ok=True)
+            shutil.rmtree(room, ignore_errors=True)
         self.discard()
 
     def _description(self, legend: Legend) -> ElementTree.Element:
@@ -106,14 +105,27 @@ class GrowingMap:
             ElementTree.SubElement(band, key).text = str(number)
         ElementTree.SubElement(band, "NoDataValue").text = str(legend.nodata)
         ElementTree.SubElement(band, "ColorInterp").text = "Palette"
-        categories = ElementTree.SubElement(band, "CategoryNames")
         colours = ElementTree.SubElement(band, "ColorTable")
-        known = {entry.value: entry for entry in legend.entries}
-        for value in range(max(*known, legend.nodata) + 1):
-            entry = known.get(value)
-            title = "No data" if value == legend.nodata else entry.title if entry else ""
-            ElementTree.SubElement(categories, "Category").text = title
+        for entry in _entries(legend):
             parts = (*entry.colour, 255) if entry else (0, 0, 0, 0)
             numbered = {f"c{n}": str(part) for n, part in enumerate(parts, 1)}
             ElementTree.SubElement(colours, "Entry", numbered)
         return root
+
+
+def _entries(legend: Legend) -> list[Entry | None]:
+    """The entry of each value from 0 on; None where there is none, as for nodata."""
+    known = {entry.value: entry for entry in legend.entries}
+    return [known.get(value) for value in range(max(*known, legend.nodata) + 1)]
+
+
+def _names(legend: Legend) -> ElementTree.Element:
+    """The names of the classes as GDAL keeps them: https://gdal.org/en/stable/user/pam.html."""
+    root = ElementTree.Element("PAMDataset")
+    band = ElementTree.SubElement(root, "PAMRasterBand", band="1")
+    categories = ElementTree.SubElement(band, "CategoryNames")
+    for value, entry in enumerate(_entries(legend)):
+        title = "No data" if value == legend.nodata else entry.title if entry else ""
+        ElementTree.SubElement(categories, "Category").text = title
+    ElementTree.indent(root)
+    return root
