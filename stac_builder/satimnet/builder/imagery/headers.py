@@ -17,6 +17,7 @@ from typing import Any
 
 from satimnet.builder.errors import BadFileError
 from satimnet.builder.imagery.grids import on_earth
+from satimnet.builder.imagery.rasters import opened
 
 MAX_IMAGE_SIZE = 2**29
 """Bytes of pixels that an image may have to be decoded at once. Larger ones are read in parts."""
@@ -308,8 +309,6 @@ def _georeference(
 
 
 def _georeference_by_gdal(data: Data, label: str) -> tuple[str | None, tuple[float, ...] | None]:
-    from satimnet.builder.imagery.rasters import opened
-
     with opened(data, label) as image:
         if image.crs is None or image.transform.is_identity:  # no place without both
             return None, None

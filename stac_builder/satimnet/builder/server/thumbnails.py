@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from satimnet.builder.errors import SatimnetError
-from satimnet.builder.imagery.rasters import opened_asset
+from satimnet.builder.imagery.asset_rasters import opened_asset
 from satimnet.builder.overview.previews import true_colour
 
 if TYPE_CHECKING:
