@@ -25,6 +25,7 @@ from rasterio.warp import reproject, transform_bounds
 from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.catalog.validation import validate
 from satimnet.builder.errors import BadFileError, SatimnetError
+from satimnet.builder.imagery.grids import Grid
 from satimnet.builder.pipeline import build
 from satimnet.builder.query.index import Index
 from satimnet.builder.query.search import search
@@ -33,7 +34,6 @@ from satimnet.cli.fuse_command import fuse as command
 from satimnet.training import open_samples
 from satimnet.training.data.order import even_folds
 from satimnet.training.fusion.fusing import fuse
-from satimnet.training.fusion.mask_layers import Grid
 from satimnet.training.fusion.patches import Image, Part
 from satimnet.training.fusion.recipes import read_recipe
 from satimnet.training.fusion.selection import band_files, select
@@ -574,8 +574,8 @@ def test_a_layer_without_a_place(catalog, tmp_path):
 def spoilt(folder: Path, bad: float) -> Path:
     """A catalog of float patches, one of which has a pixel of ``bad``."""
     from satimnet.builder.datasets import Dataset
+    from satimnet.builder.imagery.grids import Grid
     from satimnet.builder.samples import Member, Sample
-    from satimnet.training.fusion.mask_layers import Grid
     from satimnet.training.fusion.patches import geotiff
     from stactools.eurosat import dataset
 

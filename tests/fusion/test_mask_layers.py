@@ -13,7 +13,8 @@ from rasterio.transform import Affine
 from rasterio.warp import Resampling, reproject
 
 from satimnet.builder.errors import BadFileError, SatimnetError
-from satimnet.training.fusion.mask_layers import Grid, mask_on, open_layer
+from satimnet.builder.imagery.grids import Grid
+from satimnet.training.fusion.mask_layers import mask_on, open_layer
 from satimnet.training.fusion.recipes import MaskLayer
 
 GSW = Path(__file__).parents[3] / "shared" / "data" / "gsw"

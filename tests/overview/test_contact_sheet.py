@@ -16,7 +16,7 @@ from satimnet.builder.catalog.geoparquet import items_of
 from satimnet.builder.catalog.item_columns import item_schema
 from satimnet.builder.overview import previews as views
 from satimnet.builder.overview.contact_sheet import OVERVIEW_NAME, write_overview
-from satimnet.builder.overview.drawing import WIDTH, Tag, Tile, draw_sheet, grid_of
+from satimnet.builder.overview.drawing import WIDTH, Tag, Tile, draw_sheet, layout_of
 from satimnet.builder.overview.representatives import ranked
 from stactools.eurosat import dataset as eurosat
 
@@ -261,7 +261,7 @@ def test_without_a_mask(tmp_path):
 @pytest.mark.parametrize("pictures", [1, 2])
 @pytest.mark.parametrize("tiles", [1, 2, 5, 12, 24])
 def test_pages_are_as_wide_as_they_should_be(tiles, pictures):
-    grid = grid_of(tiles, pictures)
+    grid = layout_of(tiles, pictures)
     picture = np.full((grid.size, grid.size, 3), 77, np.uint8)
     tags = tuple(Tag(f"a class with a rather long title {n}", (n, 0, 200)) for n in range(9))
     tile = Tile((picture,) * pictures, "an id that does not fit " * 9, "validation", tags)
@@ -273,7 +273,7 @@ def test_pages_are_as_wide_as_they_should_be(tiles, pictures):
 
 
 def test_a_page_of_noise_is_made_smaller():
-    grid = grid_of(4, 2)
+    grid = layout_of(4, 2)
     noise = np.random.default_rng(0).integers(0, 256, (grid.size, grid.size, 3), np.uint8)
     data = draw_sheet("Noise", "", [Tile((noise, "no mask"), "a", "", ())] * 12, grid, [])
     page = np.asarray(Image.open(io.BytesIO(data)))

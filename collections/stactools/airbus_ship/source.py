@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from satimnet.builder.dataset_record import DatasetRecord
 from satimnet.builder.errors import BadFileError
+from satimnet.builder.imagery.run_lengths import decode_runs
 from satimnet.builder.samples import Member, Object, Problem, Sample, second_copy
 from satimnet.builder.sources import Entry, Source
 
@@ -155,22 +156,10 @@ def _ships(rows: Iterable[bytes]) -> tuple[Object, ...]:
 
 
 def _runs(code: bytes) -> tuple[int, ...]:
-    """Start, length, start, length … counted from 0; raises ValueError if that is no ship."""
+    """The runs of a ship; raises ValueError if the code is no ship."""
     if not code:
         raise ValueError("both a row without a code and a row with one")
-    if code.count(b" ") > _PIXELS:  # before a list is made of it
-        raise ValueError("a code with more runs than the image has pixels")
-    words = code.split()
-    if len(words) % 2 or not all(word.isdigit() and len(word) < 7 for word in words):
-        raise ValueError("a code that is not pairs of start and length")
-    numbers = [int(word) for word in words]
-    end = 0
-    for start, length in zip(numbers[::2], numbers[1::2], strict=True):
-        if start <= end or length < 1 or start + length - 1 > _PIXELS:
-            raise ValueError(f"run {start} {length} is empty, out of order or out of the image")
-        end = start + length - 1
-    numbers[::2] = [start - 1 for start in numbers[::2]]
-    return tuple(numbers)
+    return decode_runs(code, _PIXELS)
 
 
 def _digits(ids: Iterable[str]) -> int:

@@ -14,7 +14,7 @@ import orjson
 from satimnet.builder.imagery.grids import lonlat_of
 from satimnet.builder.imagery.headers import Header
 from satimnet.builder.imagery.lonlat import area_of, over_pole, unrolled
-from satimnet.builder.imagery.masks import shape_of_runs
+from satimnet.builder.imagery.run_lengths import shape_of_runs
 from satimnet.builder.samples import Object
 
 _PIXELS = "pixels of the image: x to the right, y down, from the outer corner of the first pixel"

@@ -1,4 +1,4 @@
-"""Asset rasters: the image of an asset, opened by GDAL where it lies, on this machine or the web."""
+"""Asset rasters: the image of an asset, opened by GDAL where it lies."""
 
 from __future__ import annotations
 

@@ -31,8 +31,8 @@ _OUTLINE = _INSIDE + (1 - 2 * _INSIDE) * np.concatenate(
 )
 
 
-class Grid(Protocol):
-    """What has a place: the header of an image, or a scene."""
+class Georeferenced(Protocol):
+    """What has a place: a grid, the header of an image, or a scene."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -56,7 +56,7 @@ class Footprint:
     bbox: Box
 
 
-def footprints_of(grids: Sequence[Grid | None]) -> list[Footprint | None]:
+def footprints_of(grids: Sequence[Georeferenced | None]) -> list[Footprint | None]:
     """The footprints of grids whose corners have a place, to 1e-7 degrees; None of the others.
 
     The outline goes through the corners; where edges bend in longitude and latitude, as they do

@@ -1,8 +1,9 @@
-"""Grids: from pixels to places."""
+"""Grids: where the pixels of an image lie on Earth."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from math import isfinite
 from typing import TYPE_CHECKING
@@ -17,6 +18,26 @@ if TYPE_CHECKING:
 _CORNERS = np.array([(0, 0, 1, 1), (0, 1, 1, 0)])  # columns, rows
 _KEPT = 256  # transformers; a source may name any number of systems
 _ROUNDING = 1e-6  # degrees by which the edge of the world may be missed
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Where the pixels of an image lie."""
+
+    shape: tuple[int, int]
+    """Rows, columns."""
+    crs: str | None
+    """``EPSG:<code>`` or WKT2; None where nobody knows the place."""
+    transform: tuple[float, ...] | None
+    """Affine coefficients a, b, c, d, e, f: x = a * column + b * row + c, y = d * column + …"""
+
+    def resized(self, shape: tuple[int, int]) -> Grid:
+        """The same place in other pixels."""
+        if self.transform is None:
+            return Grid(shape, self.crs, None)
+        down, across = (old / new for old, new in zip(self.shape, shape, strict=True))
+        a, b, c, d, e, f = self.transform
+        return Grid(shape, self.crs, (a * across, b * down, c, d * across, e * down, f))
 
 
 @lru_cache(_KEPT)
@@ -39,7 +60,7 @@ def lonlat_of(
     """Longitudes and latitudes (degrees, WGS 84) of coordinates in ``crs``; infinite where none.
 
     Raises:
-        ValueError: nobody knows the coordinate reference system.
+        ValueError: PROJ does not know the coordinate reference system, or it is not one of places.
     """
     lon, lat = _to_lonlat(crs).transform(x, y)
     return lon, lat

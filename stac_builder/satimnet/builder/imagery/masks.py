@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from satimnet.builder.errors import BadFileError, SatimnetError
+from satimnet.builder.imagery.run_lengths import draw_runs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,7 +52,7 @@ def draw(
         for by_runs, group in groups:
             if by_runs:
                 runs = [(o.runs, values[o.name]) for o in group]
-                drawn = _runs(runs, shape, top, len(mask))
+                drawn = draw_runs(runs, shape, top, len(mask))
                 np.copyto(mask, drawn, where=drawn > 0)
             else:
                 _fill([(o.outline, values[o.name]) for o in group], mask, top)
@@ -94,53 +95,6 @@ def _fill(outlines: Sequence[tuple[Any, int]], mask: Mask, top: int) -> None:
     ]
     if shapes:
         rasterize(shapes, out=mask, transform=Affine.translation(0, top))
-
-
-def _runs(
-    objects: Sequence[tuple[Sequence[int], int]], shape: tuple[int, int], top: int, height: int
-) -> Mask:
-    """The part of runs, which go down the columns, in ``height`` rows of the image from ``top``."""
-    rows, columns = shape
-    flat = np.zeros(height * columns, np.uint8)
-    for runs, value in objects:
-        for start, length in zip(runs[::2], runs[1::2], strict=True):
-            if start < 0 or length < 1 or start + length > rows * columns:
-                raise ValueError(f"run {start} {length} leaves an image of {rows}x{columns}")
-        starts = np.array(runs[::2])
-        ends = np.stack((starts, starts + np.array(runs[1::2])), axis=1)
-        # how many pixels of the strip lie before each end of a run
-        ends = ends // rows * height + (ends % rows - top).clip(0, height)
-        for first, end in ends.tolist():
-            flat[first:end] = value
-    return flat.reshape(columns, height).T
-
-
-def shape_of_runs(runs: Sequence[int], shape: tuple[int, int]) -> dict[str, Any]:
-    """The GeoJSON geometry, in pixel coordinates, that outlines exactly the pixels of runs.
-
-    Raises:
-        ValueError: a run leaves the image.
-    """
-    from affine import Affine
-    from rasterio.features import shapes
-
-    rows, columns = shape
-    starts = np.array(runs[::2])
-    ends = starts + np.array(runs[1::2])
-    left, right = int(starts.min()) // rows, int(ends.max() - 1) // rows + 1
-    if left < 0 or right > columns:
-        raise ValueError(f"a run leaves an image of {rows}x{columns}")
-    part = _runs(
-        [([v - (at % 2 == 0) * left * rows for at, v in enumerate(runs)], 1)],
-        (rows, right - left),
-        0,
-        rows,
-    )
-    found = shapes(np.ascontiguousarray(part), mask=part > 0, transform=Affine.translation(left, 0))
-    polygons = [shape["coordinates"] for shape, _ in found]
-    if len(polygons) == 1:
-        return {"type": "Polygon", "coordinates": polygons[0]}
-    return {"type": "MultiPolygon", "coordinates": polygons}
 
 
 def harmonise(mask: NDArray[Any], classes: Sequence[Mapping[str, Any]], label: str) -> Mask:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from satimnet.builder.catalog.geoparquet import PARQUET_NAME, items_of
 from satimnet.builder.imagery.colours import Picture, natural, plain, rgb
-from satimnet.builder.overview.drawing import Tag, Tile, draw_sheet, grid_of
+from satimnet.builder.overview.drawing import Tag, Tile, draw_sheet, layout_of
 from satimnet.builder.overview.previews import View, mask_of, read_views
 from satimnet.builder.overview.representatives import ranked
 from satimnet.builder.samples import SPLITS
@@ -55,8 +55,8 @@ def write_overview(collection: Mapping[str, Any], tables: Sequence[pa.Table], fo
     candidates = items_of(rows, str(folder / PARQUET_NAME))
     masked = any(mask_of(item) is not None for item in candidates)
     most = _MOST_MASKED if masked else _MOST_PLAIN
-    grid = grid_of(min(most, len(candidates)), 2 if masked else 1)
-    shown = list(read_views(candidates, collection, grid.size, most))
+    layout = layout_of(min(most, len(candidates)), 2 if masked else 1)
+    shown = list(read_views(candidates, collection, layout.size, most))
     if not shown:
         return False
     shown.sort(key=lambda one: _place(one.item, classes))
@@ -65,7 +65,7 @@ def write_overview(collection: Mapping[str, Any], tables: Sequence[pa.Table], fo
         collection["title"],
         _subtitle(collection, tables),
         [_tile(one, picture, classes, labels, masked) for one, picture in zip(shown, pictures)],
-        grid,
+        layout,
         _legend(shown, classes, labels),
     )
     (folder / OVERVIEW_NAME).write_bytes(page)

@@ -49,7 +49,7 @@ class Tile:
     """One sample: its pictures, side by side, and what stands below them."""
 
     pictures: tuple[Picture | str, ...]
-    """Square and of the same size, which is `Grid.size`; a text instead says why there is none."""
+    """Square, `PageLayout.size` pixels a side; a text instead says why there is no picture."""
     caption: str
     note: str
     """Stands grey at the right end of the caption's line."""
@@ -57,7 +57,7 @@ class Tile:
 
 
 @dataclass(frozen=True)
-class Grid:
+class PageLayout:
     """How tiles lie on a page."""
 
     columns: int
@@ -75,42 +75,47 @@ class Grid:
         return (self.tile - (self.pictures - 1) * _GAP // 2) // self.pictures
 
 
-def grid_of(tiles: int, pictures: int) -> Grid:
-    """A grid on which so many tiles, each of one or two pictures, fill a page that is no tower.
+def layout_of(tiles: int, pictures: int) -> PageLayout:
+    """A layout in which so many tiles, each of one or two pictures, fill a page that is no tower.
 
     Of those that leave the fewest places empty it is the one with the largest pictures.
     """
     if pictures == 2:
-        return Grid(3 if tiles > 6 else 2, pictures)
+        return PageLayout(3 if tiles > 6 else 2, pictures)
     wide = [columns for columns in range(2, 7) if ceil(tiles / columns) <= columns]
-    return Grid(min(wide or [6], key=lambda columns: -tiles % columns), pictures)
+    return PageLayout(min(wide or [6], key=lambda columns: -tiles % columns), pictures)
 
 
 def draw_sheet(
-    title: str, subtitle: str, tiles: Sequence[Tile], grid: Grid, legend: Sequence[Tag]
+    title: str, subtitle: str, tiles: Sequence[Tile], layout: PageLayout, legend: Sequence[Tag]
 ) -> bytes:
     """PNG of the tiles in rows, a title above and the legend below; of about `_LARGEST` at most."""
     for bits in _BITS:
         file = io.BytesIO()
-        _draw_page(title, subtitle, tiles, grid, legend, bits).save(file, "PNG")
+        _draw_page(title, subtitle, tiles, layout, legend, bits).save(file, "PNG")
         if file.tell() <= _LARGEST:
             break
     return file.getvalue()
 
 
 def _draw_page(
-    title: str, subtitle: str, tiles: Sequence[Tile], grid: Grid, legend: Sequence[Tag], bits: int
+    title: str,
+    subtitle: str,
+    tiles: Sequence[Tile],
+    layout: PageLayout,
+    legend: Sequence[Tag],
+    bits: int,
 ) -> Image:
     from PIL import Image, ImageDraw, ImageFont
 
     big, normal, small = (ImageFont.load_default(size) for size in (34, 17, 15))
     measure = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    rows = [tiles[at : at + grid.columns] for at in range(0, len(tiles), grid.columns)]
+    rows = [tiles[at : at + layout.columns] for at in range(0, len(tiles), layout.columns)]
     flows = [
-        [list(_flow(measure, tile.tags, small, grid.tile, _MOST_LINES)) for tile in row]
+        [list(_flow(measure, tile.tags, small, layout.tile, _MOST_LINES)) for tile in row]
         for row in rows
     ]
-    heights = [grid.size + 34 + 21 * max(map(len, flow), default=0) + _GAP for flow in flows]
+    heights = [layout.size + 34 + 21 * max(map(len, flow), default=0) + _GAP for flow in flows]
     lines = list(_flow(measure, legend, normal, WIDTH - 2 * _MARGIN, None))
     top = _MARGIN + 92
     bottom = top + sum(heights) + (28 * len(lines) + 22 if lines else 0)
@@ -122,21 +127,21 @@ def _draw_page(
     y = top
     for row, flow, height in zip(rows, flows, heights, strict=True):
         for column, (tile, tags) in enumerate(zip(row, flow, strict=True)):
-            x = _MARGIN + column * (grid.tile + 2 * _GAP)
+            x = _MARGIN + column * (layout.tile + 2 * _GAP)
             for at, picture in enumerate(tile.pictures):
-                left = x + at * (grid.size + _GAP // 2)
+                left = x + at * (layout.size + _GAP // 2)
                 if isinstance(picture, str):
-                    box = (left, y, left + grid.size - 1, y + grid.size - 1)
+                    box = (left, y, left + layout.size - 1, y + layout.size - 1)
                     draw.rectangle(box, _PANEL)
-                    middle = (left + grid.size / 2, y + grid.size / 2)
+                    middle = (left + layout.size / 2, y + layout.size / 2)
                     draw.text(middle, picture, _GREY, small, anchor="mm")
                 else:
                     page.paste(Image.fromarray(_coarser(picture, bits)), (left, y))
-            below = y + grid.size + 7
+            below = y + layout.size + 7
             noted = draw.textlength(tile.note, small)
-            caption = _cut(draw, tile.caption, normal, grid.tile - noted - _GAP)
+            caption = _cut(draw, tile.caption, normal, layout.tile - noted - _GAP)
             draw.text((x, below), caption, _INK, normal)
-            draw.text((x + grid.tile - noted, below + 2), tile.note, _GREY, small)
+            draw.text((x + layout.tile - noted, below + 2), tile.note, _GREY, small)
             _draw_flow(draw, tags, small, x, below + 25, 21)
         y += height
     if lines:

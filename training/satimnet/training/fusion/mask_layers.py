@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from satimnet.builder.errors import BadFileError, SatimnetError
+from satimnet.builder.imagery.grids import Grid
 from satimnet.training.fusion.recipes import MASK_VALUES, MaskLayer
 
 if TYPE_CHECKING:
@@ -27,26 +28,6 @@ if TYPE_CHECKING:
 
 _ENDINGS = (".tif", ".tiff")  # of tiles in a folder
 _AROUND = 2  # pixels by which a tile may miss a patch and still be looked at
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """Where the pixels of an image lie."""
-
-    shape: tuple[int, int]
-    """Rows, columns."""
-    crs: str | None
-    """``EPSG:<code>`` or WKT2; None where nobody knows the place."""
-    transform: tuple[float, ...] | None
-    """Affine coefficients a, b, c, d, e, f: x = a * column + b * row + c, y = d * column + …"""
-
-    def resized(self, shape: tuple[int, int]) -> Grid:
-        """The same place in other pixels."""
-        if self.transform is None:
-            return Grid(shape, self.crs, None)
-        down, across = (old / new for old, new in zip(self.shape, shape, strict=True))
-        a, b, c, d, e, f = self.transform
-        return Grid(shape, self.crs, (a * across, b * down, c, d * across, e * down, f))
 
 
 @dataclass(frozen=True)

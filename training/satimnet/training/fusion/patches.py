@@ -19,10 +19,11 @@ import numpy as np
 from satimnet.builder.catalog.items import matches
 from satimnet.builder.errors import BadFileError
 from satimnet.builder.imagery.encoding import palette_of
+from satimnet.builder.imagery.grids import Grid
 from satimnet.builder.imagery.headers import MAX_IMAGE_SIZE, Header, read_header
 from satimnet.builder.imagery.rasters import opened
 from satimnet.builder.storage.assets import read_bytes
-from satimnet.training.fusion.mask_layers import Grid, Layer, mask_on
+from satimnet.training.fusion.mask_layers import Layer, mask_on
 from satimnet.training.fusion.recipes import MASK_CLASSES
 
 if TYPE_CHECKING:

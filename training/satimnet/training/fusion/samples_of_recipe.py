@@ -14,11 +14,12 @@ import pyarrow.compute as pc
 
 from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.imagery.grids import Grid
 from satimnet.builder.samples import Member, Sample
 from satimnet.builder.storage.checked_offsets import number_type
 from satimnet.builder.storage.hrefs import is_url, join, relative
 from satimnet.training.data.order import even_folds
-from satimnet.training.fusion.mask_layers import Grid, Layer
+from satimnet.training.fusion.mask_layers import Layer
 from satimnet.training.fusion.patches import Image, Mask, Part
 from satimnet.training.fusion.selection import CARRIED, Drawn, band_files
 
