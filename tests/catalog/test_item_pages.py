@@ -9,7 +9,7 @@ from stactools.cli.cli import cli
 
 from satimnet.builder import build, search, validate
 from satimnet.builder.catalog import item_pages as pages
-from satimnet.builder.transfer.mirror import copy
+from satimnet.builder.transfer.mirror import copy_catalog as copy
 
 PER_CLASS = 4  # of the miniature in conftest.py
 

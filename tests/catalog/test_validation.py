@@ -15,7 +15,7 @@ from stactools.cli.cli import cli
 from satimnet.builder.catalog.validation import validate
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.query.search import search
-from satimnet.builder.transfer.subset import save
+from satimnet.builder.transfer.subset import save_found as save
 from satimnet.extension import SCHEMA_URI, schema
 
 

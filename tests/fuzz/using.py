@@ -22,8 +22,9 @@ from satimnet.builder.errors import CatalogWarning, SatimnetError
 from satimnet.builder.exports import FORMATS, export
 from satimnet.builder.quality import assess
 from satimnet.builder.query.index import Index
-from satimnet.builder.transfer.mirror import copy as copy_catalog
-from satimnet.builder.transfer.subset import copy, save
+from satimnet.builder.transfer.mirror import copy_catalog
+from satimnet.builder.transfer.subset import copy_found as copy
+from satimnet.builder.transfer.subset import save_found as save
 from satimnet.training import open_samples
 
 from .catalogs import CatalogCase

@@ -26,8 +26,9 @@ from satimnet.builder.exports import export
 from satimnet.builder.quality import assess
 from satimnet.builder.query.index import Index
 from satimnet.builder.storage.hrefs import Bounds, catalog_file, file_name, quoted_url, readable
-from satimnet.builder.transfer.mirror import copy as copy_catalog
-from satimnet.builder.transfer.subset import copy, save
+from satimnet.builder.transfer.mirror import copy_catalog
+from satimnet.builder.transfer.subset import copy_found as copy
+from satimnet.builder.transfer.subset import save_found as save
 from satimnet.training import open_samples
 
 SECRET = b"not a part of any catalog"

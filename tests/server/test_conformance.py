@@ -12,7 +12,7 @@ from serving import served
 
 from satimnet.builder.pipeline import build
 from satimnet.builder.query.search import search
-from satimnet.builder.transfer.subset import copy
+from satimnet.builder.transfer.subset import copy_found as copy
 from stactools.bigearthnet.miniature import write_miniature
 
 pytest.importorskip("stac_api_validator", reason="needs the extra test")

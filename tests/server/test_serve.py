@@ -52,7 +52,7 @@ from satimnet.builder.query.search import search
 from satimnet.builder.server import browser
 from satimnet.builder.server.thumbnails import has_picture, thumbnail
 from satimnet.builder.storage.assets import gdal_path, read_bytes
-from satimnet.builder.transfer.subset import save
+from satimnet.builder.transfer.subset import save_found as save
 from stactools.bigearthnet.miniature import write_miniature
 
 pytest.importorskip("uvicorn", reason="needs the extra serve")

@@ -118,7 +118,7 @@ def test_members_that_were_replaced_are_not_copied(own, newer, tmp_path):
     assert len(found) == 4
     build([newer], own)
     with pytest.raises(SatimnetError, match="River"):
-        extracts.copy(found, tmp_path / "part")
+        extracts.copy_found(found, tmp_path / "part")
     assert not (tmp_path / "part").exists()
 
 
@@ -130,9 +130,9 @@ def test_a_catalog_that_is_replaced_while_it_is_copied(own, newer, tmp_path):
             replaced.append(build([newer], own))
 
     with pytest.raises(SatimnetError):
-        copies.copy(own, tmp_path / "copy", progress=replace)
+        copies.copy_catalog(own, tmp_path / "copy", progress=replace)
     assert not (tmp_path / "copy").exists()
-    copies.copy(own, tmp_path / "copy")
+    copies.copy_catalog(own, tmp_path / "copy")
     assert validate(tmp_path / "copy", checksums=True).problems == []
     assert len(search(tmp_path / "copy")) == 10
 

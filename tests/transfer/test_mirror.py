@@ -32,9 +32,9 @@ from satimnet.builder.pipeline import build
 from satimnet.builder.query.index import Index
 from satimnet.builder.query.search import search
 from satimnet.builder.storage.staging import workspace
-from satimnet.builder.transfer import mirror as copies
-from satimnet.builder.transfer.mirror import copy
-from satimnet.builder.transfer.subset import save
+from satimnet.builder.transfer import mirror
+from satimnet.builder.transfer.mirror import copy_catalog
+from satimnet.builder.transfer.subset import save_found
 from satimnet.cli.copy_command import copy as command
 from stactools.eurosat import dataset
 
@@ -101,13 +101,13 @@ def valid(catalog: Path) -> bool:
 def fetched(monkeypatch) -> Counter[str]:
     """How often each file was copied from a folder."""
     counted: Counter[str] = Counter()
-    fetch = copies._copy_file
+    fetch = mirror.copy_file
 
     def counting(base: str, path: str, *rest: Any) -> None:
         counted[path] += 1
         fetch(base, path, *rest)
 
-    monkeypatch.setattr(copies, "_copy_file", counting)
+    monkeypatch.setattr(mirror, "copy_file", counting)
     return counted
 
 
@@ -115,7 +115,7 @@ def fetched(monkeypatch) -> Counter[str]:
 
 
 def test_a_copy_has_every_file_to_the_last_byte(two, tmp_path):
-    copied = copy(two, tmp_path / "copy")
+    copied = copy_catalog(two, tmp_path / "copy")
     original = files_of(two)
     assert files_of(tmp_path / "copy") == original
     assert copied.collections == ("eurosat", "second")
@@ -128,19 +128,19 @@ def test_a_copy_has_every_file_to_the_last_byte(two, tmp_path):
 
 def test_a_copy_from_the_web_has_every_file_to_the_last_byte(two, tmp_path, serve):
     with serve(two.parent) as url:
-        copied = copy(f"{url}/catalog/catalog.json", tmp_path / "copy")
+        copied = copy_catalog(f"{url}/catalog/catalog.json", tmp_path / "copy")
     assert files_of(tmp_path / "copy") == files_of(two)
     assert copied.files == len(files_of(two))
 
 
 @pytest.mark.parametrize("form", ["{}", "{}/", "{}/catalog.json"])
 def test_a_catalog_is_named_by_its_folder_or_its_file(form, catalog, tmp_path):
-    copy(form.format(catalog), tmp_path / "a" / "b")  # parents are made
+    copy_catalog(form.format(catalog), tmp_path / "a" / "b")  # parents are made
     assert files_of(tmp_path / "a" / "b") == files_of(catalog)
 
 
 def test_each_file_is_fetched_once(catalog, tmp_path, fetched):
-    copy(catalog, tmp_path / "copy")
+    copy_catalog(catalog, tmp_path / "copy")
     assert set(fetched) == set(files_of(catalog))
     twice = {path for path, count in fetched.items() if count > 1}
     assert all(path.endswith("/collection.json") for path in twice)  # to see that it is the same
@@ -149,12 +149,12 @@ def test_each_file_is_fetched_once(catalog, tmp_path, fetched):
 
 def test_an_empty_folder_is_a_destination(catalog, tmp_path):
     (tmp_path / "copy").mkdir()
-    copy(catalog, tmp_path / "copy")
+    copy_catalog(catalog, tmp_path / "copy")
     assert files_of(tmp_path / "copy") == files_of(catalog)
 
 
 def test_some_collections_make_a_valid_catalog(two, second, tmp_path):
-    copied = copy(two, tmp_path / "copy", collections=["second"])
+    copied = copy_catalog(two, tmp_path / "copy", collections=["second"])
     assert copied.collections == ("second",)
     assert files_of(tmp_path / "copy" / "second") == files_of(two / "second")
     assert valid(tmp_path / "copy")
@@ -167,8 +167,8 @@ def test_some_collections_make_a_valid_catalog(two, second, tmp_path):
 
 
 def test_collections_are_added_to_a_catalog(catalog, second, two, tmp_path):
-    copy(catalog, tmp_path / "copy")
-    copy(second, tmp_path / "copy")
+    copy_catalog(catalog, tmp_path / "copy")
+    copy_catalog(second, tmp_path / "copy")
     assert valid(tmp_path / "copy")
     found, expected = files_of(tmp_path / "copy"), files_of(two)
     del found["concepts.json"], expected["concepts.json"]  # "second" is not installed
@@ -177,7 +177,7 @@ def test_collections_are_added_to_a_catalog(catalog, second, two, tmp_path):
 
 def test_progress_ends_at_the_number_of_files(catalog, tmp_path):
     seen = []
-    copy(catalog, tmp_path / "copy", progress=lambda *told: seen.append(told))
+    copy_catalog(catalog, tmp_path / "copy", progress=lambda *told: seen.append(told))
     assert {(what, unit) for what, _, _, unit in seen} == {("Copying", "files")}
     assert seen[-1][1] == seen[-1][2] == len(files_of(catalog))
     assert [done for _, done, _, _ in seen] == sorted(done for _, done, _, _ in seen)
@@ -188,7 +188,7 @@ def test_progress_ends_at_the_number_of_files(catalog, tmp_path):
 
 def refused(what: str, *arguments: Any, **options: Any) -> str:
     with pytest.raises(SatimnetError, match=what) as error:
-        copy(*arguments, **options)
+        copy_catalog(*arguments, **options)
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -213,7 +213,7 @@ def test_no_folder_of_anybody_s_is_written_over(catalog, second, tmp_path):
     refused("is no catalog of satimnet", catalog, tmp_path / "file")
     assert os.listdir(tmp_path / "thesis") == ["thesis.tex"]
 
-    copy(second, tmp_path / "copy")
+    copy_catalog(second, tmp_path / "copy")
     before = files_of(tmp_path / "copy")
     refused("has a collection second already", second, tmp_path / "copy")
     assert files_of(tmp_path / "copy") == before
@@ -266,26 +266,26 @@ def move_shards(parquet: Path, folder: str) -> None:
 def test_shards_in_the_folder_of_another_catalog(web, catalog, tmp_path, serve):
     """From a copy at another depth the relative hrefs would lead nowhere."""
     whole = shutil.copytree(catalog, tmp_path / "whole")
-    save(search(whole, classes="River"), tmp_path / "saved")
+    save_found(search(whole, classes="River"), tmp_path / "saved")
     with serve(tmp_path) as url:
         source = f"{url}/saved" if web else tmp_path / "saved"
         message = refused("shards outside of its folder", source, tmp_path / "copy")
     assert message.startswith(f"{source}/eurosat/items.parquet: points to")
-    assert f"use stac satimnet search {source} --copy" in message
+    assert f"search {source} and copy what is found" in message
     assert sorted(os.listdir(tmp_path)) == ["saved", "whole"]
 
 
 def test_shards_on_the_web_stay_there(catalog, tmp_path, serve):
     with serve(catalog) as url:
-        save(search(url, classes="River"), tmp_path / "saved")
-        copied = copy(tmp_path / "saved", tmp_path / "deep" / "copy")
+        save_found(search(url, classes="River"), tmp_path / "saved")
+        copied = copy_catalog(tmp_path / "saved", tmp_path / "deep" / "copy")
     assert files_of(tmp_path / "deep" / "copy") == files_of(tmp_path / "saved")
     assert copied.left == ()
 
 
 def test_shards_of_another_collection_come_with_it(own, tmp_path):
     move_shards(own / "second" / "items.parquet", "../eurosat/shards")
-    copy(own, tmp_path / "whole")
+    copy_catalog(own, tmp_path / "whole")
     refused("outside of its folder", own, tmp_path / "copy", collections=["second"])
     assert sorted(os.listdir(tmp_path)) == ["web", "whole"]
 
@@ -296,7 +296,7 @@ def test_what_fails_before_a_file_is_copied_leaves_no_folder(two, own, second, t
     refused("nothing is there", own, tmp_path / "copy")
     (own / "second" / "collection.json").write_text("{")
     refused("second/collection.json: this is not JSON", own, tmp_path / "copy")
-    copy(second, tmp_path / "copy")
+    copy_catalog(second, tmp_path / "copy")
     refused("has a collection second already", second, tmp_path / "copy")
     assert sorted(os.listdir(tmp_path)) == ["copy", "web"]
 
@@ -312,7 +312,7 @@ def test_what_fails_later_leaves_what_it_copied(own, tmp_path):
     assert len(files_of(tmp_path / ".copy.copying")) == begun > 10
     (own / "lost").rename(own / "second" / "collection.json")
     item.write_bytes(text)
-    copy(own, tmp_path / "copy")
+    copy_catalog(own, tmp_path / "copy")
     assert files_of(tmp_path / "copy") == files_of(own)
     assert sorted(os.listdir(tmp_path)) == ["copy", "web"]
 
@@ -325,7 +325,7 @@ class Killed(BaseException):
 
 
 def interrupt(monkeypatch, after: int) -> None:
-    fetch, calls = copies._copy_file, []
+    fetch, calls = mirror.copy_file, []
 
     def failing(*arguments: Any) -> None:
         calls.append(arguments)
@@ -333,20 +333,20 @@ def interrupt(monkeypatch, after: int) -> None:
             raise Killed
         fetch(*arguments)
 
-    monkeypatch.setattr(copies, "_copy_file", failing)
+    monkeypatch.setattr(mirror, "copy_file", failing)
 
 
 def test_a_copy_goes_on_after_a_kill(two, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         interrupt(patch, after=60)
         with pytest.raises(Killed):
-            copy(two, tmp_path / "copy")
+            copy_catalog(two, tmp_path / "copy")
     assert os.listdir(tmp_path) == [".copy.copying"]
 
     counted = []
-    fetch = copies._copy_file
-    monkeypatch.setattr(copies, "_copy_file", lambda *a: (counted.append(a[1]), fetch(*a)))
-    copied = copy(two, tmp_path / "copy")
+    fetch = mirror.copy_file
+    monkeypatch.setattr(mirror, "copy_file", lambda *a: (counted.append(a[1]), fetch(*a)))
+    copied = copy_catalog(two, tmp_path / "copy")
     assert files_of(tmp_path / "copy") == files_of(two)
     assert copied.files == len(files_of(two))
     assert len(counted) < len(files_of(two)) - 40
@@ -357,14 +357,14 @@ def test_a_copy_of_another_catalog_begins_anew(catalog, second, tmp_path, monkey
     with monkeypatch.context() as patch:
         interrupt(patch, after=40)
         with pytest.raises(Killed):
-            copy(catalog, tmp_path / "copy")
-    copy(second, tmp_path / "copy")
+            copy_catalog(catalog, tmp_path / "copy")
+    copy_catalog(second, tmp_path / "copy")
     assert files_of(tmp_path / "copy") == files_of(second)
 
 
 def test_another_copy_does_not_take_the_place_for_its_own(two, tmp_path):
     killed_at_its_end("copy", two, tmp_path / "copy", "--collection", "eurosat")
-    copied = copy(two, tmp_path / "copy", collections=["second"])
+    copied = copy_catalog(two, tmp_path / "copy", collections=["second"])
     assert copied.collections == ("second",)
     assert files_of(tmp_path / "copy").keys() == files_of(two).keys()
     assert valid(tmp_path / "copy")
@@ -429,9 +429,9 @@ def test_no_href_leads_out(web, own, tmp_path, serve):
     before = set(tmp_path.rglob("*"))
     if web:
         with serve(own.parent) as url:
-            copied = copy(f"{url}/catalog", tmp_path / "copy")
+            copied = copy_catalog(f"{url}/catalog", tmp_path / "copy")
     else:
-        copied = copy(own, tmp_path / "copy")
+        copied = copy_catalog(own, tmp_path / "copy")
     found, original = files_of(tmp_path / "copy"), files_of(own)
     assert {path: original[path] for path in found} == found  # links stay as they are
     left_out = {"eurosat/River/River_2.json", "eurosat/River/River_3.json"}
@@ -455,7 +455,7 @@ def test_links_to_nothing(href, rel, small, tmp_path):
     item = {"rel": "item", "href": "./River_1.json"}
     edit(small / "eurosat/River/catalog.json", links=[item, link])
     if href == "" or (rel == "about" and len(href) != 900):  # no name of a file is that long
-        assert len(copy(small, tmp_path / "copy").left) == 1
+        assert len(copy_catalog(small, tmp_path / "copy").left) == 1
     else:
         refused("eurosat/River", small, tmp_path / "copy")
 
@@ -487,7 +487,7 @@ def test_objects_that_are_none(path, content, small, tmp_path):
     for number, chosen in enumerate([None, ["eurosat"], ["second"]]):
         destination = tmp_path / str(number)
         with suppress(SatimnetError):  # and nothing but that
-            copy(small, destination, collections=chosen)
+            copy_catalog(small, destination, collections=chosen)
             continue
         assert not destination.exists()
 
@@ -504,7 +504,7 @@ def test_collections_that_no_build_made(changes, own, tmp_path):
         )
     else:
         refused("not as satimnet builds", own, tmp_path / "copy", collections=["second"])
-    copy(own, tmp_path / "whole")
+    copy_catalog(own, tmp_path / "whole")
     assert files_of(tmp_path / "whole") == files_of(own)
 
 
@@ -512,7 +512,7 @@ def test_sizes_are_bounded(own, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(documents, "MAX_SIZE", 1000)
         refused("collection.json: more than 1000 bytes", own, tmp_path / "copy")
-    monkeypatch.setattr(copies, "_MAX_FILE", 1000)
+    monkeypatch.setattr(mirror, "_MAX_FILE", 1000)
     refused("items.parquet: more than 1000 bytes|overview.png: more", own, tmp_path / "copy")
 
 
@@ -601,12 +601,12 @@ def test_what_was_not_copied_is_counted_once(own, tmp_path):
     file = own / "second" / "collection.json"
     link = {"rel": "derived_from", "href": "../../whole/collection.json"}
     edit(file, links=[*json.loads(file.read_bytes())["links"], link])
-    assert copy(own, tmp_path / "one").left == (
+    assert copy_catalog(own, tmp_path / "one").left == (
         "second/collection.json: ../../whole/collection.json",
     )
     assets = {str(number): {"href": f"/elsewhere/{number}"} for number in range(1500)}
     edit(own / "second" / "River" / "River_1.json", assets=assets)
-    copied = copy(own, tmp_path / "two")
+    copied = copy_catalog(own, tmp_path / "two")
     assert (len(copied.left), copied.left_count) == (1000, 1501)
     code, output = run(own, tmp_path / "three")
     assert code == 0

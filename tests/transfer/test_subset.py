@@ -16,7 +16,7 @@ from satimnet.builder.catalog.validation import validate
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.query.search import count, search
 from satimnet.builder.storage.assets import read_bytes
-from satimnet.builder.transfer.subset import copy, save, write_found
+from satimnet.builder.transfer.subset import copy_found, save_found, write_found
 from satimnet.training import open_samples
 
 WANTED = ["River", "SeaLake", "Forest"]
@@ -55,7 +55,7 @@ def same_items(found, made, shards):
             assert read_bytes(new["assets"][key]) == read_bytes(asset)
 
 
-@pytest.mark.parametrize("way", [save, copy])
+@pytest.mark.parametrize("way", [save_found, copy_found])
 def test_a_part_is_a_catalog_of_its_own(place, schemas, tmp_path, way):
     found = search(place, classes=WANTED, sortby="-id")
     made = tmp_path / "deep" / "made"
@@ -63,10 +63,10 @@ def test_a_part_is_a_catalog_of_its_own(place, schemas, tmp_path, way):
     findings = validate(made, schemas=schemas, checksums=True)
     assert findings.count == 0, findings.problems
     assert findings.objects["Feature"] == 12
-    if way is copy or "://" not in place:
+    if way is copy_found or "://" not in place:
         assert findings.members == 24
     assert findings.members + findings.elsewhere == 24
-    same_items(found, made, "the same" if way is save else "new")
+    same_items(found, made, "the same" if way is save_found else "new")
     collection = json.loads((made / "eurosat/collection.json").read_text())
     assert collection["summaries"]["satimnet:classes"] == sorted(WANTED)
     assert len(collection["summaries"]["classification:classes"]) == 10
@@ -78,7 +78,7 @@ def test_a_part_is_a_catalog_of_its_own(place, schemas, tmp_path, way):
         for home in (str(made), place)
     )
     for bands in (["red", "blue"], ["B04"]):
-        if way is copy or "://" not in place:
+        if way is copy_found or "://" not in place:
             batch, other = (next(iter(s.to_batches(12, bands=bands))) for s in (samples, whole))
             assert batch.images.shape == (12, len(bands), 64, 64)
             assert (batch.images == other.images).all()
@@ -88,8 +88,8 @@ def test_copies_can_be_moved_and_saved_ones_with_their_shards(catalog, tmp_path)
     home = tmp_path / "one"
     shutil.copytree(catalog, home / "whole")
     found = search(home / "whole", classes="River")
-    copy(found, home / "copied")
-    save(found, home / "saved")
+    copy_found(found, home / "copied")
+    save_found(found, home / "saved")
     home.rename(tmp_path / "two")
     moved = tmp_path / "two"
     asset = next(iter(search(moved / "saved")))["assets"]["rgb"]
@@ -103,8 +103,8 @@ def test_copies_can_be_moved_and_saved_ones_with_their_shards(catalog, tmp_path)
 
 
 def test_a_copy_of_a_copy_is_the_same_bytes(catalog, tmp_path):
-    copy(search(catalog, classes=WANTED), tmp_path / "a")
-    copy(search(tmp_path / "a"), tmp_path / "b")
+    copy_found(search(catalog, classes=WANTED), tmp_path / "a")
+    copy_found(search(tmp_path / "a"), tmp_path / "b")
     for name in WANTED:
         shard = f"eurosat/shards/{name}-00000.zip"
         assert (tmp_path / "a" / shard).read_bytes() == (catalog / shard).read_bytes()
@@ -115,7 +115,7 @@ def test_catalogs_of_others_can_be_saved(tmp_path):
     """Of two collections that the builder did not write, with nulls, odd names and odd shapes."""
     write_catalog(tmp_path / "whole")
     found = search(tmp_path / "whole", split="train")
-    save(found, tmp_path / "saved")
+    save_found(found, tmp_path / "saved")
     expected = list(found)
     again = list(search(tmp_path / "saved"))
     assert len({i["collection"] for i in expected}) == 2
@@ -142,7 +142,7 @@ def test_what_cannot_be_written_is_told(catalog, tmp_path):
     found = search(catalog, classes="River")
     (tmp_path / "full").mkdir()
     (tmp_path / "full/thesis.tex").write_text("x")
-    for way in (save, copy):
+    for way in (save_found, copy_found):
         with pytest.raises(SatimnetError, match="is there already"):
             way(found, tmp_path / "full")
         with pytest.raises(SatimnetError, match="found nothing"):
@@ -155,12 +155,12 @@ def test_what_cannot_be_written_is_told(catalog, tmp_path):
 def test_another_extract_does_not_take_the_place_for_its_own(catalog, tmp_path):
     out = tmp_path / "part"
     killed_at_its_end("search", catalog, "--class", "River", "--save", out)
-    for way, name in ((save, "Forest"), (copy, "River")):
+    for way, name in ((save_found, "Forest"), (copy_found, "River")):
         shutil.copyfile(note := tmp_path / ".part.lock", kept := tmp_path / "kept")
         with pytest.raises(SatimnetError, match="part: is there already"):
             way(search(catalog, classes=name), out)
         kept.rename(note)
-    assert save(search(catalog, classes="River"), out) == 4
+    assert save_found(search(catalog, classes="River"), out) == 4
     assert os.listdir(tmp_path) == ["part"]
 
 
@@ -208,14 +208,14 @@ def test_nothing_is_written_outside(catalog, tmp_path, change):
     evil = broken(catalog, tmp_path / "evil", change)
     before = sorted(tmp_path.rglob("*"))
     if change is climb_by_level:  # leads out of the collection: not followed
-        copy(search(evil, classes="River"), tmp_path / "made")
+        copy_found(search(evil, classes="River"), tmp_path / "made")
         assert (
             sorted(p.name for p in (tmp_path / "made/eurosat").glob("*.json"))[0] == "River_1.json"
         )
         shutil.rmtree(tmp_path / "made")
     else:
         with pytest.raises(SatimnetError):
-            copy(search(evil, classes="River"), tmp_path / "made")
+            copy_found(search(evil, classes="River"), tmp_path / "made")
     assert sorted(tmp_path.rglob("*")) == before
 
 

@@ -32,10 +32,10 @@ def copy(catalog: str, destination: Path, collections: tuple[str, ...], quiet: b
     the collections are added to it. If the copy is interrupted, give the same command again: it
     goes on.
     """
-    from satimnet.builder.transfer.mirror import copy as run
+    from satimnet.builder.transfer.mirror import copy_catalog
 
     with progress_bar(quiet) as progress:
-        copied = run(
+        copied = copy_catalog(
             catalog,
             destination,
             collections=collections or None,

@@ -160,15 +160,15 @@ def _print_meaning(index: Index, terms: tuple[str, ...]) -> None:
 def _write(
     found: Found, save: Path | None, copy: Path | None, out: Path | None, quiet: bool
 ) -> None:
-    from satimnet.builder.transfer import subset
+    from satimnet.builder.transfer.subset import copy_found, save_found, write_found
 
     with progress_bar(quiet) as progress:
         if save is not None:
-            number, path = subset.save(found, save, progress), save / "catalog.json"
+            number, path = save_found(found, save, progress), save / "catalog.json"
         elif copy is not None:
-            number, path = subset.copy(found, copy, progress), copy / "catalog.json"
+            number, path = copy_found(found, copy, progress), copy / "catalog.json"
         elif out is not None:
-            number, path = subset.write_found(found, out), out
+            number, path = write_found(found, out), out
     if not quiet:
         click.echo(f"{path} is ready: {counted(number, 'item')}")
 

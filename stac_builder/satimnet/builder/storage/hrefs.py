@@ -2,8 +2,8 @@
 
 A place is an absolute path or a URL of a web server. What a catalog says is not trusted: one that
 is read from the web may point to the web, one in a folder may point into that folder and to the
-web. Whoever reads it may allow more, and what `satimnet.builder.transfer.subset.save` wrote for
-this user may also point to the folders of the shards that it left where they were.
+web. Whoever reads it may allow more, and what `satimnet.builder.transfer.subset.save_found` wrote
+for this user may also point to the folders of the shards that it left where they were.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Downloads: what a dataset's record says of where its publisher hands it out.
+"""Published files: what a dataset's record says of where its publisher hands it out.
 
 A record has a table ``[[downloads]]`` for every file, with its ``url`` and, as far as the publisher
 tells them, ``size`` in bytes and ``checksum`` (``md5:…`` or ``sha256:…``). A table with ``manual``

@@ -1,4 +1,4 @@
-"""Fetching: one file from a web server onto the disk, however often the connection breaks.
+"""Resumable downloads: one file from a web server, however often the connection breaks.
 
 Bytes go to ``<name>.part`` and stay there; the next try, or the next run, asks for the rest
 (RFC 9110, 14: range requests). ``<name>.part.json`` keeps what tells whether the rest still belongs
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import BadFileError, NotFoundError, SatimnetError, StorageError
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.storage.atomic_files import settle, write
 from satimnet.builder.storage.hrefs import on_disk
@@ -38,14 +38,24 @@ _RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
 def fetch(
     download: Download, folder: Path, *, progress: Progress = silent, wait: float = 1.0
 ) -> Path:
-    """Gets a file into ``folder``, unless it is there already; returns its path.
+    """Downloads a file into a folder, unless it is there already.
 
-    ``wait`` seconds pass before the second try, twice as many before each further one. Progress is
-    counted in bytes. A file has its name only when it is complete and what was published.
+    A file has its name only when it is complete and what was published.
+
+    Args:
+        download: The file.
+        folder: Where it is put, and its part until it is complete.
+        progress: Called with the bytes that are there and all bytes (0 where nobody says them).
+        wait: Seconds before the second try; twice as many before each further one.
+
+    Returns:
+        The path of the file.
 
     Raises:
-        SatimnetError: the server refuses, the file is not what was published, or does not fit; or
-            another run is downloading it.
+        BadFileError: the file is not what was published.
+        NotFoundError: the server has no such file.
+        StorageError: the server refuses or fails, the file does not fit on the disk, or another
+            run is downloading it.
     """
     target = on_disk(folder) / download.name
     try:
@@ -53,12 +63,14 @@ def fetch(
             with lock(target):
                 _fetch(download, folder, target, progress, wait)
         elif reason := _wrong(target, download, progress):
-            raise SatimnetError(f"{target}: {reason}; move it away to download it again")
+            raise BadFileError(str(target), f"{reason}; move it away to download it again")
         elif lock_of(target).exists():  # left by a kill at the very end
             with lock(target):
                 _part(folder, download).discard()
+    except SatimnetError:
+        raise
     except OSError as error:
-        raise SatimnetError(f"{folder}: {error.strerror or error}") from error
+        raise StorageError(f"{folder}: {error.strerror or error}") from error
     return target
 
 
@@ -74,7 +86,7 @@ def _fetch(download: Download, folder: Path, target: Path, progress: Progress, w
         reason = _wrong(part.data, download, progress)
     if reason:
         part.discard()
-        raise SatimnetError(f"{download.url}: {reason}; nothing was kept")
+        raise BadFileError(download.url, f"{reason}; nothing was kept")
     settle(part.data, target)
     part.discard()
 
@@ -132,7 +144,7 @@ def _transfer(download: Download, folder: Path, progress: Progress, wait: float)
                 failures = 1 if part.size() > most else failures + 1
                 most = max(most, part.size())
                 if failures >= _TRIES:
-                    raise SatimnetError(
+                    raise StorageError(
                         f"{download.url}: {error}, {failures} times in a row; "
                         "the same command goes on where it stopped"
                     ) from error
@@ -159,15 +171,15 @@ def _try(session: requests.Session, download: Download, part: _Part, progress: P
         with session.get(url, headers=headers, stream=True, timeout=_TIMEOUTS) as response:
             length = _accept(response, download, part, validator)
             if length is not None:
-                _save(response, download, part, length, progress)
+                _append(response, download, part, length, progress)
     except requests.exceptions.SSLError as error:
-        raise SatimnetError(
+        raise StorageError(
             f"{url}: its certificate cannot be verified; download it in a browser"
         ) from error
     except (requests.ConnectionError, requests.Timeout, HTTPError) as error:
         raise _BrokenError(f"the connection broke ({type(error).__name__})") from error
     except requests.RequestException as error:
-        raise SatimnetError(f"{url}: cannot be downloaded: {error}") from error
+        raise StorageError(f"{url}: cannot be downloaded: {error}") from error
 
 
 def _accept(
@@ -179,7 +191,7 @@ def _accept(
     """
     url, status = download.url, response.status_code
     if url.startswith("https:") and not response.url.startswith("https:"):
-        raise SatimnetError(f"{url}: leads to {response.url}, which is not secure")
+        raise StorageError(f"{url}: leads to {response.url}, which is not secure")
     if status in (408, 425, 429) or status >= 500:
         raise _BrokenError(f"the server answers {status}")
     if status == 416:
@@ -188,11 +200,12 @@ def _accept(
         part.discard()
         raise _BrokenError("the file has changed")
     if status in (401, 403):
-        raise SatimnetError(f"{url}: the server refuses ({status}); download it in a browser")
+        raise StorageError(f"{url}: the server refuses ({status}); download it in a browser")
     if status not in (200, 206):
-        raise SatimnetError(f"{url}: the server answers {status}; its publisher may have moved it")
+        kind = NotFoundError if status in (404, 410) else StorageError
+        raise kind(f"{url}: the server answers {status}; its publisher may have moved it")
     if "text/html" in response.headers.get("Content-Type", "") and "htm" not in download.name:
-        raise SatimnetError(f"{url}: a web page comes instead of the file; open it in a browser")
+        raise StorageError(f"{url}: a web page comes instead of the file; open it in a browser")
     announced = response.headers.get("Content-Length", "")
     length = int(announced) if announced.isdecimal() else 0
     if status == 206:
@@ -206,19 +219,19 @@ def _accept(
         part.note(url, _validator(response))
     if download.size and length and length != download.size:
         part.discard()
-        raise SatimnetError(
+        raise StorageError(
             f"{url}: the server has {length:,} bytes, published are {download.size:,}"
         )
     return length or download.size or 0
 
 
-def _save(
+def _append(
     response: requests.Response, download: Download, part: _Part, length: int, progress: Progress
 ) -> None:
     done = part.size()
     free = shutil.disk_usage(part.data.parent).free - _KEPT_FREE
     if length - done > free:
-        raise SatimnetError(
+        raise StorageError(
             f"{part.data.parent}: {download.name} needs {length - done:,} bytes more, "
             f"{max(free, 0):,} are free"
         )
@@ -228,13 +241,13 @@ def _save(
             done += len(chunk)
             if done > most:
                 file.truncate(0)
-                raise SatimnetError(f"{download.url}: the server sends more than {most:,} bytes")
+                raise StorageError(f"{download.url}: the server sends more than {most:,} bytes")
             file.write(chunk)
             if done != length:
                 progress(download.name, done, length or None, "bytes")
     if not length and response.headers.get("Transfer-Encoding") != "chunked":
         part.discard()
-        raise SatimnetError(f"{download.url}: the server does not say how long the file is")
+        raise StorageError(f"{download.url}: the server does not say how long the file is")
     if done < length:
         raise _BrokenError("the connection ended early")
     progress(download.name, done, done, "bytes")

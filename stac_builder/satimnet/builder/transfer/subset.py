@@ -1,7 +1,7 @@
-"""Extracts: what a search found, as a small catalog or a stac-geoparquet of its own.
+"""Subsets: what a search found, as a small catalog or a stac-geoparquet of its own.
 
-A catalog that is saved points to the shards where they lie; one that is copied has its members in
-shards of its own. Both are searched, opened and trained on as any other.
+`save_found` writes a catalog that points to the shards where they lie, `copy_found` one that has
+its members in shards of its own. Both are searched, opened and trained on as any other.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import posixpath
 import shutil
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,15 +25,12 @@ from satimnet.builder.catalog.geoparquet import (
     write_geoparquet,
 )
 from satimnet.builder.catalog.item_pages import files_for, write_features, write_pages
-from satimnet.builder.catalog.items import SHA256, Item, write_items
+from satimnet.builder.catalog.items import Item, write_items
 from satimnet.builder.catalog.tree import write_collection, write_root
-from satimnet.builder.errors import CatalogWarning, SatimnetError
-from satimnet.builder.packing.shard_plans import DEFAULT_SHARD_SIZE, MAX_SHARD_SIZE
-from satimnet.builder.packing.shards import ShardWriter
+from satimnet.builder.errors import CatalogWarning, NotFoundError, SatimnetError, StorageError
+from satimnet.builder.packing.shard_plans import DEFAULT_SHARD_SIZE
 from satimnet.builder.progress import Progress, silent
-from satimnet.builder.storage.assets import read_bytes
 from satimnet.builder.storage.atomic_files import place, sync, write_json, writing
-from satimnet.builder.storage.checked_offsets import run_of, span_of
 from satimnet.builder.storage.held_files import folder_of
 from satimnet.builder.storage.hrefs import (
     SEALED,
@@ -45,6 +42,7 @@ from satimnet.builder.storage.hrefs import (
     sealed,
 )
 from satimnet.builder.storage.staging import announce, lock, placed, workspace
+from satimnet.builder.transfer.member_copying import copy_members
 from satimnet.builder.vocabulary.skos import CONCEPTS_NAME, scheme_json
 
 if TYPE_CHECKING:
@@ -61,41 +59,62 @@ _TREE = {"root", "self", "parent", "collection", "child", "item", "items"}
 _TREE |= {"first", "prev", "next", "last"}
 
 
-def save(found: Found, destination: Path, progress: Progress = silent) -> int:
+def save_found(found: Found, destination: Path, progress: Progress = silent) -> int:
     """Writes a catalog of the Items found, which points to the shards that there are.
 
     It does so by relative hrefs where they lie on this machine, else by their URLs. The Items keep
-    the order of their own catalog. Returns how many there are.
+    the order of their own catalog.
+
+    Args:
+        found: What a search found.
+        destination: A new folder.
+        progress: Called with the numbers of Items that are written and found.
+
+    Returns:
+        How many Items there are.
 
     Raises:
-        SatimnetError: the search found nothing, the destination is there already, or something in
-            the catalog that was searched cannot be.
+        NotFoundError: the search found nothing.
+        StorageError: the destination is there already, or cannot be written.
+        BadCatalogError: the catalog that was searched is not as satimnet builds it.
     """
     return _write(found, destination, False, progress)
 
 
-def copy(found: Found, destination: Path, progress: Progress = silent) -> int:
-    """As `save`, but with the Items' members copied into shards of the new catalog.
+def copy_found(found: Found, destination: Path, progress: Progress = silent) -> int:
+    """As `save_found`, but with the Items' members copied into shards of the new catalog.
 
     Assets that are no members of a shard keep pointing to where they are.
 
     Raises:
-        SatimnetError: as `save`; or a shard cannot be read, or is not what its Items say.
+        BadCatalogError: as `save_found`, or a member is not what its Item says.
+        StorageError: as `save_found`, or a shard cannot be read.
+        NotFoundError: as `save_found`.
     """
     return _write(found, destination, True, progress)
 
 
 def write_found(found: Found, path: Path) -> int:
-    """Writes the rows found, in order, as one stac-geoparquet; returns how many there are.
+    """Writes the rows found, in order, as one stac-geoparquet.
 
-    Hrefs are relative to the file where they lead to this machine. Raises `SatimnetError` where
-    nothing was found or the file cannot be written.
+    Hrefs are relative to the file where they lead to this machine.
+
+    Args:
+        found: What a search found.
+        path: The file to write; one that is there is replaced.
+
+    Returns:
+        How many rows there are.
+
+    Raises:
+        NotFoundError: the search found nothing.
+        StorageError: the file cannot be written.
     """
     import pyarrow as pa
 
     table = found.table()
     if not len(table):
-        raise SatimnetError(f"{path}: not written, the search found nothing")
+        raise NotFoundError(f"{path}: not written, the search found nothing")
     here = str(on_disk(path).absolute().parent)
     hosts = table["parquet"].to_pylist()
     columns = {}
@@ -114,15 +133,17 @@ def write_found(found: Found, path: Path) -> int:
     try:
         with lock(path), writing(path) as part:
             write_geoparquet([table.drop_columns(["parquet"])], documents, part)
+    except SatimnetError:
+        raise
     except OSError as error:
-        raise SatimnetError(f"{path}: {error.strerror or error}; choose another file") from error
+        raise StorageError(f"{path}: {error.strerror or error}; choose another file") from error
     return len(table)
 
 
 def _write(found: Found, destination: Path, copied: bool, progress: Progress) -> int:
     on_disk(destination)
     if not len(found):
-        raise SatimnetError(f"{destination}: not written, the search found nothing")
+        raise NotFoundError(f"{destination}: not written, the search found nothing")
     whole = destination.absolute()
     made_of = _made_of(found, copied)
     with workspace(destination, "saving") as staging:
@@ -146,7 +167,7 @@ def _write(found: Found, destination: Path, copied: bool, progress: Progress) ->
 
 
 def _made_of(found: Found, copied: bool) -> str:
-    """A digest of what an extract is made of."""
+    """A digest of what a subset is made of."""
     digest = hashlib.sha256(repr((copied, found.index.href)).encode())
     for collection in found.collections:
         digest.update(repr((collection.document.json, folder_of(collection.parquet))).encode())
@@ -158,7 +179,7 @@ def _made_of(found: Found, copied: bool) -> str:
 
 def _require_new(destination: Path) -> None:
     if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
-        raise SatimnetError(f"{destination}: is there already; choose another folder")
+        raise StorageError(f"{destination}: is there already; choose another folder")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +208,7 @@ def _write_collection(found: Found, out: _Out, rows: Path, progress: Progress) -
     for level, items, table in _groups(found, out):
         stem = "-".join((*level, ""))  # two levels may have one
         if out.copied:
-            _pack(items, out.folder / "shards" / f"{stem}{counts[stem]:05d}.zip")
+            copy_members(items, out.folder / "shards" / f"{stem}{counts[stem]:05d}.zip")
         counts[stem] += 1
         outside.update(_folders_of(items))
         tables.append(_keep(items, table, rows / f"{len(tables)}.arrow"))
@@ -324,69 +345,18 @@ def _points_to(folders: set[str], collection: str, parquet: Path) -> dict[str, A
         warnings.warn(
             CatalogWarning(
                 f"{error.filename}: cannot be written ({error.strerror}), so the saved catalog is "
-                "only read with --allow-outside"
+                "only read where allow_outside is given"
             ),
             stacklevel=2,
         )
         return {}
 
 
-def _pack(items: list[Item], path: Path) -> None:
-    """Copies the members of the Items into a shard, and says so in their assets."""
-    packed = []
-    with path.open("wb", buffering=2**20) as file:
-        writer = ShardWriter(file)
-        for item in items:
-            for key, asset in item["assets"].items():
-                if "archive" in asset:
-                    _add(item["id"], key, asset, writer)
-                    packed.append(asset)
-        writer.finish()
-    for asset in packed:
-        asset |= {"href": f"./shards/{path.name}", "file:size": writer.size}
-
-
-def _add(id_: str, key: str, asset: dict[str, Any], writer: ShardWriter) -> None:
-    moved = []
-    for number, entry in enumerate(asset["archive"]):
-        name = entry["href"]
-        first, size = span_of(entry, f"{id_}, asset {key}")
-        inside = not posixpath.isabs(name) and ".." not in name.split("/") and "\\" not in name
-        if not inside or size > MAX_SHARD_SIZE:
-            raise SatimnetError(f"{id_}, asset {key}: {name!r:.80} is no member that can be copied")
-        data = read_bytes(asset, number)
-        said = entry.get("file:checksum")
-        if said is not None and said != SHA256 + hashlib.sha256(data).hexdigest():
-            raise SatimnetError(
-                f"{asset['href']}: {name} has not the checksum that {id_} says; if the collection "
-                "was built again meanwhile, search again, else copy or build it again"
-            )
-        at = writer.add(name, data)
-        moved.append((first, size, at))
-        entry["range"] = [at, at + size - 1]
-        _shift(entry, moved[-1:], f"{id_}, asset {key}")
-    _shift(asset, moved, f"{id_}, asset {key}")
-
-
-def _shift(fields: dict[str, Any], moved: Sequence[tuple[int, int, int]], label: str) -> None:
-    """Lets ``satimnet:pixels`` tell where the pixels lie now; ``moved`` is from, size, to."""
-    if fields.get("satimnet:pixels") is None:
-        return
-    run = run_of(fields["satimnet:pixels"], label)
-    for first, size, at in moved:
-        if first <= run.offset <= run.offset + run.size <= first + size:
-            fields["satimnet:pixels"]["offset"] += at - first
-            return
-    raise SatimnetError(f"{label}: its pixels lie outside of its file; build the catalog again")
-
-
 def _keep(items: list[Item], table: pa.Table, path: Path) -> Path:
-    """Puts the rows by, with the assets and links of the Items."""
+    """Writes the rows to a file of their own, with the assets and links of the Items."""
     import pyarrow as pa
 
-    table = (
-        table.combine_chunks()
-    )  # each chunk would be a batch of the file, and be described there
+    table = table.combine_chunks()  # each chunk would be a batch, and be described in the file
     for name in ("assets", "links"):
         column = pa.array([item[name] for item in items], table.schema.field(name).type)
         table = table.set_column(table.column_names.index(name), name, column)

@@ -1,0 +1,127 @@
+"""Catalog links: which files a STAC object leads to, and which of them are the catalog's own.
+
+What lies elsewhere (another host, an absolute path, a way out by ``..``) is left out.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from satimnet.builder.errors import printable
+
+_FOLLOWED = ("child", "item", "items", "first", "prev", "next", "last")
+FOREIGN = re.compile(r"//|[A-Za-z][A-Za-z0-9+.-]*:")
+"""An href with a host or a scheme."""
+_PLAIN = re.compile(r'[^\x00-\x1f\x7f-\x9f\\?#%:*"<>|]{1,1000}')
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogFile:
+    """A file of a catalog that is to be copied."""
+
+    path: str
+    """In the catalog's folder, with ``/`` between names."""
+    scope: str
+    """The folder that whatever it leads to must lie in: of a collection ``id/``."""
+    follow: bool = False
+    """Whether it is a STAC object whose links are followed."""
+    size: int | None = None
+    optional: bool = False
+
+
+def files_of(
+    document: Mapping[str, Any], path: str, scope: str, leave: Callable[[str], None]
+) -> Iterator[CatalogFile]:
+    """The files that a STAC object leads to: first its assets, then its links.
+
+    Args:
+        document: The object.
+        path: Where it lies in the catalog.
+        scope: As of `CatalogFile`.
+        leave: Called with each link that leads out of the scope, as ``file: href``.
+    """
+    for asset in objects_in(document.get("assets")):
+        size = asset.get("file:size")
+        target = _inside(asset.get("href"), path, scope, leave)
+        if target is not None:
+            yield CatalogFile(target, scope, size=size if type(size) is int else None)
+    for link in objects_in(document.get("links")):
+        rel = link.get("rel")
+        if rel in ("root", "parent", "collection", "self"):
+            continue
+        target = _inside(link.get("href"), path, scope, leave)
+        if target is None:
+            continue
+        if rel in _FOLLOWED:
+            yield CatalogFile(target, scope or folder(target), True)
+        else:
+            yield CatalogFile(target, scope, optional=True)
+
+    for feature in objects_in(document.get("features")):  # of a page of Items
+        yield from files_of({**feature, "features": None}, path, scope, leave)
+
+
+def _inside(href: object, path: str, scope: str, leave: Callable[[str], None]) -> str | None:
+    """The path of a file that the one at ``path`` leads to, None if it is not to be copied."""
+    if not isinstance(href, str) or FOREIGN.match(href):
+        return None
+    if _PLAIN.fullmatch(href) and not href.startswith("/"):
+        target = joined(path, href)
+        if target.startswith(scope) and target.split("/")[0] not in ("..", "."):
+            return target
+    leave(f"{path}: {shortened(href)}")
+    return None
+
+
+def files_of_index(parquet: Path) -> dict[str, Any]:
+    """The files that rows lead to, as assets: without Items in the tree nothing else names them.
+
+    A file that is no such index leads to nothing; copying it is not judging it.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    found: set[tuple[str | None, int | None]] = set()  # few, of rows that may be millions
+    keys = ("href", "file:size")
+    try:
+        with pq.ParquetFile(parquet) as opened:
+            names = [field.name for field in opened.schema_arrow.field("assets").type]
+            for name in names:
+                columns = [f"assets.{name}.{key}" for key in keys]
+                for batch in opened.iter_batches(columns=columns):
+                    asset = batch.column("assets")
+                    both = pa.table([pc.struct_field(asset, [name, key]) for key in keys], keys)
+                    each = both.group_by(list(keys)).aggregate([])
+                    found.update(zip(*(each[key].to_pylist() for key in keys), strict=True))
+    except (OSError, LookupError, TypeError, pa.ArrowException):
+        return {}
+    return {"assets": [{"href": href, "file:size": size} for href, size in found if href]}
+
+
+def joined(path: str, href: str) -> str:
+    """Where in the catalog an href of the file at ``path`` leads; outside it begins with ``..``."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(path), href))
+
+
+def folder(path: str) -> str:
+    """The folder of a file with ``/`` behind; of a file at the top one that nothing lies in."""
+    return f"{posixpath.dirname(path) or path}/"
+
+
+def objects_in(content: object) -> Iterator[Mapping[str, Any]]:
+    """The objects in a list or a map; nothing of what is neither."""
+    if isinstance(content, dict):
+        content = list(content.values())
+    if isinstance(content, list):
+        yield from (value for value in content if isinstance(value, dict))
+
+
+def shortened(text: str) -> str:
+    """What a catalog says, in short, without what a terminal would take for orders."""
+    return printable(text[:200])
