@@ -1,9 +1,15 @@
-"""What several tests need: a miniature source, its catalog, a web server that answers ranges."""
+"""What several tests need: a miniature source, its catalog, a web server that answers ranges.
+
+Tests run on several processes at once, a file of tests on one of them; what is made for the whole
+run is made once, by whichever process needs it first.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,48 +24,86 @@ from stactools.cli.cli import cli
 from satimnet.builder.pipeline import build
 from stactools.eurosat.miniature import write_miniature
 
+Make = Callable[[Path], object]
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 REAL = SHARED / "data" / "eurosat"
 PER_CLASS = 4
+MOST_WORKERS = 8
+WORKER = "PYTEST_XDIST_WORKER" in os.environ
+"""Whether this process is one of several that share the tests."""
+
+if WORKER:  # the others use the other cores; read when a library is loaded, also by subprocesses
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One process a core; for a single file of tests none but this one."""
+    if len(config.args) == 1 and Path(config.args[0].partition("::")[0]).is_file():
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(cores or 1, MOST_WORKERS)
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Make], Path]:
+    """A function that has a folder made once for all processes of the run: ``once(name, make)``.
+
+    ``make`` is called with the empty folder. What comes back is read-only.
+    """
+    top = tmp_path_factory.getbasetemp()
+    shared = (top.parent if WORKER else top) / "shared"
+
+    def make_once(name: str, make: Make) -> Path:
+        shared.mkdir(exist_ok=True)
+        folder, done = shared / name, shared / f"{name}.done"
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a process that failed at it
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return make_once
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _own_key(once: Callable[[str, Make], Path]) -> Iterator[None]:
     """The key of saved catalogs is that of the tests, not of whoever runs them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        patch.setenv("XDG_STATE_HOME", str(once("state", lambda folder: None)))
         yield
 
 
 @pytest.fixture(scope="session")
-def miniature(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with both archives of a miniature EuroSAT."""
-    folder = tmp_path_factory.mktemp("source")
-    write_miniature(folder, PER_CLASS)
-    return folder
+def miniature(once: Callable[[str, Make], Path]) -> Path:
+    """A folder with both archives of a miniature EuroSAT; read-only."""
+    return once("source", lambda folder: write_miniature(folder, PER_CLASS))
 
 
 @pytest.fixture(scope="session")
-def catalog(miniature: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def catalog(miniature: Path, once: Callable[[str, Make], Path]) -> Path:
     """The catalog of the miniature; read-only."""
-    out = tmp_path_factory.mktemp("built") / "catalog"
-    build([miniature], out)
-    return out
+    return once("built", lambda folder: build([miniature], folder / "catalog")) / "catalog"
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def demo(once: Callable[[str, Make], Path]) -> Path:
     """What ``stac satimnet demo`` makes, its sources and their catalog; read-only.
 
     ``SATIMNET_DEMO`` may name one that is there already.
     """
     if made := os.environ.get("SATIMNET_DEMO"):
         return Path(made)
-    folder = tmp_path_factory.mktemp("made") / "demo"
-    done = CliRunner().invoke(cli, ["satimnet", "demo", str(folder), "--quiet"])
-    assert done.exit_code == 0, done.output
-    return folder
+
+    def make(folder: Path) -> None:
+        done = CliRunner().invoke(cli, ["satimnet", "demo", str(folder), "--quiet"])
+        assert done.exit_code == 0, done.output
+
+    return once("demo", make)
 
 
 @pytest.fixture(scope="session")
@@ -80,11 +124,13 @@ def real() -> Path:
 
 
 @pytest.fixture(scope="session")
-def real_catalog(real: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def real_catalog(real: Path, once: Callable[[str, Make], Path]) -> Path:
     """The catalog of the real samples; read-only."""
-    out = tmp_path_factory.mktemp("real") / "catalog"
-    build([real], out, scheduler="processes")
-    return out
+
+    def make(folder: Path) -> None:
+        build([real], folder / "catalog", scheduler="processes")
+
+    return once("real", make) / "catalog"
 
 
 @pytest.fixture(scope="module")
