@@ -7,6 +7,7 @@ run is made once, by whichever process needs it first.
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ import pytest
 from click.testing import CliRunner
 from stactools.cli.cli import cli
 
+from satimnet.builder.datasets import miniatures
 from satimnet.builder.pipeline import build
 from stactools.eurosat.miniature import write_miniature
 
@@ -91,19 +93,41 @@ def catalog(miniature: Path, once: Callable[[str, Make], Path]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def demo(once: Callable[[str, Make], Path]) -> Path:
-    """What ``stac satimnet demo`` makes, its sources and their catalog; read-only.
-
-    ``SATIMNET_DEMO`` may name one that is there already.
-    """
-    if made := os.environ.get("SATIMNET_DEMO"):
-        return Path(made)
+def made_demo(once: Callable[[str, Make], Path]) -> tuple[Path, str]:
+    """What ``stac satimnet demo`` makes, its sources and their catalog, and says; read-only."""
 
     def make(folder: Path) -> None:
-        done = CliRunner().invoke(cli, ["satimnet", "demo", str(folder), "--quiet"])
+        done = CliRunner().invoke(cli, ["satimnet", "demo", str(folder / "demo")])
         assert done.exit_code == 0, done.output
+        (folder / "said").write_text(done.output)
 
-    return once("demo", make)
+    folder = once("demo", make)
+    return folder / "demo", (folder / "said").read_text()
+
+
+@pytest.fixture(scope="session")
+def demo(request: pytest.FixtureRequest) -> Path:
+    """What ``stac satimnet demo`` makes; ``SATIMNET_DEMO`` may name one that is there already."""
+    if there := os.environ.get("SATIMNET_DEMO"):
+        return Path(there)
+    folder: Path = request.getfixturevalue("made_demo")[0]
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sources(once: Callable[[str, Make], Path]) -> dict[str, list[Path]]:
+    """The miniature of every dataset, each in a folder ``all/NAME``; read-only."""
+
+    def make(folder: Path) -> None:
+        made = {name: write(folder / "all" / name) for name, write in miniatures().items()}
+        relative = {
+            name: [str(path.relative_to(folder)) for path in paths] for name, paths in made.items()
+        }
+        (folder / "paths.json").write_text(json.dumps(relative))
+
+    folder = once("sources", make)
+    paths = json.loads((folder / "paths.json").read_text())
+    return {name: [folder / path for path in own] for name, own in paths.items()}
 
 
 @pytest.fixture(scope="session")

@@ -25,4 +25,4 @@ def served(catalog: Path | str, *options: str) -> Iterator[tuple[str, subprocess
             yield first.split()[-1], process
         finally:
             process.terminate()
-            process.wait(timeout=20)
+            process.wait(timeout=300)

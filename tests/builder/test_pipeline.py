@@ -93,7 +93,7 @@ def test_editions_alone_and_together(miniature, tmp_path):
         (["EuroSATallBands.zip", "EuroSAT.zip"], {"rgb", "multispectral"}),
     ):
         out = tmp_path / "-".join(editions)
-        build([miniature / name for name in editions], out)
+        build([miniature / name for name in editions], out, overview=False)
         items = item_files(out)
         assert len(items) == 10 * PER_CLASS
         assert {frozenset(item["assets"]) for item in items.values()} == {frozenset(keys)}
@@ -105,7 +105,7 @@ def test_editions_alone_and_together(miniature, tmp_path):
 def test_a_sample_with_one_edition_is_an_item_too(unpacked, tmp_path):
     next(unpacked.rglob("Forest_1.jpg")).unlink()
     next(unpacked.rglob("Forest_2.tif")).unlink()
-    build([unpacked], tmp_path / "out")
+    build([unpacked], tmp_path / "out", overview=False)
     items = item_files(tmp_path / "out")
     assert set(items["Forest_1"]["assets"]) == {"multispectral"}
     assert set(items["Forest_2"]["assets"]) == {"rgb"}
@@ -184,7 +184,7 @@ def test_split_lists_of_copies_are_read(unpacked, tmp_path):
         writer.writerow([0, "Forest/Forest_1.jpg", 1, "Forest"])
     (unpacked / "eurosat-val.txt").write_text("Forest_2.jpg\nRiver_1.jpg\n")
     (unpacked / "test.csv").write_text(",Filename,Label,ClassName\n7,River/River_2.jpg,8,River\n")
-    build([unpacked], tmp_path / "out")
+    build([unpacked], tmp_path / "out", overview=False)
     splits = {
         k: v["properties"].get("satimnet:split") for k, v in item_files(tmp_path / "out").items()
     }
@@ -282,7 +282,7 @@ def test_a_split_table_that_cannot_be_read_is_an_error(unpacked):
 def test_tar_gz_source(miniature, unpacked, catalog, tmp_path):
     with tarfile.open(tmp_path / "EuroSAT.tar.gz", "w:gz") as archive:
         archive.add(unpacked, "EuroSAT")
-    build([tmp_path / "EuroSAT.tar.gz"], tmp_path / "out", shard_size=2**20)
+    build([tmp_path / "EuroSAT.tar.gz"], tmp_path / "out", shard_size=2**20, overview=False)
     ours, others = item_files(tmp_path / "out"), item_files(catalog)
     assert ours.keys() == others.keys()
     for name, item in ours.items():
@@ -492,7 +492,7 @@ def test_a_broken_file_among_many_is_left_out_and_reported(spoil, reason, tmp_pa
             opened.extractall(folder)
     file = spoil(folder)
     fails([folder], out, f"{file.name}: {reason}", bad_files="stop")
-    (report,) = build([folder], out)
+    (report,) = build([folder], out, overview=False)
     (left_out,) = report.problems
     assert (report.items, report.members, left_out.kind) == (120, 239, "broken")
     assert left_out.path == str(file)
@@ -508,7 +508,7 @@ def test_any_number_of_broken_files_on_request(unpacked, out):
         file.write_bytes(b"II*\0")
     for file in unpacked.rglob("Forest_*.jpg"):
         file.write_bytes(b"")
-    (report,) = build([unpacked], out, bad_files="any")
+    (report,) = build([unpacked], out, bad_files="any", overview=False)
     assert report.items == 9 * PER_CLASS
     assert not (out / "eurosat" / "Forest").exists() or not list((out / "eurosat/Forest").iterdir())
     assert not list((out / "eurosat" / "shards").glob("Forest*"))

@@ -22,14 +22,14 @@ def small_pages(monkeypatch):
 @pytest.fixture
 def paged(miniature, small_pages, tmp_path) -> Path:
     out = tmp_path / "paged"
-    build([miniature], out, items="pages", shard_size=150_000)
+    build([miniature], out, items="pages", shard_size=150_000, overview=False)
     return out
 
 
 @pytest.fixture
 def bare(miniature, tmp_path) -> Path:
     out = tmp_path / "bare"
-    build([miniature], out, items="none")
+    build([miniature], out, items="none", overview=False)
     return out
 
 
@@ -107,7 +107,7 @@ def test_pages_that_lead_in_circles_end(paged):
 
 def test_large_collections_are_paged_by_default(miniature, monkeypatch, tmp_path):
     monkeypatch.setattr(pages, "MOST_FILES", 10 * PER_CLASS - 1)
-    build([miniature], tmp_path / "catalog")
+    build([miniature], tmp_path / "catalog", overview=False)
     assert not list((tmp_path / "catalog/eurosat").glob("*/River_*.json"))
     assert (tmp_path / "catalog/eurosat/River/items-00000.json").is_file()
 

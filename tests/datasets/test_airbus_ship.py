@@ -35,7 +35,7 @@ def miniature(tmp_path_factory) -> list[Path]:
 @pytest.fixture(scope="module")
 def catalog(miniature, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("built") / "catalog"
-    build(miniature, out, datasets={dataset.id: dataset})
+    build(miniature, out, datasets={dataset.id: dataset}, overview=False)
     return out
 
 
@@ -49,7 +49,7 @@ def real() -> Path:
 @pytest.fixture(scope="module")
 def real_catalog(real, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("real") / "catalog"
-    build([real], out, datasets={dataset.id: dataset})
+    build([real], out, datasets={dataset.id: dataset}, overview=False)
     return out
 
 

@@ -13,7 +13,7 @@ from rasterio.io import MemoryFile
 from stactools.cli.cli import cli
 
 from satimnet.builder import build, search, validate
-from satimnet.builder.datasets import installed, miniatures, recognise
+from satimnet.builder.datasets import installed, recognise
 from satimnet.builder.samples import Sample
 from satimnet.builder.sources import Entry, Source
 from satimnet.builder.storage.assets import read_bytes
@@ -22,12 +22,6 @@ DATASETS = sorted(installed())
 # What a publisher vouches for; elsewhere a time or a place would be made up.
 TIMED = {"bigearthnet"}
 PLACED = {"bigearthnet", "clouds-s2-taiwan", "eurosat", "inria", "xview"}
-
-
-@pytest.fixture(scope="module")
-def sources(tmp_path_factory) -> dict[str, list[Path]]:
-    folder = tmp_path_factory.mktemp("sources") / "all"
-    return {name: write(folder / name) for name, write in miniatures().items()}
 
 
 @pytest.fixture(scope="module")

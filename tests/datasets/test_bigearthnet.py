@@ -42,7 +42,7 @@ def miniature(tmp_path_factory) -> list[Path]:
 @pytest.fixture(scope="module")
 def catalog(miniature, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("bigearthnet-built") / "catalog"
-    build(miniature, out)
+    build(miniature, out, overview=False)
     return out
 
 
@@ -500,7 +500,7 @@ def test_stactools_functions(miniature, tmp_path):
 @pytest.fixture(scope="module")
 def real_items(real_bigearthnet, tmp_path_factory) -> dict[str, tuple[dict, dict[str, bytes]]]:
     out = tmp_path_factory.mktemp("bigearthnet-real") / "catalog"
-    (report,) = build([real_bigearthnet], out)
+    (report,) = build([real_bigearthnet], out, overview=False)
     assert report.problems == ()
     return items_of(out)
 

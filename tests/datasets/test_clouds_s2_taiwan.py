@@ -25,7 +25,7 @@ def miniature(tmp_path_factory) -> list[Path]:
 @pytest.fixture(scope="module")
 def catalog(miniature, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("clouds-built") / "catalog"
-    build(miniature, out)
+    build(miniature, out, overview=False)
     return out
 
 
@@ -166,7 +166,7 @@ def test_masks_of_either_spelling(tmp_path, miniature, value, dtype):
     profile.update(dtype=dtype)
     with rasterio.open(source / f"Cloud_Mask/{NAME}.tif", "w", **profile) as file:
         file.write((clouds * value).astype(dtype), 1)
-    build([source], out)
+    build([source], out, overview=False)
     item = json.loads((out / f"clouds-s2-taiwan/2018-05-16/{NAME}.json").read_bytes())
     mask = item["assets"]["mask"]
     assert mask["data_type"] == "uint8"

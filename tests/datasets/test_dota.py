@@ -399,7 +399,7 @@ def test_spoilt_labels_never_raise(tmp_path):
 @pytest.fixture(scope="module")
 def built(miniature, tmp_path_factory) -> dict[str, tuple[dict, dict[str, bytes]]]:
     out = tmp_path_factory.mktemp("dota-built") / "catalog"
-    build(miniature, out)
+    build(miniature, out, overview=False)
     return items_of(out)
 
 

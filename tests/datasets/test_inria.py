@@ -29,7 +29,7 @@ def miniature(tmp_path_factory) -> list[Path]:
 @pytest.fixture(scope="module")
 def catalog(miniature, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("built") / "catalog"
-    build(miniature, out, datasets={dataset.id: dataset})
+    build(miniature, out, datasets={dataset.id: dataset}, overview=False)
     return out
 
 
@@ -230,7 +230,7 @@ def test_it_is_recognised():
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_real_crops_have_no_place_and_no_mask(real, tmp_path):
     out = tmp_path / "catalog"
-    (report,) = build([real], out, datasets={dataset.id: dataset})
+    (report,) = build([real], out, datasets={dataset.id: dataset}, overview=False)
     (problem,) = report.problems
     assert problem.path.endswith("extras/sample_color.jpg")
     assert problem.kind == "foreign"

@@ -376,7 +376,7 @@ def items_of(catalog: Path) -> dict[str, tuple[dict, dict[str, bytes]]]:
 @pytest.fixture(scope="module")
 def built(miniature, tmp_path_factory) -> dict[str, tuple[dict, dict[str, bytes]]]:
     out = tmp_path_factory.mktemp("xview-built") / "catalog"
-    build([miniature], out)
+    build([miniature], out, overview=False)
     return items_of(out)
 
 
@@ -479,7 +479,7 @@ def test_a_heap_of_boxes_over_the_whole_image_is_not_drawn(miniature, tmp_path):
     folder = shutil.copytree(miniature, tmp_path / "xview")
     heap = [feature(bounds_imcoords="-99999,-99999,99999,99999", image_id="10.tif")] * 1000
     (folder / "xView_train.geojson").write_text(collection(*heap))
-    (report,) = build([folder], tmp_path / "out", bad_files="any")
+    (report,) = build([folder], tmp_path / "out", bad_files="any", overview=False)
     (problem,) = report.of("broken")
     assert "objects that cover the image 10" in problem.reason
     assert report.items == 4

@@ -22,7 +22,7 @@ from stactools.cli.cli import cli
 
 from satimnet.builder import build, search
 from satimnet.builder.catalog.collection_document import CollectionDocument
-from satimnet.builder.datasets import installed, miniatures
+from satimnet.builder.datasets import installed
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.exports import FORMATS, export
 from satimnet.builder.exports.citations import bibtex, text
@@ -33,12 +33,11 @@ DATASETS = sorted(installed())
 
 
 @pytest.fixture(scope="module")
-def everything(tmp_path_factory) -> Path:
+def everything(sources, tmp_path_factory) -> Path:
     """The catalog of all miniatures."""
-    folder = tmp_path_factory.mktemp("exports")
-    sources = {name: write(folder / "sources" / name) for name, write in miniatures().items()}
-    build([], folder / "catalog", assigned=sources)
-    return folder / "catalog"
+    out = tmp_path_factory.mktemp("exports") / "catalog"
+    build([], out, assigned=sources, overview=False)
+    return out
 
 
 @pytest.fixture(scope="module")

@@ -126,7 +126,7 @@ def built(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("fusion")
     write_eurosat(folder / "eurosat", 6)
     write_bigearthnet(folder / "bigearthnet")
-    build([folder / "eurosat", folder / "bigearthnet"], folder / "catalog")
+    build([folder / "eurosat", folder / "bigearthnet"], folder / "catalog", overview=False)
     return folder / "catalog"
 
 

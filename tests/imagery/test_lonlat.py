@@ -268,7 +268,7 @@ def crossing(tmp_path_factory) -> Path:
         path = forest / f"Forest_{number}.tif"
         with rasterio.open(path, "w", driver="GTiff", interleave="pixel", **profile) as image:
             image.write(np.full((13, 64, 64), 900, np.uint16))
-    build([folder / "ds"], folder / "catalog")
+    build([folder / "ds"], folder / "catalog", overview=False)
     return folder / "catalog"
 
 
@@ -319,6 +319,6 @@ def test_a_raster_in_longitudes_of_0_to_360_is_built(tmp_path):
     profile |= {"transform": rasterio.Affine(1e-4, 0, 210, 0, -1e-4, 10)}
     with rasterio.open(forest / "Forest_1.tif", "w", driver="GTiff", **profile) as image:
         image.write(np.full((13, 64, 64), 900, np.uint16))
-    build([tmp_path / "ds"], tmp_path / "catalog")
+    build([tmp_path / "ds"], tmp_path / "catalog", overview=False)
     (item,) = search(tmp_path / "catalog")
     assert item["bbox"] == pytest.approx([-150, 9.9936, -149.9936, 10])

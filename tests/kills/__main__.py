@@ -23,8 +23,8 @@ from .scenarios import Inputs, Scenario
 from .trees import digests
 from .zygote import Ended, Zygote
 
-_MOST_SECONDS = 5.0
-"""A worker may outlive its parent by that."""
+_MOST_SECONDS = 60.0
+"""A worker may outlive its parent by that; the cores may be busy."""
 _DRAWS = 20
 """Instants that are drawn for a kill before it is given up: a run may be faster than before."""
 

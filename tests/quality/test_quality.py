@@ -15,7 +15,6 @@ import pytest
 import shapely
 from click.testing import CliRunner
 
-from satimnet.builder.datasets import installed, miniatures
 from satimnet.builder.errors import BadFileError, SatimnetError
 from satimnet.builder.pipeline import build
 from satimnet.builder.quality import assess, assessment
@@ -50,7 +49,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A catalog whose source has the faults `planted.IN_SOURCE`; read-only."""
     folder = tmp_path_factory.mktemp("faulty")
     assigned = planted.write_source(folder / "source", faults=True)
-    build([], folder / "catalog", assigned=assigned)
+    build([], folder / "catalog", assigned=assigned, overview=False)
     return folder / "catalog"
 
 
@@ -58,7 +57,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clean")
     assigned = planted.write_source(folder / "source", faults=False)
-    build([], folder / "catalog", assigned=assigned)
+    build([], folder / "catalog", assigned=assigned, overview=False)
     return folder / "catalog"
 
 
@@ -133,10 +132,8 @@ def test_a_sound_image_that_is_too_large_is_counted_but_not_decoded(
 
 
 @pytest.mark.slow
-def test_miniatures_have_no_errors(tmp_path: Path) -> None:
-    known, write = installed(), miniatures()
-    assigned = {name: write[name](tmp_path / name) for name in known if name in write}
-    build([], tmp_path / "catalog", assigned=assigned)
+def test_miniatures_have_no_errors(sources: dict[str, list[Path]], tmp_path: Path) -> None:
+    build([], tmp_path / "catalog", assigned=sources, overview=False)
     report = assess(tmp_path / "catalog", tmp_path / "quality")
     assert [f for f in report.findings if f.severity == "error"] == []
 

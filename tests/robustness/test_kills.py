@@ -70,7 +70,7 @@ def test_no_worker_outlives_its_parent_for_long(tmp_path):
             time.sleep(0.02)
         parent.send_signal(signal.SIGKILL)
     for worker in workers:
-        for _ in range(500):
+        for _ in range(6000):
             if not alive(worker):
                 break
             time.sleep(0.01)

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 
 from satimnet.builder import build
-from satimnet.builder.datasets import installed, miniatures, recognise
+from satimnet.builder.datasets import installed, recognise
 from satimnet.builder.errors import BadFileError, SatimnetError
 from satimnet.builder.samples import Sample
 from satimnet.builder.scanning import archives
@@ -346,7 +346,7 @@ def test_pipes_and_links_beside_a_source_are_in_the_report(miniature, tmp_path):
         (tmp_path / "s").mkdir(exist_ok=True)
         (tmp_path / "s" / archive.name).write_bytes(archive.read_bytes())
     names = odd_files(tmp_path / "s")
-    (report,) = build([tmp_path / "s"], tmp_path / "out")
+    (report,) = build([tmp_path / "s"], tmp_path / "out", overview=False)
     assert report.items
     passed = {Path(problem.path).name for problem in report.of("foreign")}
     assert {*names} <= passed
@@ -371,7 +371,7 @@ def test_archives_that_are_not_read_are_named_with_a_remedy(name, reason, tmp_pa
     (tmp_path / "s" / name).write_bytes(b"7z\xbc\xaf\x27\x1c")
     for path in (tmp_path / "s", tmp_path / "s" / name):
         with pytest.raises(SatimnetError, match=f"{reason}.*give the folder") as refused:
-            build([path], tmp_path / "out")
+            build([path], tmp_path / "out", overview=False)
         assert "expected" not in str(refused.value)
 
 
@@ -389,7 +389,7 @@ def test_what_was_passed_over_is_in_the_report(miniature, tmp_path):
         (source / name).write_bytes(data)
     for archive in miniature.iterdir():
         (source / archive.name).write_bytes(archive.read_bytes())
-    (report,) = build([source], tmp_path / "out")
+    (report,) = build([source], tmp_path / "out", overview=False)
     found = {p.path.removeprefix(f"{source}/"): p.reason for p in report.of("foreign")}
     assert found.keys() >= {*names, "deep.zip!1.zip!2.zip!3.zip"}
     assert not any(name in path for name in unnamed for path in found)
@@ -406,7 +406,7 @@ def test_very_many_files_passed_over_are_counted(miniature, tmp_path, monkeypatc
         (tmp_path / "s" / "x" / f"{number}.png").write_bytes(b"1")
     for archive in miniature.iterdir():
         (tmp_path / "s" / archive.name).write_bytes(archive.read_bytes())
-    (report,) = build([tmp_path / "s"], tmp_path / "out")
+    (report,) = build([tmp_path / "s"], tmp_path / "out", overview=False)
     found = [p for p in report.of("foreign") if p.path.endswith(".png")]
     assert [Path(p.path).name for p in found] == ["0.png", "1.png", "2.png", "9.png"]
     assert "nor are 6 more files" in found[-1].reason
@@ -416,9 +416,8 @@ ENDINGS = {".tif": ".TIFF", ".jpg": ".Jpeg", ".png": ".PNG", ".txt": ".TXT", ".g
 
 
 @pytest.mark.parametrize("name", installed())
-def test_endings_do_not_matter_to_any_dataset(name, tmp_path):
-    paths = miniatures()[name](tmp_path / "made")
-    original = Source(tuple(paths), tmp_path / "scratch")
+def test_endings_do_not_matter_to_any_dataset(name, sources, tmp_path):
+    original = Source(tuple(sources[name]), tmp_path / "scratch")
     with original.reader() as reader:
         for entry in original.entries():
             path = tmp_path / "other" / entry.path

@@ -38,7 +38,7 @@ def page(tmp_path_factory):
         options.add_argument(option)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    driver.set_page_load_timeout(60)
+    driver.set_page_load_timeout(300)
     yield Page(driver)
     driver.quit()
 
@@ -66,7 +66,7 @@ class Page:
                 return False
 
         try:
-            return WebDriverWait(self.driver, 60, 0.2).until(told)
+            return WebDriverWait(self.driver, 300, 0.2).until(told)
         except Exception:
             raise AssertionError(f"{message}; the page says: {self.text[:1500]}") from None
 

@@ -40,7 +40,7 @@ ARGUMENTS = {
 def folder(tmp_path_factory):
     """BigEarthNet with times, and with what the validator filters by: clouds and missions."""
     top = tmp_path_factory.mktemp("conformance")
-    build(write_miniature(top / "source"), top / "whole")
+    build(write_miniature(top / "source"), top / "whole", overview=False)
     copy(search(top / "whole", filter="datetime is not null"), top / "catalog")
     path = top / "catalog/bigearthnet/items.parquet"
     with pq.ParquetFile(path) as file:
@@ -60,7 +60,7 @@ def test_the_validator_finds_no_error(folder, schemas, below):
         command += ["--root-url", url + below, "--validate-pagination"]
         command += [word for name in CLASSES for word in ("--conformance", name)]
         command += [word for pair in ARGUMENTS.items() for word in pair]
-        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=600)
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     found = done.stdout.partition("Warnings:")[2]
     assert "Errors: none" in found, found or done.stdout[-3000:] + done.stderr[-3000:]
     for name in ("Core", "Collections", "Features", "Item Search"):

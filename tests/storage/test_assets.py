@@ -168,7 +168,7 @@ def test_resolve_leaves_the_rest(catalog):
 @pytest.fixture(scope="module")
 def bigearthnet(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bigearthnet")
-    build(write_miniature(folder / "source"), folder / "catalog")
+    build(write_miniature(folder / "source"), folder / "catalog", overview=False)
     return folder / "catalog"
 
 

@@ -76,7 +76,7 @@ def test_an_open_index_keeps_the_items_that_it_opened(own, newer):
     index = Index(own)
     found = search(index, classes=["River"])
     numbers = len(found)
-    build([newer], own)
+    build([newer], own, overview=False)
     assert len(search(index)) == 40
     assert [item["id"] for item in found] == [f"River_{k}" for k in range(1, numbers + 1)]
     assert len(search(own)) == 10
@@ -97,7 +97,7 @@ def test_another_process_opens_the_file_anew(catalog):
 
 def test_an_open_index_is_exported_as_it_was_opened(own, newer, tmp_path):
     index = Index(own)
-    build([newer], own)
+    build([newer], own, overview=False)
     (path,) = export(index, "trainingdml", tmp_path)
     assert len(json.loads(path.read_bytes())["data"]) == len(search(index)) == 40
 
@@ -105,7 +105,7 @@ def test_an_open_index_is_exported_as_it_was_opened(own, newer, tmp_path):
 def test_a_catalog_that_is_replaced_while_it_is_assessed(own, newer, tmp_path):
     def replace(what: str, done: int, total: int | None, unit: str) -> None:
         if what == "Comparing images":
-            build([newer], own)
+            build([newer], own, overview=False)
 
     with pytest.raises(SatimnetError, match="was changed while it was read; give the command ag"):
         assess(own, tmp_path / "report", progress=replace)
@@ -116,7 +116,7 @@ def test_a_catalog_that_is_replaced_while_it_is_assessed(own, newer, tmp_path):
 def test_members_that_were_replaced_are_not_copied(own, newer, tmp_path):
     found = search(own, classes=["River"])
     assert len(found) == 4
-    build([newer], own)
+    build([newer], own, overview=False)
     with pytest.raises(SatimnetError, match="River"):
         extracts.copy_found(found, tmp_path / "part")
     assert not (tmp_path / "part").exists()
@@ -127,7 +127,7 @@ def test_a_catalog_that_is_replaced_while_it_is_copied(own, newer, tmp_path):
 
     def replace(what: str, done: int, total: int | None, unit: str) -> None:
         if not replaced:
-            replaced.append(build([newer], own))
+            replaced.append(build([newer], own, overview=False))
 
     with pytest.raises(SatimnetError):
         copies.copy_catalog(own, tmp_path / "copy", progress=replace)
@@ -176,7 +176,7 @@ def test_a_killed_build_of_other_sources_leaves_nothing_in_a_catalog(miniature, 
     left = tmp_path / ".out.building" / "catalog" / "other"
     left.mkdir(parents=True)
     (left / "collection.json").write_text(json.dumps({"id": "other", "title": "Half"}))
-    build([miniature], tmp_path / "out")
+    build([miniature], tmp_path / "out", overview=False)
     assert not (tmp_path / "out" / "other").exists()
     assert "Half" not in (tmp_path / "out" / "catalog.json").read_text()
 
