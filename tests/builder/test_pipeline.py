@@ -229,7 +229,7 @@ def test_families_of_lists_are_told_apart_and_chosen(unpacked):
     splits, (problem,) = splits_of(list(dataset.scan(source)))
     assert splits == {"Forest_1": "train", "River_1": "train"}  # the lists agree on these
     assert "the lists random and spatial differ: 2 names, first Forest_2" in problem.reason
-    assert "--option eurosat.splits=" in problem.reason
+    assert "unless you choose one by the option eurosat.splits" in problem.reason
     chosen = {}
     for family in ("random", "spatial"):
         chosen[family], problems = splits_of(
@@ -480,7 +480,7 @@ def test_a_source_of_one_broken_file(spoil, reason, unpacked, out):
 @pytest.mark.parametrize(("spoil", "reason"), BROKEN)
 def test_more_broken_files_than_one_in_a_hundred(spoil, reason, unpacked, out):
     file = spoil(unpacked)
-    fails([unpacked], out, f"{file.name}: {reason}.*more than 1 in 100.*--keep-going")
+    fails([unpacked], out, f"{file.name}: {reason}.*more than 1 in 100.*bad_files='any'")
 
 
 @pytest.mark.parametrize(("spoil", "reason"), BROKEN)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from satimnet.builder.dataset_record import DatasetRecord
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import ArgumentError
 from satimnet.builder.samples import Problem
 
 
@@ -49,13 +49,14 @@ class SplitLists:
         """The contradictions.
 
         Raises:
-            SatimnetError: the chosen family is not there.
+            ArgumentError: the chosen family is not there.
         """
         if self._chosen is not None and self._chosen not in self._families:
             there = ", ".join(sorted(filter(None, self._families))) or "none that has a name"
-            raise SatimnetError(
+            raise ArgumentError(
                 f"{self._dataset}.splits={self._chosen}: "
-                f"the source has no such lists; there are {there}"
+                f"the source has no such lists; there are {there}",
+                "options",
             )
         used = self._used()
         for family in used:
@@ -72,7 +73,7 @@ class SplitLists:
                 families = " and ".join(sorted(self._families))
                 reason = (
                     f"the lists {families} differ: {_counted(differing)}; they get no split, "
-                    f"unless you choose with --option {self._dataset}.splits=…"
+                    f"unless you choose one by the option {self._dataset}.splits"
                 )
                 yield Problem(used[0].place, reason, "incomplete")
 
