@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from satimnet.builder import build
 from satimnet.builder.errors import BadFileError, SatimnetError
 from satimnet.builder.samples import Problem
-from satimnet.builder.scanning.archives import _Window, tar_members
+from satimnet.builder.scanning.archives import tar_members
+from satimnet.builder.scanning.unpacking import Window
 from satimnet.builder.sources import MAX_FILE_SIZE, Reader, Source
 
 FILES = {"a/one.bin": os.urandom(5000), "a/b/two.bin": b"x" * 70_000, "three.txt": b""}
@@ -114,7 +115,7 @@ def test_plain_tar_headers_are_read_as_tarfile_reads_them(members, form, whole, 
     def read(members_of):
         found = []
         try:
-            window = _Window(io.BytesIO(data), 0, len(data))
+            window = Window(io.BytesIO(data), 0, len(data))
             with tarfile.open(fileobj=window, mode="r:") as archive:
                 for one in members_of(archive, window):
                     at = one.offset_data
@@ -270,7 +271,7 @@ def test_files_beyond_the_limit_are_not_read(tmp_path):
     (tmp_path / "a").touch()
     os.truncate(tmp_path / "a", MAX_FILE_SIZE + 1)
     source = Source((tmp_path,))
-    with pytest.raises(BadFileError, match=r"over the limit 536870912; .*--max-scene-size sets it"):
+    with pytest.raises(BadFileError, match=r"over the limit 536870912; .*max_scene_size sets it"):
         source.read(next(source.entries()))
 
 

@@ -189,7 +189,7 @@ def test_scenes_over_the_limit_are_left_out_and_named(tmp_path):
     (problem,) = report.of("broken")
     assert problem.path.endswith("P0000.png")
     limit = "126000 bytes of pixels, over the limit 100000"
-    assert problem.reason == f"{limit}; build --max-scene-size sets it"
+    assert problem.reason == f"{limit}; max_scene_size sets it"
 
 
 @pytest.mark.slow

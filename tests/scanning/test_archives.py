@@ -20,7 +20,7 @@ from satimnet.builder import build
 from satimnet.builder.datasets import installed, recognise
 from satimnet.builder.errors import BadFileError, SatimnetError
 from satimnet.builder.samples import Sample
-from satimnet.builder.scanning import archives
+from satimnet.builder.scanning import archives, unpacking
 from satimnet.builder.scanning.entries import layout_path
 from satimnet.builder.sources import Source
 
@@ -196,8 +196,8 @@ def test_damaged_compressed_tars_are_one_line_errors(form, tmp_path):
 
 
 def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(archives, "_MAX_UNPACKED", 2**20)
-    monkeypatch.setattr(archives, "_MAX_RATIO", 10)
+    monkeypatch.setattr(unpacking, "_MAX_UNPACKED", 2**20)
+    monkeypatch.setattr(unpacking, "_MAX_RATIO", 10)
     zeros = tarred({"a.tif": bytes(2**23)})
     packed = {f"a.tar.{form}": COMPRESS[form](zeros) for form in ("bz2", "xz", "zst")}
     one = COMPRESS["xz"](tarred({"a.tif": bytes(2**20)}))
@@ -215,8 +215,8 @@ def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch):
 
 def test_members_that_overlap_make_no_more_of_one(tmp_path, monkeypatch):
     """A hundred names for the same nested zip."""
-    monkeypatch.setattr(archives, "_MAX_UNPACKED", 2**16)
-    monkeypatch.setattr(archives, "_MAX_RATIO", 1)
+    monkeypatch.setattr(unpacking, "_MAX_UNPACKED", 2**16)
+    monkeypatch.setattr(unpacking, "_MAX_RATIO", 1)
     inner = stored({"a.tif": bytes(20_000)})
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
@@ -338,7 +338,7 @@ def test_a_pipe_that_takes_the_place_of_a_file_is_not_waited_for(name, tmp_path)
             reader.read(entry)
     if form != "png":
         with pytest.raises(SatimnetError, match="regular"):
-            list(archives.archive_entries(path, "a/", archives.Unpacking(tmp_path / "scratch")))
+            list(archives.archive_entries(path, "a/", unpacking.Unpacking(tmp_path / "scratch")))
 
 
 def test_pipes_and_links_beside_a_source_are_in_the_report(miniature, tmp_path):

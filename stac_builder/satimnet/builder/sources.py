@@ -16,14 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
 
-from satimnet.builder.errors import BadFileError, SatimnetError, printable
-from satimnet.builder.scanning.archives import (
-    SEEK_POINT_SPACING,
-    Unpacking,
-    archive_entries,
-    index_path,
-    zip_data_offset,
-)
+from satimnet.builder.errors import BadFileError, NotFoundError, StorageError, printable
+from satimnet.builder.scanning.archives import archive_entries, zip_data_offset
 from satimnet.builder.scanning.entries import (
     Entry,
     archive_folder,
@@ -32,6 +26,7 @@ from satimnet.builder.scanning.entries import (
     layout_path,
 )
 from satimnet.builder.scanning.tallies import Tally
+from satimnet.builder.scanning.unpacking import SEEK_POINT_SPACING, Unpacking, index_path
 from satimnet.builder.storage.hrefs import open_regular
 
 if TYPE_CHECKING:
@@ -64,7 +59,9 @@ class Source:
         What operating systems leave behind (``__MACOSX``, ``Thumbs.db`` …) is not among them.
 
         Raises:
-            SatimnetError: the source is missing, unreadable, a broken or an unsafe archive.
+            NotFoundError: the source is missing.
+            BadFileError: it is a broken or an unsafe archive, or no file at all.
+            StorageError: it cannot be read, or there is no room to unpack it.
         """
         entries = self._entries(listing_only=False)
         return entries if self.tally is None else self.tally.counted(entries)
@@ -104,9 +101,9 @@ class Source:
         if path.is_dir():
             yield from self._folder_entries(path, unpacking)
         elif not path.exists():
-            raise SatimnetError(f"{path}: no such file or folder; give a dataset's source")
+            raise NotFoundError(f"{path}: no such file or folder; give a dataset's source")
         elif not path.is_file():
-            raise SatimnetError(f"{path}: neither a file nor a folder; give a dataset's source")
+            raise BadFileError(str(path), "neither a file nor a folder; give a dataset's source")
         elif is_archive(layout_path(path.name)):
             yield from archive_entries(path, archive_folder(path.name), unpacking)
         else:  # one file alone: the folders above it may say what it is
@@ -120,7 +117,7 @@ class Source:
                 with os.scandir(folder) as listed:
                     found = sorted(listed, key=lambda entry: entry.name)
             except OSError as error:
-                raise SatimnetError(f"{folder}: {error.strerror}; make it readable") from error
+                raise StorageError(f"{folder}: {error.strerror}; make it readable") from error
             for entry in found:
                 if is_junk(entry.name):
                     continue
@@ -210,8 +207,7 @@ class Reader:
         if (size := max(entry.size, entry.stored_size)) > self._largest:
             raise BadFileError(
                 entry.label,
-                f"{size} bytes, over the limit {self._largest}; "
-                "for images, build --max-scene-size sets it",
+                f"{size} bytes, over the limit {self._largest}; for images, max_scene_size sets it",
             )
         if entry.kind == "file":
             descriptor = _opened(entry.container)

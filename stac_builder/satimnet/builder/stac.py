@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from satimnet.builder.catalog.collections import collection_of
 from satimnet.builder.catalog.items import describe_files
 from satimnet.builder.datasets import Dataset
-from satimnet.builder.errors import BadFileError, SatimnetError
+from satimnet.builder.errors import ArgumentError, BadFileError
 from satimnet.builder.packing.sample_files import contents
 from satimnet.builder.packing.shards import PackedSample, packed
 from satimnet.builder.samples import Sample
@@ -30,7 +30,7 @@ def create_item(dataset: Dataset, *hrefs: str) -> pystac.Item:
     """The Item of one sample whose files lie open on disk; its assets point at them.
 
     Raises:
-        SatimnetError: the files are not those of one sample of the dataset.
+        ArgumentError: the files are not those of one sample of the dataset.
         BadFileError: a file is damaged.
     """
     import pystac
@@ -38,8 +38,8 @@ def create_item(dataset: Dataset, *hrefs: str) -> pystac.Item:
     source = Source(tuple(Path(href).absolute() for href in hrefs))
     samples = [found for found in dataset.scan(source) if isinstance(found, Sample)]
     if len(samples) != 1:
-        raise SatimnetError(
-            f"{', '.join(hrefs)}: not the files of one sample; {dataset.record.layout}"
+        raise ArgumentError(
+            f"{', '.join(hrefs)}: not the files of one sample; {dataset.record.layout}", "hrefs"
         )
     (sample,) = samples
     with source.reader() as reader:

@@ -92,7 +92,7 @@ class _How:
             raise BadFileError(
                 label,
                 f"{header.size} bytes of pixels, over the limit {self.largest}; "
-                "build --max-scene-size sets it",
+                "max_scene_size sets it",
             )
         return header
 

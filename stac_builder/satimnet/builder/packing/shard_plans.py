@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import BadFileError
 from satimnet.builder.samples import Member, Sample
 
 DEFAULT_SHARD_SIZE = 256 * 2**20
@@ -51,7 +51,7 @@ def plan(samples: Iterable[Sample], shard_size: int = DEFAULT_SHARD_SIZE) -> lis
     A shard is closed before it would exceed ``shard_size`` bytes; one sample alone may exceed it.
 
     Raises:
-        SatimnetError: a sample is too large for any shard.
+        BadFileError: a sample is too large for any shard.
     """
     levels: dict[tuple[str, ...], _Level] = {}
     for sample in samples:
@@ -83,9 +83,10 @@ class _Level:
         size = sum(member.size for member in sample.members)
         own = size + _MEMBER_OVERHEAD * len(sample.members)
         if own > MAX_SHARD_SIZE:
-            raise SatimnetError(
-                f"{sample.members[0].label}: sample of {own} bytes, "
-                f"a shard holds {MAX_SHARD_SIZE}; leave it out of the source"
+            raise BadFileError(
+                sample.members[0].label,
+                f"sample of {own} bytes, a shard holds {MAX_SHARD_SIZE}; "
+                "leave it out of the source",
             )
         full = own > self._room or self._members + len(sample.members) > _MAX_MEMBERS
         if full and self._members:

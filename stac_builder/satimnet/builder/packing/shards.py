@@ -19,7 +19,7 @@ from threading import Lock
 from typing import IO, Any
 
 from satimnet.builder.dataset_record import DatasetRecord
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import ArgumentError
 from satimnet.builder.imagery.headers import Data, Header
 from satimnet.builder.packing.sample_files import MAX_SCENE_SIZE, Content, Original, contents
 from satimnet.builder.packing.shard_plans import ShardPlan
@@ -159,8 +159,9 @@ class ShardWriter:
         )
         first = self.size
         if first + size > _MAX_OFFSET:
-            raise SatimnetError(
-                f"{path}: a shard would exceed {_MAX_OFFSET} bytes; make them smaller"
+            raise ArgumentError(
+                f"{path}: a shard would exceed {_MAX_OFFSET} bytes; make shard_size smaller",
+                "shard_size",
             )
         self._write(data)
         return first

@@ -12,26 +12,20 @@ limit, and so has what is unpacked.
 
 from __future__ import annotations
 
-import bz2
-import errno
-import gzip
-import hashlib
 import lzma
 import os
 import re
-import shutil
 import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from tempfile import mkdtemp
-from typing import IO, Literal, Protocol, cast
+from typing import IO, Literal, cast
 
-from satimnet.builder.errors import SatimnetError, printable
+from satimnet.builder.errors import BadFileError, SatimnetError, StorageError, printable
 from satimnet.builder.scanning.entries import (
     Entry,
     archive_folder,
@@ -40,22 +34,27 @@ from satimnet.builder.scanning.entries import (
     layout_path,
     shortened,
 )
+from satimnet.builder.scanning.unpacking import (
+    BLOCK,
+    ENDLESS,
+    SEEK_POINT_SPACING,
+    Form,
+    Inflated,
+    Limit,
+    Unpacking,
+    Window,
+    index_path,
+    inflate,
+    inflate_member,
+)
 from satimnet.builder.storage.atomic_files import writing
 from satimnet.builder.storage.hrefs import open_regular
-
-SEEK_POINT_SPACING = 32 * 2**20
-"""Bytes between seek points of 32 KiB each: 0.1 % of the uncompressed archive."""
 
 _DEEPEST = 3  # archives inside each other
 _MAX_HEADERS = 2**18  # bytes of one tar member's headers; names and pax records have a few hundred
 _MAX_DIRECTORY = 2**26  # bytes of the directory of a zip in another archive
-_MAX_UNPACKED = 2**30  # bytes unpacked from an archive, however small it is,
-_MAX_RATIO = 1000  # and those for each byte of it; deflate has no larger ratio
-_BLOCK = 2**20
-_XZ_MEMORY = 2**28  # bytes; the strongest preset of xz needs 65 MiB
 _DRIVE = re.compile(r"[A-Za-z]:")
 
-Form = Literal["zip", "tar", "gz", "bz2", "xz", "zst"]
 _MAGIC: dict[bytes, Form] = {
     b"PK\3\4": "zip",
     b"PK\5\6": "zip",
@@ -74,7 +73,6 @@ _BROKEN = (
 )
 # name, size, modification time, checksum, kind, magic, prefix: IEEE Std 1003.1, pax, ustar
 _TAR_HEADER = struct.Struct("100s24x12s12s8ss100x8s80x155s12x")
-_ENDLESS = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,89 +94,19 @@ class _Archive:
         return "" if self.name == self.container else self.name
 
 
-class Unpacking:
-    """Where archives that cannot be read in place are unpacked to.
-
-    Without ``folder``, that is a temporary one, which `close` removes. With ``listing_only``,
-    compressed tars are read as streams, and their entries are ``packed``.
-    """
-
-    def __init__(self, folder: Path | None, *, listing_only: bool = False) -> None:
-        self.listing_only = listing_only or folder is None
-        self.kept = folder
-        self._folder = folder
-
-    def close(self) -> None:
-        """Remove the temporary folder."""
-        if self._folder is not None and self.kept is None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
-
-    def unpacked(self, archive: str, state: object, chunks: Iterator[bytes]) -> Path:
-        """The file with these bytes; made anew unless ``state`` is that of an earlier run.
-
-        Raises:
-            SatimnetError: there is no room for it.
-        """
-        if self._folder is None:
-            self._folder = Path(mkdtemp(prefix="satimnet-"))
-        path = self._folder / f"{_digest(repr((archive, state)))}.unpacked"
-        if path.exists():
-            return path
-        written = 0
-        try:
-            with writing(path) as part, part.open("wb") as file:
-                for chunk in chunks:
-                    written += len(chunk)
-                    file.write(chunk)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise
-            raise SatimnetError(
-                f"{archive}: unpacking it needs more than {written / 2**20:,.0f} MiB of room in "
-                f"{self._folder}; make room, or unpack it elsewhere and give the folder"
-            ) from error
-        return path
-
-
-class _Limit:
-    """How many bytes may yet be unpacked from an archive, and from those inside it."""
-
-    def __init__(self, size: int) -> None:
-        self._left = _MAX_UNPACKED + _MAX_RATIO * size
-
-    def counted(self, chunks: Iterator[bytes], archive: str) -> Iterator[bytes]:
-        """The pieces, as far as the limit."""
-        for chunk in chunks:
-            self.take(len(chunk), archive)
-            yield chunk
-
-    def take(self, size: int, archive: str) -> None:
-        """Refuses what is beyond the limit."""
-        self._left -= size
-        if self._left < 0:
-            raise SatimnetError(
-                f"{archive}: unpacks to more than any dataset does; get it from its publisher"
-            )
-
-
 def archive_entries(file: Path, prefix: str, unpacking: Unpacking) -> Iterator[Entry]:
     """The files in an archive on disk, those of archives inside it as well, in a stable order.
 
     Raises:
-        SatimnetError: it cannot be read, is broken or unsafe.
+        BadFileError: it is broken or unsafe.
+        StorageError: it cannot be read, or there is no room to unpack it.
     """
     try:
         size = file.stat().st_size
     except OSError as error:
-        raise SatimnetError(f"{file}: {error.strerror}") from error
+        raise StorageError(f"{file}: {error.strerror}") from error
     archive = _Archive(str(file), prefix, str(file), 0, size)
-    yield from _entries(archive, unpacking, _Limit(size))
-
-
-def index_path(indexes: Path, container: str) -> Path:
-    """Where the seek points of a ``.tar.gz`` are kept."""
-    return indexes / f"{_digest(container)}.gzidx"
+    yield from _entries(archive, unpacking, Limit(size))
 
 
 def zip_data_offset(descriptor: int, offset: int) -> int | None:
@@ -194,31 +122,31 @@ def zip_data_offset(descriptor: int, offset: int) -> int | None:
     return int(offset + 30 + name_length + extra_length)
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(os.fsencode(text)).hexdigest()[:16]
-
-
 # --- one archive --------------------------------------------------------------------------------
 
 
-def _entries(archive: _Archive, unpacking: Unpacking, limit: _Limit) -> Iterator[Entry]:
+def _entries(archive: _Archive, unpacking: Unpacking, limit: Limit) -> Iterator[Entry]:
     try:
         with open_regular(archive.container) as file:
             yield from _listed(archive, file, unpacking, limit)
+    except SatimnetError:
+        raise
     except _BROKEN as error:
-        raise SatimnetError(
-            f"{archive.name}: not a whole archive ({error}); download it again"
+        raise BadFileError(
+            archive.name, f"not a whole archive ({error}); download it again"
         ) from error
     except OSError as error:
         # indexed_gzip, bz2 and Arrow raise it of damaged bytes, without a number
-        broken = f"not a whole archive ({error}); download it again"
-        raise SatimnetError(f"{archive.name}: {error.strerror or broken}") from error
+        if error.strerror is None:
+            reason = f"not a whole archive ({error}); download it again"
+            raise BadFileError(archive.name, reason) from error
+        raise StorageError(f"{archive.name}: {error.strerror}") from error
 
 
 def _listed(
-    archive: _Archive, file: IO[bytes], unpacking: Unpacking, limit: _Limit
+    archive: _Archive, file: IO[bytes], unpacking: Unpacking, limit: Limit
 ) -> Iterator[Entry]:
-    window = _Window(file, archive.start, archive.size)
+    window = Window(file, archive.start, archive.size)
     form = _form(archive.name, window.read(tarfile.BLOCKSIZE))
     inside = partial(_inside, archive, unpacking, limit)
     if form == "zip":
@@ -240,9 +168,9 @@ def _listed(
                     stream.export_index(str(part))
     else:
         window.seek(0)
-        chunks = limit.counted(_inflate(form, window), archive.name)
+        chunks = limit.counted(inflate(form, window), archive.name)
         if unpacking.listing_only:
-            inflated = cast(IO[bytes], _Inflated(chunks))
+            inflated = cast(IO[bytes], Inflated(chunks))
             for entry in _tar_entries(archive, inflated, "packed"):
                 yield from inside(entry, inflated)
             return
@@ -260,12 +188,12 @@ def _form(name: str, head: bytes) -> Form:
             return form
     for magic, kind in _FOREIGN_MAGIC.items():
         if head.startswith(magic):
-            raise SatimnetError(f"{name}: is a {kind} archive; unpack it and give the folder")
+            raise BadFileError(name, f"is a {kind} archive; unpack it and give the folder")
     return "zip" if name.lower().endswith(".zip") and head[257:262] != b"ustar" else "tar"
 
 
 def _inside(
-    archive: _Archive, unpacking: Unpacking, limit: _Limit, entry: Entry, stream: IO[bytes]
+    archive: _Archive, unpacking: Unpacking, limit: Limit, entry: Entry, stream: IO[bytes]
 ) -> Iterator[Entry]:
     """The entry, or the files inside it if it is an archive; ``stream`` holds its bytes."""
     if not is_archive(entry.path) or archive.depth == _DEEPEST or is_junk(entry.path):
@@ -275,7 +203,7 @@ def _inside(
     if entry.kind == "zip":
         start = zip_data_offset(stream.fileno(), entry.offset)
         if start is None:
-            raise SatimnetError(f"{entry.label}: no member where the archive's directory points")
+            raise BadFileError(entry.label, "no member where the archive's directory points")
     within = _Archive(
         entry.label,
         archive_folder(entry.path),
@@ -288,14 +216,14 @@ def _inside(
         limit.take(entry.size, entry.label)  # members may overlap, which makes many of one
         yield from _entries(within, unpacking, limit)
         return
-    packed = _Window(stream, within.start, entry.stored_size)
-    chunks = iter(partial(packed.read, _BLOCK), b"")
+    packed = Window(stream, within.start, entry.stored_size)
+    chunks = iter(partial(packed.read, BLOCK), b"")
     if entry.kind == "zip":
         if entry.method != zipfile.ZIP_DEFLATED:
-            raise SatimnetError(
-                f"{entry.label}: zip compression method {entry.method}; unpack it first"
+            raise BadFileError(
+                entry.label, f"zip compression method {entry.method}; unpack it first"
             )
-        chunks = _inflate_member(packed)
+        chunks = inflate_member(packed)
     state = entry.stamp, entry.size, os.stat(entry.container).st_mtime_ns
     path = unpacking.unpacked(within.name, state, limit.counted(chunks, within.name))
     unpacked = replace(within, container=str(path), start=0, size=path.stat().st_size)
@@ -312,9 +240,9 @@ def _zip_entries(archive: _Archive, state: tuple[int, int]) -> tuple[Entry, ...]
 
     ``state`` is size and modification time of its container.
     """
-    most = _MAX_DIRECTORY if archive.depth > 1 else _ENDLESS
+    most = _MAX_DIRECTORY if archive.depth > 1 else ENDLESS
     with open_regular(archive.container) as file:
-        window = _Window(file, archive.start, archive.size, most)
+        window = Window(file, archive.start, archive.size, most)
         with zipfile.ZipFile(cast(IO[bytes], window)) as opened:
             members = opened.infolist()
     entries = []
@@ -325,7 +253,7 @@ def _zip_entries(archive: _Archive, state: tuple[int, int]) -> tuple[Entry, ...]
             continue
         if member.flag_bits & 1:
             name = printable(shortened(member.filename))
-            raise SatimnetError(f"{archive.name}: {name} is encrypted; give it decrypted")
+            raise BadFileError(archive.name, f"{name} is encrypted; give it decrypted")
         entries.append(
             Entry(
                 layout_path(printable(archive.prefix + member.filename)),
@@ -349,8 +277,8 @@ def _zip_entries(archive: _Archive, state: tuple[int, int]) -> tuple[Entry, ...]
 def _tar_entries(
     archive: _Archive, stream: IO[bytes], kind: Literal["tar", "targz", "packed"]
 ) -> Iterator[Entry]:
-    start, size = (archive.start, archive.size) if kind == "tar" else (0, _ENDLESS)
-    window = _Window(stream, start, size, _MAX_HEADERS)
+    start, size = (archive.start, archive.size) if kind == "tar" else (0, ENDLESS)
+    window = Window(stream, start, size, _MAX_HEADERS)
     prefix, container, origin = archive.prefix, archive.container, archive.origin
     end = 0
     with tarfile.open(fileobj=cast(IO[bytes], window), mode="r:") as tar:
@@ -380,10 +308,10 @@ def _tar_entries(
         window.renew()
         window.seek(end)
         if window.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-            raise SatimnetError(f"{archive.name}: not a whole archive (no end); download it again")
+            raise BadFileError(archive.name, "not a whole archive (no end); download it again")
 
 
-def tar_members(tar: tarfile.TarFile, window: _Window) -> Iterator[tarfile.TarInfo]:
+def tar_members(tar: tarfile.TarFile, window: Window) -> Iterator[tarfile.TarInfo]:
     """The members of a tar, as tarfile reads them but faster; ``window`` is its file."""
     member = tar.next()
     while member is not None:
@@ -396,7 +324,7 @@ def tar_members(tar: tarfile.TarFile, window: _Window) -> Iterator[tarfile.TarIn
             member = tar.next()
 
 
-def _plain_tar_member(tar: tarfile.TarFile, window: _Window) -> tarfile.TarInfo | None:
+def _plain_tar_member(tar: tarfile.TarFile, window: Window) -> tarfile.TarInfo | None:
     """The next member, after the first one, if it is a file whose header says all (POSIX ustar).
 
     It is what tarfile makes of it, in a fraction of the time. None where anything is unusual,
@@ -433,156 +361,7 @@ def _refuse_unsafe(archive: str, name: str) -> None:
     if ".." in name or "\\" in name or name[:1] in ("", "/") or "\0" in name or name[1:2] == ":":
         parts = name.replace("\\", "/").split("/")
         if ".." in parts or parts[0] == "" or _DRIVE.match(name) or "\0" in name:
-            raise SatimnetError(
-                f"{archive}: member {name[:250]!r} would leave the archive; "
-                "get it from its publisher"
+            raise BadFileError(
+                archive,
+                f"member {name[:250]!r} would leave the archive; get it from its publisher",
             )
-
-
-# --- streams ------------------------------------------------------------------------------------
-
-
-class _Window:
-    """A part of a file as a file of its own, of which no more is read than a header may have."""
-
-    closed = False
-
-    def __init__(self, file: IO[bytes], start: int, size: int, most: int = _ENDLESS) -> None:
-        self._file = file
-        self._start = start
-        self._size = size
-        self._at = 0
-        self._most = self._left = most
-
-    def renew(self) -> None:
-        """What was read so far no longer counts."""
-        self._left = self._most
-
-    def block(self, at: int) -> bytes:
-        """A block of a tar."""
-        if at + tarfile.BLOCKSIZE > self._size:
-            return b""
-        self._file.seek(self._start + at)
-        return self._file.read(tarfile.BLOCKSIZE)
-
-    def read(self, size: int = -1) -> bytes:
-        """So many bytes, or all; fewer at the end."""
-        rest = max(0, self._size - self._at)
-        size = rest if size < 0 else min(size, rest)
-        self._left -= size
-        if self._left < 0:
-            raise ValueError(f"a header of more than {self._most} bytes")
-        self._file.seek(self._start + self._at)
-        data = self._file.read(size)
-        self._at += len(data)
-        return data
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Goes to a place of the part."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
-        if base + offset < 0:
-            raise ValueError("a place before the beginning")
-        self._at = base + offset
-        return self._at
-
-    def tell(self) -> int:
-        """The place in the part."""
-        return self._at
-
-    def seekable(self) -> bool:
-        """Always."""
-        return True
-
-    def close(self) -> None:
-        """Leaves the file open."""
-
-
-class _Inflated:
-    """A compressed stream that is read forwards, and a little back: enough for the headers."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._buffer = b""
-        self._start = 0  # of the buffer
-        self._at = 0
-
-    def seek(self, at: int) -> None:
-        """Goes to a place."""
-        self._at = at
-
-    def read(self, size: int) -> bytes:
-        """So many bytes; fewer at the end."""
-        while self._start + len(self._buffer) < self._at + size:
-            chunk = next(self._chunks, b"")
-            if not chunk:
-                break
-            old = min(len(self._buffer), max(0, self._at - 2 * tarfile.BLOCKSIZE - self._start))
-            self._buffer = self._buffer[old:] + chunk
-            self._start += old
-        begin = self._at - self._start
-        if begin < 0:
-            raise ValueError("a place that was passed")
-        data = self._buffer[begin : begin + size]
-        self._at += len(data)
-        return data
-
-
-def _inflate(form: Form, packed: _Window) -> Iterator[bytes]:
-    """The content of a compressed file, in pieces that are never empty.
-
-    Raises:
-        EOFError, LZMAError, OSError: it is damaged.
-    """
-    file = cast(IO[bytes], packed)
-    if form == "bz2":
-        yield from _inflate_streams(file, bz2.BZ2Decompressor)
-    elif form == "xz":
-        yield from _inflate_streams(file, partial(lzma.LZMADecompressor, memlimit=_XZ_MEMORY))
-    elif form == "gz":
-        with gzip.GzipFile(fileobj=file) as stream:
-            yield from iter(partial(stream.read, _BLOCK), b"")
-    else:
-        import pyarrow as pa
-
-        with pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd") as stream:
-            yield from iter(partial(stream.read, _BLOCK), b"")
-
-
-class _Decompressor(Protocol):
-    """What bz2 and lzma have in common."""
-
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def needs_input(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
-
-
-def _inflate_streams(file: IO[bytes], new: Callable[[], _Decompressor]) -> Iterator[bytes]:
-    """The streams of a file, one after the other; zeros may stand between and after them."""
-    data = file.read(_BLOCK)
-    while data := data.lstrip(b"\0") or file.read(_BLOCK).lstrip(b"\0"):
-        decompressor = new()
-        while not decompressor.eof:
-            if not data and decompressor.needs_input:
-                data = file.read(_BLOCK)
-                if not data:
-                    raise EOFError("its end is missing")
-            if found := decompressor.decompress(data, _BLOCK):
-                yield found
-            data = b""
-        data = decompressor.unused_data
-
-
-def _inflate_member(packed: _Window) -> Iterator[bytes]:
-    """The content of a deflated zip member."""
-    inflater = zlib.decompressobj(-15)
-    data = packed.read(_BLOCK)
-    while data and not inflater.eof:
-        if found := inflater.decompress(data, _BLOCK):
-            yield found
-        data = inflater.unconsumed_tail or packed.read(_BLOCK)
-    if not inflater.eof:
-        yield inflater.flush()

@@ -14,7 +14,14 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import (
+    ArgumentError,
+    BadCatalogError,
+    NotFoundError,
+    SatimnetError,
+    StorageError,
+    WrongTypeError,
+)
 from satimnet.builder.storage.checked_offsets import span_of
 from satimnet.builder.storage.hrefs import Bounds, is_url, open_regular, quoted_url, readable
 
@@ -116,9 +123,11 @@ def read_bytes(
     try:
         data = _read_url(href, first, size) if is_url(href) else _read_file(href, first, size)
     except OSError as error:
-        raise SatimnetError(f"{href}: {error.strerror or error}") from error
+        if isinstance(error, FileNotFoundError):
+            raise NotFoundError(f"{href}: {error.strerror or error}") from error
+        raise StorageError(f"{href}: {error.strerror or error}") from error
     if size is not None and len(data) > size:
-        raise SatimnetError(f"{href}: the server sends all of it; it must answer byte ranges")
+        raise StorageError(f"{href}: the server sends all of it; it must answer byte ranges")
     if size is not None and len(data) < size:
         raise _shorter(href, len(data), size)
     return data
@@ -146,8 +155,9 @@ def _read_url(url: str, first: int, size: int | None) -> bytes:
     return data
 
 
-def _shorter(href: str, found: int, stated: int) -> SatimnetError:
-    return SatimnetError(f"{href}: {found} bytes where the catalog says {stated}")
+def _shorter(href: str, found: int, stated: int) -> BadCatalogError:
+    """What to say of a file that is shorter than the catalog has it."""
+    return BadCatalogError(f"{href}: {found} bytes where the catalog says {stated}")
 
 
 def open_asset(
@@ -162,22 +172,24 @@ def _place(
 ) -> tuple[str, dict[str, Any] | None]:
     """Place of the file, and the archive's entry if it is an archive."""
     if not ("href" in asset if isinstance(asset, dict) else hasattr(asset, "get_absolute_href")):
-        raise SatimnetError(_no_asset(asset))
+        raise WrongTypeError(_no_asset(asset), "asset")
     if isinstance(asset, dict):
         href, archive = asset["href"], asset.get("archive")
     else:
         href, archive = asset.get_absolute_href(), asset.extra_fields.get("archive")
     if href is None:
-        raise SatimnetError(f"{asset}: relative href without an owner; open its Item from a file")
+        raise ArgumentError(
+            f"{asset}: relative href without an owner; open its Item from a file", "asset"
+        )
     if not isinstance(asset, dict):
         href = _reachable(href, asset, allow_outside)
     href = readable(href)
     if archive is None:
         return href, None
     if not isinstance(archive, list | tuple):
-        raise SatimnetError(f"{href}: its archive is no list of members; build the catalog again")
+        raise BadCatalogError(f"{href}: its archive is no list of members; build the catalog again")
     if not 0 <= member < len(archive):
-        raise SatimnetError(f"{href}: no member {member}, the asset has {len(archive)}")
+        raise ArgumentError(f"{href}: no member {member}, the asset has {len(archive)}", "member")
     return href, archive[member]
 
 

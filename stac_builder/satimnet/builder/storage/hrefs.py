@@ -27,7 +27,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import BadCatalogError, SatimnetError
 
 _URL = re.compile(r"https?://", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
@@ -208,15 +208,15 @@ class Bounds:
         if is_url(href) and is_href(href):
             return href
         if _SCHEME.match(href) or "\0" in href or not is_href(href):
-            raise SatimnetError(f"{base}: points to {href:.200}, which is no path and no web URL")
+            raise BadCatalogError(f"{base}: points to {href:.200}, which is no path and no web URL")
         place = join(href, base)
         if is_url(self.home):
             if not is_url(place):
-                raise SatimnetError(
+                raise BadCatalogError(
                     f"{base}: points to {href:.200}; a catalog on the web may only point to the web"
                 )
         elif not self.everywhere and not self._has(place):
-            raise SatimnetError(
+            raise BadCatalogError(
                 f"{base}: points to {href:.200}, outside of the catalog's folder {self.home}; "
                 f"{_ALLOW}"
             )
