@@ -110,6 +110,16 @@ def installed() -> dict[str, Dataset]:
 
     A package of anybody's own counts as soon as it is installed; only those with a
     ``dataset.toml`` are imported.
+
+    Returns:
+        The datasets by id.
+
+    Raises:
+        SatimnetError: a package cannot be loaded.
+
+    Example:
+        >>> installed()["eurosat"].record.license
+        'MIT'
     """
     return {dataset.id: dataset for _, dataset in _packages()}
 
@@ -119,6 +129,11 @@ def miniatures() -> dict[str, Callable[[Path], list[Path]]]:
 
     That is ``write_miniature`` of the package's module ``miniature``, where there is one; it
     returns the paths to build from.
+
+    Example:
+        >>> import tempfile
+        >>> [path.name for path in miniatures()["eurosat"](Path(tempfile.mkdtemp()))]
+        ['EuroSAT.zip', 'EuroSATallBands.zip']
     """
     found = {}
     for name, dataset in _packages():
@@ -149,8 +164,23 @@ def recognise(
     """Dataset ids to their sources, each path recognised by the first file that fits a layout.
 
     Paths of one dataset (its editions, say) become one source. A folder in which several datasets
-    lie side by side counts as so many paths. Paths that are empty or fit no dataset are named among
-    the problems.
+    lie side by side counts as so many paths.
+
+    Args:
+        paths: folders and archives.
+        datasets: those that they may be of, by id.
+        indexes: as `Source.indexes`.
+
+    Returns:
+        The sources, and a problem of each path that is empty or fits no dataset.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> paths = miniatures()["eurosat"](folder)
+        >>> sources, problems = recognise([folder], installed())
+        >>> list(sources), problems
+        (['eurosat'], [])
     """
     groups: dict[str, list[Path]] = {}
     problems = []

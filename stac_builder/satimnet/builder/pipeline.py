@@ -137,10 +137,10 @@ def build(
         >>> from pathlib import Path
         >>> from stactools.eurosat.miniature import write_miniature
         >>> folder = Path(tempfile.mkdtemp())
-        >>> sources = write_miniature(folder / "source")
+        >>> sources = write_miniature(folder / "source", 2)
         >>> (report,) = build(sources, folder / "catalog", overview=False)
         >>> report.dataset, report.items
-        ('eurosat', 40)
+        ('eurosat', 20)
     """
     named = assigned or {}
     _require_places(out, [*sources, *chain.from_iterable(named.values())])

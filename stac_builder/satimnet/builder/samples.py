@@ -1,4 +1,4 @@
-"""Samples: what a dataset's scan yields, before any pixel is read."""
+"""Samples: what a scan of a dataset yields, before any pixel is read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,20 @@ SPLITS = ("train", "validation", "test")
 
 
 class Made(Protocol):
-    """A file that is made when its shard is packed; it must pickle."""
+    """A file that is made when its shard is packed; it must pickle.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass(frozen=True)
+        ... class Empty:
+        ...     label: str = "an empty mask"
+        ...     size: int = 16
+        ...     stamp: int = 0
+        ...     def read(self) -> bytes:
+        ...         return bytes(16)
+        >>> Member("mask", "a/1_mask.bin", Empty()).size
+        16
+    """
 
     @property
     def label(self) -> str:
@@ -35,7 +48,13 @@ class Made(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One file of a sample: where it is in the source, and what it becomes in the shard."""
+    """One file of a sample: where it is in the source, and what it becomes in the shard.
+
+    Example:
+        >>> label = Member("annotation", "Forest/Forest_1.txt", b"1 2 3")
+        >>> label.label, label.size
+        ('Forest/Forest_1.txt', 5)
+    """
 
     asset: str
     """Key of the Item's asset that it belongs to."""
@@ -63,7 +82,13 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """One annotated object, in pixel coordinates of its image, as an outline or as runs."""
+    """One annotated object, in pixel coordinates of its image, as an outline or as runs.
+
+    Example:
+        >>> ship = Object("ship", outline=((10, 10), (30, 10), (30, 20), (10, 20)))
+        >>> ship.runs
+        ()
+    """
 
     name: str
     """Name of its class."""
@@ -77,7 +102,14 @@ class Object:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One training example; becomes one STAC Item."""
+    """One training example; becomes one STAC Item.
+
+    Example:
+        >>> image = Member("rgb", "River/River_7.jpg", b"JPEG data")
+        >>> sample = Sample("River_7", ("River",), (image,), classes=("River",), split="train")
+        >>> sample.level
+        ('River',)
+    """
 
     id: str
     level: tuple[str, ...]
@@ -98,7 +130,12 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A file that does not make it into the catalog as it should, and why."""
+    """A file that does not make it into the catalog as it should, and why.
+
+    Example:
+        >>> Problem("notes.tif", "not in the dataset's layout", "foreign").kind
+        'foreign'
+    """
 
     path: str
     reason: str
@@ -114,7 +151,16 @@ class Problem:
 def second_copy(entry: Entry, first: Entry, *, other_split: bool = False) -> Problem:
     """The problem of a file whose sample has one already.
 
-    With ``other_split`` the two are of different splits, and the sample is to have none.
+    Args:
+        entry: the file.
+        first: the one that was taken.
+        other_split: whether the two are of different splits, so that the sample gets none.
+
+    Example:
+        >>> first = Entry("a/1.png", 5, "a/1.png", "file", 0, 5, 0)
+        >>> second = Entry("b/1.png", 5, "b/1.png", "file", 0, 5, 0)
+        >>> second_copy(second, first).reason
+        'a second copy; a/1.png was taken'
     """
     how = "; it gets no split, as the two are of different ones" if other_split else ""
     return Problem(entry.label, f"a second copy; {first.label} was taken{how}", "foreign")

@@ -43,7 +43,18 @@ _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 @dataclass(frozen=True)
 class Source:
-    """What the publisher handed out: folders and archives, with a place for what is unpacked."""
+    r"""What the publisher handed out: folders and archives, with a place for what is unpacked.
+
+    Example:
+        >>> import tempfile
+        >>> from stactools.eurosat.miniature import write_miniature
+        >>> source = Source(tuple(write_miniature(Path(tempfile.mkdtemp()), 1, bands=False)))
+        >>> first = next(source.entries())
+        >>> first.path
+        'EuroSAT/2750/AnnualCrop/AnnualCrop_1.jpg'
+        >>> source.read(first)[:2]  # as every JPEG begins
+        b'\xff\xd8'
+    """
 
     paths: tuple[Path, ...]
     indexes: Path | None = None
@@ -151,6 +162,14 @@ class Reader:
     """Reads entries by their known place, keeping the containers open; one per thread.
 
     A file is in memory as a whole; while it is inflated out of a zip, what was stored is as well.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "label.txt")
+        >>> _ = path.write_text("1 2 3")
+        >>> with Reader() as reader:
+        ...     [reader.read(entry) for entry in Source((path,)).entries()]
+        [b'1 2 3']
     """
 
     def __init__(
@@ -159,8 +178,13 @@ class Reader:
         noted: Callable[[Entry], None] | None = None,
         largest: int = MAX_FILE_SIZE,
     ) -> None:
-        """``noted`` is told of every entry that is read; ``largest`` is how many bytes it may
-        have."""
+        """A reader that has opened nothing yet.
+
+        Args:
+            indexes: as `Source.indexes`.
+            noted: is called with every entry that is read.
+            largest: bytes that an entry may have.
+        """
         self._indexes = indexes
         self._noted = noted
         self._largest = largest
@@ -179,7 +203,7 @@ class Reader:
         self.close()
 
     def close(self) -> None:
-        """Close every container."""
+        """Closes every container."""
         for descriptor in self._descriptors.values():
             os.close(descriptor)
         for stream in self._streams.values():

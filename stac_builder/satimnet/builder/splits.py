@@ -26,15 +26,38 @@ class SplitLists:
     A source may have several families of lists, each of which divides the samples in its own way. A
     sample has the split that all of them give it, or that of the family ``chosen``, and none where
     lists contradict each other.
+
+    Example:
+        >>> from stactools.eurosat import dataset
+        >>> lists = SplitLists(dataset.record)
+        >>> lists.add(["Forest_1", "River_1"], "train", "train.txt")
+        >>> lists.add(["Forest_1"], "test", "test.txt")
+        >>> lists.split("River_1"), lists.split("Forest_1")
+        ('train', None)
+        >>> [problem.reason for problem in lists.problems()]
+        ['in lists of several splits: 1 names, first Forest_1; they get no split']
     """
 
     def __init__(self, record: DatasetRecord, chosen: str | None = None) -> None:
+        """No lists yet.
+
+        Args:
+            record: the dataset's, for messages.
+            chosen: name of the family of lists that counts; None if all do.
+        """
         self._dataset = record.id
         self._chosen = chosen
         self._families: dict[str, _Family] = {}
 
     def add(self, names: Iterable[str], split: str, place: str, family: str = "") -> None:
-        """Takes a list of samples that are all of one split; ``place`` is for messages."""
+        """Takes a list of samples that are all of one split.
+
+        Args:
+            names: the samples' names.
+            split: ``train``, ``validation`` or ``test``.
+            place: how messages name the list.
+            family: name of the family that the list is of.
+        """
         splits = self._families.setdefault(family, _Family(place)).splits
         for name in names:
             if splits.setdefault(name, split) != split:

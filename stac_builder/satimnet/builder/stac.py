@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
 
 def create_collection(dataset: Dataset) -> pystac.Collection:
-    """The Collection of a dataset as its record has it, without items."""
+    """The Collection of a dataset as its record has it, without Items.
+
+    Example:
+        >>> from stactools.eurosat import dataset
+        >>> create_collection(dataset).title
+        'EuroSAT'
+    """
     import pystac
 
     return pystac.Collection.from_dict(collection_of(dataset.record))
@@ -29,9 +35,23 @@ def create_collection(dataset: Dataset) -> pystac.Collection:
 def create_item(dataset: Dataset, *hrefs: str) -> pystac.Item:
     """The Item of one sample whose files lie open on disk; its assets point at them.
 
+    Args:
+        dataset: the dataset that the sample is of.
+        hrefs: paths of the sample's files.
+
     Raises:
         ArgumentError: the files are not those of one sample of the dataset.
         BadFileError: a file is damaged.
+
+    Example:
+        >>> import tempfile, zipfile
+        >>> from stactools.eurosat import dataset
+        >>> from stactools.eurosat.miniature import write_miniature
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> (archive,) = write_miniature(folder, 1, bands=False)
+        >>> path = zipfile.ZipFile(archive).extract("2750/River/River_1.jpg", folder)
+        >>> create_item(dataset, path).properties["satimnet:classes"]
+        ['River']
     """
     import pystac
 

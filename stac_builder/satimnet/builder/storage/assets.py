@@ -38,13 +38,24 @@ def gdal_path(
 ) -> str:
     """Path under which GDAL and rasterio open the asset's file, local or over HTTP.
 
-    ``/vsisubfile/first_size,shard`` where the byte range is known, else ``/vsizip/{shard}/name``;
-    ``member`` counts the entries of ``archive``. The href of a dict is taken as it is; an asset of
-    an Item that pystac read may only lead where the Item's catalog may, unless ``allow_outside``.
+    Args:
+        asset: of an Item that pystac read, or a dict whose href is taken as it is.
+        member: number of the file among the entries of the asset's ``archive``.
+        allow_outside: whether the asset may lead out of its Item's catalog.
+
+    Returns:
+        ``/vsisubfile/first_size,shard`` where the byte range is known, else
+        ``/vsizip/{shard}/name``.
 
     Raises:
-        SatimnetError: the asset has no such member, the byte range of it cannot be, it may not lead
-            there, or it has a relative href and no owner.
+        ArgumentError: the asset has no such member, or a relative href and no owner.
+        BadCatalogError: the asset may not lead there, or has no list of members.
+        SatimnetError: the byte range cannot be.
+
+    Example:
+        >>> shard = {"href": "/data/a.zip", "archive": [{"href": "a.tif", "range": [64, 163]}]}
+        >>> gdal_path(shard)
+        '/vsisubfile/64_100,/data/a.zip'
     """
     href, entry = _place(asset, member, allow_outside)
     path = f"/vsicurl/{quoted_url(href)}" if is_url(href) else href
@@ -67,8 +78,28 @@ def resolve(found: T, *, allow_outside: bool = False) -> T:
     Files of this machine must lie in the catalog's folder unless ``allow_outside``. Which catalog
     a dict is of, its ``root`` link tells.
 
+    Args:
+        found: an Item or ItemCollection of pystac, or one of these as a dict.
+        allow_outside: whether an asset may lead out of its Item's catalog.
+
+    Returns:
+        The same object.
+
     Raises:
         SatimnetError: an asset has a relative href and no owner, or may not lead there.
+
+    Example:
+        >>> import pystac, tempfile
+        >>> from pathlib import Path
+        >>> from satimnet.builder import build
+        >>> from stactools.eurosat.miniature import write_miniature
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> sources = write_miniature(folder / "source", 1, bands=False)
+        >>> _ = build(sources, folder / "catalog", overview=False)
+        >>> catalog = pystac.Catalog.from_file(str(folder / "catalog" / "catalog.json"))
+        >>> item = next(catalog.get_items(recursive=True))
+        >>> resolve(item).assets["rgb"].href.startswith("/vsisubfile/")
+        True
     """
     for item in _items(found):
         for asset in (item["assets"] if isinstance(item, dict) else item.assets).values():
@@ -110,11 +141,25 @@ def read_bytes(
 ) -> bytes:
     """The bytes of the asset's file; over HTTP one range request.
 
-    ``allow_outside`` is as for `gdal_path`.
+    Takes the arguments of `gdal_path` and raises what it does.
 
     Raises:
-        SatimnetError: the file is missing, no regular file, or shorter than the asset says, or the
-            asset may not lead there.
+        NotFoundError: the file is missing.
+        BadCatalogError: it is shorter than the asset says, or the asset may not lead there.
+        StorageError: it cannot be read.
+
+    Example:
+        >>> import pystac, tempfile
+        >>> from pathlib import Path
+        >>> from satimnet.builder import build
+        >>> from stactools.eurosat.miniature import write_miniature
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> sources = write_miniature(folder / "source", 1, bands=False)
+        >>> _ = build(sources, folder / "catalog", overview=False)
+        >>> catalog = pystac.Catalog.from_file(str(folder / "catalog" / "catalog.json"))
+        >>> item = next(catalog.get_items(recursive=True))
+        >>> read_bytes(item.assets["rgb"])[6:10]
+        b'JFIF'
     """
     href, entry = _place(asset, member, allow_outside)
     first, size = 0, None
@@ -163,7 +208,22 @@ def _shorter(href: str, found: int, stated: int) -> BadCatalogError:
 def open_asset(
     asset: pystac.Asset | dict[str, Any], member: int = 0, *, allow_outside: bool = False
 ) -> IO[bytes]:
-    """The asset's file, open for reading. Takes and raises what `read_bytes` does."""
+    """The asset's file, open for reading. Takes and raises what `read_bytes` does.
+
+    Example:
+        >>> import pystac, tempfile
+        >>> from pathlib import Path
+        >>> from satimnet.builder import build
+        >>> from stactools.eurosat.miniature import write_miniature
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> sources = write_miniature(folder / "source", 1, bands=False)
+        >>> _ = build(sources, folder / "catalog", overview=False)
+        >>> catalog = pystac.Catalog.from_file(str(folder / "catalog" / "catalog.json"))
+        >>> item = next(catalog.get_items(recursive=True))
+        >>> with open_asset(item.assets["rgb"]) as file:
+        ...     len(file.read()) == item.assets["rgb"].extra_fields["archive"][0]["file:size"]
+        True
+    """
     return io.BytesIO(read_bytes(asset, member, allow_outside=allow_outside))
 
 

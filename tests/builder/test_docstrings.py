@@ -1,0 +1,19 @@
+"""The examples in the docstrings of what a dataset package imports run."""
+
+import doctest
+import importlib
+
+import pytest
+
+MODULES = [
+    *("dataset_record", "datasets", "pipeline", "samples", "sources", "splits", "stac"),
+    *("storage.assets",),
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_in_docstrings_run(name):
+    module = importlib.import_module(f"satimnet.builder.{name}")
+    result = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
+    assert result.attempted > 0, "there is no example"
+    assert result.failed == 0
