@@ -7,7 +7,7 @@ import pytest
 
 MODULES = [
     *("dataset_record", "datasets", "pipeline", "samples", "sources", "splits", "stac"),
-    *("storage.assets",),
+    *("arguments", "storage.assets"),
 ]
 
 

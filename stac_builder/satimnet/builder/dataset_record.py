@@ -119,6 +119,7 @@ class AssetEntry:
         given = _Given(table, file, f"assets.{key}")
 
         def bands_of(row: Any, file: str, key: str) -> tuple[BandEntry, ...]:
+            """One of the lists of bands."""
             return _Given({"bands": row}, file, key).rows("bands", BandEntry.of)
 
         is_image = "bands" in given.content
@@ -145,7 +146,7 @@ class Option:
     name: str
     values: tuple[str, ...]
     value: str | None
-    """The choice; None where there is none."""
+    """The choice; None before one is made."""
     description: str
 
     @classmethod
@@ -205,7 +206,7 @@ class DatasetRecord(Mapping[str, Any]):
     """What some path in each source fits and no path of another dataset; None of a dataset whose
     sources are always named."""
     accompanying: re.Pattern[str] | None
-    """Paths of files that look like data, are none, and are no loss."""
+    """Paths of files that look like data but are not, such as a list of class names."""
     other_editions: tuple[Edition, ...]
     start_datetime: str
     end_datetime: str
@@ -311,49 +312,59 @@ class _Given:
         self.content: Mapping[str, Any] = content
 
     def optional(self, key: str, kind: Callable[[str], T]) -> T | None:
+        """The value as ``kind`` reads it; None where the key is missing."""
         return kind(key) if key in self.content else None
 
     def text(self, key: str) -> str:
+        """A text."""
         return self._of(key, str, "a text")
 
     def number(self, key: str) -> int:
+        """A whole number."""
         return self._of(key, int, "a whole number")
 
     def pattern(self, key: str) -> re.Pattern[str]:
+        """A regular expression."""
         try:
             return re.compile(self.text(key))
         except re.error as error:
             raise self._fault(key, f"no regular expression: {error}") from error
 
     def texts(self, key: str) -> tuple[str, ...]:
+        """A list of texts."""
         values = self._of(key, list, "a list of texts")
         if not all(isinstance(value, str) for value in values):
             raise self._fault(key, "must be a list of texts")
         return tuple(values)
 
     def numbers(self, key: str) -> tuple[float, ...]:
+        """A list of numbers."""
         values = self._of(key, list, "a list of numbers")
         if not all(type(value) in (int, float) for value in values):
             raise self._fault(key, "must be a list of numbers")
         return tuple(values)
 
     def shape(self, key: str) -> tuple[int, int]:
+        """Rows and columns."""
         match self._of(key, list, "[rows, columns]"):
             case [int(rows), int(columns)]:
                 return rows, columns
         raise self._fault(key, "must be [rows, columns]")
 
     def table(self, key: str) -> Table:
+        """A table as it stands in the file."""
         value = self._value(key)
         if not isinstance(value, Mapping):
             raise self._fault(key, "must be a table")
         return value
 
     def tables(self, key: str, make: Callable[[str, Any, str], T]) -> dict[str, T]:
+        """What ``make`` makes of each table of a table, by its name."""
         tables = self.table(key) if key in self.content or key not in _MAY_BE_MISSING else {}
         return {name: make(name, table, self._file) for name, table in tables.items()}
 
     def rows(self, key: str, make: Callable[[Any, str, str], T]) -> tuple[T, ...]:
+        """What ``make`` makes of each row of a list."""
         if key in _MAY_BE_MISSING and key not in self.content:
             return ()
         rows = self._of(key, list, "a list")
@@ -361,6 +372,7 @@ class _Given:
         return tuple(make(row, self._file, f"{place}[{at}]") for at, row in enumerate(rows))
 
     def _of(self, key: str, kind: type[T], words: str) -> T:
+        """The value, if it is of this type."""
         value = self._value(key)
         if isinstance(value, tuple) and kind is list:
             value = list(value)
@@ -369,16 +381,20 @@ class _Given:
         return value
 
     def _value(self, key: str) -> Any:
+        """The value, if the key is there."""
         if key not in self.content:
             raise self._fault(key, "is missing")
         return self.content[key]
 
     def _fault(self, key: str, reason: str) -> BadFileError:
+        """The error that names file and key."""
         return BadFileError(self._file, f"{self._key(key)} {reason}")
 
     def _key(self, key: str) -> str:
+        """The key as messages name it."""
         return f"{self._place}.{key}" if self._place else key
 
 
 def _table(row: Any, file: str, key: str) -> Table:
+    """A row as it stands in the file."""
     return _Given(row, file, key).content

@@ -66,7 +66,7 @@ class Dataset:
         return [entry.name for entry in self.record.classes]
 
     def scan(self, source: Source) -> Iterator[Sample | Problem]:
-        """Samples of a source, and the files that are none; reads no pixels."""
+        """Samples of a source, and a problem for each other file; reads no pixels."""
         return self.scan_source(source, self.record)
 
     def recognises(self, path: str) -> bool:
@@ -143,6 +143,7 @@ def miniatures() -> dict[str, Callable[[Path], list[Path]]]:
 
 
 def _packages() -> Iterator[tuple[str, Dataset]]:
+    """The installed packages that hold a record: their names and datasets."""
     namespace = importlib.import_module("stactools")  # folders alone: no code of stactools runs
     for module in pkgutil.iter_modules(namespace.__path__):
         folder = Path(getattr(module.module_finder, "path", ""), module.name)

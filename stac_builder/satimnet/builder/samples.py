@@ -74,7 +74,7 @@ class Member:
         return len(self.entry) if isinstance(self.entry, bytes) else self.entry.size
 
     def read(self, reader: Reader) -> bytes:
-        """The content. Raises `BadFileError` where there is none to be had."""
+        """The content. Raises `BadFileError` if it cannot be read."""
         if isinstance(self.entry, bytes):
             return self.entry
         return reader.read(self.entry) if isinstance(self.entry, Entry) else self.entry.read()
@@ -116,10 +116,10 @@ class Sample:
     """Nodes of the tree that lead to it, below its collection."""
     members: tuple[Member, ...]
     classes: tuple[str, ...] | None = None
-    """Names of the classes present; None if only objects or mask tell, or if nobody knows."""
+    """Names of the classes present; None if not known, or if only objects or mask say."""
     split: str | None = None
     objects: tuple[Object, ...] | None = None
-    """All annotated objects; None where nobody looked."""
+    """All annotated objects; None where nobody has annotated."""
     datetime: str | None = None
     """Time of acquisition (RFC 3339, UTC)."""
     properties: Mapping[str, Any] = field(default_factory=dict)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_FILE_SIZE", "Entry", "Reader", "Source"]
 
 MAX_FILE_SIZE = 2**29
-"""Bytes of the largest file taken from a source if nobody says otherwise; bombs are larger."""
+"""Bytes of the largest file taken from a source by default; bombs are larger."""
 _MAX_CALL = 2**30  # bytes asked for at once: Linux gives at most 2,147,479,552, without an error
 
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -99,6 +99,7 @@ class Source:
             self.tally.take(entry)
 
     def _entries(self, *, listing_only: bool) -> Iterator[Entry]:
+        """As `entries`; with ``listing_only``, compressed tars are not unpacked."""
         unpacking = Unpacking(self.indexes, listing_only=listing_only)
         try:
             for path in self.paths:
@@ -109,6 +110,7 @@ class Source:
             unpacking.close()
 
     def _entries_of(self, path: Path, unpacking: Unpacking) -> Iterator[Entry]:
+        """The files of one of the paths."""
         if path.is_dir():
             yield from self._folder_entries(path, unpacking)
         elif not path.exists():
@@ -121,9 +123,11 @@ class Source:
             yield _file_entry(str(path), path.absolute().as_posix(), path.stat())
 
     def _folder_entries(self, top: Path, unpacking: Unpacking) -> Iterator[Entry]:
+        """The files in a folder, those of archives in it as well."""
         root = top.resolve()
 
         def walk(folder: str, prefix: str) -> Iterator[Entry]:
+            """The files below a folder, whose paths begin with ``prefix``."""
             try:
                 with os.scandir(folder) as listed:
                     found = sorted(listed, key=lambda entry: entry.name)
@@ -154,6 +158,7 @@ class Source:
         yield from walk(str(top), "")
 
     def _pass(self, path: str, reason: str) -> None:
+        """Notes a file that is not opened, and why."""
         if self.tally is not None:
             self.tally.passed[path] = reason
 
@@ -228,6 +233,7 @@ class Reader:
         return data
 
     def _read(self, entry: Entry) -> bytes:
+        """The bytes of an entry, unchecked but for the limit and what a zip knows."""
         if (size := max(entry.size, entry.stored_size)) > self._largest:
             raise BadFileError(
                 entry.label,
@@ -250,6 +256,7 @@ class Reader:
         return stream.read(entry.size)
 
     def _read_zip(self, entry: Entry) -> bytes:
+        """The bytes of a zip member, whose checksum is right."""
         descriptor = self._descriptor(entry.container)
         start = zip_data_offset(descriptor, entry.offset)
         if start is None:
@@ -267,11 +274,13 @@ class Reader:
         return data
 
     def _descriptor(self, container: str) -> int:
+        """The descriptor of a container; it stays open."""
         if container not in self._descriptors:
             self._descriptors[container] = _opened(container)
         return self._descriptors[container]
 
     def _stream(self, container: str) -> IO[bytes]:
+        """The content of a ``.tar.gz``, which seeks by its index; it stays open."""
         from indexed_gzip import IndexedGzipFile
 
         if container not in self._streams:
@@ -294,6 +303,7 @@ def _read_at(descriptor: int, size: int, first: int) -> bytes:
 
 
 def _file_entry(file: str, path: str, stat: os.stat_result) -> Entry:
+    """The entry of a file on disk."""
     path = layout_path(printable(path))
     return Entry(path, stat.st_size, file, "file", 0, stat.st_size, stat.st_mtime_ns)
 

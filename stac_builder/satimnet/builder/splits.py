@@ -101,10 +101,12 @@ class SplitLists:
                 yield Problem(used[0].place, reason, "incomplete")
 
     def _used(self) -> list[_Family]:
+        """The families of lists that count."""
         if self._chosen is None:
             return list(self._families.values())
         return [self._families[self._chosen]]
 
 
 def _counted(names: list[str]) -> str:
+    """How many names, and the first."""
     return f"{len(names)} names, first {names[0][:80]}"

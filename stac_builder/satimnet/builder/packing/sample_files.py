@@ -1,4 +1,4 @@
-"""Contents: the files of one sample as they go into a shard.
+"""Sample files: what goes into a shard for one sample.
 
 Images are the publisher's bytes, but for large scenes, which become cloud-optimised GeoTIFFs.
 Masks and annotations are drawn from the sample's objects, or harmonised from the publisher's mask.
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_SCENE_SIZE = 2**32
-"""Bytes of pixels that an image may have if nobody says otherwise: 37,000 pixels a side of RGB."""
+"""Bytes of pixels that an image may have by default: 37,000 pixels a side of RGB."""
 _TYPES = {b"\xff\xd8": "image/jpeg", b"\x89PNG": "image/png"}  # by their first bytes
 _ENDINGS = {"image/png": "png", COG_TYPE: "tif", "application/geo+json": "geojson"}
 
@@ -72,7 +72,7 @@ class Contents:
 
     files: tuple[Content, ...]
     classes: tuple[str, ...] | None
-    """Names of the classes present, in the order of the class table; None if nobody knows."""
+    """Names of the classes present, in the order of the class table; None if not known."""
     statistics: tuple[Mapping[str, Any], ...]
     """Rows of ``satimnet:statistics``."""
     problems: tuple[Problem, ...]
@@ -87,6 +87,7 @@ class _How:
     as_published: bool
 
     def header(self, data: Data, label: str) -> Header:
+        """The header of an image; raises `BadFileError` for one that is too large."""
         header = read_header(data, label, maxsize)
         if header.size > self.largest:
             raise BadFileError(
@@ -153,6 +154,7 @@ def contents(
 
 
 def _image(member: Member, data: bytes, spec: AssetEntry, how: _How) -> Content:
+    """An image as it goes into the shard: the publisher's bytes, or a COG."""
     header = how.header(data, member.label)
     _check(header, spec, member.label)
     large = header.size > MAX_IMAGE_SIZE
@@ -181,12 +183,12 @@ def _publishers_mask(
     image: Header,
     how: _How,
 ) -> tuple[Content, NDArray[np.int64]]:
-    """The publisher's mask in values of the class table: his bytes if they say the same.
+    """The publisher's mask in values of the class table, and its histogram.
 
-    With it comes its histogram.
+    Its bytes stay as they are if they have these values already.
     """
     header = how.header(data, member.label)
-    if header.shape != image.shape:  # told before it is decoded: it may be enormous
+    if header.shape != image.shape:  # checked before it is decoded: it may be enormous
         raise BadFileError(member.label, f"{header.shape} pixels, its image has {image.shape}")
     coloured = header.bands in (3, 4) and len(spec.bands or ()) == 1
     type_ = _DATA_TYPES.get(header.dtype[1:])
@@ -227,9 +229,10 @@ def _publishers_mask(
 def _derived(
     sample: Sample, image: Header, beside: str, record: DatasetRecord, how: _How
 ) -> tuple[list[Content], NDArray[np.int64]]:
-    """What the builder draws, as far as the record has assets for it and the image a place.
+    """What the builder draws for a sample, and the histogram of its mask.
 
-    With it comes the histogram of the mask. Raises `ValueError` as `draw` does.
+    It draws what the record has assets for; files in degrees need an image with a place. Raises
+    `ValueError` as `draw` does.
     """
     objects: Sequence[Any] = sample.objects or ()
     values = {entry.name: entry.value for entry in record.classes}
@@ -266,8 +269,9 @@ def _derived(
 
 
 def _original(member: Member, data: bytes) -> Original:
+    """What is kept of a file that is replaced by another."""
     path = member.entry.path if isinstance(member.entry, Entry) else member.path
-    if path.startswith("/"):  # of a file given alone; where it lay is nobody's business
+    if path.startswith("/"):  # of a file given alone; its folders are private
         path = PurePosixPath(path).name
     kind = next((t for start, t in _TYPES.items() if data.startswith(start)), "image/tiff")
     return Original(path, kind, len(data), hashlib.sha256(data).hexdigest())

@@ -1,4 +1,4 @@
-"""Plans: which samples go into which shard.
+"""Shard plans: which samples go into which shard.
 
 A plan keeps its samples pickled and deflated until its shard is packed. As objects the 590,326
 patches of BigEarthNet, of 13 files each, would take 5 GB; so they take a fiftieth.
@@ -71,6 +71,7 @@ class _Level:
         self._begin()
 
     def _begin(self) -> None:
+        """Begins a shard."""
         self._name = "-".join((*self._level, f"{len(self._plans):05d}"))
         self._digest = hashlib.sha256(self._name.encode())
         self._room = self._shard_size
@@ -79,7 +80,7 @@ class _Level:
         self._chunk: list[Sample] = []
 
     def add(self, sample: Sample) -> None:
-        """Plan the sample, in a further shard if this one is full."""
+        """Plans the sample, in a further shard if this one is full."""
         size = sum(member.size for member in sample.members)
         own = size + _MEMBER_OVERHEAD * len(sample.members)
         if own > MAX_SHARD_SIZE:
@@ -107,10 +108,12 @@ class _Level:
         return self._plans
 
     def _deflate(self) -> None:
+        """Packs the samples that wait into a chunk."""
         self._deflated.append(zlib.compress(pickle.dumps(self._chunk, -1), 1))
         self._chunk = []
 
     def _end(self) -> None:
+        """Closes the shard and begins another."""
         self._deflate()
         self._plans.append(
             ShardPlan(
@@ -137,4 +140,5 @@ def _lines(sample: Sample) -> Iterator[str]:
 
 
 def _stamp(member: Member) -> int:
+    """Changes when the content of the member does."""
     return zlib.crc32(member.entry) if isinstance(member.entry, bytes) else member.entry.stamp

@@ -167,12 +167,13 @@ class ShardWriter:
         return first
 
     def finish(self) -> None:
-        """Write the central directory."""
+        """Writes the central directory."""
         start, count = self.size, len(self._central)
         central = b"".join(self._central)
         self._write(central)
         self._write(_END.pack(b"PK\5\6", 0, 0, count, count, len(central), start, 0))
 
     def _write(self, data: Data) -> None:
+        """Appends bytes."""
         self._file.write(data)
         self.size += len(data)

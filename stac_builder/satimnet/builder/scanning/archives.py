@@ -1,4 +1,4 @@
-"""Archives: what lies in zips and tars, listed without unpacking them where that can be.
+"""Archives: the files in zips and tars, listed without unpacking where possible.
 
 A file is what its first bytes say, whatever its name ends with. A member that is an archive is
 looked into as well. Zips and plain tars are read where they are stored, at their place in the outer
@@ -126,6 +126,7 @@ def zip_data_offset(descriptor: int, offset: int) -> int | None:
 
 
 def _entries(archive: _Archive, unpacking: Unpacking, limit: Limit) -> Iterator[Entry]:
+    """The files in an archive, wherever it lies."""
     try:
         with open_regular(archive.container) as file:
             yield from _listed(archive, file, unpacking, limit)
@@ -146,6 +147,7 @@ def _entries(archive: _Archive, unpacking: Unpacking, limit: Limit) -> Iterator[
 def _listed(
     archive: _Archive, file: IO[bytes], unpacking: Unpacking, limit: Limit
 ) -> Iterator[Entry]:
+    """The files in an archive whose container is open."""
     window = Window(file, archive.start, archive.size)
     form = _form(archive.name, window.read(tarfile.BLOCKSIZE))
     inside = partial(_inside, archive, unpacking, limit)
@@ -183,6 +185,7 @@ def _listed(
 
 
 def _form(name: str, head: bytes) -> Form:
+    """What kind of archive begins with these bytes."""
     for magic, form in _MAGIC.items():
         if head.startswith(magic):
             return form
@@ -277,6 +280,7 @@ def _zip_entries(archive: _Archive, state: tuple[int, int]) -> tuple[Entry, ...]
 def _tar_entries(
     archive: _Archive, stream: IO[bytes], kind: Literal["tar", "targz", "packed"]
 ) -> Iterator[Entry]:
+    """The files in a tar; ``stream`` is its container, or its content."""
     start, size = (archive.start, archive.size) if kind == "tar" else (0, ENDLESS)
     window = Window(stream, start, size, _MAX_HEADERS)
     prefix, container, origin = archive.prefix, archive.container, archive.origin
@@ -357,6 +361,7 @@ def _plain_tar_member(tar: tarfile.TarFile, window: Window) -> tarfile.TarInfo |
 
 
 def _refuse_unsafe(archive: str, name: str) -> None:
+    """Raises `BadFileError` for a name that would leave the archive."""
     # the first test is quick, and true of almost every name
     if ".." in name or "\\" in name or name[:1] in ("", "/") or "\0" in name or name[1:2] == ":":
         parts = name.replace("\\", "/").split("/")

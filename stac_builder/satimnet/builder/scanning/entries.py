@@ -118,7 +118,7 @@ def unread_archive(path: str) -> str | None:
 
 
 def is_junk(path: str) -> bool:
-    """Whether an operating system left the file behind; nobody misses it."""
+    """Whether an operating system left the file behind, so that it can be skipped."""
     return "/._" in path or "__MACOSX/" in path or path.startswith("._") or path.endswith(_JUNK)
 
 

@@ -1,7 +1,7 @@
-"""Unpacking: what cannot be read in place in an archive, inflated as far as a limit.
+"""Unpacking: inflates archives that cannot be read in place, up to a limit.
 
-Parts of files and compressed streams come in; files in a folder of the build go out, or streams
-that are read forwards.
+Parts of files and compressed streams come in. Files in a folder of the build go out, or streams to
+read forwards.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SEEK_POINT_SPACING = 32 * 2**20
 """Bytes between seek points of 32 KiB each: 0.1 % of the uncompressed archive."""
 
 ENDLESS = 2**62
-"""The size of a file that nobody says it of."""
+"""The size of a file whose size is not known."""
 
 BLOCK = 2**20
 """Bytes that are read or inflated at a time, about."""
@@ -54,7 +54,7 @@ class Unpacking:
         self._folder = folder
 
     def close(self) -> None:
-        """Remove the temporary folder."""
+        """Removes the temporary folder."""
         if self._folder is not None and self.kept is None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
@@ -87,19 +87,19 @@ class Unpacking:
 
 
 class Limit:
-    """How many bytes may yet be unpacked from an archive, and from those inside it."""
+    """How many more bytes may be unpacked from an archive and from those inside it."""
 
     def __init__(self, size: int) -> None:
         self._left = _MAX_UNPACKED + _MAX_RATIO * size
 
     def counted(self, chunks: Iterator[bytes], archive: str) -> Iterator[bytes]:
-        """The pieces, as far as the limit."""
+        """The pieces; refuses those beyond the limit."""
         for chunk in chunks:
             self.take(len(chunk), archive)
             yield chunk
 
     def take(self, size: int, archive: str) -> None:
-        """Refuses what is beyond the limit."""
+        """Counts bytes, and raises `BadFileError` beyond the limit."""
         self._left -= size
         if self._left < 0:
             raise BadFileError(
@@ -113,6 +113,7 @@ def index_path(indexes: Path, container: str) -> Path:
 
 
 def _digest(text: str) -> str:
+    """A short name for a file that stands for the text."""
     return hashlib.sha256(os.fsencode(text)).hexdigest()[:16]
 
 

@@ -1,4 +1,4 @@
-"""Access to the file behind an asset, be it a member of a shard or a file of its own.
+"""Assets: access to their files, whether members of a shard or files of their own.
 
 An asset's ``href`` names the shard and its ``archive`` (STAC archive extension) the member with
 its byte range, so a member is read by offset: no central directory, no unpacking. GDAL's virtual
@@ -179,6 +179,7 @@ def read_bytes(
 
 
 def _read_file(path: str, first: int, size: int | None) -> bytes:
+    """Bytes of a file of this machine; all to its end without a size."""
     with open_regular(path) as file:
         # room is made for all bytes before they are read
         there = max(0, os.fstat(file.fileno()).st_size - first)
@@ -189,6 +190,7 @@ def _read_file(path: str, first: int, size: int | None) -> bytes:
 
 
 def _read_url(url: str, first: int, size: int | None) -> bytes:
+    """Bytes of a file on the web; all to its end without a size."""
     import aiohttp
     import fsspec
 
@@ -324,6 +326,7 @@ def _is_catalog(path: str) -> bool:
 
 
 def _homeless(id_: str, href: str) -> SatimnetError:
+    """What to say of an asset on this machine that is of no catalog."""
     return SatimnetError(
         f"{id_}: points to {href:.200} on this machine, and is of no catalog there; if you trust "
         "it, say allow_outside=True"

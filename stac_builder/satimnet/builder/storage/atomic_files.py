@@ -1,4 +1,4 @@
-"""Files and folders that are whole on the disk, or not there: also after a kill or a power cut.
+"""Atomic files: files and folders that are whole or absent, even after a kill or a power cut.
 
 What is new is written beside, flushed, and gets its name in one step. Before a command says that
 it is done, the folders that name its files are flushed as well.

@@ -89,7 +89,7 @@ def number_type(name: Any, label: str) -> np.dtype[Any]:
     """The data type of NumPy's with this name: integers or real numbers of 1, 2, 4 or 8 bytes.
 
     Raises:
-        BadFileError: there is none. Objects, above all, would be read as addresses.
+        BadFileError: there is no such type. Objects, above all, would be read as addresses.
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""Files that are held open: what is replaced or removed meanwhile is still read as it was."""
+"""Held files: files kept open, so that they read as they were even when replaced or removed."""
 
 from __future__ import annotations
 

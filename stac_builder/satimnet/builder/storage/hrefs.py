@@ -1,4 +1,4 @@
-"""Places: paths of this machine and URLs, told apart in one way; and where a catalog may lead.
+"""Places: paths of this machine and URLs, and where a catalog may lead.
 
 A place is an absolute path or a URL of a web server. What a catalog says is not trusted: one that
 is read from the web may point to the web, one in a folder may point into that folder and to the
@@ -75,6 +75,7 @@ def on_disk(place: str | os.PathLike[str]) -> Path:
 
 
 def _refuse_scheme(text: str, wanted: str) -> None:
+    """Refuses a place with a scheme."""
     if _PLACE_SCHEME.match(text):
         shown = text if "://" in text else text.replace(":/", "://", 1)
         raise SatimnetError(f"{shown}: cannot be used here; give {wanted}")
@@ -119,7 +120,7 @@ def open_regular(path: str) -> BufferedReader:
     except OSError as error:
         if error.errno != errno.EMFILE:
             raise
-        gc.collect()  # pystac's objects are cycles, so clients that nobody has keep files open
+        gc.collect()  # pystac's objects are cycles, so unused clients keep files open
         opened = os.open(path, flags)
     if not stat.S_ISREG(os.fstat(opened).st_mode):
         os.close(opened)

@@ -18,9 +18,17 @@ _PAUSE = 0.5  # seconds, doubled after each attempt
 
 
 def fetch(hrefs: Sequence[str], starts: Sequence[int], sizes: Sequence[int]) -> list[memoryview]:
-    """Return ranges of files; neighbouring ranges come in one request, the requests at once.
+    """Fetches ranges of files; neighbouring ranges come in one request, and requests run at once.
 
-    A request that fails is repeated twice. Raises `SatimnetError` where that does not help.
+    A request that fails is repeated twice.
+
+    Args:
+        hrefs: URLs of the files, one for each range.
+        starts: first bytes of the ranges.
+        sizes: their sizes in bytes.
+
+    Raises:
+        SatimnetError: a range cannot be read.
     """
     import fsspec
     from fsspec.utils import merge_offset_ranges
@@ -48,6 +56,7 @@ def fetch(hrefs: Sequence[str], starts: Sequence[int], sizes: Sequence[int]) -> 
 
 
 def _cat(file_system: Any, requests: Sequence[tuple[str, int, int]]) -> list[bytes]:
+    """The bytes of each request: file, first byte, end."""
     answers: list[Any] = [None] * len(requests)
     waiting = list(range(len(requests)))
     for attempt in range(_ATTEMPTS):

@@ -23,7 +23,7 @@ _FORMAT_NAME = "format"  # the file in a workspace that has the number
 
 @contextmanager
 def lock(out: Path) -> Iterator[None]:
-    """Lets no other run write ``out``, a file or a folder, as long as the block runs.
+    """Keeps other runs from writing ``out``, a file or a folder, while the block runs.
 
     The lock is on the file ``.<name>.lock`` beside ``out``. It ends with the process, so what a
     kill leaves is a small file that locks nothing.
@@ -73,7 +73,7 @@ def _locked(file: Path) -> int:
 
 
 def says(file: Path, key: str, value: str) -> bool:
-    """Whether a JSON file has this value, by which a run knows what it may write over."""
+    """Whether a JSON file has this value, so that a run may write over its folder."""
     try:
         return bool(orjson.loads(file.read_bytes())[key] == value)
     except (OSError, ValueError, LookupError, TypeError):
@@ -84,9 +84,9 @@ def says(file: Path, key: str, value: str) -> bool:
 def workspace(out: Path, doing: str, *, kept_on_error: bool = False) -> Iterator[Path]:
     """The folder ``.<name>.<doing>`` beside ``out``, for this process alone; ``out`` is locked.
 
-    It is removed at the end; a kill leaves it, for the next run to go on from, and so does an error
-    if that is ``kept_on_error``. What a version of satimnet with another `FORMAT` left is removed:
-    all is done again.
+    It is removed at the end. After a kill it stays, and the next run continues from it; after an
+    error it stays only with ``kept_on_error``. What a version of satimnet with another `FORMAT`
+    left is removed, and all is done again.
 
     Raises:
         SatimnetError: the folder cannot be written, another run writes ``out``, or an `OSError`
@@ -109,7 +109,7 @@ def workspace(out: Path, doing: str, *, kept_on_error: bool = False) -> Iterator
 
 
 def clear(folder: Path) -> None:
-    """Empties a workspace that a run cannot go on from."""
+    """Empties a workspace whose content is of no use to this run."""
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -140,19 +140,23 @@ def announce(out: Path, made_of: str, *made: Path) -> None:
 
 
 def placed(found: Path, out: Path, made_of: str) -> bool:
-    """Whether ``found`` is what a run put there that was killed before its end.
+    """Whether an earlier run put ``found`` there and was killed before it could clean up.
 
-    That run made it of the same as this one would, and had only to clear up. This one asks while
-    it holds the lock of ``out``.
+    That run made it from the same things as this one would. Ask only while holding the lock of
+    ``out``.
     """
     return found.exists() and _note(made_of, found) in lock_of(out).read_bytes().splitlines()
 
 
 def _note(made_of: str, folder: Path) -> bytes:
-    """The time tells the folder from a later one with its number; moving does not change it."""
+    """The note of a folder.
+
+    A later folder may get the same inode number but has another time; moving changes neither.
+    """
     stat = folder.stat()
     return f"{FORMAT} {made_of} {stat.st_ino} {stat.st_mtime_ns}".encode()
 
 
 def _folder(out: Path, doing: str) -> Path:
+    """The workspace of ``out``."""
     return out.absolute().parent / f".{out.absolute().name}.{doing}"
