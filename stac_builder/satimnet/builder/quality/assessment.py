@@ -1,7 +1,7 @@
 """The quality control of a catalog, read from top to bottom: measure, compare, report.
 
-Results are made in a hidden folder beside ``out`` and moved in place when they are whole. A killed
-run leaves that folder behind, and the next one goes on from the shards that were measured.
+Results are made in a hidden folder beside ``out``, which takes its place once they are complete.
+A killed run leaves the hidden folder behind, and the next run measures only the other shards.
 """
 
 from __future__ import annotations
@@ -134,14 +134,14 @@ def _portable(document: CollectionDocument) -> CollectionDocument:
 
 
 def _room_for_copies(path: Path, count: int) -> NDArray[np.uint8]:
-    """The small copies of all Items, (image, y, x), on disk; those that are there are kept."""
+    """The file of the small copies of all Items, uint8 (image, y, x); its content stays."""
     with path.open("ab") as file:
         file.truncate(max(count, 1) * SIDE * SIDE)
     return np.memmap(path, np.uint8, "r", shape=(max(count, 1), SIDE, SIDE))
 
 
 def _measure(task: Task) -> str | None:
-    """Measures; what to tell the user if that fails, as errors of processes come back wrapped."""
+    """Measures; returns what to tell the user if that fails, as processes wrap their errors."""
     import pyarrow as pa
 
     try:
@@ -184,7 +184,7 @@ def _compare(index: Index, tasks: Sequence[Task], copies: NDArray[np.uint8]) -> 
 
 
 def _families(index: Index) -> set[frozenset[str]]:
-    """Collections with those that they were made from."""
+    """Pairs of a collection and one that it was made from."""
     names = {collection.href: name for name, collection in index.collections.items()}
     found = set()
     for name, collection in index.collections.items():
@@ -199,7 +199,7 @@ def _families(index: Index) -> set[frozenset[str]]:
 
 
 def _forget_others(work: Path, state: str) -> None:
-    """Removes what an earlier run left if it read another catalog."""
+    """Removes what an earlier run left, if that read another catalog."""
     mark = work / "state"
     if mark.exists() and mark.read_text() == state:
         return
@@ -208,7 +208,7 @@ def _forget_others(work: Path, state: str) -> None:
 
 
 def _state(index: Index) -> str:
-    """Changes when the catalog or this package does."""
+    """A digest that changes when the catalog or this package does."""
     digest = hashlib.sha256(version("satimnet").encode())
     for collection in index.collections.values():
         parquet = Path(collection.parquet)
@@ -220,7 +220,7 @@ def _state(index: Index) -> str:
 
 
 def _require_same(index: Index, state: str) -> None:
-    """Workers read files by their names, which may come to name those of another build."""
+    """Raises if the catalog was changed: then workers may have read files of another build."""
     if _state(index) != state:
         raise BadCatalogError(f"{index.href}: was changed while it was read; run it again")
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MAD = 1.4826
-"""Standard deviations of a normal distribution that its median distance to the median is."""
+"""The standard deviation of a normal distribution, in median distances to its median."""
 _NAMED = 8  # classes that a finding names
 _LEAST_SPREAD = 0.02  # of logarithms, so that collections of very equal images have no outliers
 
@@ -70,10 +70,10 @@ def bands_of(rows: pa.Table) -> list[Band]:
 
 
 def find_outliers(rows: pa.Table, first: int) -> Iterator[Finding]:
-    """Items some band of which has an unusual mean or standard deviation.
+    """Items with a band whose mean or standard deviation is unusual.
 
-    ``rows`` are those of one collection, ``first`` is the number of the first. Constant images are
-    another check's.
+    ``rows`` are those of one collection, ``first`` is the number of the first. Constant images have
+    a check of their own.
     """
     varied = rows["comparable"].to_numpy()
     found: dict[int, list[tuple[float, str]]] = {}
@@ -92,14 +92,14 @@ def find_outliers(rows: pa.Table, first: int) -> Iterator[Finding]:
 
 
 def _scores(values: NDArray[np.float32]) -> NDArray[Any]:
-    """Robust z-scores of the logarithms; zeros where there is too little to judge by.
+    """Robust z-scores of the logarithms; zeros if there are too few values.
 
     B. Iglewicz, D. C. Hoaglin, How to Detect and Handle Outliers, ASQC 1993.
     """
     if len(values) < FEWEST_FOR_OUTLIERS or np.nanmin(values) < 0:
         return np.zeros(len(values))
-    # Light is multiplied, by exposure and reflectance: logarithms are what is symmetric. The
-    # offset keeps the dark from being spread over many magnitudes.
+    # Exposure and reflectance multiply light, so logarithms are symmetric. The offset keeps dark
+    # values from spreading over many magnitudes.
     middle = float(np.nanmedian(values))
     known = np.where(np.isnan(values), middle, values)
     logarithms = np.log(known + max(0.1 * middle, 1e-6))
@@ -111,7 +111,7 @@ def _scores(values: NDArray[np.float32]) -> NDArray[Any]:
 def _values(
     rows: pa.Table,
 ) -> dict[tuple[str, str], tuple[NDArray[np.int64], dict[str, NDArray[np.float32]]]]:
-    """Of each asset and band: the numbers of its rows and their statistics."""
+    """The numbers of the rows of each asset and band, and their statistics."""
     import pyarrow.compute as pc
 
     column = rows["bands"].combine_chunks()
@@ -162,7 +162,7 @@ def find_imbalance(
     if unused := [name for name in names if not total[name]]:
         words = f"{len(unused)} of {len(names)} classes: {_listed(unused)}"
         yield Finding("class-unused", (), words, where)
-    # a split without any class is one whose labels are not public
+    # The labels of a split without any class are not public.
     labelled = {split: count for split, count in counts.items() if split and count.total()}
     for split, count in labelled.items():
         if missing := [name for name in present if not count[name]]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.int64]
 
 Families = Collection[frozenset[str]]
-"""Pairs of collections one of which was made from the other, and shows the same on purpose."""
+"""Pairs of collections of which one was made from the other, and so shows the same."""
 
 
 def find_duplicates(
@@ -27,9 +27,13 @@ def find_duplicates(
 ) -> Iterator[Finding]:
     """Groups of duplicates, then groups of near-duplicates.
 
-    ``rows`` are those of `satimnet.builder.quality.measuring.result_schema`, ``copies`` the small
-    copies (image, y, x) in their order. Constant images are no duplicates of each other: nothing
-    can be told from them.
+    Constant images are not compared: they say nothing.
+
+    Args:
+        rows: Results of all Items, columns as in
+            `satimnet.builder.quality.measuring.result_schema`.
+        copies: Their small copies, uint8 (image, y, x), in the same order.
+        families: Pairs of collections that may show the same.
     """
     labels = _Labels(rows, families)
     comparable = np.flatnonzero(rows["comparable"].to_numpy())
@@ -48,7 +52,7 @@ def find_duplicates(
 
 
 class _Labels:
-    """What is said of Items that show the same depends on their splits, classes, collections."""
+    """What to say of Items that show the same: it depends on splits, classes and collections."""
 
     def __init__(self, rows: pa.Table, families: Families) -> None:
         self._rows = rows.select(["collection", "split", "classes"])
@@ -57,9 +61,9 @@ class _Labels:
     def findings(
         self, kind: str, members: Sequence[int], words: str, *, same: bool
     ) -> Iterator[Finding]:
-        """One finding for each way in which the group may mislead, else one that it is there.
+        """A finding for each way in which the group may mislead; without one, the group itself.
 
-        ``same``: whether the images have so much in common that they ought to have one label.
+        ``same``: whether the images have so much in common that they should have the same label.
         """
         group = self._rows.take(members).to_pylist()
         names = {row["collection"] for row in group}
@@ -85,7 +89,7 @@ class _Labels:
 
 
 def _groups(similar: Sequence[Similar]) -> Iterator[tuple[list[int], list[Similar]]]:
-    """Connected pairs with the images that they connect; those with most in common come first."""
+    """Connected pairs with the images that they connect, those with most in common first."""
     parent: dict[int, int] = {}
 
     def root(number: int) -> int:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 _LARGEST = 240
 """Pixels a side of a picture; smaller images keep their pixels."""
-_AROUND = 3  # times an object's size that is shown around it
-_LEAST = 64  # pixels a side that are shown around it
+_AROUND = 3  # an object is shown with so many times its size
+_LEAST = 64  # pixels a side that are shown at least
 _MARKER = (255, 40, 90)
 _OUTSIDE = 90  # grey of what lies outside of the image
 _GAMMA = 0.75  # brightens the shadows of values that are linear in light
@@ -32,10 +32,10 @@ _GAMMA = 0.75  # brightens the shadows of values that are linear in light
 def draw_item(
     item: Item, collection: CollectionDocument, outline: Ring = (), *, with_mask: bool = False
 ) -> Iterator[bytes]:
-    """JPEG of what is seen of an Item, then, if wanted, of its mask in the classes' colours.
+    """JPEG of an Item's image, then, if wanted, of its mask in the colours of its classes.
 
-    With an ``outline``, in pixels, only what is around it, and the outline. Nothing of what cannot
-    be read.
+    With an ``outline``, in pixels, they show it and what is around it. What cannot be read is left
+    out.
     """
     chosen = true_colour(item["assets"], collection.json.get("item_assets", {}))
     wanted = {key for key, _ in chosen}
@@ -83,7 +83,7 @@ def _coloured(raster: NDArray[Any], palette: Mapping[int, tuple[int, int, int]])
 
 
 def _cut(picture: NDArray[np.uint8], outline: Ring) -> tuple[NDArray[np.uint8], Ring]:
-    """The part around the outline, and the outline in it; no more than the image and its edge."""
+    """The part around the outline, and the outline in it; at most the image and its margin."""
     points = np.array(outline, dtype=float).reshape(-1, 2)
     if len(points) == 0 or not np.isfinite(points).all():
         return picture, ()

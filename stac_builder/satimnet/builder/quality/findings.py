@@ -15,7 +15,7 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 
 Ring = tuple[tuple[float, float], ...]
 Said = tuple[str, str, Ring]
-"""Of one Item: the name of a check, a line of words, the outline that it is about (or none)."""
+"""What a check says of one Item: its name, a line of words, and the outline meant (or none)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Check:
     severity: Severity
     title: str
     meaning: str
-    """What a finding says, with the threshold: a sentence for the report."""
+    """What a finding means, with the threshold: a sentence for the report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,44 +35,44 @@ class Finding:
     check: str
     """A key of `CHECKS`."""
     rows: tuple[int, ...]
-    """The Items, by their numbers in the table of results; none if it is about a collection."""
+    """The Items by their numbers in the table of results; empty if it is about a collection."""
     message: str
     """One line of words."""
     collections: tuple[str, ...] = ()
-    """Where it was found, if not in Items."""
+    """The collections that it is about, if it is not about Items."""
     outline: Ring = ()
-    """The part of the first Item's image that it is about, in pixels: (x, y) of each corner."""
+    """The part of the first Item's image that is meant: (x, y) of each corner in pixels."""
 
     @property
     def severity(self) -> Severity:
-        """That of its check."""
+        """The severity of its check."""
         return CHECKS[self.check].severity
 
 
 MOST_OUTSIDE = 1.0
-"""Pixels that an object may leave its image: publishers round, and count from 0 or from 1."""
+"""Pixels by which an object may leave its image: publishers round, and count from 0 or 1."""
 TINY_SIDE = 2.0
-"""Pixels: an object narrower than this shows nothing of itself."""
+"""Pixels; of a narrower object nothing can be seen."""
 SATURATED_SHARE = 0.25
-"""Of a band's pixels, at the largest value of the data type."""
+"""Share of a band's pixels that have the largest value of the data type."""
 EMPTY_SHARE = 0.05
-"""Of an image's pixels, 0 or NaN in all bands at once."""
+"""Share of an image's pixels that are 0 or NaN in all bands."""
 OUTLIER_SCORE = 8.0
 """Robust standard deviations. Iglewicz and Hoaglin (1993) take 3.5 for a normal distribution; the
 means of satellite images have several modes and long tails, one for each kind of land."""
 FEWEST_FOR_OUTLIERS = 20
-"""Items of a collection below which nothing is said to be unusual."""
+"""With fewer Items in a collection, none is called unusual."""
 NEAR_AGREEMENT = 0.55
-"""The least correlation of brightness without its slow changes in any of 3 x 3 blocks of what two
-images share. Of 13,000 pairs of EuroSAT's patches with a similar detail, 141 reach it; all of them
-show the same ground, as their colours, which are not used, confirm. Some that do, too, reach 0.3 to
-0.5 only."""
+"""The correlation of brightness, without its slow changes, that each of 3 x 3 blocks of the common
+part of two images must have. Of 13,000 pairs of EuroSAT's patches with a similar detail, 141 reach
+it. All of these show the same ground: their colours, which are not compared, confirm it. Some other
+pairs of the same ground reach only 0.3 to 0.5."""
 SAME_SHARE = 0.75
-"""Of an image, that near-duplicates have in common if they ought to have the same classes."""
+"""Share of an image that near-duplicates have in common if they should have the same classes."""
 OVERLAP_SHARE = 0.01
-"""Of the smaller footprint: less is the rounding of neighbours' coordinates."""
+"""Share of the smaller footprint; neighbours overlap by less, as coordinates are rounded."""
 IMBALANCE = 10.0
-"""How many times as many Items the most frequent class has as the rarest."""
+"""The most frequent class may have so many times as many Items as the rarest."""
 
 CHECKS: Mapping[str, Check] = {
     "unreadable": Check(

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
     from satimnet.builder.quality.duplicates import Families
 
-_BATCH = 5000  # footprints that the tree is asked for at a time
+_BATCH = 5000  # footprints that are looked up at a time
 _SHOWN = 3  # overlapping Items that a finding names
 
 
 def find_overlaps(rows: pa.Table, families: Families) -> Iterator[Finding]:
-    """One finding an Item that overlaps Items of a split that comes before its own.
+    """A finding for each Item that overlaps Items of an earlier split.
 
-    Splits come in the order train, validation, test. Shares are those of areas in degrees, which
-    are as good as any for footprints that are small.
+    The order of splits is train, validation, test. Shares are of areas in square degrees, which is
+    good enough for small footprints.
     """
     import shapely
 

@@ -30,18 +30,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What is known of an Item once it has been read."""
+    """What is known about an Item once it has been read."""
 
     row: Json
     """Its numbers, as `satimnet.builder.quality.measuring.result_schema` has them."""
     said: list[Said]
-    """What is wrong with it."""
+    """What is wrong with the Item."""
     copy: NDArray[np.uint8] | None
     """A small copy of its image, see `satimnet.builder.quality.pixel_statistics.small_copy`."""
 
 
 def inspect(item: Item, collection: CollectionDocument, shards: Shards) -> Inspection:
-    """Reads and checks the members of an Item; nothing of it is kept in memory but the result."""
+    """Reads and checks the members of an Item; only the result stays in memory."""
     content = read_content(item, shards)
     said = content.said
     bands: list[Json] = []
@@ -96,7 +96,7 @@ def _against_metadata(
 
 
 def _view(content: Content, item: Item, collection: CollectionDocument) -> Image | None:
-    """Red, green and blue, or the only band: what one sees of the Item."""
+    """What people see of the Item: red, green and blue, or the only band."""
     chosen = true_colour(item["assets"], collection.json.get("item_assets", {}))
     try:
         bands = [content.images[key][number - 1] for key, number in chosen]
@@ -139,7 +139,7 @@ def _of_labels(content: Content, item: Item, collection: CollectionDocument) -> 
         if common is None or common.classes is None:
             mask = raster[0]
             continue
-        # it shows something else than the Item's tags
+        # A mask with its own class table shows something else than the Item's tags.
         for value in np.setdiff1d(
             raster, [0, *(row.value for row in common.classes if row.value is not None)]
         ).tolist():

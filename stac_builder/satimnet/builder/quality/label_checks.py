@@ -109,7 +109,7 @@ def check_tags(
     objects: Sequence[Labelled] | None,
     mask: NDArray[Any] | None,
 ) -> Iterator[Said]:
-    """Where tags, statistics, objects and mask (y, x) of an Item contradict each other.
+    """Contradictions between tags, statistics, objects and mask (y, x) of an Item.
 
     ``classes`` are the names and values of the class table, None where it gives no value. An Item
     without objects or without a mask has None of them.

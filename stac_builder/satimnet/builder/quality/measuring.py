@@ -42,7 +42,7 @@ class Task:
     group: int
     """Which row group."""
     first: int
-    """Number of its first row among those of the whole catalog."""
+    """Number of its first row among all rows of the catalog."""
     count: int
     part: Path
     """The file for its results."""
@@ -77,8 +77,8 @@ def result_schema() -> pa.Schema:
 def measure(task: Task) -> None:
     """Reads and checks the members of a row group.
 
-    Writes its small copies, its findings to ``<part>.ndjson``, and its results to ``<part>``,
-    which comes last: if it is there, an earlier run was that far.
+    Writes its small copies, its findings to ``<part>.ndjson`` and, last, its results to ``<part>``.
+    Where that file exists, an earlier run has measured the row group.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -117,7 +117,7 @@ def measure(task: Task) -> None:
 
 
 def read_results(part: Path) -> pa.Table:
-    """The rows that `measure` wrote; they stay on disk until they are used."""
+    """The rows that `measure` wrote, mapped from the disk."""
     import pyarrow as pa
 
     with pa.memory_map(str(part)) as file:

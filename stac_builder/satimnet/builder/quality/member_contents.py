@@ -17,9 +17,9 @@ from satimnet.builder.storage.checked_offsets import span_of
 if TYPE_CHECKING:
     from satimnet.builder.catalog.items import Item
 
-_LARGEST = 2**31 - 2**12  # bytes of a member that are read into memory; Linux reads no more at once
+_LARGEST = 2**31 - 2**12  # bytes of a member; Linux reads no more at once
 _MOST_OPEN = 64
-_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe would be waited for
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # or a pipe would be waited for
 
 
 class Shards:
@@ -36,7 +36,12 @@ class Shards:
             os.close(self._open.popitem()[1])
 
     def read(self, href: str, span: tuple[int, int], label: str) -> bytes:
-        """The bytes of a member; ``span`` is its first byte and their number.
+        """The bytes of a member.
+
+        Args:
+            href: Path of the shard.
+            span: First byte and number of bytes.
+            label: What errors call the member.
 
         Raises:
             BadFileError: the shard cannot be read there.
@@ -62,20 +67,20 @@ class Content:
     """What the members of an Item hold."""
 
     images: dict[str, Image] = field(default_factory=dict)
-    """By the key of the asset, (band, y, x)."""
+    """Images by key of the asset, (band, y, x)."""
     masks: dict[str, Image] = field(default_factory=dict)
-    """The same, of label rasters."""
+    """Label rasters by key of the asset, (band, y, x)."""
     objects: list[Labelled] | None = None
     members: int = 0
     """How many members could be read."""
     size: int = 0
-    """Bytes of them."""
+    """How many bytes these have."""
     said: list[Said] = field(default_factory=list)
     """What is wrong with the files themselves."""
 
 
 def read_content(item: Item, shards: Shards) -> Content:
-    """Reads and decodes all members of an Item; hrefs of its assets are paths on disk."""
+    """Reads and decodes all members of an Item, whose hrefs must be paths on disk."""
     content = Content()
     for key, asset in item["assets"].items():
         for entry in asset.get("archive", ()):

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIDE = 64
-"""Pixels a side of the small copy of an image that others are compared with."""
+"""Pixels a side of the small copy of an image, by which images are compared."""
 
 STATISTICS = ("minimum", "maximum", "mean", "stddev", "p02", "p50", "p98", "saturated")
-"""What `band_statistics` gives."""
+"""The keys of `band_statistics`."""
 
 _PILLOWS = (b"\xff\xd8", b"\x89P")  # of JPEG and PNG: five times as fast as GDAL on patches
 _MOST_OF_PILLOW = 2**26  # pixels; of more it warns, or refuses what the header's check let through
@@ -33,10 +33,10 @@ Image = Any
 
 
 def decode(data: bytes, label: str) -> Image | None:
-    """The pixels of an image file, (band, y, x) in the file's data type; of palettes, indices.
+    """The pixels of an image file, (band, y, x) in the file's data type; indices of a palette.
 
-    Pixels that lie uncompressed in the file are a view of ``data``. None of a sound file of over
-    `MAX_IMAGE_SIZE` bytes of pixels.
+    Pixels that lie uncompressed in the file are a view of ``data``. A sound file with more than
+    `MAX_IMAGE_SIZE` bytes of pixels gives None.
 
     Raises:
         BadFileError: the bytes are no readable image.
@@ -66,12 +66,12 @@ def _by_pillow(data: bytes, label: str) -> Image:
 
 
 def band_statistics(band: NDArray[Any]) -> dict[str, float]:
-    """Minimum, maximum, mean, standard deviation, the percentiles 2, 50 and 98 of a band (y, x),
-    and which share of its pixels is saturated: at the largest value of an integer data type.
+    """What `STATISTICS` names, of a band (y, x).
 
-    NaN is left out; all are NaN if nothing else is there.
+    ``p02`` is the 2nd percentile; ``saturated`` the share of pixels with the largest value of an
+    integer data type. NaN does not count; without other pixels all values are NaN.
     """
-    # radix sort of narrow integers: 4 us for 64 x 64, and everything else is then at hand
+    # A radix sort of narrow integers takes 4 us for 64 x 64, and makes all else easy.
     ordered = np.sort(band, axis=None, kind="stable" if band.dtype.itemsize < 3 else None)
     saturated = 0.0
     if band.dtype.kind == "f":
@@ -96,7 +96,7 @@ def band_statistics(band: NDArray[Any]) -> dict[str, float]:
 
 
 def empty_share(image: Image) -> float:
-    """Which share of the pixels is 0 in all bands, or NaN in all."""
+    """The share of pixels that are 0 in all bands, or NaN in all."""
     with np.errstate(invalid="ignore"):
         empty = ~np.any(image, axis=0)
     if image.dtype.kind == "f":
@@ -105,7 +105,7 @@ def empty_share(image: Image) -> float:
 
 
 def digest(image: Image) -> str:
-    """A hash of shape, data type and values, whatever file they come from."""
+    """A hash of shape, data type and values, not of the file that holds them."""
     content = hashlib.blake2b(f"{image.shape} {image.dtype.str[1:]}".encode(), digest_size=16)
     content.update(np.ascontiguousarray(image).data)
     return content.hexdigest()
@@ -114,11 +114,11 @@ def digest(image: Image) -> str:
 def small_copy(image: Image) -> NDArray[np.uint8]:
     """The image's brightness on `SIDE` x `SIDE` pixels, uint8: mean 128, standard deviation 32.
 
-    Coding, brightness, contrast and size are thereby no longer seen. A constant image is 128.
+    So coding, brightness, contrast and size make no difference. A constant image is 128.
     """
     from PIL import Image as Pillow
 
-    step = max(1, min(image.shape[1:]) // (4 * SIDE))  # of scenes a part of the rows will do
+    step = max(1, min(image.shape[1:]) // (4 * SIDE))  # a part of the rows is enough for scenes
     part = np.nan_to_num(image[:, ::step, ::step].astype(np.float32))
     grey = np.tensordot(_LUMINANCE, part, 1) if len(part) == 3 else part[0]
     if grey.shape != (SIDE, SIDE):

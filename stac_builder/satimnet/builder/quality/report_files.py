@@ -107,7 +107,7 @@ def write_report(report: Report, folder: Path) -> None:
 
 
 def _write_items(report: Report, path: Path) -> None:
-    """The results of each Item, with the names of the checks that found something."""
+    """Writes the results of each Item, and the names of the checks that found something."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -127,7 +127,7 @@ def _write_items(report: Report, path: Path) -> None:
 
 
 def _content(report: Report) -> Json:
-    """The report in figures: all that HTML and Markdown say, but for the single findings."""
+    """The report in figures: all that HTML and Markdown say apart from single findings."""
     import pyarrow.compute as pc
 
     numbers = Counter(finding.check for finding in report.findings)
@@ -214,7 +214,7 @@ def _band_line(band: Mapping[str, Any]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """The text without what Markdown would take for markup."""
+    """The text with a backslash before what Markdown would read as markup."""
     return "".join(f"\\{c}" if c in r"\`*_{}[]<>#|" else c for c in text)
 
 
@@ -263,7 +263,7 @@ def _card(report: Report, finding: Finding, item_at: Callable[[int], Item]) -> J
 
 
 def _width(pictures: Sequence[int]) -> int:
-    """How many pictures wide a card is: room for the words, too."""
+    """The width of a card in pictures, with room for the words."""
     return sum(max(1, number) for number in pictures) if any(pictures) else 2
 
 

@@ -3,14 +3,14 @@
 Works on small copies (see `satimnet.builder.quality.pixel_statistics.small_copy`) in three steps,
 none of which compares all with all:
 
-1. Marks: of the whole image and of windows around its most conspicuous points, perceptual hashes of
-   64 bits: the signs of the lowest frequencies of the discrete cosine transform, as pHash takes
-   them (C. Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010).
+1. Marks: perceptual hashes of the whole image and of windows around its most conspicuous points.
+   Their 64 bits are the signs of the lowest frequencies of the discrete cosine transform, as in
+   pHash (C. Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010).
 2. Candidates: marks that differ in few bits, found by multi-index hashing: two hashes of four
    16-bit parts that differ in at most three bits have a part in common (M. Norouzi, A. Punjani,
-   D. J. Fleet, Fast Search in Hamming Space with Multi-Index Hashing, CVPR 2012). Where the windows
-   lie says how the images would be shifted.
-3. Agreement: the correlation of the images where they would overlap, which settles it.
+   D. J. Fleet, Fast Search in Hamming Space with Multi-Index Hashing, CVPR 2012). The places of
+   the windows say how the images are shifted.
+3. Agreement: the correlation of the images where they overlap, which decides.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ if TYPE_CHECKING:
     Stack = NDArray[np.float32]
 
 POINTS = 16
-"""Conspicuous points of an image whose windows are marks."""
+"""The number of conspicuous points of an image whose windows are marks."""
 WINDOW = 16
 """Pixels a side of a window, and of the whole image as it is marked."""
 MOST_BITS = 4
-"""In which the hashes of candidates differ at most."""
+"""The most bits in which the hashes of candidates differ."""
 
 _EDGE = WINDOW // 2
 _APART = 3  # pixels between two points, at least
 _PARTS, _PART_BITS = 4, 16
 _MOST_NEIGHBOURS = 1000
-"""Marks of a common part that each is compared with: so many share one only if they are flat."""
+"""The most marks with a common part that each is compared with; only flat windows have more."""
 _BATCH = 512  # images at a time
 _AROUND = 9
-"""Pixels a side of what the brightness of a pixel is compared with: larger, and the halo of a
-straight edge, of which any two fields have one, makes everything correlate."""
-_BLOCKS = 3  # a side, that the overlap is divided into
-_LEAST_SHARE = 0.15  # of an image: with less in common, blocks are too small
+"""Pixels a side of the window that the brightness of a pixel is compared with. With a larger one,
+the halo of a straight edge, which any field has, would make everything correlate."""
+_BLOCKS = 3  # blocks a side that the overlap is divided into
+_LEAST_SHARE = 0.15  # of an image; with less in common, blocks are too small
 _SEARCH = 1  # pixels around the shift that two marks suggest
-_HOPELESS = 0.3  # correlation at the shift of two marks below which there is no search around it
-_PROMISING = 0.5  # correlation over all of the overlap below which blocks are not looked at
+_HOPELESS = 0.3  # below this correlation at the shift of two marks, there is no search around it
+_PROMISING = 0.5  # below this correlation of the whole overlap, blocks are not compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +90,11 @@ class Similar:
 
 
 def find_similar(copies: NDArray[np.uint8], chosen: Numbers) -> list[Similar]:
-    """Pairs of the ``chosen`` among all ``copies`` (image, y, x) that may show the same, in order.
+    """Pairs of images that may show the same, in order; the caller judges how well they agree.
 
-    How well they agree is for the caller to judge.
+    Args:
+        copies: Small copies of all images, uint8 (image, y, x).
+        chosen: Numbers of the images to compare.
     """
     best: dict[tuple[int, int], Similar] = {}
     for pair in _compared(copies, candidates(mark(copies, chosen))):
@@ -172,7 +174,7 @@ def _slid(stack: Stack, size: int, operation: np.ufunc) -> Stack:
 
 
 def candidates(marks: Marks) -> Candidates:
-    """Pairs of images that have marks in common, but for at most `MOST_BITS` bits."""
+    """Pairs of images with marks that differ in at most `MOST_BITS` bits."""
     found = [np.empty((0, 4), np.int64)]
     whole = marks.places[:, 0] < 0
     for part in range(_PARTS):
@@ -200,7 +202,7 @@ def candidates(marks: Marks) -> Candidates:
 
 
 def _compared(copies: NDArray[np.uint8], found: Candidates) -> Iterator[Similar]:
-    """The candidates as they agree best, close to the shift that their marks suggest."""
+    """The best agreement of each candidate close to the shift that its marks suggest."""
     around = range(-_SEARCH, _SEARCH + 1)
     for start in range(0, len(found.pairs), _BATCH):
         pairs = found.pairs[start : start + _BATCH]
@@ -228,8 +230,8 @@ def details_of(stack: NDArray[np.uint8]) -> Stack:
 def agreement(first: Stack, second: Stack, shift: tuple[int, int]) -> float:
     """How well two images (y, x) agree where they would overlap, from -1 to 1.
 
-    The overlap is divided into 3 x 3 blocks; it is the correlation in the block where that is
-    smallest. Of two pictures that have but an edge or a field in common, some block differs.
+    The overlap is divided into 3 x 3 blocks; the result is the smallest correlation of any block.
+    If two pictures have only an edge or a field in common, some block differs.
     """
     if _share(shift) < _LEAST_SHARE:
         return -1.0
@@ -245,7 +247,7 @@ def agreement(first: Stack, second: Stack, shift: tuple[int, int]) -> float:
 
 
 def _overlap(first: Stack, second: Stack, shift: tuple[int, int]) -> tuple[Stack, Stack]:
-    """The parts of two images (y, x) that lie on each other, if they are shifted so."""
+    """The parts of two images (y, x) that cover each other after a shift."""
     dy, dx = shift
     height, width = (length - abs(by) for length, by in zip(first.shape, shift, strict=True))
     one = first[max(0, dy) :, max(0, dx) :][:height, :width]
