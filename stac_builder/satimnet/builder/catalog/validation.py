@@ -108,56 +108,71 @@ def validate(
     start = catalog / "catalog.json" if catalog.is_dir() else catalog
     if not start.is_file():
         raise NotFoundError(f"{start}: no such file; give a catalog's folder or its catalog.json")
-    known = Schemas(schemas)
     findings = Findings()
-    seen: Seen = {}
-    shards: dict[Path, int] = {}
-
     scope = _Scope(Bounds.of(str(start.absolute()), allow_outside=allow_outside))
+    objects = _Objects(Schemas(schemas), scope, findings, checksums, progress)
+    linked = set()
+    for path, content, wrong in _walk(start, scope, findings):
+        objects.check(path, content, wrong)
+        linked.add(path.absolute().parent)
+    folder = start.parent.absolute()
+    findings.leftovers += _leftovers(folder, linked)
+    for file in sorted(folder.glob(f"*/{PARQUET_NAME}")):
+        if file.parent not in linked:
+            continue
+        if file.parent.name in objects.seen:
+            _check_parquet(file, objects.seen, findings)
+            continue
+        for item in _rows(file, findings):  # the tree has no Items: these are all there are
+            objects.check(file, item)
+    items = findings.objects["Feature"]
+    progress("Validating items", items, items, "items")
+    findings.checked = objects.schemas.checked()
+    findings.unavailable = sorted(objects.schemas.unavailable)
+    return findings
 
-    def check(path: Path, content: dict[str, Any], wrong: str | None = None) -> None:
-        kind = str(content.get("type"))
+
+def _leftovers(folder: Path, linked: set[Path]) -> Iterator[Path]:
+    for file in sorted(folder.glob("*/collection.json")):
+        if file.parent not in linked:
+            yield file.parent
+    yield from folder.parent.glob(f".{glob.escape(folder.name)}.*ing")
+    yield from folder.rglob("*.part")
+
+
+@dataclass
+class _Objects:
+    """The checks of one STAC object after the other."""
+
+    schemas: Schemas
+    scope: _Scope
+    findings: Findings
+    checksums: bool
+    progress: Progress
+    seen: Seen = field(default_factory=dict)
+    """The Items that were checked."""
+    _shards: dict[Path, int] = field(default_factory=dict)
+
+    def check(self, path: Path, content: dict[str, Any], wrong: str | None = None) -> None:
+        """Checks the object of a file; ``wrong`` is the problem for which it is not followed."""
+        findings, kind = self.findings, str(content.get("type"))
         findings.objects[kind] += 1
         if kind == _PAGE:  # its Items follow, one by one
             return
-        problem = known.problem(content) or wrong
+        problem = self.schemas.problem(content) or wrong
         if problem is not None:
             findings.add(path, problem)
         if wrong is not None:  # nothing in it is certain
             return
         if kind == "Feature":
-            own = seen.setdefault(str(content.get("collection")), {})
+            own = self.seen.setdefault(str(content.get("collection")), {})
             if content.get("id") in own:
                 findings.add(path, f"id {content['id']} is there twice in its collection")
             own[str(content.get("id"))] = _fingerprint(content, path.parent)
-            _check_members(path, content, scope, shards, checksums, findings)
-            progress("Validating items", findings.objects[kind], None, "items")
+            _check_members(path, content, self.scope, self._shards, self.checksums, findings)
+            self.progress("Validating items", findings.objects[kind], None, "items")
         elif kind == "Collection":
             _check_assets(path, content, findings)
-
-    linked = set()
-    for path, content, wrong in _walk(start, scope, findings):
-        check(path, content, wrong)
-        linked.add(path.absolute().parent)
-    folder = start.parent.absolute()
-    for file in sorted(folder.glob("*/collection.json")):
-        if file.parent not in linked:
-            findings.leftovers.append(file.parent)
-    findings.leftovers += folder.parent.glob(f".{glob.escape(folder.name)}.*ing")
-    findings.leftovers += folder.rglob("*.part")
-    for file in sorted(folder.glob(f"*/{PARQUET_NAME}")):
-        if file.parent not in linked:
-            continue
-        if file.parent.name in seen:
-            _check_parquet(file, seen, findings)
-            continue
-        for item in _rows(file, findings):  # the tree does without Items: these are all there are
-            check(file, item)
-    items = findings.objects["Feature"]
-    progress("Validating items", items, items, "items")
-    findings.checked = known.checked()
-    findings.unavailable = sorted(known.unavailable)
-    return findings
 
 
 class _Scope:
