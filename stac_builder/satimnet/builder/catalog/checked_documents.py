@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from satimnet.builder.catalog.json_shapes import Href, Shape, misfit, shown
 from satimnet.builder.errors import BadCatalogError, NotFoundError, StorageError
-from satimnet.builder.storage.hrefs import is_href, is_url, open_regular
+from satimnet.builder.storage.hrefs import is_url, open_regular
 from satimnet.builder.storage.http import read_url
 from satimnet.builder.types import Json
 
@@ -31,16 +32,7 @@ MAX_SIZE = 2**26
 """The most bytes of a document; one with thousands of links has a few hundred KiB."""
 _DEEPEST = 100  # levels of objects and lists within each other
 
-# A shape is a type; a list with the shape of its elements; a map of keys to shapes, where "key?"
-# may be absent and `...` stands for any other key; or a tuple of shapes, one of which must fit.
-Shape = Any
-
-
-class _Href:
-    """The shape of a path or URL that can be followed."""
-
-
-_LINK: Shape = {"rel": str, "href": _Href, "title?": str, "type?": str}
+_LINK: Shape = {"rel": str, "href": Href, "title?": str, "type?": str}
 _CLASS: Shape = {
     **{"name": str, "value?": int},
     **{"title?": str, "description?": str, "color_hint?": str},
@@ -63,7 +55,7 @@ _ITEM_ASSET: Shape = {
     "proj:shape?": [int],
 }
 _ASSET: Shape = {
-    **{"href": _Href, "title?": str, "type?": str, "roles?": [str], "file:size?": int},
+    **{"href": Href, "title?": str, "type?": str, "roles?": [str], "file:size?": int},
     "archive?": [{"href": str, "range?": [int], "file:size?": int, "file:checksum?": str}],
 }
 _HEAD: Shape = {"stac_extensions?": [str], "conformsTo?": [str]}
@@ -178,7 +170,7 @@ def link(content: Any, where: str, number: int) -> Json:
     Raises:
         BadCatalogError: it is none.
     """
-    problem = _problem(content, _LINK, f"links[{number}]")
+    problem = misfit(content, _LINK, f"links[{number}]")
     if problem:
         raise BadCatalogError(f"{where}: {problem}")
     found: Json = content
@@ -236,93 +228,22 @@ def box_of(collection: Mapping[str, Any]) -> list[float]:
 def problem(content: Any) -> str | None:
     """Why a STAC object of any kind cannot be followed, in words; None if it can."""
     if not isinstance(content, dict):
-        return f"an Item is {_shown(content)}; it must be an object"
+        return f"an Item is {shown(content)}; it must be an object"
     shapes = {"Collection": _COLLECTION, "Feature": _ITEM}
-    return _problem(content, shapes.get(str(content.get("type")), {"links?": [_LINK]}), "")
+    return misfit(content, shapes.get(str(content.get("type")), {"links?": [_LINK]}), "")
 
 
 def _of_version(document: Json, where: str) -> Json:
     if is_version(document["stac_version"]):
         return document
-    shown = _shown(document["stac_version"])
-    raise BadCatalogError(f"{where}: stac_version is {shown}; it must be a version of STAC 1")
+    found = shown(document["stac_version"])
+    raise BadCatalogError(f"{where}: stac_version is {found}; it must be a version of STAC 1")
 
 
 def _checked(document: Json, shape: Shape, where: str) -> Json:
-    if problem := _problem(document, shape, ""):
+    if problem := misfit(document, shape, ""):
         raise BadCatalogError(f"{where}: {problem}")
     return document
-
-
-def _problem(value: Any, shape: Shape, path: str) -> str | None:
-    """What is wrong with a value, in words; optional fields that are null are removed."""
-    if isinstance(shape, dict) and isinstance(value, dict):
-        return _problem_of_object(value, shape, path)
-    if isinstance(shape, list) and isinstance(value, list):
-        places = ((f"{path}[{at}]", one) for at, one in enumerate(value))
-        problems = (_problem(one, shape[0], place) for place, one in places)
-        return next(filter(None, problems), None)
-    if _fits(value, shape):
-        return None
-    return f"{path} is {_shown(value)}; it must be {_words(shape)}"
-
-
-def _problem_of_object(value: Json, shape: Mapping[Any, Shape], path: str) -> str | None:
-    before = f"{path}." if path else ""
-    for key, inner in shape.items():
-        name = "" if key is ... else key.removesuffix("?")
-        if key is ...:
-            problems = (_problem(one, inner, f"{before}{own}") for own, one in value.items())
-            problem = next(filter(None, problems), None)
-        elif name != key and value.get(name) is None:
-            value.pop(name, None)
-            continue
-        elif name not in value:
-            return f"{path or 'it'} has no {name}"
-        else:
-            problem = _problem(value[name], inner, f"{before}{name}")
-        if problem:
-            return problem
-    return None
-
-
-def _fits(value: Any, shape: Shape) -> bool:
-    if isinstance(shape, tuple):
-        return any(_fits(value, one) for one in shape)
-    if shape is None or shape is object:
-        return shape is object or value is None
-    if shape is _Href:
-        return isinstance(value, str) and is_href(value)
-    kind = value if isinstance(value, type) else type(value)
-    return kind is shape or (kind is int and shape is float)
-
-
-_WORDS: Mapping[Any, str] = {
-    **{str: "a text", int: "a whole number", float: "a number", bool: "true or false"},
-    **{
-        _Href: "a path or a URL",
-        bytes: "a binary value",
-        datetime: "a time with its zone",
-        None: "null",
-    },
-}
-
-
-def _words(shape: Shape) -> str:
-    if isinstance(shape, tuple):
-        return " or ".join(map(_words, shape))
-    if isinstance(shape, list):
-        return "a list"
-    return "an object" if isinstance(shape, dict) else _WORDS.get(shape, "an object")
-
-
-def _shown(value: Any) -> str:
-    """The start of a value as its file has it."""
-    if isinstance(value, dict | list):
-        return "an object" if isinstance(value, dict) else "a list"
-    if isinstance(value, type):
-        return _WORDS.get(value, "of another type")
-    return orjson.dumps(value).decode()[:80]
 
 
 # --- the columns of an items.parquet ------------------------------------------------------------
@@ -377,7 +298,7 @@ def columns(types: Mapping[str, Any], where: str) -> None:
         BadCatalogError: one is missing, or of a type that Items do not have.
     """
     schema = {name: _of_duckdb(type_) for name, type_ in types.items()}
-    if problem := _problem(schema, _COLUMNS, ""):
+    if problem := misfit(schema, _COLUMNS, ""):
         raise BadCatalogError(f"{where}: {problem}; build the collection again")
 
 
