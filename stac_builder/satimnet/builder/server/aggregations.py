@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from satimnet.builder.errors import BadQueryError
 from satimnet.builder.query.stac_api import Api
+from satimnet.builder.types import Json
 
 AGGREGATE_REL = "aggregate"
 AGGREGATIONS_REL = "aggregations"
@@ -22,8 +22,8 @@ _TOTAL = "total_count"
 _DISTRIBUTION = "frequency_distribution"
 
 
-def aggregations(root: str) -> dict[str, Any]:
-    """What can be counted."""
+def aggregations(root: str) -> Json:
+    """The document that says what can be counted."""
     counted = [{"name": _TOTAL, "data_type": "integer"}]
     for name, facet in _NAMES.items():
         of = "datetime" if facet == "month" else "string"
@@ -32,8 +32,8 @@ def aggregations(root: str) -> dict[str, Any]:
     return {"aggregations": counted, "links": _links(root, "aggregations")}
 
 
-def aggregate(api: Api, asked: Mapping[str, str], root: str) -> dict[str, Any]:
-    """The counts asked for of the Items that fulfil the other conditions.
+def aggregate(api: Api, asked: Mapping[str, str], root: str) -> Json:
+    """Counts the Items that fulfil the conditions, as the parameter ``aggregations`` asks.
 
     Raises:
         BadQueryError: there is no such aggregation, or the conditions cannot be understood.
@@ -45,7 +45,7 @@ def aggregate(api: Api, asked: Mapping[str, str], root: str) -> dict[str, Any]:
         raise BadQueryError(f"no aggregation {', '.join(sorted(unknown))}; there are: {known}")
     found = api.found(conditions)
     facets = found.facets() if set(wanted) & _NAMES.keys() else {}
-    counts: list[dict[str, Any]] = []
+    counts: list[Json] = []
     for name in wanted or [_TOTAL]:
         if name == _TOTAL:
             counts.append({"name": _TOTAL, "data_type": "integer", "value": len(found)})

@@ -1,8 +1,8 @@
 """STAC Browser, built once for all catalogs: https://github.com/radiantearth/stac-browser
 
-Its package on the npm registry has sources alone, so it is built here, with the labels of our
-fields. The result can be moved: it is served by ``stac satimnet serve``, or lies on a static host
-beside a catalog.
+Its package on the npm registry has only sources, so it is built here, with the labels of our
+fields. The result can be moved: `satimnet.builder.server.running.serve` serves it, and so does a
+static host that has it beside a catalog.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import tarfile
 from importlib.resources import files
 from pathlib import Path
 
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import ArgumentError, SatimnetError, StorageError
 from satimnet.builder.progress import Progress, one_step, silent
 from satimnet.builder.storage.atomic_files import place, sync
 from satimnet.builder.storage.hrefs import on_disk
@@ -29,7 +29,7 @@ _NPM = ["npm", "--no-audit", "--no-fund", "--no-update-notifier"]
 
 
 def built() -> Path | None:
-    """The folder of the built STAC Browser, None if it was not built yet."""
+    """The folder of the built STAC Browser; None if it has not been built yet."""
     folder = _place()
     return folder if (folder / "index.html").is_file() else None
 
@@ -37,9 +37,10 @@ def built() -> Path | None:
 def build(progress: Progress = silent) -> Path:
     """Builds STAC Browser into the user's cache, unless it is there already; returns the folder.
 
-    It takes npm, a few minutes and half a gigabyte for as long.
+    This needs npm, takes a few minutes, and uses half a gigabyte of disk until it is done.
 
     Raises:
+        StorageError: the cache cannot be written.
         SatimnetError: there is no npm, the registry cannot be reached, or the build fails.
     """
     if folder := built():
@@ -55,23 +56,31 @@ def build(progress: Progress = silent) -> Path:
             made = _made(scratch, progress)
             sync(made)
             place(made, home)
+    except SatimnetError:
+        raise
     except OSError as error:
-        raise SatimnetError(f"{error.filename or home}: {error.strerror or error}") from error
+        raise StorageError(f"{error.filename or home}: {error.strerror or error}") from error
     return home
 
 
 def install(destination: Path, catalog: str, progress: Progress = silent) -> None:
-    """Builds STAC Browser and copies it to a new folder, where it shows the catalog at a URL.
+    """Builds STAC Browser and copies it to a new folder, where it shows one catalog.
 
-    ``catalog`` may be relative to the page, as ``../catalog.json``.
+    Args:
+        destination: the new folder.
+        catalog: URL of the catalog, which may be relative to the page, such as
+            ``../catalog.json``.
+        progress: is told how far the build is.
 
     Raises:
-        SatimnetError: as `build`; or the destination is there already.
+        ArgumentError: the destination is there already.
+        SatimnetError: as `build`.
     """
     on_disk(destination)
     folder = build(progress)
     if destination.exists():
-        raise SatimnetError(f"{destination}: is there already; choose another folder")
+        message = f"{destination}: is there already; choose another folder"
+        raise ArgumentError(message, "destination")
     with workspace(destination, "copying") as staging:
         made = staging / "browser"
         shutil.rmtree(made, ignore_errors=True)  # of a run that was killed
@@ -88,7 +97,7 @@ def _fields() -> str:
 
 
 def _place() -> Path:
-    """Where the build lies; another one wherever what goes into it changes."""
+    """The folder of the build, which has another name once anything that goes into it changes."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     content = json.dumps([PACKAGE, _PINNED, _SETTINGS, _fields()])
     return cache / "satimnet" / f"stac-browser-{hashlib.sha256(content.encode()).hexdigest()[:12]}"

@@ -1,8 +1,8 @@
 """A member of a shard as a file with a URL of its own.
 
-``/members/64-3593/eurosat/shards/Forest-00000.zip/Forest_1.jpg`` are the bytes 64 to 3593 of that
-shard. The URL says all, so nothing is looked up: a member costs what a part of a file costs. It
-gives away nothing that a range request to the shard would not.
+``/members/64-3593/eurosat/shards/Forest-00000.zip/Forest_1.jpg`` has the bytes 64 to 3593 of that
+shard. The URL says everything, so nothing must be looked up: a member costs as much as a part of a
+file. It reveals nothing that a range request to the shard would not.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CHUNK = 2**18  # bytes that are read at once
 def member(files: StaticFiles, request: Request) -> Response:
     """The member that the path names, or a part of it (RFC 9110, section 14).
 
-    Several ranges at once are answered with the whole, which the RFC allows.
+    A request for several ranges gets the whole member, which the RFC allows.
 
     Raises:
         HTTPException: 404, there is no such shard below the folder of ``files``, or it is shorter;
@@ -57,7 +57,7 @@ def member(files: StaticFiles, request: Request) -> Response:
 
 
 def _part(wanted: str, size: int) -> tuple[int, int] | None:
-    """Beginning and end of what a Range header asks for of so many bytes; None is all of them."""
+    """Start and end of the part of ``size`` bytes that a Range header asks for; None for all."""
     match = re.fullmatch(r"bytes=(\d{0,18})-(\d{0,18})", wanted.replace(" ", ""))
     if match is None or match[0] == "bytes=-":
         return None

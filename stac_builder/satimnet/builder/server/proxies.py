@@ -1,8 +1,8 @@
-"""The address by which people reach the server, where a proxy stands between.
+"""The address by which people reach the server if a proxy stands in between.
 
 Links in answers must lead through the proxy. It tells its own address in ``X-Forwarded-Proto``,
-``X-Forwarded-Host`` and ``X-Forwarded-Prefix``; these are believed of this machine and of private
-networks alone, and only as far as they have the form of an address.
+``X-Forwarded-Host`` and ``X-Forwarded-Prefix``. These are only trusted if they come from this
+machine or a private network and look like an address.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _HOST = re.compile(r"(?:[\w.-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?", re.ASCII)
 
 
 def root_path_of(text: str) -> str:
-    """A path below which the server is reached, with a slash at its beginning alone.
+    """The path below which the server is reached, with a slash at its beginning but not its end.
 
     Raises:
         ArgumentError: it has characters that such a path cannot have.
@@ -33,11 +33,14 @@ def root_path_of(text: str) -> str:
 
 
 class BehindProxy:
-    """Middleware that has requests look as they were before a proxy passed them on.
+    """Middleware that makes requests look as they did before a proxy passed them on.
 
-    ``root_path`` is the path below which the proxy has the server, if that is known; ``own`` are
-    the first parts of the server's own paths. The proxy may leave the path before the server's own
-    or take it away.
+    The proxy may keep the path that stands before the server's own, or remove it.
+
+    Args:
+        app: the application behind it.
+        root_path: path below which the proxy has the server; empty if that is not known.
+        own: first parts of the server's own paths.
     """
 
     def __init__(self, app: ASGIApp, root_path: str, own: Collection[str]) -> None:
@@ -68,7 +71,7 @@ class BehindProxy:
 
     def _below(self, scope: Scope, prefix: str) -> Scope:
         path = scope["path"]
-        # A prefix such as /catalog looks like a path of the server itself, so it was taken away.
+        # A prefix such as /catalog looks like a path of the server: the proxy has removed it.
         is_whole = f"{path}/".startswith(f"{prefix}/") and prefix.split("/")[1] not in self._own
         return {**scope, "root_path": prefix, "path": path if is_whole else prefix + path}
 

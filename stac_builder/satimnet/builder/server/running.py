@@ -1,4 +1,4 @@
-"""The server as a process."""
+"""The server as a process: it binds an address and answers until it is stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of a folder by HTTP, but none that is hidden."""
+"""Files of a folder by HTTP, except hidden ones."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from starlette.staticfiles import StaticFiles
 
 
 class VisibleFiles(StaticFiles):
-    """What lies below a folder, without files and folders whose names begin with a dot.
+    """The files below a folder, except those with a name, or in a folder, that begins with a dot.
 
-    Such are ``.git``, ``.env`` and what a build has not finished; neither by its own name nor by a
-    link is one found.
+    These are ``.git``, ``.env`` and what a build has not finished. They are found neither by their
+    own names nor by links to them.
     """
 
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
-        """Where a file lies, and its state; no state if there is none to be shown."""
+        """The path of a file and its state; no path and no state if it is not to be shown."""
         found, state = super().lookup_path(path)
         if state is None or self.directory is None:
             return "", None

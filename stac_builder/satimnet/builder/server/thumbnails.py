@@ -31,10 +31,14 @@ def has_picture(item: Mapping[str, Any]) -> bool:
 
 
 def thumbnail(item: Mapping[str, Any], collection: Mapping[str, Any]) -> bytes | None:
-    """PNG of the whole image in true colour, or of its only band; None if it cannot be read.
+    """A PNG of the whole image in true colour, or of its only band; None if it cannot be read.
 
-    What is not a picture yet is stretched: each band begins at its 2nd percentile, and the widest
-    span to the 98th holds for all of them, so that colours stay what they are.
+    Values that are not 8 bits wide are stretched: each band starts at its 2nd percentile, and the
+    widest range up to a 98th percentile is used for all bands, so that colours keep their hue.
+
+    Args:
+        item: an Item whose hrefs are absolute.
+        collection: the Item's Collection.
     """
     import rasterio
     from PIL import Image
@@ -75,7 +79,7 @@ def thumbnail(item: Mapping[str, Any], collection: Mapping[str, Any]) -> bytes |
 
 
 def _step(image: DatasetReader, scale: float) -> int:
-    """How many times as wide as the overview that a thumbnail is drawn from the image is."""
+    """How many times wider the image is than the overview that the thumbnail is drawn from."""
     # the overviews of a JPEG are made of the whole image
     steps = image.overviews(1) if image.driver == "GTiff" else []
     return max((step for step in steps if step * scale <= 1), default=1)
