@@ -207,7 +207,7 @@ def test_the_command_crops(catalog, tmp_path):
     arguments = [str(catalog), "--collection", "uc-merced", "--bands", "red,green,blue", "--quiet"]
     arguments += ["--width", "2", "--epochs", "1", "--holdout", "0.5", "--out", str(tmp_path)]
     result = CliRunner().invoke(train, [*arguments, "--image-size", "256x256"])
-    assert "--crop 64x64" in result.output
+    assert "crop the samples to that" in result.output
     result = CliRunner().invoke(train, [*arguments, "--crop", "64x64"])
     assert result.exit_code == 0, result.output
     assert "trained on 21, held out 21 samples" in result.output

@@ -553,7 +553,11 @@ def test_a_collection_that_no_recipe_made_is_kept(catalog, tmp_path):
 def test_missing_and_unknown_layers(catalog, tmp_path):
     text = HEAD + DRAWS + MASKS
     refused(
-        tmp_path, catalog, text, "where is the layer gsw .Water.. give --layer gsw=PATH", layers={}
+        tmp_path,
+        catalog,
+        text,
+        "where is the layer gsw .Water.. give its path in layers: gsw=PATH",
+        layers={},
     )
     unknown = {"gsw": tmp_path, "dem": tmp_path}
     refused(tmp_path, catalog, text, "no layer 'dem'; there are: gsw", layers=unknown)
@@ -648,7 +652,7 @@ def test_files_that_are_not_what_the_catalog_describes_are_left_out(catalog, tmp
 def test_catalogs_on_the_web_are_read(catalog, tmp_path, serve):
     recipe = recipe_of(tmp_path, HEAD + DRAWS)
     with serve(catalog) as url:
-        with pytest.raises(SatimnetError, match="on the web is not written; give --out"):
+        with pytest.raises(SatimnetError, match="on the web is not written; give out"):
             fuse(recipe, url)
         fuse(recipe, url, tmp_path / "out")
         item = next(iter(items_of(tmp_path / "out").values()))
@@ -679,7 +683,7 @@ def test_the_command(catalog, tmp_path):
     assert "no mask: gsw has nothing there" in shown
     assert str(catalog / "fused" / "collection.json") in shown
     assert run(recipe, catalog, "--without-masks", "--quiet", *options) == ""
-    assert "give --layer gsw=PATH" in run(recipe, catalog, *options)
+    assert "give its path in layers: gsw=PATH" in run(recipe, catalog, *options)
     assert "27,000 samples wanted, 60 found" in run("paper", catalog, "--without-masks", *options)
     assert "exclude each other" in run(recipe, catalog, "--without-masks", "--layer", "gsw=x")
     assert "give NAME=PATH" in run(recipe, catalog, "--layer", "gsw")

@@ -254,7 +254,7 @@ def test_resized_grids_cover_the_same_place():
         (lambda p: p.write_text("no raster"), "cannot be read"),
         (
             lambda p: write(p, noise(9, (1,)), None, around("EPSG:4326")),
-            "no coordinate system, so nobody knows where gsw lies",
+            "no coordinate system, so it is not known where gsw lies",
         ),
         (
             lambda p: write(p, noise(9, (1,)).astype("float32"), "EPSG:4326", around("EPSG:4326")),

@@ -272,5 +272,5 @@ def test_a_picture_needs_networks_that_see_pixels(fused, tmp_path):
     checkpoint = tmp_path / "run" / "checkpoint.pt"
     result = run("picture", fused, "--checkpoint", checkpoint, "--out", tmp_path / "figure.png")
     assert result.exit_code == 1
-    assert "holds cnn-class; wanted is cnn-segm or cnn-dual" in result.output
+    assert "holds cnn-class; give a checkpoint of cnn-segm or cnn-dual" in result.output
     assert not (tmp_path / "figure.png").exists()

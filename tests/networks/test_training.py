@@ -480,7 +480,9 @@ def test_what_is_no_checkpoint_is_a_user_error(trained, tmp_path):
 def test_checkpoints_of_another_network_or_other_bands_are_refused(trained):
     path = trained["segm"][0]
     assert load(path, kinds=("cnn-segm", "cnn-dual"), bands=("B02", "B03", "B04")).dense
-    with pytest.raises(SatimnetError, match=r"net\.pt: holds cnn-segm; wanted is cnn-class"):
+    with pytest.raises(
+        SatimnetError, match=r"net\.pt: holds cnn-segm; give a checkpoint of cnn-class"
+    ):
         load(path, kinds=("cnn-class",))
     with pytest.raises(SatimnetError, match=r"trained on 3 bands \(B02, B03, B04\); .* 1 bands"):
         load(path, bands=("B02",))

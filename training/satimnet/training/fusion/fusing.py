@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from satimnet.builder.arguments import checked
 from satimnet.builder.dataset_record import DatasetRecord
 from satimnet.builder.datasets import Dataset
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import ArgumentError
 from satimnet.builder.packing.shard_plans import DEFAULT_SHARD_SIZE
 from satimnet.builder.pipeline import BadFiles, Report, build
 from satimnet.builder.progress import Progress, one_step, silent
@@ -76,7 +76,9 @@ def fuse(
     index = Index(catalog, allow_outside=allow_outside)
     if out is None:
         if is_url(index.href):
-            raise SatimnetError(f"{index.href}: a catalog on the web is not written; give --out")
+            raise ArgumentError(
+                f"{index.href}: a catalog on the web is not written; give out", "out"
+            )
         out = Path(index.href).parent
     _refuse_others(recipe, index, out)
     folder = out / recipe.id
@@ -104,7 +106,9 @@ def fuse(
 def _refuse_others(recipe: Recipe, index: Index, out: Path) -> None:
     """A collection that no recipe made is never written over, nor one that is drawn from."""
     if any(draw.collection == recipe.id for draw in recipe.draws):
-        raise SatimnetError(f"{recipe.source}: draws from {recipe.id}, the id of what it makes")
+        raise ArgumentError(
+            f"{recipe.source}: draws from {recipe.id}, the id of what it makes", "recipe"
+        )
     folder = out / recipe.id
     if not folder.exists():
         return
@@ -113,7 +117,9 @@ def _refuse_others(recipe: Recipe, index: Index, out: Path) -> None:
     except (OSError, ValueError, TypeError):
         made = False
     if not made:
-        raise SatimnetError(f"{folder}: is there already, and no recipe made it; change the id")
+        raise ArgumentError(
+            f"{folder}: is there already, and no recipe made it; change the id", "recipe"
+        )
 
 
 def _open_layers(recipe: Recipe, paths: Mapping[str, Path]) -> list[Layer]:
@@ -121,12 +127,13 @@ def _open_layers(recipe: Recipe, paths: Mapping[str, Path]) -> list[Layer]:
     for name in paths:
         if name not in names:
             known = ", ".join(names) or "none"
-            raise SatimnetError(f"{recipe.source}: no layer {name!r}; there are: {known}")
+            raise ArgumentError(f"{recipe.source}: no layer {name!r}; there are: {known}", "layers")
     for spec in recipe.layers:
         if spec.name not in paths:
-            raise SatimnetError(
+            raise ArgumentError(
                 f"{recipe.source}: where is the layer {spec.name} ({spec.title})? "
-                f"give --layer {spec.name}=PATH, or go --without-masks"
+                f"give its path in layers: {spec.name}=PATH; without layers there are no masks",
+                "layers",
             )
     return [open_layer(spec, paths[spec.name]) for spec in recipe.layers]
 

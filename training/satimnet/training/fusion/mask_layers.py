@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from satimnet.builder.errors import BadFileError, SatimnetError
+from satimnet.builder.errors import BadFileError, NotFoundError, SatimnetError
 from satimnet.builder.imagery.grids import Grid
 from satimnet.training.fusion.recipes import MASK_VALUES, MaskLayer
 
@@ -48,17 +48,19 @@ def open_layer(spec: MaskLayer, path: Path) -> Layer:
     """The layer in a raster or VRT, or in the tiles of a folder and those below.
 
     Raises:
-        SatimnetError: nothing is there, or a file is no raster of whole numbers in one band with a
-            coordinate system, the same in all files.
+        NotFoundError: nothing is there.
+        BadFileError: a file is no raster of whole numbers in one band with a coordinate system, the
+            same in all files.
+        SatimnetError: a file cannot be read.
     """
     if path.is_dir():
         tiles = [p for p in path.rglob("*") if p.suffix.lower() in _ENDINGS and p.is_file()]
         if not tiles:
-            raise SatimnetError(f"{path}: no .tif in it; name the folder of {spec.name}'s tiles")
+            raise NotFoundError(f"{path}: no .tif in it; name the folder of {spec.name}'s tiles")
     elif path.is_file():
         tiles = [path]
     else:
-        raise SatimnetError(f"{path}: nothing is there; name the raster or folder of {spec.name}")
+        raise NotFoundError(f"{path}: nothing is there; name the raster or folder of {spec.name}")
     systems: dict[str, Path] = {}
     bounds, changes = [], []
     for tile in sorted(tiles):
@@ -68,8 +70,9 @@ def open_layer(spec: MaskLayer, path: Path) -> Layer:
         changes.append((tile.stat().st_size, tile.stat().st_mtime_ns))
     if len(systems) > 1:
         one, other, *_ = systems.values()
-        raise SatimnetError(
-            f"{other}: another coordinate system than {one}; make one raster or VRT of {spec.name}"
+        raise BadFileError(
+            str(other),
+            f"another coordinate system than {one}; make one raster or VRT of {spec.name}",
         )
     files = tuple(str(tile.absolute()) for tile in sorted(tiles))
     stamp = zlib.crc32(repr((files, changes, spec)).encode())
@@ -181,20 +184,22 @@ def _looked_at(path: Path, name: str) -> tuple[str, tuple[float, float, float, f
     """The coordinate system of a file and the place that it covers."""
     with _opened(str(path), name) as raster:
         if raster.crs is None or raster.transform.is_identity:
-            raise SatimnetError(
-                f"{path}: no coordinate system, so nobody knows where {name} lies; "
-                "set it with gdal_edit or rio edit-info"
+            raise BadFileError(
+                str(path),
+                f"no coordinate system, so it is not known where {name} lies; "
+                "set it with gdal_edit or rio edit-info",
             )
         if raster.count != 1 or np.dtype(raster.dtypes[0]).kind not in "iu":
-            raise SatimnetError(
-                f"{path}: {raster.count} bands of {raster.dtypes[0]}; {name} must be one band of "
-                "whole numbers"
+            raise BadFileError(
+                str(path),
+                f"{raster.count} bands of {raster.dtypes[0]}; {name} must be one band of "
+                "whole numbers",
             )
         around = _AROUND * max(map(abs, raster.res))
         left, bottom, right, top = raster.bounds
         place = (left - around, bottom - around, right + around, top + around)
         if not all(map(math.isfinite, place)):
-            raise SatimnetError(f"{path}: its georeference leads to no place")
+            raise BadFileError(str(path), "its georeference leads to no place")
         return raster.crs.to_wkt(), place
 
 

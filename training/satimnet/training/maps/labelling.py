@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import ArgumentError
 from satimnet.training.maps.strips import Strip
 from satimnet.training.networks.checkpoints import Checkpoint
 from satimnet.training.networks.models import MARGIN, PATCH
@@ -27,13 +27,14 @@ Indices = NDArray[np.intp]
 
 
 def check_refinement(trained: Checkpoint, finder: Checkpoint) -> None:
-    """Raise `SatimnetError` unless the networks have the classes that `refined` needs."""
+    """Raises `ArgumentError` unless the networks have the classes that `refined` needs."""
     for network, wanted in ((trained, (_OTHER,)), (finder, _REFINED)):
         names = network.outputs[0].names
         if not set(wanted) & set(names):
-            raise SatimnetError(
+            raise ArgumentError(
                 f"{network.kind}: none of its classes ({', '.join(names)}) is "
-                f"{' or '.join(wanted)}, so it cannot be combined"
+                f"{' or '.join(wanted)}, so it cannot be combined",
+                "within",
             )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import ArgumentError
 from satimnet.builder.imagery.colours import Colour, class_colours
 from satimnet.training.networks.outputs import Output
 
@@ -67,7 +67,7 @@ def legend_of(output: Output) -> Legend:
     """
     count = len(output.classes)
     if count > _MOST:
-        raise SatimnetError(f"{count} classes; a map has room for {_MOST}")
+        raise ArgumentError(f"{count} classes; a map has room for {_MOST}")
     values = [row.value for row in output.classes]
     if len(set(values)) < count or not all(0 <= value < _MOST for value in values):
         values = list(range(1, count + 1))

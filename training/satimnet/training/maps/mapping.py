@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from satimnet.builder.arguments import checked
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import ArgumentError, SatimnetError, StorageError
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.storage.atomic_files import write_json
 from satimnet.builder.storage.hrefs import on_disk, readable
@@ -97,7 +97,9 @@ def map_scene(
     least = PATCH if finder is not None or not trained.dense else WINDOW
     if min(scene.shape) < least:
         rows, columns = scene.shape
-        raise SatimnetError(f"{path}: {rows} x {columns} pixels; {least} x {least} are the least")
+        raise ArgumentError(
+            f"{path}: {rows} x {columns} pixels; {least} x {least} are the least", "path"
+        )
     stem = f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', scene.id)}_{trained.kind}"
     target = Path(out, stem if finder is None else f"{stem}-within")
     with lock(target):
@@ -142,8 +144,10 @@ def _write(
         item = target.with_name(f"{target.name}.json") if scene.sensed is not None else None
         if item is not None:
             write_json(map_item(item, scene, maps, networks, drawn), item)
+    except SatimnetError:
+        raise
     except OSError as error:
-        raise SatimnetError(f"{target}: cannot be written ({error.strerror})") from error
+        raise StorageError(f"{target}: cannot be written ({error.strerror})") from error
     return Maps(tuple(file for file, _ in maps.values()), drawn, item, tuple(models))
 
 
@@ -155,7 +159,9 @@ def _moment(text: str | None) -> str | None:
             return text
     except ValueError:
         pass
-    raise SatimnetError(f"{text}: no date and time with zone, such as 2020-07-17T22:19:41Z")
+    raise ArgumentError(
+        f"sensed {text}: no date and time with zone, such as 2020-07-17T22:19:41Z", "sensed"
+    )
 
 
 def _fill(

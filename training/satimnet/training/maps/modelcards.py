@@ -16,7 +16,7 @@ import torch
 
 from satimnet.builder.catalog.checked_documents import STAC_VERSION
 from satimnet.builder.catalog.items import FILE_URI, SHA256
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import NotFoundError, StorageError
 from satimnet.training.maps.legends import legend_of
 from satimnet.training.networks.checkpoints import Checkpoint
 from satimnet.training.networks.models import PATCH, keras_parameter_count
@@ -35,13 +35,14 @@ class Origin:
 
     @classmethod
     def of(cls, path: str | os.PathLike[str]) -> Origin:
-        """Return what a file is; `SatimnetError` if it cannot be read."""
+        """What a file is. Raises `StorageError` if it cannot be read."""
         try:
             with open(path, "rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
                 stat = os.fstat(file.fileno())
         except OSError as error:
-            raise SatimnetError(f"{path}: cannot be read ({error.strerror})") from error
+            kind = NotFoundError if isinstance(error, FileNotFoundError) else StorageError
+            raise kind(f"{path}: cannot be read ({error.strerror})") from error
         written = datetime.fromtimestamp(int(stat.st_mtime), UTC).isoformat().replace("+00:00", "Z")
         return cls(Path(path), stat.st_size, digest, written)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from satimnet.builder.errors import BadFileError, SatimnetError
+from satimnet.builder.errors import ArgumentError, BadFileError
 from satimnet.builder.imagery.grids import on_earth
 from satimnet.builder.storage.hrefs import is_url, readable
 from satimnet.training.maps.sentinel_safe import is_product, open_product
@@ -102,7 +102,9 @@ def open_scene(
     readable(path)
     if not is_url(path) and is_product(Path(path)):
         if order is not None or offset:
-            raise SatimnetError(f"{path}: the metadata names bands and offsets; give neither")
+            raise ArgumentError(
+                f"{path}: the metadata names bands and offsets; give neither", "bands", "offset"
+            )
         return _of_product(Path(path), bands)
     with _opened(path) as image:
         names = _names(path, image, order)
@@ -113,7 +115,9 @@ def open_scene(
             if (scale, shift) == (1, 0):
                 layers.append(Layer(path, index + 1, nodata, 1, offset))
             elif offset:
-                raise SatimnetError(f"{path}: has a scale and offset of its own; give no --offset")
+                raise ArgumentError(
+                    f"{path}: has a scale and offset of its own; give no offset", "offset"
+                )
             else:
                 factor = QUANTIFICATION
                 layers.append(Layer(path, index + 1, nodata, scale * factor, shift * factor))
@@ -202,9 +206,10 @@ def _of_product(path: Path, bands: Sequence[str]) -> Scene:
             grids.append(_grid(file, image))
     for band, grid in zip(bands, grids, strict=True):
         if grid != grids[0]:
-            raise SatimnetError(
-                f"{product.images[band]}: not on the grid of {bands[0]}; "
-                "bring the bands onto one grid, by gdalbuildvrt -resolution highest -separate"
+            raise BadFileError(
+                str(product.images[band]),
+                f"not on the grid of {bands[0]}; bring the bands onto one grid, by "
+                "gdalbuildvrt -resolution highest -separate",
             )
     name = product.metadata.parent.name.removesuffix(".SAFE")
     return Scene(
@@ -230,7 +235,7 @@ def _opened(path: str) -> Iterator[DatasetReader]:
             image = rasterio.open(path)
     except (RasterioError, OSError) as error:
         reason = " ".join(str(error).split())
-        raise SatimnetError(f"{path}: no image that GDAL can read ({reason})") from error
+        raise BadFileError(path, f"no image that GDAL can read ({reason})") from error
     with image:
         yield image
 
@@ -238,12 +243,15 @@ def _opened(path: str) -> Iterator[DatasetReader]:
 def _names(path: str, image: DatasetReader, order: Sequence[str] | None) -> list[str]:
     if order is not None:
         if len(order) != image.count:
-            raise SatimnetError(f"{path}: {image.count} bands, but --bands names {len(order)}")
+            raise ArgumentError(
+                f"{path}: {image.count} bands; the list bands has {len(order)}", "bands"
+            )
         return list(order)
     if not any(image.descriptions):
-        raise SatimnetError(
-            f"{path}: its {image.count} bands have no names; give them by --bands, such as "
-            "B02,B03,B04,B08"
+        raise ArgumentError(
+            f"{path}: its {image.count} bands have no names; name them in bands, such as "
+            '["B02", "B03", "B04", "B08"]',
+            "bands",
         )
     return [_name(description or "") for description in image.descriptions]
 
@@ -260,24 +268,26 @@ def _indices(path: str, names: Sequence[str], bands: Sequence[str]) -> list[int]
         raise _lacking(path, missing, names)
     twice = [band for band in bands if names.count(band) > 1]
     if twice:
-        raise SatimnetError(f"{path}: several bands are called {twice[0]}; name them by --bands")
+        raise ArgumentError(
+            f"{path}: several bands are called {twice[0]}; name them in bands", "bands"
+        )
     return [names.index(band) for band in bands]
 
 
-def _lacking(path: str, missing: Sequence[str], names: Sequence[str]) -> SatimnetError:
-    return SatimnetError(
-        f"{path}: has not the bands {', '.join(missing)} that the network takes; "
-        f"it has {', '.join(name or 'one without a name' for name in names) or 'none'}"
+def _lacking(path: str, missing: Sequence[str], names: Sequence[str]) -> BadFileError:
+    there = ", ".join(name or "one without a name" for name in names) or "none"
+    return BadFileError(
+        path, f"has not the bands {', '.join(missing)} that the network takes; it has {there}"
     )
 
 
 def _grid(path: str, image: DatasetReader) -> tuple[tuple[int, int], str, tuple[float, ...]]:
     """Shape, coordinate reference system and transform of an image that has a place."""
     if image.crs is None:
-        raise SatimnetError(f"{path}: no coordinate reference system, so a map has no place")
+        raise BadFileError(path, "no coordinate reference system, so a map has no place")
     code = image.crs.to_epsg()
     crs = image.crs.to_wkt() if code is None else f"EPSG:{code}"
     transform = tuple(image.transform)[:6]
     if not on_earth(crs, transform, image.shape):
-        raise SatimnetError(f"{path}: its coordinates ({crs:.40}) lie nowhere on Earth")
+        raise BadFileError(path, f"its coordinates ({crs:.40}) lie nowhere on Earth")
     return image.shape, crs, transform

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from xml.etree import ElementTree
 
-from satimnet.builder.errors import BadFileError, SatimnetError
+from satimnet.builder.errors import BadFileError
 
 _METADATA = ("MTD_MSIL1C.xml", "MTD_MSIL2A.xml")
 _LARGEST = 16 * 1024**2
@@ -53,19 +53,19 @@ def is_product(path: Path) -> bool:
 def open_product(path: Path) -> Product:
     """Read the metadata of a product, given its folder or the metadata file in it.
 
-    Raises `SatimnetError` when the folder is no product or holds several granules, and
-    `BadFileError` when the metadata cannot be understood.
+    Raises `BadFileError` when the folder is no product, holds several granules, or the metadata
+    cannot be understood.
     """
     folder = path.parent if path.name in _METADATA else path
     found = [folder / name for name in _METADATA if (folder / name).is_file()]
     if len(found) != 1:
-        raise SatimnetError(
-            f"{folder}: no Sentinel-2 product (one of {' and '.join(_METADATA)} must lie in it)"
+        raise BadFileError(
+            str(folder), f"no Sentinel-2 product (one of {' and '.join(_METADATA)} must lie in it)"
         )
     granules = sorted(granule for granule in folder.glob("GRANULE/*") if granule.is_dir())
     if len(granules) != 1:
-        raise SatimnetError(
-            f"{folder}: {len(granules)} granules, expected one; give one tile's bands as a VRT"
+        raise BadFileError(
+            str(folder), f"{len(granules)} granules, expected one; give one tile's bands as a VRT"
         )
     try:
         return _parsed(found[0], dict(_finest(granules[0])))

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from satimnet.builder.arguments import checked
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import ArgumentError, BadCatalogError, NotFoundError, StorageError
 from satimnet.builder.storage.atomic_files import settle
 from satimnet.training.devices import pick_device, reduced_precision
 from satimnet.training.networks.models import CnnClass, CnnDual, CnnSegm
@@ -145,13 +145,15 @@ def load(
         model.load_state_dict(state, assign=True)
         found = Checkpoint(model.to(where), outputs=outputs, **described)
     except Exception as error:  # whatever a file with the right format but other content raises
-        raise SatimnetError(
+        raise BadCatalogError(
             f"{path}: the checkpoint is damaged ({_first_line(error)}); train again"
         ) from error
     if found.kind not in kinds:
-        raise SatimnetError(f"{path}: holds {found.kind}; wanted is {' or '.join(kinds)}")
+        raise ArgumentError(
+            f"{path}: holds {found.kind}; give a checkpoint of {' or '.join(kinds)}"
+        )
     if bands is not None and found.bands != bands:
-        raise SatimnetError(
+        raise ArgumentError(
             f"{path}: trained on {_listed(found.bands)}; the images have {_listed(bands)}"
         )
     return found
@@ -195,7 +197,7 @@ def _write(path: str | os.PathLike[str], write_to: Callable[[Path], object]) -> 
         settle(partial, path)
     except (OSError, RuntimeError) as error:  # torch raises the latter on a full disk
         partial.unlink(missing_ok=True)
-        raise SatimnetError(f"{path}: cannot be written ({_first_line(error)})") from error
+        raise StorageError(f"{path}: cannot be written ({_first_line(error)})") from error
 
 
 def read(
@@ -209,15 +211,16 @@ def read(
         with open(path, "rb") as file:
             data = io.BytesIO(file.read())
     except OSError as error:
-        raise SatimnetError(f"{path}: cannot be read ({error.strerror})") from error
+        kind = NotFoundError if isinstance(error, FileNotFoundError) else StorageError
+        raise kind(f"{path}: cannot be read ({error.strerror})") from error
     try:
         content: dict[str, Any] = torch.load(data, map_location=device, weights_only=True)
         found = str(content["format"])
     except Exception:  # torch raises many kinds on foreign files
         # its words are kept back: they advise to run what a file of unknown origin says
-        raise SatimnetError(f"{path}: not a {what} of satimnet, or damaged; {instead}") from None
+        raise BadCatalogError(f"{path}: not a {what} of satimnet, or damaged; {instead}") from None
     if found != expected:
-        raise SatimnetError(
+        raise BadCatalogError(
             f"{path}: not a {what} of satimnet but of the format {found[:50]!r}; {instead}"
         )
     return content

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from satimnet.builder.arguments import checked
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import ArgumentError
 from satimnet.training.data.training_samples import Samples
 from satimnet.training.devices import pick_device
 from satimnet.training.networks.checkpoints import Checkpoint, load
@@ -80,10 +80,11 @@ def evaluate(
     theirs = outputs_of(samples, trained.kind.removeprefix("cnn-"))
     for output, other in zip(trained.outputs, theirs, strict=True):
         if other.names != output.names:
-            raise SatimnetError(
+            raise ArgumentError(
                 f"{checkpoint}: trained for other classes than the samples of "
                 f"{', '.join(samples.collections)} have "
-                f"({_difference(output.names, other.names)}); choose samples with its classes"
+                f"({_difference(output.names, other.names)}); choose samples with its classes",
+                "samples",
             )
     feed = (
         patch_feed(samples, trained.bands, where)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import ArgumentError, BadCatalogError
 from satimnet.training.data.layouts import Layout, locate, locate_mask
 from satimnet.training.data.pixels import Reader
 from satimnet.training.data.training_samples import Samples
@@ -75,10 +75,10 @@ def patch_feed(samples: Samples, bands: Sequence[str] | None, device: torch.devi
     layout = locate(samples, bands)
     *_, height, width = (layout.buffer_shape(1)[axis] for axis in layout.public_axes)
     if (height, width) != (PATCH, PATCH):
-        raise SatimnetError(
-            f"{layout.shards[0]}: the images are {height} x {width} pixels; "
-            f"CNN-class takes {PATCH} x {PATCH}; crop them: samples.cropped({PATCH}, {PATCH}), or "
-            f"the command's --crop {PATCH}x{PATCH}"
+        raise ArgumentError(
+            f"{layout.shards[0]}: the images are {height} x {width} pixels; CNN-class takes "
+            f"{PATCH} x {PATCH}; crop the samples to that",
+            "samples",
         )
     size = len(layout) * layout.dtype.itemsize * int(np.prod(layout.buffer_shape(1)))
     labels = torch.from_numpy(samples.labels).to(device)
@@ -241,18 +241,19 @@ def window_feed(
     pixels = _stored(layout, device)
     values = _stored(locate_mask(samples, mask.key), torch.device("cpu"))[..., 0]
     if values.shape != pixels.shape[:3]:
-        raise SatimnetError(
+        raise BadCatalogError(
             f"{layout.shards[0]}: the masks are {tuple(values.shape[1:])} pixels, the "
             f"images {tuple(pixels.shape[1:3])}; masks must be on the grid of their images"
         )
     if min(values.shape[1:]) < WINDOW:
-        raise SatimnetError(
-            f"{layout.shards[0]}: the images are smaller than a window of {WINDOW} x {WINDOW}"
+        raise ArgumentError(
+            f"{layout.shards[0]}: the images are smaller than a window of {WINDOW} x {WINDOW}",
+            "samples",
         )
     indices = torch.from_numpy(mask.indices(values.numpy())).to(device)
     positions = observed(indices)
     if not len(positions):
-        raise SatimnetError(f"the masks of the {len(samples)} samples observe nothing")
+        raise ArgumentError(f"the masks of the {len(samples)} samples observe nothing", "samples")
     return WindowFeed(layout.bands, pixels, indices, labels, positions)
 
 
@@ -278,9 +279,10 @@ def _stored(layout: Layout, device: torch.device) -> Tensor:
     shape, dtype = layout.buffer_shape(len(layout)), layout.dtype.newbyteorder("=")
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     if size > _memory(device):
-        raise SatimnetError(
+        raise ArgumentError(
             f"{len(layout)} images of {size / 1024**3:.1f} GiB do not fit into the memory of "
-            f"{device}; choose fewer samples with --limit or --filter"
+            f"{device}; choose fewer samples, such as by a filter",
+            "samples",
         )
     stored: np.ndarray[Any, np.dtype[Any]] = np.empty(shape, dtype)
     with Reader(layout) as reader:
@@ -296,8 +298,10 @@ def _stored(layout: Layout, device: torch.device) -> Tensor:
     return torch.from_numpy(stored).permute(0, y, x, band).contiguous().to(device)
 
 
-def _no_numbers(sample: str) -> SatimnetError:
-    return SatimnetError(f"{sample} has pixels that are NaN or infinite; leave it out by --filter")
+def _no_numbers(sample: str) -> BadCatalogError:
+    return BadCatalogError(
+        f"{sample} has pixels that are NaN or infinite; leave it out of the samples by a filter"
+    )
 
 
 def _memory(device: torch.device) -> int:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from satimnet.builder.arguments import at_least
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import ArgumentError
 from satimnet.builder.imagery.colours import (
     Colour,
     Picture,
@@ -122,7 +122,10 @@ def draw_predictions(
     at_least(0, seed=seed)
     on_disk(path)
     if any(not checkpoint.dense for checkpoint in checkpoints):
-        raise SatimnetError("CNN-class gives no picture: name checkpoints of CNN-segm, CNN-dual")
+        raise ArgumentError(
+            "checkpoints: CNN-class gives no picture; name those of CNN-segm and CNN-dual",
+            "checkpoints",
+        )
     mask = find_mask(samples)
     chosen = samples.subset(_varied(samples, count, seed))
     truth = mask.indices(_read(locate_mask(chosen, mask.key))[:, 0].astype(np.uint8))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from satimnet.builder.arguments import checked
-from satimnet.builder.errors import ArgumentError, SatimnetError
+from satimnet.builder.errors import ArgumentError
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.storage.hrefs import on_disk
 from satimnet.builder.storage.staging import lock
@@ -298,7 +298,7 @@ def _require_two_classes(feed: Feed, outputs: Sequence[Output]) -> None:
 def _moments(feed: Feed) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each band over all pixels.
 
-    Of a band that hardly varies the deviation is 1. Raises `SatimnetError` where one is constant.
+    Of a band that hardly varies the deviation is 1. Raises `ArgumentError` where one is constant.
     """
     count, total, squares = 0, torch.zeros(()).double(), torch.zeros(()).double()
     low, high = [math.inf] * len(feed.bands), [-math.inf] * len(feed.bands)
@@ -315,9 +315,10 @@ def _moments(feed: Feed) -> tuple[tuple[float, ...], tuple[float, ...]]:
         if least == most
     ]
     if constant:
-        raise SatimnetError(
+        raise ArgumentError(
             f"all pixels of {', '.join(constant)} have the same value, so nothing can be learned "
-            "from them; choose other bands"
+            "from them; choose other bands",
+            "bands",
         )
     mean = total / count
     std = (squares / count - mean.square()).clamp(min=0).sqrt()

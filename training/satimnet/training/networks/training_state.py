@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import ArgumentError, BadCatalogError, SatimnetError
 from satimnet.training.devices import Rank, reduced_precision
 from satimnet.training.networks.checkpoints import (
     Checkpoint,
@@ -77,9 +77,10 @@ class Run:
         """Take down how an epoch went."""
         loss = self._loss.item() / self._steps
         if not math.isfinite(loss):
-            raise SatimnetError(
+            raise ArgumentError(
                 f"the loss of epoch {epoch} is {loss}: training has run away; "
-                "choose a smaller --learning-rate"
+                "choose a smaller learning_rate",
+                "learning_rate",
             )
         self._loss.zero_()
         self.tables = tables
@@ -128,8 +129,10 @@ class Run:
             self._loss.fill_(found["loss"])
             self.step, self._seconds = found["step"], found["seconds"]
             self.history, self.tables = found["history"], found["tables"]
+        except SatimnetError:
+            raise
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise SatimnetError(f"{path}: damaged ({error}); remove it to begin anew") from error
+            raise BadCatalogError(f"{path}: damaged ({error}); remove it to begin anew") from error
 
     def _elapsed(self) -> float:
         return self._seconds + time.perf_counter() - self._began
@@ -160,8 +163,9 @@ def require_same(
             else f"{name.replace('_', ' ')} {here.get(name, 'unknown')}, not {asked[name]}"
             for name in differing
         )
-        raise SatimnetError(
-            f"{path}: holds another training ({listing}); remove it or choose another place"
+        raise ArgumentError(
+            f"{path}: holds another training ({listing}); remove it or choose another place",
+            "out",
         )
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import ArgumentError
 from satimnet.training.data.image_assets import have_bands, images_of, with_bands
 from satimnet.training.data.image_sizes import have_size
 from satimnet.training.data.training_samples import Catalog, Samples
@@ -65,7 +65,7 @@ def choose(
     split = query.get("split")
     among = "" if split is None else f" of the split {split}"
     if not having.any():
-        raise SatimnetError(f"{where}: no item{among} has the bands {listed}")
+        raise ArgumentError(f"{where}: no item{among} has the bands {listed}", "bands")
     left_out = _Reasons()
     parts = _parts(found, having, bands)
     left_out.add(f"without the bands {listed}", _census(found, ~having))
@@ -115,7 +115,9 @@ def _of_size(
     having = {n: have_size(p.table, images_of(p, bands), size) for n, p in parts.items()}
     kept = {n: parts[n].of([n], rows) for n, rows in having.items() if rows.any()}
     if not kept:
-        raise SatimnetError(f"none of {', '.join(parts)} has images {listed}; give another size")
+        raise ArgumentError(
+            f"none of {', '.join(parts)} has images {listed}; give another size", "size"
+        )
     without = {name: int((~rows).sum()) for name, rows in having.items()}
     left_out.add(f"not {listed}", {name: count for name, count in without.items() if count})
     return kept
@@ -138,7 +140,7 @@ def _masked(parts: Parts, left_out: _Reasons, where: str) -> Parts:
     there = {name: find_mask(part).among(part) for name, part in having.items()}
     kept = {name: having[name].of([name], rows) for name, rows in there.items() if rows.any()}
     if not kept:
-        raise SatimnetError(f"{where}: none of the items found has a mask")
+        raise ArgumentError(f"{where}: none of the items found has a mask")
     without = {name: len(part) - len(kept.get(name, ())) for name, part in parts.items()}
     left_out.add("without a mask", {name: count for name, count in without.items() if count})
     return kept
@@ -158,7 +160,7 @@ def _of_classes(
     if not kept and len(parts) > 1 and fits(_together(parts)):
         return parts
     if not kept:
-        raise SatimnetError(
+        raise ArgumentError(
             f"{where}: the samples{among} are of {', '.join(parts)}, with other classes than the "
             f"network was trained for ({'; '.join(map(few, wanted))}); choose others"
         )
@@ -184,9 +186,10 @@ def _require_alike(
     unlike = [name for name, values in kinds.items() if any(v != values[0] for v in values)]
     if unlike:
         counts = {name: len(part) for name, part in parts.items()}
-        raise SatimnetError(
+        raise ArgumentError(
             f"{where}: samples with the bands {', '.join(bands)}: {_counts(counts)}, with unlike "
-            f"{' and '.join(unlike)}; choose one collection: --collection {next(iter(parts))}, say"
+            f"{' and '.join(unlike)}; choose one collection, such as {next(iter(parts))}",
+            "collections",
         )
 
 

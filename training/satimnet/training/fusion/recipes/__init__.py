@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from satimnet.builder.arguments import checked
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import ArgumentError, NotFoundError, StorageError
 from satimnet.training.fusion.recipes.toml_tables import Table
 
 MASK_CLASSES: tuple[Mapping[str, Any], ...] = (
@@ -154,14 +154,17 @@ def read_recipe(recipe: str | os.PathLike[str]) -> Recipe:
     path = Path(name) if name.endswith(".toml") else included().get(name)
     if path is None:
         known = ", ".join(included())
-        raise SatimnetError(f"{name}: no recipe; name a .toml file, or one of these: {known}")
+        raise ArgumentError(
+            f"{name}: no recipe; name a .toml file, or one of these: {known}", "recipe"
+        )
     try:
         text = path.read_text("utf-8")
         content = tomllib.loads(text)
     except OSError as error:
-        raise SatimnetError(f"{path}: {error.strerror}; name a recipe") from error
+        kind = NotFoundError if isinstance(error, FileNotFoundError) else StorageError
+        raise kind(f"{path}: {error.strerror}; name a recipe") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SatimnetError(f"{path}: this is not TOML: {error}") from error
+        raise ArgumentError(f"{path}: this is not TOML: {error}", "recipe") from error
     return _recipe(Table(content, str(path)), text)
 
 

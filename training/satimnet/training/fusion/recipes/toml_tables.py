@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import ArgumentError
 
 T = TypeVar("T")
 
@@ -23,9 +23,9 @@ class Table:
         self._asked: list[str] = []
 
     def require(self, holds: Any, message: str) -> None:
-        """Raises `SatimnetError` with the message unless it ``holds``."""
+        """Raises `ArgumentError` with the message unless it ``holds``."""
         if not holds:
-            raise SatimnetError(f"{self.where}: {message}")
+            raise ArgumentError(f"{self.where}: {message}", "recipe")
 
     def take(self, key: str, kind: type[T], default: T = _REQUIRED) -> T:
         """The value of a key; an error if it is missing without a default, or of another kind."""
@@ -33,7 +33,9 @@ class Table:
         value = self._content.get(key, default)
         self.require(value is not _REQUIRED, f"{key} is missing")
         if not isinstance(value, kind) or isinstance(value, bool):
-            raise SatimnetError(f"{self.where}: {key} = {value!r:.80}: must be {_KINDS[kind]}")
+            raise ArgumentError(
+                f"{self.where}: {key} = {value!r:.80}: must be {_KINDS[kind]}", "recipe"
+            )
         return value
 
     def name(self, key: str) -> str:
@@ -66,14 +68,14 @@ class Table:
         return [Table(row, f"{self.where}: [[{key}]] {at}") for at, row in enumerate(rows, 1)]
 
     def know(self, classes: Sequence[Any], names: Sequence[str]) -> None:
-        """Raises `SatimnetError` for the first of the classes that is not among ``names``."""
+        """Raises `ArgumentError` for the first of the classes that is not among ``names``."""
         for name in classes:
             self.require(
                 name in names, f"no class {name!r} under [[classes]]; there are {', '.join(names)}"
             )
 
     def end(self) -> None:
-        """Raises `SatimnetError` if there is a key that nobody asked for."""
+        """Raises `ArgumentError` if there is a key that nobody asked for."""
         unknown = [key for key in self._content if key not in self._asked]
         self.require(
             not unknown, f"unknown: {', '.join(unknown)}; there are {', '.join(self._asked)}"
