@@ -556,7 +556,7 @@ def test_missing_and_unknown_layers(catalog, tmp_path):
         tmp_path,
         catalog,
         text,
-        "where is the layer gsw .Water.. give its path in layers: gsw=PATH",
+        "where is the layer gsw .Water.. give layers its path: gsw=PATH",
         layers={},
     )
     unknown = {"gsw": tmp_path, "dem": tmp_path}
@@ -683,7 +683,7 @@ def test_the_command(catalog, tmp_path):
     assert "no mask: gsw has nothing there" in shown
     assert str(catalog / "fused" / "collection.json") in shown
     assert run(recipe, catalog, "--without-masks", "--quiet", *options) == ""
-    assert "give its path in layers: gsw=PATH" in run(recipe, catalog, *options)
+    assert re.search("give (layers|--layer) its path: gsw=PATH", run(recipe, catalog, *options))
     assert "27,000 samples wanted, 60 found" in run("paper", catalog, "--without-masks", *options)
     assert "exclude each other" in run(recipe, catalog, "--without-masks", "--layer", "gsw=x")
     assert "give NAME=PATH" in run(recipe, catalog, "--layer", "gsw")

@@ -559,8 +559,8 @@ def test_bad_scenes_are_told_in_one_line(bad, checkpoints, scene, tmp_path):
         three
     )
     nameless = write_scene(tmp_path / "nameless.tif", image, names=())
-    assert "nameless.tif: its 4 bands have no names; name them in bands" in bad(nameless)
-    assert "4 bands; the list bands has 2" in bad(nameless, "--bands", "B02,B03")
+    assert re.search(r"nameless\.tif: its 4 bands have no names; give (--)?bands", bad(nameless))
+    assert re.search("4 bands, and (--)?bands has 2", bad(nameless, "--bands", "B02,B03"))
     names = (*BANDS, "B04_20m")
     twice = write_scene(tmp_path / "twice.tif", image[[0, 1, 2, 3, 2]], names=names)
     assert "several bands are called B04" in bad(twice)

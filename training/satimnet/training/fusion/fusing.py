@@ -132,7 +132,7 @@ def _open_layers(recipe: Recipe, paths: Mapping[str, Path]) -> list[Layer]:
         if spec.name not in paths:
             raise ArgumentError(
                 f"{recipe.source}: where is the layer {spec.name} ({spec.title})? "
-                f"give its path in layers: {spec.name}=PATH; without layers there are no masks",
+                f"give layers its path: {spec.name}=PATH; with layers=None there are no masks",
                 "layers",
             )
     return [open_layer(spec, paths[spec.name]) for spec in recipe.layers]

@@ -189,7 +189,7 @@ def _draw(recipe: Recipe, number: int, home: _Home, index: Index, available: boo
         more = f", {lacking:,} more lack bands" if lacking else ""
         raise SatimnetError(
             f"{draw.label}: {wanted:,} samples wanted, {len(candidates):,} found{more}; "
-            "write at_most, or take what is there: available"
+            "write at_most, or take what is there by available=True"
         )
     numbers = candidates[permutation(len(candidates), recipe.seed, Purpose.DRAWS, number)[:wanted]]
     home.taken = np.union1d(home.taken, numbers)

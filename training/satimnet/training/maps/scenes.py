@@ -116,7 +116,7 @@ def open_scene(
                 layers.append(Layer(path, index + 1, nodata, 1, offset))
             elif offset:
                 raise ArgumentError(
-                    f"{path}: has a scale and offset of its own; give no offset", "offset"
+                    f"{path}: has a scale and offset of its own; map it without offset", "offset"
                 )
             else:
                 factor = QUANTIFICATION
@@ -244,13 +244,13 @@ def _names(path: str, image: DatasetReader, order: Sequence[str] | None) -> list
     if order is not None:
         if len(order) != image.count:
             raise ArgumentError(
-                f"{path}: {image.count} bands; the list bands has {len(order)}", "bands"
+                f"{path}: there are {image.count} bands, and bands has {len(order)} names", "bands"
             )
         return list(order)
     if not any(image.descriptions):
         raise ArgumentError(
-            f"{path}: its {image.count} bands have no names; name them in bands, such as "
-            '["B02", "B03", "B04", "B08"]',
+            f"{path}: its {image.count} bands have no names; give bands, such as "
+            "B02, B03, B04, B08",
             "bands",
         )
     return [_name(description or "") for description in image.descriptions]
@@ -269,7 +269,7 @@ def _indices(path: str, names: Sequence[str], bands: Sequence[str]) -> list[int]
     twice = [band for band in bands if names.count(band) > 1]
     if twice:
         raise ArgumentError(
-            f"{path}: several bands are called {twice[0]}; name them in bands", "bands"
+            f"{path}: several bands are called {twice[0]}; name them by bands", "bands"
         )
     return [names.index(band) for band in bands]
 

@@ -77,7 +77,8 @@ def patch_feed(samples: Samples, bands: Sequence[str] | None, device: torch.devi
     if (height, width) != (PATCH, PATCH):
         raise ArgumentError(
             f"{layout.shards[0]}: the images are {height} x {width} pixels; CNN-class takes "
-            f"{PATCH} x {PATCH}; crop the samples to that",
+            f"{PATCH} x {PATCH}; take only the middle of each, with crop=({PATCH}, {PATCH}) or "
+            f"samples.cropped({PATCH}, {PATCH})",
             "samples",
         )
     size = len(layout) * layout.dtype.itemsize * int(np.prod(layout.buffer_shape(1)))
@@ -281,8 +282,8 @@ def _stored(layout: Layout, device: torch.device) -> Tensor:
     if size > _memory(device):
         raise ArgumentError(
             f"{len(layout)} images of {size / 1024**3:.1f} GiB do not fit into the memory of "
-            f"{device}; choose fewer samples, such as by a filter",
-            "samples",
+            f"{device}; choose fewer samples, by limit or filter",
+            *("limit", "filter"),
         )
     stored: np.ndarray[Any, np.dtype[Any]] = np.empty(shape, dtype)
     with Reader(layout) as reader:

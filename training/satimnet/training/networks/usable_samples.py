@@ -188,7 +188,8 @@ def _require_alike(
         counts = {name: len(part) for name, part in parts.items()}
         raise ArgumentError(
             f"{where}: samples with the bands {', '.join(bands)}: {_counts(counts)}, with unlike "
-            f"{' and '.join(unlike)}; choose one collection, such as {next(iter(parts))}",
+            f"{' and '.join(unlike)}; choose one of them, such as "
+            f'collections=["{next(iter(parts))}"]',
             "collections",
         )
 
