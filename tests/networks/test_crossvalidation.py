@@ -17,7 +17,7 @@ from satimnet.builder.storage.staging import lock
 from satimnet.training import crossvalidate, load, open_samples
 from satimnet.training.data.folds import folds_of, hold_out
 from satimnet.training.networks.crossvalidation import Row, Table
-from satimnet.training.networks.windows import hold_out as hold_out_windows
+from satimnet.training.networks.windows import hold_out_windows
 
 OPTIONS = {"width": 4, "epochs": 1, "batch_size": 16, "device": "cpu", "quiet": True}
 

@@ -30,7 +30,7 @@ _BAND = re.compile(r"(?:^|[^A-Za-z0-9])B0?(\d{1,2}A?)(?![A-Za-z0-9])", re.IGNORE
 
 
 @dataclass(frozen=True)
-class Layer:
+class StoredBand:
     """One band of a scene: where it is stored, and how its values become reflectances.
 
     Reflectance times 10,000 is `scale * stored + offset`. nodata: the stored value of pixels
@@ -55,7 +55,7 @@ class Scene:
 
     id: str
     href: str | None
-    layers: tuple[Layer, ...]
+    bands: tuple[StoredBand, ...]
     shape: tuple[int, int]
     crs: str
     transform: tuple[float, ...]
@@ -69,12 +69,12 @@ class Scene:
         Of a virtual raster that is also what it is made of, of one in an archive the archive.
         """
         files: set[Path] = set()
-        for path in {layer.path for layer in self.layers}:
+        for path in {band.path for band in self.bands}:
             with _opened(path) as image:
                 files.update(map(_on_disk, image.files))
         stats = [(path, os.stat(path)) for path in sorted(files) if path.is_file()]
         known = [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
-        return repr((self.layers, known))
+        return repr((self.bands, known))
 
 
 def _on_disk(name: str) -> Path:
@@ -108,22 +108,22 @@ def open_scene(
         return _of_product(Path(path), bands)
     with _opened(path) as image:
         names = _names(path, image, order)
-        layers = []
+        stored = []
         for index in _indices(path, names, bands):
             scale, shift = image.scales[index], image.offsets[index]
             nodata = image.nodatavals[index]
             if (scale, shift) == (1, 0):
-                layers.append(Layer(path, index + 1, nodata, 1, offset))
+                stored.append(StoredBand(path, index + 1, nodata, 1, offset))
             elif offset:
                 raise ArgumentError(
                     f"{path}: has a scale and offset of its own; map it without offset", "offset"
                 )
             else:
                 factor = QUANTIFICATION
-                layers.append(Layer(path, index + 1, nodata, scale * factor, shift * factor))
+                stored.append(StoredBand(path, index + 1, nodata, scale * factor, shift * factor))
         shape, crs, transform = _grid(path, image)
     href = path if is_url(path) or Path(path).is_file() else None
-    return Scene(Path(path).stem, href, tuple(layers), shape, crs, transform)
+    return Scene(Path(path).stem, href, tuple(stored), shape, crs, transform)
 
 
 @contextmanager
@@ -133,8 +133,8 @@ def reading(scene: Scene) -> Iterator[Rows]:
 
     with ExitStack() as stack:
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=_CACHE, GDAL_NUM_THREADS="ALL_CPUS"))
-        images = {layer.path: stack.enter_context(_opened(layer.path)) for layer in scene.layers}
-        yield Rows(scene, [images[layer.path] for layer in scene.layers])
+        images = {band.path: stack.enter_context(_opened(band.path)) for band in scene.bands}
+        yield Rows(scene, [images[band.path] for band in scene.bands])
 
 
 @dataclass(frozen=True)
@@ -172,21 +172,21 @@ class Rows:
         values = np.empty((len(self.images), *shape), np.float32)
         valid = np.ones(shape, np.bool_)
         nothing = np.ones(shape, np.bool_)
-        for out, layer, image in zip(values, self.scene.layers, self.images, strict=True):
+        for out, band, image in zip(values, self.scene.bands, self.images, strict=True):
             try:
-                stored = image.read(layer.index, window=window, out_shape=shape)
+                stored = image.read(band.index, window=window, out_shape=shape)
             except RasterioError as error:
                 reason = " ".join(str(error).split())
-                raise BadFileError(layer.path, f"its pixels cannot be read ({reason})") from error
-            if layer.nodata is None:
+                raise BadFileError(band.path, f"its pixels cannot be read ({reason})") from error
+            if band.nodata is None:
                 nothing &= stored == 0
-            elif not np.isnan(layer.nodata):
-                valid &= stored != layer.nodata
+            elif not np.isnan(band.nodata):
+                valid &= stored != band.nodata
             if stored.dtype.kind == "f":
                 valid &= np.isfinite(stored)
-            np.multiply(stored, np.float32(layer.scale), out=out)
-            out += np.float32(layer.offset)
-        if all(layer.nodata is None for layer in self.scene.layers):
+            np.multiply(stored, np.float32(band.scale), out=out)
+            out += np.float32(band.offset)
+        if all(band.nodata is None for band in self.scene.bands):
             valid &= ~nothing
         np.maximum(values, 0, out=values)
         return values, valid
@@ -198,10 +198,10 @@ def _of_product(path: Path, bands: Sequence[str]) -> Scene:
     if missing:
         raise _lacking(str(path), missing, sorted(product.images))
     factor = QUANTIFICATION / product.quantification
-    layers, grids = [], []
+    stored, grids = [], []
     for band in bands:
         file = str(product.images[band])
-        layers.append(Layer(file, 1, 0, factor, factor * product.offsets.get(band, 0)))
+        stored.append(StoredBand(file, 1, 0, factor, factor * product.offsets.get(band, 0)))
         with _opened(file) as image:
             grids.append(_grid(file, image))
     for band, grid in zip(bands, grids, strict=True):
@@ -215,7 +215,7 @@ def _of_product(path: Path, bands: Sequence[str]) -> Scene:
     return Scene(
         id=name,
         href=str(product.metadata),
-        layers=tuple(layers),
+        bands=tuple(stored),
         shape=grids[0][0],
         crs=grids[0][1],
         transform=grids[0][2],

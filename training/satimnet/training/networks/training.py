@@ -24,7 +24,7 @@ from satimnet.training.networks.inputs import Feed, patch_feed, window_feed
 from satimnet.training.networks.outputs import Output
 from satimnet.training.networks.training_plan import TrainingPlan, Wishes, plan_training
 from satimnet.training.networks.training_state import Run, forget, require_same, seed_of
-from satimnet.training.networks.windows import draw, hold_out, shuffled
+from satimnet.training.networks.windows import draw_windows, hold_out_windows, shuffled
 
 Told = Callable[[int, int, Mapping[str, float] | None], None]
 """Called with examples learned from so far, those of all epochs, and an epoch that has ended."""
@@ -272,7 +272,7 @@ def _feeds(
     if plan.windows is not None:
         beyond = torch.zeros(len(learn), dtype=torch.bool, device=device)
         everything = learn.only(_draw(plan, beyond)[0])
-    away = hold_out(len(everything), plan.held_out, seed_of(plan.seed, 0, 1), device)
+    away = hold_out_windows(len(everything), plan.held_out, seed_of(plan.seed, 0, 1), device)
     return everything.only(~away), everything.only(away)
 
 
@@ -281,7 +281,7 @@ def _draw(plan: TrainingPlan, held: Tensor) -> tuple[Tensor, Tensor]:
     assert plan.windows is not None
     if plan.windows > len(held):
         raise ArgumentError(f"windows {plan.windows:,}: the masks observe {len(held):,}", "windows")
-    return draw(plan.windows, held, plan.seed)
+    return draw_windows(plan.windows, held, plan.seed)
 
 
 def _require_two_classes(feed: Feed, outputs: Sequence[Output]) -> None:

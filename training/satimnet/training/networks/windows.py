@@ -45,7 +45,7 @@ def gather(rows: Tensor, indices: Tensor) -> Tensor:
     return rows[indices]
 
 
-def draw(count: int, held: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+def draw_windows(count: int, held: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     """Draw `count` windows, uniformly and the same for the same seed, from two parts together.
 
     held: bool, for each window whether it is held out. Returns the indices, in rising order, of
@@ -56,7 +56,7 @@ def draw(count: int, held: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     return (drawn & ~held).nonzero().flatten(), (drawn & held).nonzero().flatten()
 
 
-def hold_out(count: int, fraction: float, seed: int, device: torch.device) -> Tensor:
+def hold_out_windows(count: int, fraction: float, seed: int, device: torch.device) -> Tensor:
     """Return for each of `count` windows whether it is held out, as bool: `fraction` of them.
 
     ``int(count * (1 - fraction))`` stay to learn from: of 19,795,735 with a fraction of 0.2 the

@@ -17,7 +17,7 @@ from typing import Any
 
 from satimnet.builder.arguments import checked
 from satimnet.builder.errors import ArgumentError, NotFoundError, StorageError
-from satimnet.training.fusion.recipes.toml_tables import Table
+from satimnet.training.fusion.recipes.toml_tables import TomlTable
 
 MASK_CLASSES: tuple[Mapping[str, Any], ...] = (
     {
@@ -165,10 +165,10 @@ def read_recipe(recipe: str | os.PathLike[str]) -> Recipe:
         raise kind(f"{path}: {error.strerror}; name a recipe") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ArgumentError(f"{path}: this is not TOML: {error}", "recipe") from error
-    return _recipe(Table(content, str(path)), text)
+    return _recipe(TomlTable(content, str(path)), text)
 
 
-def _recipe(table: Table, text: str) -> Recipe:
+def _recipe(table: TomlTable, text: str) -> Recipe:
     classes = tuple(map(_class_row, table.tables("classes")))
     names = [row["name"] for row in classes]
     table.require(len(set(names)) == len(names), "two classes have the same name")
@@ -203,7 +203,7 @@ def _recipe(table: Table, text: str) -> Recipe:
     return recipe
 
 
-def _class_row(row: Table) -> Mapping[str, Any]:
+def _class_row(row: TomlTable) -> Mapping[str, Any]:
     name = row.name("name")
     found: dict[str, Any] = {"value": row.number("value", 1), "name": name}
     for key in ("title", "description", "color_hint", "concept"):
@@ -216,7 +216,7 @@ def _class_row(row: Table) -> Mapping[str, Any]:
     return found
 
 
-def _draw(row: Table, names: Sequence[str]) -> Draw:
+def _draw(row: TomlTable, names: Sequence[str]) -> Draw:
     exact = row.number("number", 1, default=None)
     at_most = row.number("at_most", 1, default=None)
     row.require(exact is None or at_most is None, "give number or at_most, not both")
@@ -234,7 +234,7 @@ def _draw(row: Table, names: Sequence[str]) -> Draw:
     return draw
 
 
-def _layer(row: Table, names: Sequence[str]) -> MaskLayer:
+def _layer(row: TomlTable, names: Sequence[str]) -> MaskLayer:
     name = row.name("name")
     title = row.take("title", str, name)
     classes = tuple(row.texts("classes"))
@@ -249,7 +249,7 @@ def _layer(row: Table, names: Sequence[str]) -> MaskLayer:
     return MaskLayer(name, title, classes, values)
 
 
-def _fill(table: Table, names: Sequence[str]) -> dict[str, int]:
+def _fill(table: TomlTable, names: Sequence[str]) -> dict[str, int]:
     fill: dict[str, int] = {}
     for meaning, classes in _meanings(table, table.take("mask", dict, {})):
         table.know(classes, names)
@@ -258,7 +258,7 @@ def _fill(table: Table, names: Sequence[str]) -> dict[str, int]:
     return fill
 
 
-def _meanings(table: Table, found: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
+def _meanings(table: TomlTable, found: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
     for meaning, values in found.items():
         table.require(
             meaning in MASK_VALUES,
@@ -268,7 +268,7 @@ def _meanings(table: Table, found: Mapping[str, Any]) -> Iterator[tuple[str, lis
         yield meaning, values
 
 
-def _size(table: Table) -> tuple[int, int]:
+def _size(table: TomlTable) -> tuple[int, int]:
     size = table.take("size", list)
     table.require(
         len(size) == 2 and all(type(side) is int and 0 < side <= _LARGEST for side in size),

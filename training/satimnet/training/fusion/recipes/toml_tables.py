@@ -14,7 +14,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}", re.ASCII)
 _REQUIRED: Any = object()
 
 
-class Table:
+class TomlTable:
     """A table of the file, key by key; what nobody asked for is an error in the `end`."""
 
     def __init__(self, content: Mapping[str, Any], where: str) -> None:
@@ -60,12 +60,12 @@ class Table:
         self.require(optional or values, f"{key}: name at least one")
         return values
 
-    def tables(self, key: str, *, optional: bool = False) -> list[Table]:
+    def tables(self, key: str, *, optional: bool = False) -> list[TomlTable]:
         """An array of tables."""
         rows: list[Any] = self.take(key, list, [] if optional else _REQUIRED)
         self.require(optional or rows, f"[[{key}]]: give at least one")
         self.require(all(isinstance(row, dict) for row in rows), f"{key}: write [[{key}]]")
-        return [Table(row, f"{self.where}: [[{key}]] {at}") for at, row in enumerate(rows, 1)]
+        return [TomlTable(row, f"{self.where}: [[{key}]] {at}") for at, row in enumerate(rows, 1)]
 
     def know(self, classes: Sequence[Any], names: Sequence[str]) -> None:
         """Raises `ArgumentError` for the first of the classes that is not among ``names``."""
