@@ -62,15 +62,33 @@ def fuse(
 ) -> Fused:
     """Makes the collection of a recipe out of those of ``catalog``, a path or URL.
 
-    It joins the catalog ``out``, by default the same one, and replaces what the same recipe made
-    there before. ``layers`` has the raster or folder of each of the recipe's mask layers; with
-    None there are no masks. ``available`` takes the samples that are there where the recipe wants
-    more, ``allow_outside`` reads files outside of a local catalog's folder. The rest is as for
-    `satimnet.builder.build`.
+    It replaces what the same recipe made there before.
+
+    Args:
+        recipe: what is drawn, as `read_recipe` reads it.
+        catalog: path or URL of the catalog to draw from.
+        out: the folder of the catalog that the collection joins; None: the same one.
+        layers: the raster or folder of each of the recipe's mask layers; None: no masks.
+        available: take the samples that are there where the recipe wants more.
+        allow_outside: read files outside of a local catalog's folder.
+        scheduler: as for `satimnet.builder.build`.
+        shard_size: as for `satimnet.builder.build`, in bytes.
+        bad_files: as for `satimnet.builder.build`.
+        progress: is called as the work goes on.
+
+    Returns:
+        What was drawn, and the report of the build.
 
     Raises:
+        ArgumentError: the recipe cannot be followed with these layers and in this folder.
         SatimnetError: the recipe asks for what the catalog does not have, a layer is missing or
             unusable, or the collection cannot be written. Nothing is changed then.
+
+    Example:
+        >>> from satimnet.training import read_recipe
+        >>> fused = fuse(read_recipe("demo"), "demo/catalog", Path("pixels"))
+        >>> [len(drawn.table) for drawn in fused.drawn]
+        [25, 25, 25, 3, 3]
     """
     out = None if out is None else on_disk(out)
     index = Index(catalog, allow_outside=allow_outside)

@@ -39,7 +39,7 @@ def check_refinement(trained: Checkpoint, finder: Checkpoint) -> None:
 
 
 def refined(trained: Checkpoint, finder: Checkpoint, strip: Strip) -> list[Indices]:
-    """Return indices of classes (y, x) by CNN-segm in patches of water or built-up, else other.
+    """Indices of classes (y, x) by CNN-segm in patches of water or built-up, else other.
 
     finder: the CNN-class that finds the patches (Section 3.1 of the paper).
     """
@@ -53,7 +53,7 @@ def refined(trained: Checkpoint, finder: Checkpoint, strip: Strip) -> list[Indic
 def of_pixels(
     trained: Checkpoint, strip: Strip, wanted: NDArray[np.bool_] | bool = True
 ) -> list[Indices]:
-    """Return indices of classes (y, x) for each output of CNN-segm or CNN-dual.
+    """Indices of classes (y, x) for each output of CNN-segm or CNN-dual.
 
     They are those of the whole scene at once, mirrored at its edges. Tiles without an observed
     pixel that is wanted are left out: there the index is 0.
@@ -70,7 +70,7 @@ def of_pixels(
 
 
 def of_patches(trained: Checkpoint, strip: Strip) -> list[Indices]:
-    """Return indices of classes (y, x) by CNN-class, the same in all pixels of a patch.
+    """Indices of classes (y, x) by CNN-class, the same in all pixels of a patch.
 
     Patches lie side by side from the upper left corner of the scene. The last ones are moved back
     into it where they would reach beyond, and give their class to the pixels not yet covered.

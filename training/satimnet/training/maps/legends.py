@@ -57,7 +57,7 @@ class Legend:
 
 
 def legend_of(output: Output) -> Legend:
-    """Return how a map of a network's output is read.
+    """How a map of a network's output is read.
 
     Values are those of the class table that the network was trained by, or count from 1 where
     classes of several tables share one. Pixels without an observation are 0, or 255 where a

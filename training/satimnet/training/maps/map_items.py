@@ -32,7 +32,7 @@ def map_item(
     networks: Sequence[tuple[Checkpoint, Origin]],
     picture: Path | None,
 ) -> dict[str, Any]:
-    """Return the Item, to be written into `file`, of the maps of a scene whose time is known.
+    """The Item, to be written into `file`, of the maps of a scene whose time is known.
 
     maps: by the name of the output. networks: the one that made them, then the one within whose
     patches it did. The Items of these are `<name>.json` in the same folder.

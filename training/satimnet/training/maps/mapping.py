@@ -38,7 +38,12 @@ class Maps:
     """The files that a mapping wrote.
 
     images: a COG for each output of the network. picture: None if none was wanted. item: the STAC
-    Item of the map, None if the scene's time is not known. models: those of the networks.
+    Item of the map, None if the scene's time is not known. models: the Items of the networks.
+
+    Example:
+        >>> maps = Maps((Path("maps/scene_cnn-segm_mask.tif"),), None, None, ())
+        >>> maps.images[0].name
+        'scene_cnn-segm_mask.tif'
     """
 
     images: tuple[Path, ...]
@@ -61,7 +66,7 @@ def map_scene(
     picture: bool = True,
     progress: Progress = silent,
 ) -> Maps:
-    """Map a scene with the network in the file `checkpoint`; write all files into `out`.
+    """Maps a scene with a trained network.
 
     For each output of the network that is a COG of class values (see `legend_of`), on the grid of
     the scene; then a picture, a STAC Item of the map and one of each network. Pixels without an
@@ -74,13 +79,38 @@ def map_scene(
     applied solely to patches that are of a class of water or built-up area (Section 3.1 of the
     paper); all other pixels are of the class other.
 
-    bands: names of the bands of a raster that does not name them. offset: added to the values of
-    a raster (see `open_scene`). sensed: when the scene was taken (RFC 3339), if it does not say;
-    unless either does, the map has no Item. device: None is the GPU if there is one. A killed run
-    of the same call is gone on with, not begun again.
+    A run that was killed goes on when the same call is made again.
 
-    Raises `SatimnetError` when the scene cannot be read or lacks bands, when a file is no
-    checkpoint of the right kind, and when nothing can be written.
+    Args:
+        path: a Sentinel-2 product (its ``.SAFE`` folder), or any raster that GDAL reads.
+        checkpoint: the file of the network.
+        out: the folder of all files.
+        within: the file of a CNN-class, see above.
+        bands: names of the bands of a raster that does not name them.
+        offset: added to the values of a raster (see `open_scene`).
+        sensed: when the scene was taken (RFC 3339), if it does not say; unless either does, the
+            map has no Item.
+        device: ``cpu`` or ``cuda``; None: the GPU if there is one.
+        picture: whether a picture is drawn.
+        progress: is called as the work goes on.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        BadFileError: the scene cannot be read, or lacks bands.
+        ArgumentError: an argument does not go with the scene or the network.
+        StorageError: nothing can be written.
+        SatimnetError: a checkpoint cannot be used, or another run is writing the map.
+
+    Example:
+        >>> from satimnet.training import open_samples, train
+        >>> learned, held = open_samples("catalog").search().holdout(0.25)
+        >>> how = {"model": "segm", "width": 4, "epochs": 1, "device": "cpu"}
+        >>> checkpoint = train(learned, held, "run/segm.pt", windows_per_epoch=2000, **how)
+        >>> maps = map_scene("scene.tif", "run/segm.pt", "maps", device="cpu", picture=False)
+        >>> [image.name for image in maps.images]
+        ['scene_cnn-segm_mask.tif']
     """
     on_disk(out)
     readable(path)
@@ -172,7 +202,7 @@ def _fill(
     finder: Checkpoint | None,
     progress: Progress,
 ) -> None:
-    """Compute the rows that are not there yet."""
+    """Computes the rows that are not there yet."""
     height = scene.shape[0]
     done = min(growing.done for growing in maps)
     if done < height:

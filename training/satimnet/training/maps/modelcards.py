@@ -48,12 +48,12 @@ class Origin:
 
 
 def model_name(trained: Checkpoint, origin: Origin) -> str:
-    """Return what a network is called: its kind, and the beginning of its file's digest."""
+    """What a network is called: its kind, and the beginning of its file's digest."""
     return f"{trained.kind}-{origin.sha256[:12]}"
 
 
 def model_item(trained: Checkpoint, origin: Origin, folder: Path) -> dict[str, Any]:
-    """Return the Item of a network, to be written into `folder`.
+    """The Item of a network, to be written into `folder`.
 
     It has no place, as a network keeps none of its training set; its time is when its file was
     written.
@@ -139,6 +139,6 @@ def model_item(trained: Checkpoint, origin: Origin, folder: Path) -> dict[str, A
 
 
 def relative(path: Path, folder: Path) -> str:
-    """Return the href of a file in a JSON file of that folder."""
+    """The href of a file in a JSON file of that folder."""
     href = Path(os.path.relpath(path, folder)).as_posix()
     return href if href.startswith("..") else f"./{href}"

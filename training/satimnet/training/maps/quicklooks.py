@@ -25,7 +25,7 @@ def draw(
     maps: Mapping[str, tuple[Path, Legend]],
     file: Path,
 ) -> None:
-    """Write the picture as a PNG: true colours, if the bands have them, then each map.
+    """Writes the picture as a PNG: true colours, if the bands have them, then each map.
 
     Under a map stand the classes that occur in it, with the share of the observed pixels that
     each has in the picture (where large scenes are thinned out). What nobody observed is white in

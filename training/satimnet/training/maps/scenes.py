@@ -90,7 +90,7 @@ def open_scene(
     order: Sequence[str] | None = None,
     offset: float = 0,
 ) -> Scene:
-    """Find these bands in a scene: a SAFE folder of Sentinel-2, or any raster that GDAL reads.
+    """Finds these bands in a scene: a SAFE folder of Sentinel-2, or any raster that GDAL reads.
 
     A raster's bands are named by their descriptions (`B4` and `B04_10m` are B04) or by `order`.
     Its own scale and offset, if it has them, make reflectances of its values; otherwise these are
@@ -145,7 +145,7 @@ class Rows:
     images: list[DatasetReader]
 
     def read(self, first: int, last: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return values float32 (band, y, x) of rows `first` to before `last`, and where they are.
+        """Values float32 (band, y, x) of rows `first` to before `last`, and where they are.
 
         Values are reflectances times 10,000, none below 0 (as Sentinel-2 had it before offsets
         came up); where any band has no observation the second array, bool (y, x), is False.
@@ -156,7 +156,7 @@ class Rows:
         return self._read(window, (last - first, self.scene.shape[1]))
 
     def overview(self, longest: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return the same of the whole scene, made at most `longest` pixels wide or high."""
+        """The same of the whole scene, made at most `longest` pixels wide or high."""
         from rasterio.windows import Window
 
         rows, columns = self.scene.shape

@@ -51,7 +51,7 @@ def is_product(path: Path) -> bool:
 
 
 def open_product(path: Path) -> Product:
-    """Read the metadata of a product, given its folder or the metadata file in it.
+    """Reads the metadata of a product, given its folder or the metadata file in it.
 
     Raises `BadFileError` when the folder is no product, holds several granules, or the metadata
     cannot be understood.

@@ -43,7 +43,7 @@ class Strip:
 
 
 def strips(scene: Scene, fill: Sequence[float], start: int = 0) -> Iterator[Strip]:
-    """Yield the strips from the row `start` on.
+    """The strips from the row `start` on.
 
     fill: of each band, what pixels without an observation look like. Raises `BadFileError` when
     pixels cannot be read.

@@ -37,6 +37,16 @@ class Checkpoint:
     accuracy of each output on the held-out samples as a fraction, seconds from the start, and
     examples (patches or windows) per second. confusions: after the last epoch, for each output,
     numbers of held-out patches or pixels by true and predicted class.
+
+    Example:
+        >>> from satimnet.training import open_samples, train
+        >>> learned, held = open_samples("catalog").search().holdout(0.25)
+        >>> how = {"width": 4, "epochs": 1, "batch_size": 8, "device": "cpu"}
+        >>> checkpoint = train(learned, held, "run/checkpoint.pt", **how)
+        >>> next(held.to_batches(2)).images.shape
+        torch.Size([2, 3, 64, 64])
+        >>> checkpoint.logits(next(held.to_batches(2)).images)[0].shape
+        torch.Size([2, 3])
     """
 
     model: CnnClass | CnnSegm | CnnDual
@@ -64,7 +74,7 @@ class Checkpoint:
         return self.kind != "cnn-class"
 
     def logits(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Return for each output float32 logits of float32 images (sample, band, y, x).
+        """For each output float32 logits of float32 images (sample, band, y, x).
 
         Those of cnn-class, for images of 64 x 64, are (sample, class). Those of the others, for
         images of any size, are (sample, class, y - 4, x - 4): pad by 2 on each side for all
@@ -78,7 +88,7 @@ class Checkpoint:
         return tuple(part.float() for part in (found if isinstance(found, tuple) else (found,)))
 
     def digest(self) -> str:
-        """Return the SHA-256 of the network and of how images are normalised for it, in hex.
+        """The SHA-256 of the network and of how images are normalised for it, in hex.
 
         The history has no part in it: its times differ when the same network is trained again.
         """
@@ -90,9 +100,9 @@ class Checkpoint:
         return digest.hexdigest()
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the file, under another name first, so that it is never there in part.
+        """Writes the file, under another name first, so that it is never there in part.
 
-        Raises `SatimnetError` when it cannot be written; a file that was there is left alone.
+        Raises `StorageError` when it cannot be written; a file that was there is left alone.
         """
         described = {
             name: [asdict(o) for o in value] if name == "outputs" else value
@@ -105,7 +115,7 @@ class Checkpoint:
 def build(
     kind: str, bands: int, outputs: tuple[Output, ...], width: int
 ) -> CnnClass | CnnSegm | CnnDual:
-    """Return a new network of a kind, for so many bands and these outputs."""
+    """A new network of a kind, for so many bands and these outputs."""
     counts = [len(output.classes) for output in outputs]
     if kind == "cnn-class":
         return CnnClass(bands, counts[0], width)
@@ -123,10 +133,30 @@ def load(
     kinds: tuple[str, ...] = KINDS,
     bands: tuple[str, ...] | None = None,
 ) -> Checkpoint:
-    """Read a checkpoint, its model on `device`; runs no code out of the file.
+    """Reads a checkpoint; runs no code out of the file.
 
-    Raises `SatimnetError` when it is no checkpoint of this project, when its network is none of
-    `kinds`, and when it takes other bands than `bands`, if they are given.
+    Args:
+        path: the file that `train` wrote.
+        device: where the model is to be; None: the GPU if there is one.
+        kinds: refuse other networks.
+        bands: refuse networks that take other bands; None: any.
+
+    Returns:
+        The network with what is needed to use it.
+
+    Raises:
+        NotFoundError: the file is not there.
+        StorageError: it cannot be read.
+        BadCatalogError: it is no checkpoint of this project, or damaged.
+        ArgumentError: its network is of another kind, or takes other bands.
+
+    Example:
+        >>> from satimnet.training import open_samples, train
+        >>> learned, held = open_samples("catalog").search().holdout(0.25)
+        >>> how = {"width": 4, "epochs": 1, "batch_size": 8, "device": "cpu"}
+        >>> checkpoint = train(learned, held, "run/checkpoint.pt", **how)
+        >>> load("run/checkpoint.pt").bands
+        ('B02', 'B03', 'B04')
     """
     where = pick_device(device)
     instead = "give a checkpoint.pt that stac satimnet train wrote"
@@ -162,7 +192,7 @@ def load(
 def _require_sound(
     state: Mapping[str, Tensor], model: nn.Module, described: Mapping[str, Any]
 ) -> None:
-    """Raise `ValueError` for weights or moments that nothing can be computed with."""
+    """Raises `ValueError` for weights or moments that nothing can be computed with."""
     for name, ours in model.state_dict().items():
         theirs = state.get(name, ours)
         if theirs.dtype != ours.dtype:
@@ -180,12 +210,12 @@ def _require_sound(
 
 
 def write(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
-    """Write a file of plain values and tensors for `read`, all at once or not at all."""
+    """Writes a file of plain values and tensors for `read`, all at once or not at all."""
     _write(path, lambda partial: torch.save(content, partial))
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file, all at once or not at all."""
+    """Writes a text file, all at once or not at all."""
     _write(path, lambda partial: partial.write_text(text))
 
 
@@ -203,7 +233,7 @@ def _write(path: str | os.PathLike[str], write_to: Callable[[Path], object]) -> 
 def read(
     path: str | os.PathLike[str], expected: str, what: str, device: torch.device, instead: str
 ) -> dict[str, Any]:
-    """Read what `write` wrote, its tensors on `device`; its "format" is the expected one.
+    """Reads what `write` wrote, its tensors on `device`; its "format" is the expected one.
 
     Of any other file the error says what to do `instead`.
     """
@@ -227,13 +257,13 @@ def read(
 
 
 def discard(path: str | os.PathLike[str]) -> None:
-    """Remove a file that `write` wrote, and what a killed `write` has left."""
+    """Removes a file that `write` wrote, and what a killed `write` has left."""
     for file in (Path(path), _partial(Path(path))):
         file.unlink(missing_ok=True)
 
 
 def normalised(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """Return images (sample, band, y, x) less the mean of each band, over its deviation."""
+    """Images (sample, band, y, x) less the mean of each band, over its deviation."""
     shape = (1, -1, 1, 1)
     centre = torch.tensor(mean, device=images.device).view(shape)
     spread = torch.tensor(std, device=images.device).view(shape)
@@ -241,7 +271,7 @@ def normalised(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) 
 
 
 def state_of(model: nn.Module) -> dict[str, Tensor]:
-    """Return the parameters and buffers of a model, on the CPU."""
+    """The parameters and buffers of a model, on the CPU."""
     return {k: v.cpu().contiguous() for k, v in model.state_dict().items()}
 
 

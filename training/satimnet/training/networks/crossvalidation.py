@@ -67,6 +67,13 @@ class Table:
     together. recipe: digest of the recipe that fused the samples; None where none did.
     sample_digest: SHA-256 over ids, sources, classes and folds of the samples. arguments: of the
     trainings.
+
+    Example:
+        >>> row = Row("cnn-class", "class", "eurosat", "eurosat", (0.9, 0.95))
+        >>> sets, digest = {"eurosat": 27_000}, "0" * 64
+        >>> table = Table((row,), (2, 10), sets, "a CPU", 60.0, None, digest, {"epochs": 5})
+        >>> next(table.cells())[-2:]
+        ('92.50', '95.00')
     """
 
     rows: tuple[Row, ...]
@@ -79,7 +86,7 @@ class Table:
     arguments: Mapping[str, Any]
 
     def cells(self) -> Iterator[tuple[str, ...]]:
-        """Yield heading, model, training set, testing set, mean and maximum of each row.
+        """Heading, model, training set, testing set, mean and maximum of each row.
 
         CNN-dual is shown by its masks alone, as in the paper.
         """
@@ -95,7 +102,7 @@ class Table:
                 )
 
     def facts(self) -> Iterator[tuple[str, str]]:
-        """Yield what a reader needs to judge the figures, as name and value."""
+        """What a reader needs to judge the figures, as name and value."""
         run, there = self.folds
         yield "Folds", f"{run} of {there}" if run < there else str(there)
         yield "Samples", ", ".join(f"{count:,} {name}" for name, count in self.samples.items())
@@ -168,11 +175,12 @@ def crossvalidate(
             writing it.
 
     Example:
-        ::
-
-            samples = open_samples("catalog").search(collections="eurosat")
-            table = crossvalidate(samples, ["class"], "runs/folds", epochs=5)
-            print(table.markdown())
+        >>> from satimnet.training import open_samples
+        >>> samples = open_samples("catalog").search()
+        >>> how = {"width": 4, "epochs": 1, "batch_size": 8, "device": "cpu"}
+        >>> table = crossvalidate(samples, ["class"], "run/folds", folds=2, only=1, **how)
+        >>> print(table.markdown().splitlines()[0])
+        | Model | Training set | Testing set | Accuracy (%), mean | maximum |
     """
     unknown = [model for model in models if model not in MODELS]
     if unknown or not models:

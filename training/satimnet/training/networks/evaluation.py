@@ -24,6 +24,13 @@ class Evaluation:
 
     output: what it predicts. confusion: int64 (true class, predicted class), numbers of patches,
     or of pixels for networks that classify pixels, in the order of the output's classes.
+
+    Example:
+        >>> from satimnet.training.networks.outputs import Class, Output
+        >>> output = Output("class", (Class(1, "Forest"), Class(2, "River")))
+        >>> result = Evaluation(output, np.array([[8, 2], [0, 10]]))
+        >>> result.accuracy, result.recall.tolist()
+        (0.9, [0.8, 1.0])
     """
 
     output: Output
@@ -68,11 +75,30 @@ class Evaluation:
 def evaluate(
     checkpoint: str | os.PathLike[str], samples: Samples, *, device: str | None = None
 ) -> dict[str, Evaluation]:
-    """Judge the network in a file on samples; return how each output did, by its name.
+    """Judges the network in a file on samples.
 
     Networks for pixels are judged on all pixels that the masks observe, but for two along each
-    edge. Raises `SatimnetError` when the samples lack the network's bands or masks, or have other
-    classes than it was trained for.
+    edge.
+
+    Args:
+        checkpoint: the file that `train` wrote.
+        samples: the samples to judge it on.
+        device: ``cpu`` or ``cuda``; None: the GPU if there is one.
+
+    Returns:
+        How each output did, by its name: ``class``, ``mask`` or both.
+
+    Raises:
+        ArgumentError: the samples have other classes than the network was trained for.
+        SatimnetError: the samples lack the network's bands or masks, or it cannot be read.
+
+    Example:
+        >>> from satimnet.training import open_samples, train
+        >>> learned, held = open_samples("catalog").search().holdout(0.25)
+        >>> how = {"width": 4, "epochs": 1, "batch_size": 8, "device": "cpu"}
+        >>> checkpoint = train(learned, held, "run/checkpoint.pt", **how)
+        >>> list(evaluate("run/checkpoint.pt", held, device="cpu"))
+        ['class']
     """
     where = pick_device(device)
     trained = load(checkpoint, str(where))
@@ -96,7 +122,22 @@ def evaluate(
 
 @checked()
 def held_out(checkpoint: Checkpoint) -> dict[str, Evaluation]:
-    """Return how each output of a network did on the samples held out of its training."""
+    """How each output of a network did on the samples held out of its training.
+
+    Args:
+        checkpoint: the network, as `train` or `load` returns it.
+
+    Returns:
+        How each output did, by its name: ``class``, ``mask`` or both.
+
+    Example:
+        >>> from satimnet.training import open_samples, train
+        >>> learned, held = open_samples("catalog").search().holdout(0.25)
+        >>> how = {"width": 4, "epochs": 1, "batch_size": 8, "device": "cpu"}
+        >>> checkpoint = train(learned, held, "run/checkpoint.pt", **how)
+        >>> int(held_out(checkpoint)["class"].confusion.sum()) == len(held)
+        True
+    """
     return _evaluations(checkpoint.outputs, checkpoint.confusions)
 
 

@@ -61,6 +61,13 @@ def divide(
         ArgumentError: the fraction is not between 0 and 1, or windows are held out of a network
             that learns whole patches.
         SatimnetError: the samples are too few to be divided.
+
+    Example:
+        >>> from satimnet.training import open_samples
+        >>> samples = open_samples("catalog").search()
+        >>> division = divide(samples, 0.25)
+        >>> len(division.learned), len(division.held_out)
+        (18, 6)
     """
     if split_by == "window":
         if model == "class":

@@ -47,19 +47,19 @@ class Feed(Protocol):
         ...
 
     def batches(self, parts: Sequence[Tensor]) -> Iterator[Example]:
-        """Yield for each of the parts, int64 numbers of examples, those examples."""
+        """For each of the parts, int64 numbers of examples, those examples."""
         ...
 
     def images(self) -> Iterator[Tensor]:
-        """Yield all patches that the examples are of, float32 (sample, band, y, x)."""
+        """All patches that the examples are of, float32 (sample, band, y, x)."""
         ...
 
     def present(self) -> list[list[int]]:
-        """Return for each output the indices of the classes that examples have."""
+        """For each output the indices of the classes that examples have."""
         ...
 
     def confusions(self, checkpoint: Checkpoint, rank: int = 0, ranks: int = 1) -> list[Tensor]:
-        """Return for each output int64 (true, predicted): numbers of examples; on the CPU.
+        """For each output int64 (true, predicted): numbers of examples; on the CPU.
 
         Of `ranks` processes each counts a share of its own.
         """
@@ -67,7 +67,7 @@ class Feed(Protocol):
 
 
 def patch_feed(samples: Samples, bands: Sequence[str] | None, device: torch.device) -> Feed:
-    """Return whole patches and their class.
+    """Whole patches and their class.
 
     Raises `SatimnetError` when the samples lack the bands, are not 64 x 64, have no class or
     several, or pixels that are no numbers.
@@ -174,11 +174,11 @@ class WindowFeed:
         return len(self.positions)
 
     def only(self, windows: Tensor) -> WindowFeed:
-        """Return some of the windows: indices or bool."""
+        """Some of the windows: indices or bool."""
         return replace(self, positions=self.positions[windows])
 
     def batches(self, parts: Sequence[Tensor]) -> Iterator[Example]:
-        """Yield for each of the parts those windows, float32 (window, band, 5, 5)."""
+        """For each of the parts those windows, float32 (window, band, 5, 5)."""
         masks = self.mask.flatten()
         area = self.mask[0].numel()
         for rows in parts:
@@ -192,12 +192,12 @@ class WindowFeed:
             yield cut(self.pixels, positions).float(), both
 
     def images(self) -> Iterator[Tensor]:
-        """Yield all patches that the windows are of."""
+        """All patches that the windows are of."""
         for pixels in torch.split(self.pixels, max(1, _BLOCK // self.mask[0].numel())):
             yield pixels.float().permute(0, 3, 1, 2)
 
     def present(self) -> list[list[int]]:
-        """Return for each output the indices of the classes that windows have."""
+        """For each output the indices of the classes that windows have."""
         area = self.mask[0].numel()
         found = [_indices(self.mask.flatten()[self.positions])]
         if self.labels is not None:
@@ -206,7 +206,7 @@ class WindowFeed:
         return found
 
     def confusions(self, checkpoint: Checkpoint, rank: int = 0, ranks: int = 1) -> list[Tensor]:
-        """Return for each output int64 (true, predicted): numbers of windows; on the CPU.
+        """For each output int64 (true, predicted): numbers of windows; on the CPU.
 
         Patches are classified densely, which is the same as window by window, and cheaper.
         """
@@ -231,7 +231,7 @@ class WindowFeed:
 def window_feed(
     samples: Samples, bands: Sequence[str] | None, mask: Mask, device: torch.device, *, dual: bool
 ) -> WindowFeed:
-    """Return all windows of the samples whose middle was observed.
+    """All windows of the samples whose middle was observed.
 
     dual: the class of the patch counts, too. Raises `SatimnetError` when samples lack the bands
     or the mask, when images and masks differ in size or the patches do not fit into memory, when
@@ -259,7 +259,7 @@ def window_feed(
 
 
 def classify(checkpoint: Checkpoint, images: Tensor) -> tuple[Tensor, ...]:
-    """Return for each output the classes, uint8 (sample, y - 4, x - 4), of images, densely.
+    """For each output the classes, uint8 (sample, y - 4, x - 4), of images, densely.
 
     images: float32 (sample, band, y, x). Large ones are taken in strips of rows.
     """

@@ -32,6 +32,11 @@ class CnnClass(nn.Module):
     Four pairs of convolutions, each followed by batch normalisation, ReLU, 2x2 max pooling and
     dropout, then dense layers of `2 * width`, `width` and `classes` units. `width` is the number
     of filters: 256 is the published size, 32 trains well on two CPU cores.
+
+    Example:
+        >>> model = CnnClass(bands=3, classes=5, width=8)
+        >>> model(torch.zeros(2, 3, 64, 64)).shape
+        torch.Size([2, 5])
     """
 
     def __init__(
@@ -60,7 +65,7 @@ class CnnClass(nn.Module):
         _initialise(self, nn.init.xavier_normal_)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits (sample, class) of images (sample, band, 64, 64)."""
+        """Logits (sample, class) of images (sample, band, 64, 64)."""
         logits: Tensor = self.dense(self.pairs(images))
         return logits
 
@@ -70,6 +75,11 @@ class CnnSegm(nn.Module):
 
     Two pairs of convolutions, each followed by batch normalisation, tanh and dropout, then dense
     layers of `width`, with tanh and dropout, and `classes` units.
+
+    Example:
+        >>> model = CnnSegm(bands=3, classes=2, width=8)
+        >>> model(torch.zeros(7, 3, 5, 5)).shape, model.dense(torch.zeros(1, 3, 64, 64)).shape
+        (torch.Size([7, 2]), torch.Size([1, 2, 60, 60]))
     """
 
     def __init__(
@@ -85,11 +95,11 @@ class CnnSegm(nn.Module):
         _initialise(self, nn.init.xavier_normal_)
 
     def forward(self, windows: Tensor) -> Tensor:
-        """Return logits (sample, class) of the middle of windows (sample, band, 5, 5)."""
+        """Logits (sample, class) of the middle of windows (sample, band, 5, 5)."""
         return self.dense(windows).flatten(1)
 
     def dense(self, images: Tensor) -> Tensor:
-        """Return logits (sample, class, y - 4, x - 4) of images (sample, band, y, x).
+        """Logits (sample, class, y - 4, x - 4) of images (sample, band, y, x).
 
         In evaluation mode each is exactly what `forward` gives the 5x5 window around the pixel.
         To get all pixels of an image, pad it by 2 on each side.
@@ -109,6 +119,11 @@ class CnnDual(nn.Module):
 
     The branches are computed together: the left one is the first half of the channels of every
     layer, and where they go apart the convolution has two groups.
+
+    Example:
+        >>> model = CnnDual(bands=3, classes=(5, 2), width=8)
+        >>> [logits.shape for logits in model(torch.zeros(7, 3, 5, 5))]
+        [torch.Size([7, 5]), torch.Size([7, 2])]
     """
 
     def __init__(
@@ -135,12 +150,12 @@ class CnnDual(nn.Module):
         _initialise(self, _he_uniform)
 
     def forward(self, windows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits (sample, class) by each table, of windows (sample, band, 5, 5)."""
+        """Logits (sample, class) by each table, of windows (sample, band, 5, 5)."""
         left, right = self.dense(windows)
         return left.flatten(1), right.flatten(1)
 
     def dense(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits (sample, class, y - 4, x - 4) by each table: see `CnnSegm.dense`."""
+        """Logits (sample, class, y - 4, x - 4) by each table: see `CnnSegm.dense`."""
         left, right = self.layers(images).split(self.classes, dim=1)
         return left, right
 
@@ -167,7 +182,7 @@ class _Pair(nn.Module):
 
 
 def _compose(first: nn.Conv2d, second: nn.Conv2d) -> tuple[Tensor, Tensor]:
-    """Return kernel and bias of the one convolution that equals `second(first(x))`.
+    """Kernel and bias of the one convolution that equals `second(first(x))`.
 
     Cross-correlations compose by the full convolution of their kernels, which is the
     cross-correlation of the padded first kernel with the flipped second one.
@@ -186,7 +201,7 @@ def _norm(channels: int, dimensions: int = 2) -> nn.Module:
 
 
 def _initialise(model: nn.Module, draw: Callable[[Tensor], Tensor]) -> None:
-    """Draw all kernels; biases are 0, as in Keras."""
+    """Draws all kernels; biases are 0, as in Keras."""
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             draw(layer.weight)
@@ -199,6 +214,17 @@ def _he_uniform(weight: Tensor) -> Tensor:
 
 
 def keras_parameter_count(model: nn.Module) -> int:
-    """Return what Keras calls "Total params": all parameters and the moving mean and variance."""
+    """What Keras calls "Total params": all parameters and the moving mean and variance.
+
+    Args:
+        model: any network.
+
+    Returns:
+        How many numbers that are.
+
+    Example:
+        >>> keras_parameter_count(CnnClass(bands=4, classes=10))
+        2507018
+    """
     moving = (b for name, b in model.named_buffers() if name.endswith(("_mean", "_var")))
     return sum(t.numel() for t in [*model.parameters(), *moving])

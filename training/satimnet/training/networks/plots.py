@@ -50,7 +50,7 @@ _BLANK = "no observation"
 
 
 def draw_confusion(result: Evaluation, path: str | os.PathLike[str]) -> None:
-    """Write the confusion matrix as a PNG: counts, on colours of the fraction of the true class."""
+    """Writes the confusion matrix as a PNG: counts on colours of the fraction of the true class."""
     names = result.output.names
     count, total = len(names), int(result.confusion.sum())
     rows = result.confusion.sum(axis=1, keepdims=True)
@@ -79,7 +79,7 @@ def draw_confusion(result: Evaluation, path: str | os.PathLike[str]) -> None:
 
 
 def draw_curves(history: Sequence[Mapping[str, float]], path: str | os.PathLike[str]) -> None:
-    """Write a network's learning curves as a PNG: training loss and held-out accuracy by epoch."""
+    """Writes a network's learning curves as a PNG: training loss and held-out accuracy by epoch."""
     epochs = [entry["epoch"] for entry in history]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -110,7 +110,7 @@ def draw_predictions(
     count: int = 6,
     seed: int = 0,
 ) -> None:
-    """Write what networks see as a PNG, as in Figure 3 of the paper: one row a sample.
+    """Writes what networks see as a PNG, as in Figure 3 of the paper: one row a sample.
 
     Columns: the image (red, green, blue where the first network takes them, all samples stretched
     alike: see `satimnet.builder.imagery.colours.natural`), the mask, and each output of each

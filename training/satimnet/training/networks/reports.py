@@ -42,6 +42,15 @@ def write_report(
     Raises:
         StorageError: the files cannot be written.
         SatimnetError: another run is writing them, or the samples lack bands or masks.
+
+    Example:
+        >>> from satimnet.training import held_out, open_samples, train
+        >>> learned, held = open_samples("catalog").search().holdout(0.25)
+        >>> how = {"width": 4, "epochs": 1, "batch_size": 8, "device": "cpu"}
+        >>> checkpoint = train(learned, held, "run/checkpoint.pt", **how)
+        >>> files = write_report(held_out(checkpoint), checkpoint, "run")
+        >>> [file.name for file in files]
+        ['metrics.json', 'confusion.png', 'curves.png']
     """
     folder = on_disk(out)
     files = [folder / "metrics.json"]

@@ -105,12 +105,12 @@ def train(
             another run is writing it.
 
     Example:
-        ::
-
-            samples = open_samples("catalog").search(collections="eurosat")
-            learned, held = samples.holdout(0.1)
-            checkpoint = train(learned, held, "run/checkpoint.pt", epochs=5)
-            print(checkpoint.history[-1]["accuracy_class"])
+        >>> from satimnet.training import open_samples
+        >>> learned, held = open_samples("catalog").search().holdout(0.25)
+        >>> how = {"width": 4, "epochs": 1, "batch_size": 8, "device": "cpu"}
+        >>> checkpoint = train(learned, held, "run/checkpoint.pt", **how)
+        >>> checkpoint.history[-1]["accuracy_class"] <= 1
+        True
     """
     path = on_disk(out)
     wishes = Wishes(

@@ -74,7 +74,7 @@ class Run:
         self.step += 1
 
     def end_epoch(self, epoch: int, tables: list[Tensor], speed: float) -> None:
-        """Take down how an epoch went."""
+        """Takes down how an epoch went."""
         loss = self._loss.item() / self._steps
         if not math.isfinite(loss):
             raise ArgumentError(
@@ -91,7 +91,7 @@ class Run:
         self.history.append(entry)
 
     def save(self, seconds: float) -> None:
-        """Write the state if the last time is so many seconds ago; the first process does."""
+        """Writes the state if the last time is so many seconds ago; the first process does."""
         if self._rank.number or time.perf_counter() - self._saved < seconds:
             return
         plan = self._plan
@@ -114,7 +114,7 @@ class Run:
         self._saved = time.perf_counter()
 
     def resume(self) -> None:
-        """Go on from the state that is there, if one is."""
+        """Goes on from the state that is there, if one is."""
         path, plan = self._path, self._plan
         if not path.exists():
             return
@@ -139,7 +139,7 @@ class Run:
 
 
 def forget(path: Path) -> None:
-    """Remove the state of the training into `path`: it is finished."""
+    """Removes the state of the training into `path`: it is finished."""
     discard(_unfinished(path))
 
 
@@ -151,7 +151,7 @@ def require_same(
     plan: TrainingPlan,
     path: Path,
 ) -> None:
-    """Refuse a file of another training."""
+    """Refuses a file of another training."""
     here = {"model": kind, "width": width, "bands": tuple(bands), **settings}
     asked = {"model": plan.kind, "width": plan.width, **plan.described()}
     asked["bands"] = plan.bands or here["bands"]
@@ -198,7 +198,7 @@ def seed_of(*numbers: int) -> int:
 
 
 def _turned(images: Tensor, generator: np.random.Generator) -> Tensor:
-    """Return each square image in one of its eight orientations."""
+    """Each square image in one of its eight orientations."""
     drawn = generator.integers(8, size=len(images))
     out = torch.empty_like(images)
     for turn in range(8):

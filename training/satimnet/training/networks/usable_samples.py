@@ -34,7 +34,7 @@ class Choice:
     left_out: Mapping[str, Mapping[str, int]]
 
     def lines(self) -> Iterator[str]:
-        """Yield what a user is told: what is taken, and what is left out, if anything is."""
+        """What a user is told: what is taken, and what is left out, if anything is."""
         yield f"samples: {_counts(self.taken)}"
         if self.left_out:
             reasons = (f"{_counts(counts)} {why}" for why, counts in self.left_out.items())
@@ -87,12 +87,12 @@ class _Reasons(dict[str, Mapping[str, int]]):
     """Numbers of samples that are left out, by reason and collection."""
 
     def add(self, why: str, counts: Mapping[str, int]) -> None:
-        """Take down samples that are left out, if any are."""
+        """Takes down samples that are left out, if any are."""
         if counts:
             self[why] = counts
 
     def keep(self, kept: Parts, parts: Parts, why: str) -> Parts:
-        """Return the parts that are kept, having taken down the others."""
+        """The parts that are kept, having taken down the others."""
         self.add(why, {name: len(part) for name, part in parts.items() if name not in kept})
         return kept
 
@@ -175,7 +175,7 @@ def _one_class_each(part: Samples) -> bool:
 def _require_alike(
     parts: Parts, bands: Sequence[str], dense: bool, where: str, *, classes: bool
 ) -> None:
-    """Refuse parts that do not go together; `classes`: their class tables must be the same, too."""
+    """Refuses parts that do not go together; `classes`: also those with unlike class tables."""
     if len(parts) == 1:
         return
     kinds: dict[str, list[Any]] = {

@@ -14,7 +14,7 @@ from satimnet.training.networks.outputs import IGNORED
 
 
 def observed(mask: Tensor) -> Tensor:
-    """Return the positions of all windows whose middle has a class, int64, in rising order.
+    """The positions of all windows whose middle has a class, int64, in rising order.
 
     mask: uint8 (sample, y, x), indices of classes or `IGNORED`. A window lies in its patch
     entirely, so the two pixels along each edge are the middle of none.
@@ -26,7 +26,7 @@ def observed(mask: Tensor) -> Tensor:
 
 
 def cut(pixels: Tensor, positions: Tensor) -> Tensor:
-    """Return windows (position, band, 5, 5) of pixels (sample, y, x, band), in their dtype.
+    """Windows (position, band, 5, 5) of pixels (sample, y, x, band), in their dtype.
 
     The bands of a pixel stay together in memory (`torch.channels_last`), and each window is
     gathered once, in one step for all.
@@ -46,7 +46,7 @@ def gather(rows: Tensor, indices: Tensor) -> Tensor:
 
 
 def draw_windows(count: int, held: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """Draw `count` windows, uniformly and the same for the same seed, from two parts together.
+    """Draws `count` windows, uniformly and the same for the same seed, from two parts together.
 
     held: bool, for each window whether it is held out. Returns the indices, in rising order, of
     those drawn to learn from and of those drawn and held out.
@@ -57,7 +57,7 @@ def draw_windows(count: int, held: Tensor, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def hold_out_windows(count: int, fraction: float, seed: int, device: torch.device) -> Tensor:
-    """Return for each of `count` windows whether it is held out, as bool: `fraction` of them.
+    """For each of `count` windows whether it is held out, as bool: `fraction` of them.
 
     ``int(count * (1 - fraction))`` stay to learn from: of 19,795,735 with a fraction of 0.2 the
     15,836,588 of the paper, and 3,959,147 are held out.
@@ -69,6 +69,6 @@ def hold_out_windows(count: int, fraction: float, seed: int, device: torch.devic
 
 
 def shuffled(count: int, seed: int, device: torch.device) -> Tensor:
-    """Return the numbers below `count` in an order drawn uniformly by `seed`, int64."""
+    """The numbers below `count` in an order drawn uniformly by `seed`, int64."""
     generator = torch.Generator(device).manual_seed(seed)
     return torch.randperm(count, generator=generator, device=device)

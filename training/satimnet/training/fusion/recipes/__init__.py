@@ -101,7 +101,13 @@ class MaskLayer:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a training set is fused."""
+    """How a training set is fused.
+
+    Example:
+        >>> recipe = read_recipe("demo")
+        >>> recipe.size, len(recipe.digest)
+        ((64, 64), 64)
+    """
 
     source: str
     """Name of the file, for messages."""
@@ -146,9 +152,20 @@ def included() -> dict[str, Path]:
 def read_recipe(recipe: str | os.PathLike[str]) -> Recipe:
     """The recipe in a TOML file, or of the name of an included one (`included`).
 
+    Args:
+        recipe: the path of a ``.toml`` file, or ``paper`` or ``demo``.
+
+    Returns:
+        The recipe, checked.
+
     Raises:
-        SatimnetError: there is no such file, or something in it is unknown, missing or
-            contradicts itself.
+        NotFoundError: there is no such file.
+        StorageError: the file cannot be read.
+        ArgumentError: something in it is unknown, missing or contradicts itself.
+
+    Example:
+        >>> read_recipe("paper").bands
+        ('B02', 'B03', 'B04', 'B08')
     """
     name = os.fspath(recipe)
     path = Path(name) if name.endswith(".toml") else included().get(name)
