@@ -9,12 +9,13 @@ import rasterio
 from mini_masks import BANDS, make_patches, write_masked_catalog
 from rasterio.transform import from_origin
 
+from satimnet.training import fuse
+
 MODULES = [
     *(f"networks.{name}" for name in ("checkpoints", "crossvalidation", "evaluation", "models")),
     *("networks.held_out", "networks.reports", "networks.training", "maps.mapping"),
     "fusion.recipes",
 ]
-FUSION = "satimnet.training.fusion.fuse"
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -38,7 +39,7 @@ def folder(tmp_path_factory):
 def test_the_example_of_fuse_on_the_demo(demo, tmp_path, monkeypatch):
     (tmp_path / "demo").symlink_to(demo)
     monkeypatch.chdir(tmp_path)
-    found = doctest.testmod(importlib.import_module(FUSION))
+    found = doctest.testmod(importlib.import_module(fuse.__module__))
     assert found.attempted > 0
     assert found.failed == 0
 

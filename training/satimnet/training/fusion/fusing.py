@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from satimnet.builder.arguments import checked
 from satimnet.builder.dataset_record import DatasetRecord
@@ -30,9 +29,6 @@ from satimnet.training.fusion.mask_layers import Layer, open_layer
 from satimnet.training.fusion.recipes import Recipe
 from satimnet.training.fusion.samples_of_recipe import samples_of
 from satimnet.training.fusion.selection import Drawn, select
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

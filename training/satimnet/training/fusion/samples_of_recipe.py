@@ -1,4 +1,4 @@
-"""Assembly: rows that were drawn become samples, whose files are made when they are packed."""
+"""Samples of a recipe: made of rows that were drawn; their files are made when they are packed."""
 
 from __future__ import annotations
 

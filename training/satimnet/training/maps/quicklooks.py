@@ -28,7 +28,7 @@ def draw(
     """Writes the picture as a PNG: true colours, if the bands have them, then each map.
 
     Under a map stand the classes that occur in it, with the share of the observed pixels that
-    each has in the picture (where large scenes are thinned out). What nobody observed is white in
+    each has in the picture (where large scenes are thinned out). What was not observed is white in
     the scene, and in a map of a colour that no class has.
     """
     import rasterio

@@ -15,7 +15,7 @@ _REQUIRED: Any = object()
 
 
 class TomlTable:
-    """A table of the file, key by key; what nobody asked for is an error in the `end`."""
+    """A table of the file, key by key; a key that was not asked for is an error in the `end`."""
 
     def __init__(self, content: Mapping[str, Any], where: str) -> None:
         self.where = where
@@ -75,7 +75,7 @@ class TomlTable:
             )
 
     def end(self) -> None:
-        """Raises `ArgumentError` if there is a key that nobody asked for."""
+        """Raises `ArgumentError` if there is a key that was not asked for."""
         unknown = [key for key in self._content if key not in self._asked]
         self.require(
             not unknown, f"unknown: {', '.join(unknown)}; there are {', '.join(self._asked)}"
