@@ -66,14 +66,14 @@ def print_findings(findings: Findings) -> None:
     )
     if findings.elsewhere:
         click.echo(
-            f"NOT checked, because they lie at URLs, where the catalog leaves them: "
+            f"NOT checked, as the catalog leaves them where they are, at URLs: "
             f"{counted(findings.elsewhere, 'member')}",
             err=True,
         )
     for path in findings.leftovers:
         click.echo(
-            f"{path}: is no part of the catalog; a run left it that was killed or is still at "
-            "work; give the same command again, or remove it",
+            f"{path}: no part of the catalog, but left by a run that was killed or still works; "
+            "give the same command again, or remove it",
             err=True,
         )
     if findings.unavailable:
