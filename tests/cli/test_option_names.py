@@ -69,8 +69,22 @@ def said(error: Exception) -> str:
             WrongTypeError("shuffle is the text 'yes'; give True or False", "shuffle"),
             "shuffle is the text 'yes'; give True or False",
         ),
+        (
+            SatimnetError("a.jpg: 9 bytes, over the limit 8; for images, max_scene_size sets it"),
+            "a.jpg: 9 bytes, over the limit 8; for images, --max-scene-size sets it",
+        ),
+        (
+            SatimnetError("b.jpg: broken; mend it, or allow some with bad_files='few'"),
+            "b.jpg: broken; mend it, or allow some without --strict",
+        ),
+        (
+            SatimnetError("they differ; samples.of_size(64, 64) keeps those of one size"),
+            "they differ; --image-size 64x64 keeps those of one size",
+        ),
+        (SatimnetError("/data/max_scene_size/a.jpg: broken"), "/data/max_scene_size/a.jpg: broken"),
+        (ArgumentError("with limits, or a limit.", "limit"), "with limits, or a limit."),
         (SatimnetError("limit 3 is a word here"), "limit 3 is a word here"),
-        (SatimnetError("http://host/items?limit=5: no"), "http://host/items?limit=5: no"),
+        (SatimnetError("http://h/items?limit=5: no"), "http://h/items?limit=5: no"),
     ],
 )
 def test_arguments_become_options(error, message):

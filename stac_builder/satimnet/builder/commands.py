@@ -74,20 +74,6 @@ class LocalPath(click.Path):
         return super().convert(value, param, ctx)
 
 
-_CALLS = (
-    (r"samples\.of_size\((\d+), (\d+)\)", r"--image-size \1x\2"),
-    (r"samples\.cropped\(rows, columns\)", "--crop ROWSxCOLUMNS"),
-)
-"""What the library advises to call in Python, and the option that does it."""
-
-
-def _calls_as_options(message: str) -> str:
-    """The message with options of the command where it advises calls in Python."""
-    for call, option in _CALLS:
-        message = re.sub(call, option, message)
-    return message
-
-
 def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
     """The command with ``--debug``; without it, every error is one line and exit code 1."""
 
@@ -123,11 +109,15 @@ def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
-_SPELLED = {
-    'bad_files="any"': "--keep-going",
-    'bad_files="stop"': "--strict",
-    "layers=None": "--without-masks",
-}
+_SPELLED = (
+    (r"""bad_files=["']any["']""", "--keep-going"),
+    (r"""bad_files=["']stop["']""", "--strict"),
+    (r"""(?:with )?bad_files=["']few["']""", "without --strict"),
+    (r"layers=None", "--without-masks"),
+    (r"samples\.of_size\((\d+), (\d+)\)", r"--image-size \1x\2"),
+    (r"samples\.cropped\((\d+), (\d+)\)", r"--crop \1x\2"),
+    (r"samples\.cropped\(rows, columns\)", "--crop ROWSxCOLUMNS"),
+)
 """What the library says to Python, and the option that stands for it."""
 
 _VALUE = r"""=(True\b|"[^"]*"|\[[^\]]*\]|\(\d+, ?\d+\))"""
@@ -137,23 +127,22 @@ _ASKED_FOR = r"(?:^|\b(?:give|choose|set|say|with|without|by|another|other|small
 def _with_options(error: SatimnetError) -> str:
     """The message of an error, with the options of the command for the arguments of Python.
 
-    ``name=value`` becomes an option in all messages. The names that an `ArgumentError` carries
-    become one wherever they have an underscore; others are words of everyday, so only where the
-    message begins with them or asks for them.
+    ``name=value`` becomes an option, and so does every name with an underscore. Other names are
+    everyday words: they become one if an `ArgumentError` carries them, and only where the message
+    begins with them or asks for them.
     """
     options = _options_by_argument()
-    message = _calls_as_options(str(error))
-    for python, option in _SPELLED.items():
-        if option in options.values():
-            message = message.replace(python, option)
+    message = str(error)
+    for python, option in _SPELLED if options else ():
+        message = re.sub(python, option, message)
+    carried = error.arguments if isinstance(error, ArgumentError) else ()
     for name, option in options.items():
         for match in re.finditer(rf"(?<![\w.-]){re.escape(name)}{_VALUE}", message):
             message = message.replace(match[0], option + _as_typed(match[1]))
-    for name in error.arguments if isinstance(error, ArgumentError) else ():
-        if name in options:
-            before = r"(?<![\w.-])" if "_" in name else _ASKED_FOR
-            pattern = rf"({before}){re.escape(name)}(?![\w=-])"
-            message = re.sub(pattern, rf"\g<1>{options[name]}", message)
+        if "_" in name or name in carried:
+            before = r"(?<![\w./-])" if "_" in name else _ASKED_FOR
+            pattern = rf"({before}){re.escape(name)}(?![\w=/-]|\.\w)"
+            message = re.sub(pattern, rf"\g<1>{option}", message)
     return message
 
 
@@ -176,7 +165,7 @@ def _as_typed(value: str) -> str:
         return ""
     if value.startswith("("):
         return re.sub(r"\((\d+), ?(\d+)\)", r" \1x\2", value)
-    return " " + value.strip('[]"').replace('"', "")
+    return " " + re.sub(r"""["'\[\]]""", "", value)
 
 
 def _culprit(error: Exception) -> str:
