@@ -162,6 +162,19 @@ def test_the_bytes_do_not_depend_on_the_threads(overviews, tmp_path):
     assert len(made) == 1
 
 
+def test_the_mode_is_the_most_frequent_value(tmp_path):
+    values = np.random.default_rng(3).integers(0, 3, (1, 600, 1000), np.uint8)
+    path = tmp_path / "map.tif"
+    with MemoryFile(tiff_of(values)) as memory, memory.open() as image:
+        write_cog(image, path, "mode", in_memory=False, options={})
+    with rasterio.open(path, overview_level=0) as overview:
+        small = overview.read(1)
+    fours = values[0].reshape(300, 2, 500, 2).swapaxes(1, 2).reshape(300, 500, 4)
+    counts = np.stack([(fours == value).sum(axis=2) for value in range(3)])
+    chosen = np.take_along_axis(counts, small[None].astype(int), axis=0)
+    np.testing.assert_array_equal(chosen[0], counts.max(axis=0))
+
+
 def test_a_broken_image_is_named(tmp_path):
     data = png_of(pixels_of())
     header = read_header(data, "image.png")

@@ -1,5 +1,6 @@
 """Maps of scenes: against the whole scene at once, as files, as STAC, and of bad input."""
 
+import errno
 import json
 import re
 import shutil
@@ -19,8 +20,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from satimnet.builder.catalog.schemas import Schemas
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import SatimnetError, StorageError
 from satimnet.cli.map_command import map_command
+from satimnet.training.maps import cogs
 from satimnet.training.maps.legends import legend_of
 from satimnet.training.maps.mapping import map_scene
 from satimnet.training.maps.scenes import open_scene, reading
@@ -647,3 +649,23 @@ def test_what_is_there_stays_when_a_run_fails(checkpoints, scene, tmp_path):
         map_scene(str(spoilt(tmp_path / scene.name)), *call, picture=False)
     assert maps.images[0].read_bytes() == before
     assert not list((tmp_path / "maps").glob(".*"))
+
+
+def test_a_map_that_cannot_be_finished_is_named_with_the_reason(
+    checkpoints, scene, tmp_path, monkeypatch
+):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cogs, "write_cog", full)
+    with pytest.raises(StorageError, match=r"\.tif: cannot be written .*No space left on device"):
+        map_scene(str(scene), checkpoints["cnn-segm"], tmp_path / "maps")
+
+
+def test_what_a_killed_run_left_of_a_cog_is_removed(checkpoints, scene, tmp_path):
+    left = tmp_path / f".{scene.stem}_cnn-segm_mask.tif.0123456789ab.cog"
+    left.mkdir()
+    (left / "tmp1.tif").write_bytes(b"x")
+    maps = map_scene(str(scene), checkpoints["cnn-segm"], tmp_path, picture=False)
+    assert maps.images[0].name == left.name[1:].removesuffix(".0123456789ab.cog")
+    assert not left.exists()

@@ -16,7 +16,7 @@ from stactools.cli.cli import cli
 
 from satimnet.builder.catalog.collections import collection_of
 from satimnet.builder.datasets import installed
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import BadFileError, NotFoundError, SatimnetError, StorageError
 from satimnet.builder.transfer import resumable as fetching
 from satimnet.builder.transfer.published_files import Download, downloads_of
 from satimnet.builder.transfer.resumable import fetch
@@ -225,7 +225,7 @@ def test_busy_servers_are_asked_again(server, tmp_path):
 
 def test_a_server_that_never_recovers(server, tmp_path):
     server.statuses = [500] * 50
-    with pytest.raises(SatimnetError, match="answers 500, 8 times in a row"):
+    with pytest.raises(StorageError, match="answers 500, 8 times in a row"):
         get(server, tmp_path)
     assert len(server.asked) == 8
     assert nothing_left(tmp_path)
@@ -328,7 +328,7 @@ def test_a_part_that_is_longer_than_the_file(server, tmp_path):
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_login_is_asked_for(server, tmp_path, status):
     server.statuses = [status]
-    with pytest.raises(SatimnetError, match=rf"refuses \({status}\); download it in a browser"):
+    with pytest.raises(StorageError, match=rf"refuses \({status}\); download it in a browser"):
         get(server, tmp_path)
     assert len(server.asked) == 1
     assert nothing_left(tmp_path)
@@ -336,7 +336,7 @@ def test_a_login_is_asked_for(server, tmp_path, status):
 
 def test_the_file_is_gone(server, tmp_path):
     server.statuses = [404]
-    with pytest.raises(SatimnetError, match="answers 404"):
+    with pytest.raises(NotFoundError, match="answers 404"):
         get(server, tmp_path)
     assert nothing_left(tmp_path)
 
@@ -355,7 +355,7 @@ def test_a_web_page_instead_of_the_file(server, tmp_path):
 
 
 def test_a_size_that_was_not_published(server, tmp_path):
-    with pytest.raises(SatimnetError, match="the server has 300,000 bytes, published are 7"):
+    with pytest.raises(BadFileError, match="the server has 300,000 bytes, published are 7"):
         get(server, tmp_path, size=7)
     assert nothing_left(tmp_path)
     server.chunked = True  # and where it says no size
@@ -374,7 +374,7 @@ def test_a_content_length_that_is_too_large(server, tmp_path):
 
 def test_a_content_length_that_is_too_small(server, tmp_path):
     server.announced = 200_000
-    with pytest.raises(SatimnetError, match=r"sha256 is .*, published is .*; nothing was kept"):
+    with pytest.raises(BadFileError, match=r"sha256 is .*, published is .*; nothing was kept"):
         get(server, tmp_path, checksum=SHA256)
     assert nothing_left(tmp_path)
 
@@ -388,7 +388,7 @@ def test_no_length_at_all_and_no_checksum(server, tmp_path):
 
 def test_wrong_content(server, tmp_path):
     server.data = OTHER
-    with pytest.raises(SatimnetError, match=r"md5 is .*, published is"):
+    with pytest.raises(BadFileError, match=r"md5 is .*, published is"):
         get(server, tmp_path, size=len(DATA), checksum=MD5)
     assert nothing_left(tmp_path)
 
@@ -396,7 +396,7 @@ def test_wrong_content(server, tmp_path):
 def test_a_disk_that_is_too_small(server, tmp_path, monkeypatch):
     usage = fetching.shutil.disk_usage(tmp_path)._replace(free=2**28 + 1000)
     monkeypatch.setattr(fetching.shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(SatimnetError, match="needs 300,000 bytes more, 1,000 are free"):
+    with pytest.raises(StorageError, match="needs 300,000 bytes more, 1,000 are free"):
         get(server, tmp_path)
     server.chunked = True
     with pytest.raises(SatimnetError, match="sends more than 1,000 bytes"):
@@ -449,7 +449,7 @@ def test_records_that_cannot_be_used(entry, reason):
 
 
 def test_a_record_without_downloads_names_the_publisher():
-    with pytest.raises(SatimnetError, match="names no downloads; see its publisher https://p"):
+    with pytest.raises(NotFoundError, match="names no downloads; see its publisher https://p"):
         downloads_of({"id": "x", "links": [{"rel": "via", "href": "https://p"}]})
 
 

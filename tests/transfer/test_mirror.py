@@ -27,7 +27,13 @@ from killed import killed_at_its_end
 
 from satimnet.builder.catalog import checked_documents as documents
 from satimnet.builder.catalog.validation import validate
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import (
+    ArgumentError,
+    BadCatalogError,
+    NotFoundError,
+    SatimnetError,
+    StorageError,
+)
 from satimnet.builder.pipeline import build
 from satimnet.builder.query.index import Index
 from satimnet.builder.query.search import search
@@ -191,8 +197,10 @@ def test_progress_ends_at_the_number_of_files(catalog, tmp_path):
 # --- copies that cannot be made
 
 
-def refused(what: str, *arguments: Any, **options: Any) -> str:
-    with pytest.raises(SatimnetError, match=what) as error:
+def refused(
+    what: str, *arguments: Any, kind: type[SatimnetError] = SatimnetError, **options: Any
+) -> str:
+    with pytest.raises(kind, match=what) as error:
         copy_catalog(*arguments, **options)
     assert "\n" not in str(error.value)
     return str(error.value)
@@ -220,12 +228,12 @@ def test_no_folder_of_anybody_s_is_written_over(catalog, second, tmp_path):
 
     copy_catalog(second, tmp_path / "copy")
     before = files_of(tmp_path / "copy")
-    refused("has a collection second already", second, tmp_path / "copy")
+    refused("has a collection second already", second, tmp_path / "copy", kind=StorageError)
     assert files_of(tmp_path / "copy") == before
 
 
 def test_a_catalog_is_not_copied_into_itself(own):
-    refused("lies inside the catalog", own, own / "copy")
+    refused("lies inside the catalog", own, own / "copy", kind=ArgumentError)
 
 
 def test_one_copy_at_a_time_writes_a_destination(catalog, tmp_path):
@@ -235,16 +243,21 @@ def test_one_copy_at_a_time_writes_a_destination(catalog, tmp_path):
 
 def test_a_missing_file_is_named(own, tmp_path, serve):
     (own / "eurosat" / "River" / "River_2.json").unlink()
-    refused("River_2.json: nothing is there", own, tmp_path / "copy")
+    refused("River_2.json: nothing is there", own, tmp_path / "copy", kind=NotFoundError)
     with serve(own) as url:
-        refused("River_2.json: nothing is there", url, tmp_path / "web copy")
+        refused("River_2.json: nothing is there", url, tmp_path / "web copy", kind=NotFoundError)
     assert not (tmp_path / "copy").exists()
 
 
 def test_a_shard_cut_short_is_named(own, tmp_path, serve):
     shard = own / "eurosat" / "shards" / "River-00000.zip"
     shard.write_bytes(shard.read_bytes()[:-1])
-    refused("River-00000.zip: .* bytes where its asset says", own, tmp_path / "copy")
+    refused(
+        "River-00000.zip: .* bytes where its asset says",
+        own,
+        tmp_path / "copy",
+        kind=BadCatalogError,
+    )
     with serve(own) as url:
         refused("River-00000.zip: .* bytes where its asset says", url, tmp_path / "web copy")
 
@@ -302,7 +315,7 @@ def test_what_fails_before_a_file_is_copied_leaves_no_folder(two, own, second, t
     (own / "second" / "collection.json").write_text("{")
     refused("second/collection.json: this is not JSON", own, tmp_path / "copy")
     copy_catalog(second, tmp_path / "copy")
-    refused("has a collection second already", second, tmp_path / "copy")
+    refused("has a collection second already", second, tmp_path / "copy", kind=StorageError)
     assert sorted(os.listdir(tmp_path)) == ["copy", "web"]
 
 

@@ -13,7 +13,7 @@ from stactools.cli.cli import cli
 from trial_catalog import write_catalog
 
 from satimnet.builder.catalog.validation import validate
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import NotFoundError, SatimnetError, StorageError
 from satimnet.builder.query.search import count, search
 from satimnet.builder.storage.assets import read_bytes
 from satimnet.builder.transfer.subset import copy_found, save_found, write_found
@@ -143,11 +143,11 @@ def test_what_cannot_be_written_is_told(catalog, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full/thesis.tex").write_text("x")
     for way in (save_found, copy_found):
-        with pytest.raises(SatimnetError, match="is there already"):
+        with pytest.raises(StorageError, match="is there already"):
             way(found, tmp_path / "full")
-        with pytest.raises(SatimnetError, match="found nothing"):
+        with pytest.raises(NotFoundError, match="found nothing"):
             way(search(catalog, ids=[]), tmp_path / "none")
-    with pytest.raises(SatimnetError, match="found nothing"):
+    with pytest.raises(NotFoundError, match="found nothing"):
         write_found(search(catalog, ids=[]), tmp_path / "none.parquet")
     assert os.listdir(tmp_path) == ["full"]
 

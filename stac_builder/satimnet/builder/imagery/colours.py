@@ -1,5 +1,6 @@
-"""Colours of pictures: measured values as one would see them, and classes so that one tells them
-apart. Overviews, maps and pictures of predictions have theirs from here. Knows arrays, no files.
+"""Colours: measured values as the eye would see them, and classes so that they are told apart.
+
+Overviews, maps and pictures of predictions have theirs from here. Knows arrays, no files.
 """
 
 from __future__ import annotations
@@ -39,13 +40,16 @@ def true_colour_names(names: Sequence[str]) -> list[str]:
 def natural(
     images: Sequence[NDArray[Any]], seen: Sequence[NDArray[np.bool_]] | None = None
 ) -> list[Picture]:
-    """Return pictures of measured values (band, y, x), of one band or red, green and blue.
+    """Pictures of measured values.
 
     All images are stretched alike, each band by itself, from what is dark in all of them to what
     is bright in nearly all, so that the same colour means the same in each. Haze, which is blue, is
     taken away: an image's own darkest objects become black (P. S. Chavez, 1988,
-    doi.org/10.1016/0034-4257(88)90019-3) unless they are much brighter than elsewhere. seen: where
-    there are values at all, (y, x).
+    doi.org/10.1016/0034-4257(88)90019-3) unless they are much brighter than elsewhere.
+
+    Args:
+        images: Values (band, y, x), of one band or of red, green and blue.
+        seen: Where each image has values at all, bool (y, x); None is wherever they are finite.
     """
     masks = [np.isfinite(x).all(axis=0) for x in images] if seen is None else seen
     pixels = [image[:, mask] for image, mask in zip(images, masks, strict=True)]
@@ -55,7 +59,7 @@ def natural(
     dark = np.percentile(np.concatenate(some, axis=1), _DARK, axis=1)
     middles, brights = np.swapaxes([np.percentile(x, (50, _BRIGHT), axis=1) for x in some], 0, 1)
     bright = np.percentile(brights, _BRIGHTEST, axis=0)
-    if len(dark) > 1:  # of a single band nobody knows what is dark in nature
+    if len(dark) > 1:  # what is dark in nature, a single band does not say
         bright = np.maximum(bright, dark + _LEAST * np.median(middles, axis=0).max())
     found = []
     for image, values in zip(images, pixels, strict=True):
@@ -67,16 +71,17 @@ def natural(
 
 
 def plain(image: NDArray[Any]) -> Picture:
-    """Return a picture of grey values (band, y, x): uint8 as they are, else 0 (black) to 1."""
+    """A picture of grey values (band, y, x): uint8 as they are, others from 0 (black) to 1."""
     if image.dtype != np.uint8:
         image = (image.clip(0, 1) ** _GAMMA * 255).astype(np.uint8)
     return np.moveaxis(np.broadcast_to(image, (3, *image.shape[1:])), 0, 2).copy()
 
 
 def class_colours(hints: Sequence[str | None]) -> list[Colour]:
-    """Return the colours of classes: those of the table, else hues at equal distances.
+    """The colours of classes: those of the table, else hues at equal distances.
 
-    hints: six hexadecimal digits of each class, None where the table has none.
+    Args:
+        hints: Six hexadecimal digits of each class, None where the table has none.
     """
     found: list[Colour] = []
     for k, hint in enumerate(hints):
@@ -92,7 +97,7 @@ def rgb(hint: str) -> Colour:
 
 
 def unlike(colours: Sequence[Colour]) -> Colour:
-    """Return a colour for what is none of the classes: black, white or one as far from them all."""
+    """A colour for what is none of the classes: the farthest from theirs of black, white, …"""
     candidates = [(0, 0, 0), (255, 255, 255), (255, 0, 255), (255, 255, 0), (0, 255, 255)]
     taken = np.array(colours or [(128, 128, 128)])
 

@@ -137,10 +137,16 @@ def encode_mask(
     media_type: str,
     scratch: Path | None = None,
 ) -> Data:
-    """A mask (y, x) as PNG or COG with the classes' colours as palette.
+    """A mask as PNG or COG with the classes' colours as palette.
 
-    It comes in strips from its top. The pixels stay class values: palettes only colour them.
-    ``header`` is the image's, whose place a COG takes; ``scratch`` as in `recode`.
+    The pixels stay class values: palettes only colour them.
+
+    Args:
+        strips: The mask, (y, x), in strips from its top.
+        header: The image's, whose size and place the mask has.
+        classes: Rows of the class table.
+        media_type: ``image/png`` or `COG_TYPE`.
+        scratch: As in `recode`.
     """
     palette = palette_of(classes)
     if media_type == "image/png":

@@ -27,7 +27,7 @@ class Grid:
     shape: tuple[int, int]
     """Rows, columns."""
     crs: str | None
-    """``EPSG:<code>`` or WKT2; None where nobody knows the place."""
+    """``EPSG:<code>`` or WKT2; None where the place is not known."""
     transform: tuple[float, ...] | None
     """Affine coefficients a, b, c, d, e, f: x = a * column + b * row + c, y = d * column + …"""
 

@@ -66,10 +66,13 @@ class Header:
 def read_header(
     data: Data, label: str, largest: int = MAX_IMAGE_SIZE, *, place: bool = True
 ) -> Header:
-    """Header of a TIFF, PNG or JPEG file given whole; ``label`` names it in errors.
+    """Reads the header of a TIFF, PNG or JPEG file.
 
-    ``largest`` is how many bytes of pixels it may have; ``place`` is whether the georeference is
-    read, which may take longer than all else.
+    Args:
+        data: The whole file.
+        label: Its name in errors.
+        largest: How many bytes of pixels it may have.
+        place: Whether the georeference is read, which may take longer than all else.
 
     Raises:
         BadFileError: not an image of these formats, damaged or truncated, or at no place on Earth.
@@ -93,9 +96,16 @@ def read_header(
 
 
 def require_possible(size: int, length: int, label: str, largest: int = MAX_IMAGE_SIZE) -> None:
-    """Raises `BadFileError` where a file of ``length`` bytes cannot hold ``size`` of pixels.
+    """Refuses a file that cannot hold the pixels that it announces.
 
-    ``largest`` is how many bytes of pixels any file may have.
+    Args:
+        size: Bytes of pixels that it announces.
+        length: Bytes of the file.
+        label: Its name in errors.
+        largest: Bytes of pixels that any file may have.
+
+    Raises:
+        BadFileError: it cannot hold them, or they are too many.
     """
     if size > largest:
         raise BadFileError(label, f"{size} bytes of pixels, over the limit {largest}")

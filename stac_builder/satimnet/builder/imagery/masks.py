@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from satimnet.builder.errors import BadFileError, SatimnetError
+from satimnet.builder.errors import BadCatalogError, BadFileError
 from satimnet.builder.imagery.run_lengths import draw_runs
 
 if TYPE_CHECKING:
@@ -36,9 +36,16 @@ def draw(
     shape: tuple[int, int],
     height: int | None = None,
 ) -> Iterator[Mask]:
-    """The mask of these objects, (y, x), uint8, in strips of ``height`` rows, or in one.
+    """Draws the mask of objects in strips, from its top.
 
-    ``values`` maps class names to class values.
+    Args:
+        objects: What annotators marked.
+        values: Class names to class values.
+        shape: Rows and columns of the image.
+        height: How many rows a strip has; None is all of them.
+
+    Yields:
+        Strips (y, x), uint8.
 
     Raises:
         ValueError: a run leaves the image, or the objects cover it absurdly often.
@@ -98,11 +105,18 @@ def _fill(outlines: Sequence[tuple[Any, int]], mask: Mask, top: int) -> None:
 
 
 def harmonise(mask: NDArray[Any], classes: Sequence[Mapping[str, Any]], label: str) -> Mask:
-    """The publisher's mask (band, y, x) with the values of the class table, (y, x).
+    """Translates the publisher's mask into the values of the class table.
 
-    Of one band it has values (``source_value`` to ``value``), of three or four colours
-    (``source_color``, else ``color_hint``, to ``value``). A class may have a list of either. The
-    band itself comes back if nothing changes.
+    A mask of one band has values (``source_value`` to ``value``), one of three or four bands has
+    colours (``source_color``, else ``color_hint``, to ``value``). A class may have several of them.
+
+    Args:
+        mask: The publisher's mask, (band, y, x).
+        classes: Rows of the class table.
+        label: The name of the mask in errors.
+
+    Returns:
+        The mask, (y, x), uint8; the band itself if nothing changes.
 
     Raises:
         BadFileError: it has a value or a colour that the table does not know.
@@ -152,7 +166,7 @@ def colours_of(row: Mapping[str, Any]) -> list[int]:
     """The colours that a class of the table has in the publisher's masks, as 0xRRGGBB.
 
     Raises:
-        SatimnetError: one of them is not written as six hexadecimal digits.
+        BadCatalogError: one of them is not written as six hexadecimal digits.
     """
     found = row.get("source_color", row.get("color_hint", []))
     try:
@@ -161,7 +175,7 @@ def colours_of(row: Mapping[str, Any]) -> list[int]:
             for text in ([found] if isinstance(found, str) else found)
         ]
     except (ValueError, AttributeError, TypeError):
-        raise SatimnetError(
+        raise BadCatalogError(
             f"class {row['name']} of the record: {found!r:.60} is no colour; write #RRGGBB"
         ) from None
 
@@ -171,10 +185,16 @@ def statistics(
     objects: Sequence[Object] | None,
     classes: Sequence[Mapping[str, Any]],
 ) -> list[dict[str, Any]]:
-    """Of each class but that of value 0: how many objects, and how many pixels of the mask.
+    """How many objects and pixels each class has, but for the class of value 0.
 
-    ``pixels`` is the mask's `histogram`. Rows in the order of the class table, as
-    ``satimnet:statistics`` has them; classes that do not occur have none.
+    Args:
+        pixels: The mask's `histogram`; None without a mask.
+        objects: What annotators marked; None where they marked no single objects.
+        classes: Rows of the class table.
+
+    Returns:
+        Rows of ``satimnet:statistics`` in the order of the class table; classes that do not occur
+        have none.
     """
     counts = Counter(o.name for o in objects or ())
     rows = []

@@ -21,9 +21,12 @@ DRIVERS = ["GTiff", "PNG", "JPEG"]
 
 @contextmanager
 def opened(data: bytes | mmap, label: str, cache: int = CACHE) -> Iterator[DatasetReader]:
-    """An image file in memory, opened by GDAL; ``label`` names it in errors.
+    """An image file in memory, opened by GDAL.
 
-    ``cache`` is how many bytes of blocks GDAL keeps meanwhile.
+    Args:
+        data: The whole file.
+        label: Its name in errors.
+        cache: How many bytes of blocks GDAL keeps meanwhile.
 
     Raises:
         BadFileError: GDAL cannot read it, also of what is done with the image inside the block.

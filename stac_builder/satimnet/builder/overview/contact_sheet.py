@@ -1,7 +1,7 @@
-"""Overviews: a picture of each collection that one would show to a colleague.
+"""Contact sheets: one picture of each collection, to be seen at a glance.
 
-A few samples, chosen so that as many classes, splits and shards as possible are seen, each with
-its mask in the colours of the class table.
+It has a few samples, chosen so that they show as many classes, splits and shards as possible, each
+with its mask in the colours of the class table.
 """
 
 from __future__ import annotations
@@ -43,11 +43,16 @@ _GREY = (150, 150, 150)
 
 
 def write_overview(collection: Mapping[str, Any], tables: Sequence[pa.Table], folder: Path) -> bool:
-    """Writes ``overview.png`` into the collection's ``folder``; returns whether there is one.
+    """Writes ``overview.png``. Samples that cannot be read are left out.
 
-    ``tables`` are the collection's rows as `satimnet.builder.catalog.item_columns.item_schema` has
-    them, one table a shard; the shards must lie in ``folder`` already. Samples that cannot be read
-    are passed over; without a readable one there is no picture.
+    Args:
+        collection: The Collection as JSON.
+        tables: Its rows as `satimnet.builder.catalog.item_columns.item_schema` has them, one table
+            for each shard.
+        folder: The folder of the Collection, where the shards lie already.
+
+    Returns:
+        Whether there is a picture; without a readable sample there is none.
     """
     classes = {row["name"]: row for row in collection["summaries"]["classification:classes"]}
     labels = _labels_of(collection)
@@ -82,7 +87,7 @@ def _pictures(shown: Sequence[View]) -> list[Picture]:
 
 
 def _labels_of(collection: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The class table of masks that show something else than the collection's classes."""
+    """The class table of masks that show other classes than the collection's."""
     for asset in collection["item_assets"].values():
         if "mask" in asset["roles"] and "classification:classes" in asset:
             return list(asset["classification:classes"])
@@ -157,7 +162,7 @@ def _subtitle(collection: Mapping[str, Any], tables: Sequence[pa.Table]) -> str:
 
 
 def _place(item: Item, classes: Mapping[str, Mapping[str, Any]]) -> tuple[int, list[int]]:
-    """Like lies beside like; what has no class comes last."""
+    """The sort key that puts like beside like; samples without a class come last."""
     values = [classes[name]["value"] for name in _names(item, classes)]
     return 0 if values else 1 if "satimnet:classes" in item["properties"] else 2, values
 

@@ -1,4 +1,4 @@
-"""Contact sheets: pictures with captions on one page. Knows arrays and words, no files.
+"""Drawing: pictures with captions on one page. Knows arrays and words, no files.
 
 A page is as wide as `WIDTH` and as high as it takes. The same content gives the same bytes.
 """
@@ -89,7 +89,18 @@ def layout_of(tiles: int, pictures: int) -> PageLayout:
 def draw_sheet(
     title: str, subtitle: str, tiles: Sequence[Tile], layout: PageLayout, legend: Sequence[Tag]
 ) -> bytes:
-    """PNG of the tiles in rows, a title above and the legend below; of about `_LARGEST` at most."""
+    """Draws tiles in rows, a title above and the legend below.
+
+    Args:
+        title: Stands large at the top.
+        subtitle: Stands grey below it.
+        tiles: In the order in which they are read.
+        layout: How they lie; its `PageLayout.size` is that of the tiles' pictures.
+        legend: Stands below the tiles.
+
+    Returns:
+        A PNG of at most about 1.5 MB.
+    """
     for bits in _BITS:
         file = io.BytesIO()
         _draw_page(title, subtitle, tiles, layout, legend, bits).save(file, "PNG")

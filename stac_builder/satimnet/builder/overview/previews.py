@@ -1,4 +1,4 @@
-"""Views: the part of a sample that can be seen at a glance, as arrays of a picture's size."""
+"""Previews: the part of a sample that can be seen at a glance, as arrays of a picture's size."""
 
 from __future__ import annotations
 
@@ -52,7 +52,14 @@ class View:
 def read_views(
     items: Iterable[Item], collection: Mapping[str, Any], size: int, most: int
 ) -> Iterator[View]:
-    """The first ``most`` views, ``size`` pixels a side, of Items that can be read."""
+    """Reads the parts of samples that are shown. Items that cannot be read are left out.
+
+    Args:
+        items: Items whose shards can be read.
+        collection: Their Collection as JSON.
+        size: Rows and columns of the arrays.
+        most: How many views there are at most.
+    """
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning, RasterioError
 

@@ -1,4 +1,4 @@
-"""Choices: the few rows of a collection that show the most of it, found without reading a file."""
+"""Representatives: the few rows of a collection that show the most of it. No file is read."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ _SPREAD = 300  # rows that are looked at for their own sake, and about so many f
 
 
 def ranked(tables: Sequence[pa.Table], number: int) -> pa.Table:
-    """At most ``number`` rows; the first ones show the most of the collection.
+    """Chooses rows; the first ones show the most of the collection.
 
-    Greedily, the next row is that with the most of what was seen least: classes first, then
-    splits, then shards, which stand for places or times.
+    The next row is always the one with the most of what was seen least (a greedy choice): classes
+    first, then splits, then shards, which stand for places or times.
+
+    Args:
+        tables: The rows, one table a shard.
+        number: How many are chosen at most.
     """
     import pyarrow as pa
 

@@ -48,8 +48,8 @@ def copy_file(bounds: Bounds, path: str, target: Path, most: int, size: int | No
         bounds: Where files of the catalog may lie.
         path: The file, from the catalog's folder on, with ``/`` between names.
         target: Where the copy is written.
-        most: How many bytes it may have where nobody says its size.
-        size: How many bytes it has; None where nobody says it.
+        most: How many bytes it may have if its size is not known.
+        size: How many bytes it has; None if that is not known.
 
     Raises:
         NotFoundError: there is no such file.
@@ -83,21 +83,21 @@ def download_file(
     url = f"{base}/{quote(path)}"
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            # Compressed on the way, an answer would not have the size that is told.
+            # If it were compressed on the way, an answer would not have the size of its file.
             with session().get(
                 url, stream=True, timeout=_SECONDS, headers={"Accept-Encoding": "identity"}
             ) as answer:
                 if answer.status_code in (403, 404, 410):
                     raise MissingFileError(url)
                 answer.raise_for_status()
-                told = answer.headers.get("Content-Length", "")
+                announced = answer.headers.get("Content-Length", "")
                 with target.open("wb") as file:
                     for piece in answer.iter_content(_CHUNK):
                         file.write(piece)
                         _require_at_most(url, file.tell(), most if size is None else size)
                 require_size(url, target.stat().st_size, size)
-                if told.isdecimal() and "Content-Encoding" not in answer.headers:
-                    require_size(url, target.stat().st_size, int(told))
+                if announced.isdecimal() and "Content-Encoding" not in answer.headers:
+                    require_size(url, target.stat().st_size, int(announced))
                 return
         except requests.RequestException as error:
             if attempt < _ATTEMPTS:

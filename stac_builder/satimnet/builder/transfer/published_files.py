@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlparse
 
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import BadCatalogError, NotFoundError
 
 _NAME = re.compile(r"[\w][\w.+-]*", re.ASCII)
 _CHECKSUM = re.compile(r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}")
@@ -26,7 +26,7 @@ class Download:
 
     url: str
     size: int | None = None
-    """In bytes; None where nobody official says it, as with the checksum."""
+    """In bytes; None where the publisher does not say it, as with the checksum."""
     checksum: str | None = None
     """``md5:`` or ``sha256:`` and hexadecimal digits."""
 
@@ -48,8 +48,12 @@ class Downloads:
 def downloads_of(record: Mapping[str, Any]) -> Downloads:
     """The downloads of a record.
 
+    Args:
+        record: A dataset's record, as its ``dataset.toml`` has it.
+
     Raises:
-        SatimnetError: the record has none, or one that cannot be used.
+        NotFoundError: the record has none.
+        BadCatalogError: it has one that cannot be used.
     """
     files, steps = [], []
     for entry in record.get("downloads", ()):
@@ -59,7 +63,7 @@ def downloads_of(record: Mapping[str, Any]) -> Downloads:
             files.append(_download(record["id"], entry))
     if not files and not steps:
         where = next((link["href"] for link in record["links"] if link["rel"] == "via"), "")
-        raise SatimnetError(
+        raise NotFoundError(
             f"{record['id']}: its record names no downloads; see its publisher {where}".rstrip()
         )
     return Downloads(tuple(files), tuple(steps))
@@ -79,5 +83,5 @@ def _download(dataset: str, entry: Mapping[str, Any]) -> Download:
     elif download.checksum is not None and not _CHECKSUM.fullmatch(str(download.checksum)):
         reason = "checksum must be md5: or sha256: and its hexadecimal digits"
     if reason:
-        raise SatimnetError(f"{dataset}: downloads of its record, {download.url!r}: {reason}")
+        raise BadCatalogError(f"{dataset}: downloads of its record, {download.url!r}: {reason}")
     return download

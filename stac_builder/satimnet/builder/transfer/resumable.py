@@ -45,7 +45,7 @@ def fetch(
     Args:
         download: The file.
         folder: Where it is put, and its part until it is complete.
-        progress: Called with the bytes that are there and all bytes (0 where nobody says them).
+        progress: Called with the bytes that are there and all bytes; 0 if these are not known.
         wait: Seconds before the second try; twice as many before each further one.
 
     Returns:
@@ -219,9 +219,7 @@ def _accept(
         part.note(url, _validator(response))
     if download.size and length and length != download.size:
         part.discard()
-        raise StorageError(
-            f"{url}: the server has {length:,} bytes, published are {download.size:,}"
-        )
+        raise BadFileError(url, f"the server has {length:,} bytes, published are {download.size:,}")
     return length or download.size or 0
 
 
@@ -241,7 +239,7 @@ def _append(
             done += len(chunk)
             if done > most:
                 file.truncate(0)
-                raise StorageError(f"{download.url}: the server sends more than {most:,} bytes")
+                raise BadFileError(download.url, f"the server sends more than {most:,} bytes")
             file.write(chunk)
             if done != length:
                 progress(download.name, done, length or None, "bytes")
@@ -271,7 +269,7 @@ def _validator(response: requests.Response) -> str | None:
 
 
 def _wrong(path: Path, download: Download, progress: Progress) -> str | None:
-    """Why the file is not what was published; None if it is, as far as that can be told."""
+    """Why the file is not what was published; None if it is, as far as that is known."""
     size = path.stat().st_size
     if download.size is not None and size != download.size:
         return f"has {size:,} bytes, published are {download.size:,}"

@@ -24,8 +24,13 @@ _CACHE = 256 * 1024**2
 class GrowingMap:
     """The rows of a map that are done, in a hidden file beside the map that they become.
 
-    A killed run leaves the file; a run of the same `digest` goes on with it. Files that are left
-    of other runs for the same map are deleted.
+    A killed run leaves the file, and the next run of the same digest continues it. Files that
+    other runs left for the same map are deleted.
+
+    Args:
+        target: The map.
+        scene: What is mapped.
+        digest: What the map is made of: the scene and the networks.
     """
 
     def __init__(self, target: Path, scene: Scene, digest: str) -> None:
@@ -41,20 +46,20 @@ class GrowingMap:
 
     @property
     def done(self) -> int:
-        """How many rows, from the top, are there."""
+        """The number of rows, from the top, that are there."""
         return self._rows.stat().st_size // self.scene.shape[1]
 
     def keep(self, rows: int) -> None:
-        """Forget what comes after that many rows."""
+        """Drops the rows after the first ``rows``."""
         os.truncate(self._rows, rows * self.scene.shape[1])
 
     def append(self, labels: NDArray[np.uint8]) -> None:
-        """Add rows (y, x) of class values."""
+        """Adds rows of class values, (y, x)."""
         with self._rows.open("ab") as file:
             file.write(labels.tobytes())
 
     def discard(self) -> None:
-        """Delete the rows."""
+        """Deletes the rows."""
         self._rows.unlink(missing_ok=True)
 
     def finish(self, legend: Legend) -> None:
