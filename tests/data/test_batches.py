@@ -217,7 +217,9 @@ def test_rows_that_say_no_classes_are_samples_without_labels(tmp_path, source):
     batches = list(samples.to_batches(5, bands=["red"]))
     assert [len(batch.images) for batch in batches] == [5]
     assert batches[0].labels is None
-    with pytest.raises(SatimnetError, match="nobody says which classes 5 of 5 samples have"):
+    with pytest.raises(
+        SatimnetError, match="does not say the classes of 5 of 5 samples, Field_0 first"
+    ):
         _ = samples.multi_hot
 
 
@@ -508,7 +510,9 @@ def test_several_classes_are_multi_hot(many, patches):
 def test_samples_of_which_nobody_says_the_class(tmp_path, patches):
     some = [p | {"classes": None if k < 3 else p["classes"]} for k, p in enumerate(patches)]
     samples = open_samples(write_band_catalog(tmp_path, some, tiff)).search()
-    with pytest.raises(SatimnetError, match="which classes 3 of 10 samples have, P0 first"):
+    with pytest.raises(
+        SatimnetError, match="does not say the classes of 3 of 10 samples, P0 first"
+    ):
         samples.to_batches(4, bands=["B02"])
     unknown = samples.subset(np.arange(3))
     assert next(unknown.to_batches(4, bands=["B02"])).labels is None

@@ -1,4 +1,4 @@
-"""Training sets from a catalog: find samples, read them fast, train and judge a network.
+"""Training sets from a catalog: find samples, read them, train networks and test them.
 
 Everything public is imported on first use, so that `import satimnet.training` stays light.
 """

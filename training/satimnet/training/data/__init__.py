@@ -1,6 +1,7 @@
-"""Data: from the samples that a search found to batches.
+"""Data: from the samples that a search finds to batches and arrays.
 
-Rows of Items come in; ``training_samples`` is the face, ``layouts`` says where pixels lie,
-``pixels`` and ``decoding`` read them, ``batches`` hands them out, in the order that ``order``
-gives.
+Rows of Items come in as a ``sample_table``. ``image_assets`` says which images have the bands that
+are wanted, ``layouts`` where their pixels lie, ``pixels`` and ``decoding`` read them. ``batches``,
+``torch_dataset`` and ``lazy_arrays`` hand them out, in the order that ``order`` draws;
+``batch_options`` names the options. ``training_samples`` is the face over all of this.
 """

@@ -122,7 +122,7 @@ def _decode_jpeg(data: bytes | memoryview, bands: int | None) -> NDArray[Any]:
 
 
 def _decode_tiff(data: bytes | memoryview, bands: int) -> NDArray[Any] | None:
-    """The first image; None where it cannot be told whether bands come first or last."""
+    """The first image; None where bands could come first or last."""
     import imagecodecs
 
     try:

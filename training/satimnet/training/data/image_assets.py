@@ -80,6 +80,14 @@ def images_of(samples: SampleTable, bands: Sequence[str] | None) -> dict[str, tu
         return {best: known[best]}
     if single and have_assets(samples.table, single).all():
         return {key: known[key] for key in single}
+    raise _unlike_images(samples, bands, whole, single)
+
+
+def _unlike_images(
+    samples: SampleTable, bands: Sequence[str] | None, whole: Sequence[str], single: Sequence[str]
+) -> ArgumentError:
+    """What is wrong with samples that do not all have the same image, and what to do."""
+    known = samples.bands
     keys = list(dict.fromkeys([*whole, *single]))
     counts = have_assets(samples.table, keys).sum(axis=0).tolist()
     listing = ", ".join(f"{count} have {key}" for key, count in zip(keys, counts, strict=True))
@@ -90,13 +98,16 @@ def images_of(samples: SampleTable, bands: Sequence[str] | None) -> dict[str, tu
         needed = list(known[most]) if whole else [known[key][0] for key in single]
         lacking = True
     if len(samples.collections) > 1:
-        advice = ONE_COLLECTION
+        advice, argument = ONE_COLLECTION, "collections"
     elif lacking:
-        advice = f"search for those that have it, with bands={json.dumps(needed)}"
+        advice, argument = (
+            f"search for those that have it, with bands={json.dumps(needed)}",
+            "bands",
+        )
     else:  # all have the bands, some in one image and some in another
-        advice = "read the samples of each image by themselves"
-    raise ArgumentError(
-        f"the {len(samples)} samples do not all have the same image ({listing}); {advice}", "bands"
+        advice, argument = "read the samples of each image by themselves", "samples"
+    return ArgumentError(
+        f"the {len(samples)} samples do not all have the same image ({listing}); {advice}", argument
     )
 
 

@@ -124,8 +124,8 @@ class SampleTable(VersionedPickle):
         if tags.null_count:
             missing = tags.is_null().to_numpy(zero_copy_only=False)
             raise ArgumentError(
-                f"nobody says which classes {int(missing.sum())} of {len(self)} samples have, "
-                f"{self.ids[int(missing.argmax())]} first; search for those with classes, "
+                f"the catalog does not say the classes of {int(missing.sum())} of {len(self)} "
+                f"samples, {self.ids[int(missing.argmax())]} first; search for those with classes, "
                 "or give labels=None",
                 "labels",
             )

@@ -1,4 +1,4 @@
-"""The samples of a catalog that a search found: what is read, divided and trained on."""
+"""The samples that a search of a catalog finds: they are divided, read and trained on."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class Catalog:
 class Samples(SampleTable):
     """The samples that a search found; they are divided, and read as batches or arrays.
 
-    What they are is told by the attributes of `SampleTable`, such as `ids`, `labels` and `splits`.
+    The attributes `ids`, `labels`, `splits` and so on say what they are.
 
     Example:
         >>> from satimnet.training import open_samples
