@@ -32,6 +32,10 @@ SHARED = ROOT.parent / "shared"
 REAL = SHARED / "data" / "eurosat"
 PER_CLASS = 4
 MOST_WORKERS = 8
+LONG = {
+    *("test_commands.py", "test_examples.py", "test_exports.py", "test_fusion.py"),
+    *("test_kills.py", "test_search.py", "test_serve.py", "test_training.py"),
+}
 WORKER = "PYTEST_XDIST_WORKER" in os.environ
 """Whether this process is one of several that share the tests."""
 
@@ -46,6 +50,11 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
         return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return min(cores or 1, MOST_WORKERS)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long come first, so that no process is alone with one at the end."""
+    items.sort(key=lambda item: item.path.name not in LONG)
 
 
 @pytest.fixture(scope="session")

@@ -114,6 +114,7 @@ def test_large_collections_are_paged_by_default(miniature, monkeypatch, tmp_path
 
 def test_command(miniature, tmp_path):
     arguments = ["build", miniature, "--out", tmp_path / "catalog", "--items", "none", "--quiet"]
+    arguments += ["--scheduler", "threads"]
     done = CliRunner().invoke(cli, ["satimnet", *map(str, arguments)])
     assert (done.exit_code, done.output) == (0, "")
     assert {path.name for path in (tmp_path / "catalog/eurosat/River").iterdir()} == {

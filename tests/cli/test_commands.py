@@ -218,6 +218,7 @@ def test_strict_and_keep_going(miniature, tmp_path):
     bad = tmp_path / "source/2750/Forest/Forest_1.jpg"
     bad.write_bytes(bad.read_bytes()[:900])
     build = ("satimnet", "build", tmp_path / "source", "--out", tmp_path / "catalog")
+    build += ("--scheduler", "threads")
     for options in ((), ("--strict",)):
         done = stac(*build, *options)
         assert done.exit_code == 1

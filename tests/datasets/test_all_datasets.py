@@ -72,6 +72,7 @@ def test_sources_of_which_nothing_comes_are_warned_of(sources, tmp_path):
     (tmp_path / "strange/notes.txt").write_text("nothing")
     good = sources["uc-merced"][0]
     arguments = ["satimnet", "build", good, tmp_path / "labels", tmp_path / "strange", "-q"]
+    arguments += ["--scheduler", "threads"]
     done = CliRunner().invoke(cli, list(map(str, [*arguments, "--out", tmp_path / "catalog"])))
     assert done.exit_code == 0, done.output
     first, second = done.stderr.splitlines()

@@ -126,6 +126,8 @@ def run(line):
         for option in ("--epochs", "--width"):
             if option not in arguments:
                 arguments += [option, SHORTER[option]]
+    if arguments[1] in ("build", "fuse", "quality") and "--scheduler" not in arguments:
+        arguments += ["--scheduler", "threads"]  # processes would import everything anew
     if arguments[1] == "crossvalidate":
         arguments += ["--only-folds", "1"]
     done = CliRunner().invoke(cli, arguments)

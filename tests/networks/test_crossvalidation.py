@@ -198,16 +198,16 @@ def test_train_evaluate_and_picture(fused, tmp_path, split):
     how = ("--bands", "B02,B03,B04", "--width", 4, "--epochs", 1, "--device", "cpu", "--quiet")
     out = tmp_path / "run"
     arguments = ("train", fused, "--model", "dual", *how, "--out", out, "--holdout", 0.25)
-    result = run(*arguments, "--split-by", split, "--windows", 20_000)
+    result = run(*arguments, "--split-by", split, "--windows", 4_000)
     assert result.exit_code == 0, result.output
     held = {"patch": "9 samples", "window": "25% of their windows"}[split]
     trained = {"patch": 27, "window": 36}[split]
     assert f"trained on {trained}, held out {held}" in result.output
     assert re.search(r"accuracy of mask [\d.]+% on", result.output)
     assert (out / "confusion-mask.png").exists()
-    again = run(*arguments, "--split-by", split, "--windows", 20_000)  # finished: only reported
+    again = run(*arguments, "--split-by", split, "--windows", 4_000)  # finished: only reported
     assert again.output == result.output
-    other = run(*arguments, "--split-by", split, "--windows", 10_000)
+    other = run(*arguments, "--split-by", split, "--windows", 2_000)
     assert other.exit_code == 1
     assert other.stderr.startswith(f"Error: {out / 'checkpoint.pt'}: holds another training")
     assert other.stderr.count("\n") == 1

@@ -73,8 +73,10 @@ def test_plans_fill_shards_up_to_the_size_in_order():
 
 
 def test_plans_keep_levels_apart_and_under_the_members_limit():
-    plans = plan([sample(at, 1, (("a", "b")[at % 2],)) for at in range(140_000)], 2**31)
-    assert [len(p.samples) for p in plans] == [65_000, 5_000] * 2
+    (member,) = sample(0, 1).members
+    of_100 = [Sample(f"{at}", (("a", "b")[at % 2],), (member,) * 100) for at in range(1400)]
+    plans = plan(of_100, 2**31)
+    assert [len(p.samples) for p in plans] == [650, 50] * 2  # 65,000 members and 5,000
     assert len({p.name for p in plans}) == 4
 
 

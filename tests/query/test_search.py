@@ -110,11 +110,22 @@ def place(request, trial):
 SLOW = {"deadline": None, "report_multiple_bugs": False, "suppress_health_check": list(HealthCheck)}
 
 
-@settings(max_examples=150, **SLOW)
+@settings(max_examples=50, **SLOW)
 @given(tree=trees)
 @example(tree=op("not", op("=", {"property": "satimnet:split"}, "train")))
 @example(tree=op("not", op("s_intersects", {"property": "geometry"}, {"bbox": [2, 42, 6, 47]})))
 def test_any_filter_finds_what_a_loop_over_the_items_finds(trial, index, tree):
+    same_as_a_loop(trial, index, tree)
+
+
+@pytest.mark.slow
+@settings(max_examples=150, **SLOW)
+@given(tree=trees)
+def test_many_filters_find_what_a_loop_over_the_items_finds(trial, index, tree):
+    same_as_a_loop(trial, index, tree)
+
+
+def same_as_a_loop(trial, index, tree):
     everything = [item for items in trial.items.values() for item in items]
     tree = tree if isinstance(tree, dict) else op("and", tree)
     expected = ids_of(brute_force(everything, tree))

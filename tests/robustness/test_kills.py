@@ -33,6 +33,7 @@ def trial(tmp_path_factory):
     made.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "before", "change"),
     [
