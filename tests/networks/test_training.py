@@ -32,7 +32,7 @@ from satimnet.training.networks.training_state import Run
 
 MODELS = ["class", "segm", "dual"]
 OPTIONS = {
-    "class": {"width": 8, "epochs": 20, "batch_size": 8},
+    "class": {"width": 8, "epochs": 30, "batch_size": 8},
     "segm": {"width": 8, "epochs": 2, "batch_size": 512, "windows_per_epoch": 40_000},
     "dual": {"width": 16, "epochs": 2, "batch_size": 64, "windows_per_epoch": 20_000},
 }
