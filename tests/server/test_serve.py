@@ -169,17 +169,30 @@ def comparable(item, base):
     return whole
 
 
-@settings(
-    max_examples=200, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck)
-)
-@given(
+SETTINGS = {"derandomize": True, "deadline": None, "suppress_health_check": list(HealthCheck)}
+asked_somehow = given(
     asked=questions,
     limit=st.sampled_from([7, 100, 10_000]),
     method=st.sampled_from(["GET", "POST"]),
 )
+
+
+@settings(max_examples=60, **SETTINGS)
+@asked_somehow
 def test_the_server_the_static_catalog_and_a_loop_find_the_same(
     clients, folder, url, items, asked, limit, method
 ):
+    all_find_the_same(clients, folder, url, items, asked, limit, method)
+
+
+@pytest.mark.slow
+@settings(max_examples=200, **SETTINGS)
+@asked_somehow
+def test_they_find_the_same_for_many_questions(clients, folder, url, items, asked, limit, method):
+    all_find_the_same(clients, folder, url, items, asked, limit, method)
+
+
+def all_find_the_same(clients, folder, url, items, asked, limit, method):
     place = asked.get("place", {})
     asked = {name: value for name, value in asked.items() if name != "place"} | place
     expected = [comparable(item, str(folder)) for item in by_hand(items, asked)]
