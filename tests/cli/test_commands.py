@@ -184,7 +184,7 @@ def test_named_dataset(miniature, tmp_path):
         (["build", "--out", "x"], "give a source"),
         (["build", "--dataset", "eurosat", "--out", "x"], "give NAME=PATH"),
         (["build", "--dataset", "x=y", "--out", "x"], "x: no such dataset; there are airbus-ship"),
-        (["build", "y", "--out", "x", "--shard-size", "9 GiB"], "shard size 9663676416"),
+        (["build", "y", "--out", "x", "--shard-size", "9 GiB"], "--shard-size 9663676416"),
         (["build", "y", "--out", "x", "--shard-size", "big"], "size 'big'"),
         (["build", "y", "--out", "x", "--strict", "--keep-going"], "exclude each other"),
         (["build", "y", "--out", "x", "--scheduler", "slurm"], "threads, processes"),
@@ -207,7 +207,7 @@ def test_errors_are_one_line(arguments, message, tmp_path, monkeypatch):
 def test_debug_shows_where(tmp_path):
     done = stac("satimnet", "build", tmp_path / "nowhere", "--out", tmp_path / "x", "--debug")
     assert done.exit_code == 1
-    assert type(done.exception).__name__ == "SatimnetError"
+    assert type(done.exception).__name__ == "NotFoundError"
 
 
 def test_strict_and_keep_going(miniature, tmp_path):

@@ -34,8 +34,8 @@ def test_each_line_of_work_ends_at_its_true_total(miniature, catalog, tmp_path):
     assess(catalog, tmp_path / "report", progress=seen)
     for form in ("croissant", "trainingdml"):
         export(Index(catalog), form, tmp_path, progress=seen)
-    mirror.copy(catalog, tmp_path / "copy", progress=seen)
-    subset.copy(search(catalog, limit=3), tmp_path / "subset", progress=seen)
+    mirror.copy_catalog(catalog, tmp_path / "copy", progress=seen)
+    subset.copy_found(search(catalog, limit=3), tmp_path / "subset", progress=seen)
     last = {what: (done, total, unit) for what, done, total, unit in seen}
     assert last["Scanning eurosat"] == (40, 40, "samples")
     assert last["Publishing eurosat"] == (1, 1, "steps")

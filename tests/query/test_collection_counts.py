@@ -23,7 +23,7 @@ def trial(tmp_path_factory):
 def test_counts_are_those_of_a_loop_over_the_items(trial):
     index = Index(trial)
     for counts in collection_counts(trial):
-        document = index.collections[counts.id].document
+        document = index.collections[counts.id].document.json
         items = list(search(index, collections=counts.id))
         classes = [set(item["properties"].get("satimnet:classes") or ()) for item in items]
         labels = Counter(label for own in classes for label in own)

@@ -107,7 +107,7 @@ def test_a_catalog_that_is_replaced_while_it_is_assessed(own, newer, tmp_path):
         if what == "Comparing images":
             build([newer], own, overview=False)
 
-    with pytest.raises(SatimnetError, match="was changed while it was read; give the command ag"):
+    with pytest.raises(SatimnetError, match="was changed while it was read; run it again"):
         assess(own, tmp_path / "report", progress=replace)
     assert not (tmp_path / "report").exists()
     assert len(assess(own, tmp_path / "report").summaries[0].rows) == 10
@@ -158,7 +158,7 @@ def test_an_export_may_find_what_it_would_write(catalog, tmp_path):
     before = path.read_bytes()
     assert export(Index(catalog), "croissant", tmp_path) == [path]
     path.write_bytes(before + b" ")
-    with pytest.raises(SatimnetError, match="is there already; choose another --out"):
+    with pytest.raises(SatimnetError, match="is there already; choose another folder"):
         export(Index(catalog), "croissant", tmp_path)
     assert path.read_bytes() == before + b" "
     assert os.listdir(tmp_path) == [path.name]
