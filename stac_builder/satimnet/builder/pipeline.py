@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from satimnet.builder.arguments import checked
 from satimnet.builder.catalog.collections import collection_of
@@ -49,9 +49,6 @@ from satimnet.builder.storage.parallel import run_tasks
 from satimnet.builder.storage.staging import says, workspace
 from satimnet.builder.types import Json
 from satimnet.builder.vocabulary.skos import write_concepts
-
-if TYPE_CHECKING:
-    pass
 
 _REPORT_ASSET: Json = {
     "href": "./build-report.json",
