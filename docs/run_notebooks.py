@@ -32,7 +32,7 @@ def executed(path: Path, folder: Path) -> nbformat.NotebookNode:
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
         cell.metadata = nbformat.NotebookNode()
-    # Whoever runs this may not have activated the environment that the command `stac` lies in.
+    # Whoever runs this may not have activated the environment that the command `satimnet` lies in.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     client = NotebookClient(
         notebook,

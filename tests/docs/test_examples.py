@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from stactools.cli.cli import cli
+
+from satimnet.cli.group import satimnet
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -30,29 +31,29 @@ PAPER = (
 )
 SKELETON = "tests/cli/test_new_dataset.py does it"
 NOT_RUN = {
-    'pip install -c constraints.txt -e ".[training]" && stac satimnet demo demo': INSTALLS,
+    'pip install -c constraints.txt -e ".[training]" && satimnet demo demo': INSTALLS,
     'pip install -c constraints.txt -e ".[test]" && pytest': INSTALLS,
     'pip install -c constraints.txt -e ".[serve]"': INSTALLS,
-    "stac satimnet demo demo": "the demo is made once, for all pages",
-    "stac satimnet download eurosat": NETWORK,
-    "stac satimnet build EuroSAT/ --out catalog --option eurosat.splits=spatial": (
+    "satimnet demo demo": "the demo is made once, for all pages",
+    "satimnet download eurosat": NETWORK,
+    "satimnet build EuroSAT/ --out catalog --option eurosat.splits=spatial": (
         "the demo has no lists of splits"
     ),
-    "stac satimnet download inria --out /data/inria": NETWORK,
-    "stac satimnet serve catalog": SERVER,
+    "satimnet download inria --out /data/inria": NETWORK,
+    "satimnet serve catalog": SERVER,
     'curl "http://127.0.0.1:8080/search?q=river&limit=1"': SERVER,
     'curl "http://127.0.0.1:8080/aggregate?collections=eurosat'
     '&aggregations=satimnet:classes_frequency"': SERVER,
     'curl http://127.0.0.1:8080/search -H "Content-Type: application/json" '
     """-d '{"limit": 1, "filter-lang": "cql2-text", "filter": "gsd = 10"}'""": SERVER,
-    "stac satimnet browser": BROWSER,
-    "stac satimnet browser --out /srv/www/catalog/browser": BROWSER,
-    "stac satimnet map S2A_MSIL2A_….SAFE --checkpoint run/checkpoint.pt --out maps": SCENE,
-    "stac satimnet map S2A_MSIL2A_20221005T115411_N0400_R023_T29UNU_20221005T164454.SAFE "
+    "satimnet browser": BROWSER,
+    "satimnet browser --out /srv/www/catalog/browser": BROWSER,
+    "satimnet map S2A_MSIL2A_….SAFE --checkpoint run/checkpoint.pt --out maps": SCENE,
+    "satimnet map S2A_MSIL2A_20221005T115411_N0400_R023_T29UNU_20221005T164454.SAFE "
     "--checkpoint run/checkpoint.pt --out maps": SCENE,
-    "stac satimnet fuse paper catalog --layer gsw=tiles/gsw-2018 --layer esm=tiles/esm-2015": PAPER,
-    "stac satimnet fuse paper catalog --without-masks": PAPER,
-    "stac satimnet new-dataset city-trees CHECKOUT": SKELETON,
+    "satimnet fuse paper catalog --layer gsw=tiles/gsw-2018 --layer esm=tiles/esm-2015": PAPER,
+    "satimnet fuse paper catalog --without-masks": PAPER,
+    "satimnet new-dataset city-trees CHECKOUT": SKELETON,
     'pip install -e "city-trees[test]" && pytest city-trees': SKELETON,
 }
 FRAGMENTS = ("def scan(source: Source, record",)  # of a program, which alone does nothing
@@ -105,7 +106,7 @@ def test_the_examples_of_a_page_do_something(page, reader, one_thread):
     for language, text in programs(page):
         if language == "sh":
             for line in commands(text):
-                if line.startswith("stac ") and line not in NOT_RUN:
+                if line.startswith("satimnet ") and line not in NOT_RUN:
                     run(reader(line))
         elif language == "python" and not text.startswith(FRAGMENTS):
             names = {}
@@ -122,17 +123,17 @@ def run(line):
     for option, value in SHORTER.items():
         if option in arguments:
             arguments[arguments.index(option) + 1] = value
-    if arguments[1] in ("train", "crossvalidate"):
+    if arguments[0] in ("train", "crossvalidate"):
         for option in ("--epochs", "--width"):
             if option not in arguments:
                 arguments += [option, SHORTER[option]]
-    if arguments[1] in ("build", "fuse", "quality") and "--scheduler" not in arguments:
+    if arguments[0] in ("build", "fuse", "quality") and "--scheduler" not in arguments:
         arguments += ["--scheduler", "threads"]  # processes would import everything anew
-    if arguments[1] == "crossvalidate":
+    if arguments[0] == "crossvalidate":
         arguments += ["--only-folds", "1"]
-    done = CliRunner().invoke(cli, arguments)
+    done = CliRunner().invoke(satimnet, arguments)
     assert done.exit_code == 0, f"{line}\n{done.output}"
-    if arguments[1] == "search":
+    if arguments[0] == "search":
         assert done.output.strip()
         assert done.output.splitlines()[-1] != "0 items", line
 
@@ -140,9 +141,9 @@ def run(line):
 def prepare(page):
     """What the text of the page says that its reader has."""
     if page.stem == "training":
-        run("stac satimnet fuse recipe.toml catalog")
+        run("satimnet fuse recipe.toml catalog")
     if page.stem == "maps":
-        run("stac satimnet train catalog --bands B02,B03,B04,B08 --collection eurosat --out run")
+        run("satimnet train catalog --bands B02,B03,B04,B08 --collection eurosat --out run")
         write_scene("scene.tif")
 
 
@@ -167,7 +168,7 @@ def test_nothing_is_passed_over_unseen():
         if language == "sh"
         for line in commands(text)
     }
-    assert {line for line in lines if not line.startswith("stac ")} <= NOT_RUN.keys()
+    assert {line for line in lines if not line.startswith("satimnet ")} <= NOT_RUN.keys()
     assert NOT_RUN.keys() <= lines
     known = {"sh", "python", "toml", "json", "nginx", ""}  # the latter four are no programs
     assert {language for page in PAGES for language, _ in programs(page)} <= known

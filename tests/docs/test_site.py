@@ -55,7 +55,7 @@ def test_every_command_is_described(site):
     from satimnet.cli.group import satimnet
 
     page = (site / "commands/index.html").read_text()
-    assert [name for name in satimnet.commands if f"stac satimnet {name}<" not in page] == []
+    assert [name for name in satimnet.commands if f">satimnet {name}<" not in page] == []
 
 
 def test_pages_of_the_repository_have_their_place(site):
