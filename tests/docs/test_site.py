@@ -51,6 +51,16 @@ def test_the_reference_has_every_public_name(site, package):
     assert [name for name in names if f'id="{module}.{name}"' not in page] == []
 
 
+def test_the_reference_has_what_dataset_packages_import(site):
+    page = (site / "reference/index.html").read_text()
+    packages = {path.parent for path in (ROOT / "collections/stactools").glob("*/dataset.toml")}
+    code = "\n".join(path.read_text() for folder in packages for path in folder.glob("*.py"))
+    imports = re.findall(r"from (satimnet\.builder\.\w+) import (.+)", code)
+    names = {f"{module}.{name}" for module, listed in imports for name in listed.split(", ")}
+    assert "satimnet.builder.sources.Source" in names
+    assert [name for name in sorted(names) if f'id="{name}"' not in page] == []
+
+
 def test_every_command_is_described(site):
     from satimnet.cli.group import satimnet
 
