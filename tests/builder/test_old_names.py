@@ -11,7 +11,7 @@ import pytest
 
 import satimnet.training  # noqa: F401
 import stactools.satimnet  # noqa: F401
-from satimnet.builder.old_names import MOVED, find_moved_modules
+from satimnet.builder.old_names import ELSEWHERE, MOVED, find_moved_modules
 
 
 @pytest.mark.filterwarnings("ignore:.* is now")
@@ -46,6 +46,16 @@ def test_an_old_name_works_and_warns_of_the_new_one(statement, new):
     assert warned[-1].filename == "<string>"  # where the import stands
     if not isinstance(found["m"], ModuleType):
         assert found["m"].__module__.startswith(new) or new == "satimnet.cli.group"
+
+
+@pytest.mark.filterwarnings("ignore:.* is now")
+def test_what_was_moved_out_of_its_module_is_found_under_its_old_name():
+    for old, new in ELSEWHERE.items():
+        module, _, name = old.rpartition(".")
+        found = getattr(importlib.import_module(module), name)
+        home, _, own = new.rpartition(".")
+        assert found is getattr(importlib.import_module(home), own), old
+        assert module in MOVED, old
 
 
 @pytest.mark.filterwarnings("ignore:.* is now")

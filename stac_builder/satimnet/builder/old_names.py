@@ -43,6 +43,7 @@ MOVED = {
     "satimnet.builder.plans": "satimnet.builder.packing.shard_plans",
     "satimnet.builder.quality.footprints": "satimnet.builder.quality.footprint_overlaps",
     "satimnet.builder.quality.inspecting": "satimnet.builder.quality.item_checks",
+    "satimnet.builder.quality.labels": "satimnet.builder.quality.label_checks",
     "satimnet.builder.quality.members": "satimnet.builder.quality.member_contents",
     "satimnet.builder.quality.pictures": "satimnet.builder.quality.finding_pictures",
     "satimnet.builder.quality.pixels": "satimnet.builder.quality.pixel_statistics",
@@ -111,6 +112,36 @@ MOVED = {
 }
 """Dotted names of 0.1.0, and where what they held is now."""
 
+ELSEWHERE = {
+    "satimnet.builder.catalogs.collection_of": "satimnet.builder.catalog.collections.collection_of",
+    "satimnet.builder.catalogs.narrowed": "satimnet.builder.catalog.collections.narrowed",
+    "satimnet.builder.catalogs.write_geoparquet": (
+        "satimnet.builder.catalog.geoparquet.write_geoparquet"
+    ),
+    "satimnet.builder.catalogs.write_parquet": "satimnet.builder.catalog.geoparquet.write_parquet",
+    "satimnet.builder.copies.copy": "satimnet.builder.transfer.mirror.copy_catalog",
+    "satimnet.builder.extracts.copy": "satimnet.builder.transfer.subset.copy_found",
+    "satimnet.builder.extracts.save": "satimnet.builder.transfer.subset.save_found",
+    "satimnet.builder.filters.kind_of": "satimnet.builder.query.statements.kind_of",
+    "satimnet.builder.filters.parse_filter": "satimnet.builder.query.cql2_json.parse_filter",
+    "satimnet.builder.masks.shape_of_runs": "satimnet.builder.imagery.run_lengths.shape_of_runs",
+    "satimnet.builder.rows.bbox_type": "satimnet.builder.catalog.item_columns.bbox_type",
+    "satimnet.builder.rows.property_type": "satimnet.builder.catalog.item_columns.property_type",
+    "satimnet.builder.sheets.grid_of": "satimnet.builder.overview.drawing.layout_of",
+    "satimnet.training.evaluation.write_report": "satimnet.training.networks.reports.write_report",
+    "satimnet.training.layouts.have_bands": "satimnet.training.data.image_assets.have_bands",
+    "satimnet.training.layouts.with_bands": "satimnet.training.data.image_assets.with_bands",
+    "satimnet.training.learning.MODELS": "satimnet.training.networks.training_plan.MODELS",
+    "satimnet.training.learning.Recommended": (
+        "satimnet.training.networks.training_plan.Recommended"
+    ),
+    "satimnet.training.runs.Plan": "satimnet.training.networks.training_plan.TrainingPlan",
+    "satimnet.training.selection.folds_of": "satimnet.training.data.order.even_folds",
+    "satimnet.training.windows.draw": "satimnet.training.networks.windows.draw_windows",
+    "satimnet.training.windows.hold_out": "satimnet.training.networks.windows.hold_out_windows",
+}
+"""What modules of 0.1.0 held that is not in the module of `MOVED`, or is called otherwise there."""
+
 
 class _OldModule(ModuleType):
     """A module that has the names of another one."""
@@ -120,6 +151,9 @@ class _OldModule(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        if elsewhere := ELSEWHERE.get(f"{self.__name__}.{name}"):
+            module, _, name = elsewhere.rpartition(".")
+            return getattr(import_module(module), name)
         return getattr(self._new, name)
 
     def __dir__(self) -> list[str]:
