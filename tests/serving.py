@@ -1,9 +1,11 @@
-"""A server as a user starts it: a process that was told a catalog."""
+"""Servers of a catalog: as a user starts one, and as a thread, which starts in no time."""
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,3 +28,28 @@ def served(catalog: Path | str, *options: str) -> Iterator[tuple[str, subprocess
         finally:
             process.terminate()
             process.wait(timeout=300)
+
+
+@contextmanager
+def served_here(catalog: Path | str, *, root_path: str = "") -> Iterator[str]:
+    """Serves a catalog from a thread of this process; gives the URL of the landing page.
+
+    For questions to the application. What is asked of the command or of a process needs `served`,
+    as do readers that hold Python's lock while they wait for an answer, such as GDAL.
+    """
+    import uvicorn
+
+    from satimnet.builder.server.app import create_app
+    from satimnet.builder.server.browser import built
+
+    app = create_app(str(catalog), built(), root_path=root_path)
+    bound = socket.create_server(("127.0.0.1", 0), backlog=2048)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", proxy_headers=False))
+    thread = threading.Thread(target=server.run, args=[[bound]], daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}/"
+    finally:
+        server.should_exit = True
+        thread.join(timeout=300)
+        bound.close()

@@ -3,6 +3,9 @@
 import json
 import random
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
@@ -193,6 +196,25 @@ def write_parquet(items, path, collection):
 
 
 def write_catalog(folder):
+    """Writes the catalog, the same every time; returns the Items of each collection."""
+    files, items = made()
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return json.loads(items)
+
+
+@cache
+def made():
+    """The content of the files by path, and the Items as JSON."""
+    with TemporaryDirectory() as folder:
+        items = json.dumps(write_anew(Path(folder)))
+        paths = [path for path in Path(folder).rglob("*") if path.is_file()]
+        return {str(path.relative_to(folder)): path.read_bytes() for path in paths}, items
+
+
+def write_anew(folder):
     rng = random.Random(7)
     everything = {name: [make_item(rng, name, n) for n in range(k)] for name, k in SIZES.items()}
     for name, items in everything.items():

@@ -14,7 +14,7 @@ import pystac
 import pytest
 import torch
 from mini_masks import make_patches, write_masked_catalog
-from serving import COMMAND, served
+from serving import COMMAND, served_here
 from torch.utils.data import DataLoader
 
 import stactools
@@ -262,7 +262,7 @@ def test_an_item_is_no_asset(catalog):
 
 
 def test_the_address_that_is_served_is_a_catalog(catalog):
-    with served(catalog) as (url, _):
+    with served_here(catalog) as url:
         assert len(open_samples(url).search()) == len(open_samples(catalog).search())
         with pytest.raises(SatimnetError, match=r"nowhere/catalog\.json: "):
             open_samples(f"{url}nowhere")

@@ -14,7 +14,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +24,6 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from satimnet.builder import build
 from stactools.eurosat.miniature import write_miniature
-
-from ..serving import served
 
 _SECONDS = 30  # that an answer may take: the limit of a search is 10, and the machine may be busy
 _CLIENTS = 4
@@ -353,8 +351,16 @@ def fault_of(url: str, place: bytes, request: Request) -> tuple[int, float, str]
     return status, seconds, ""
 
 
+def answers(url: str, place: bytes, seeds: Iterable[int]) -> list[tuple[int, float, str]]:
+    """What `fault_of` says of each question, asked by several clients at once."""
+    with ThreadPoolExecutor(_CLIENTS) as pool:
+        return list(pool.map(lambda seed: fault_of(url, place, make(seed)), seeds))
+
+
 def main() -> int:
     """Asks, and prints what came of it; 1 if anything was at fault."""
+    from ..serving import served  # tests import this module from elsewhere, and serve themselves
+
     parser = argparse.ArgumentParser("python -m tests.fuzz.questions", description=__doc__)
     parser.add_argument("--cases", type=int, default=10_000, metavar="N")
     parser.add_argument("--seed", type=int, default=0, help="the first case's; others follow")
@@ -366,8 +372,7 @@ def main() -> int:
         build([Path(folder) / "source"], Path(folder) / "catalog")
         with served(Path(folder) / "catalog") as (url, process):
             place = folder.encode()
-            with ThreadPoolExecutor(_CLIENTS) as pool:
-                results = list(pool.map(lambda seed: fault_of(url, place, make(seed)), seeds))
+            results = answers(url, place, seeds)
             alive = process.poll() is None and ask(url, Request("last", "GET", "/"))[0] == 200
     faults = [(seed, told) for seed, (*_, told) in zip(seeds, results, strict=True) if told]
     for seed, told in faults[:50]:

@@ -134,21 +134,24 @@ def test_the_checkpoint_says_what_the_network_is(trained, parts):
     ]
 
 
-def test_same_seed_same_network_and_the_global_seed_is_left_alone(trained, parts, tmp_path):
+def test_same_seed_same_network_and_the_global_seed_is_left_alone(parts, tmp_path):
+    def run(name, **how):
+        return train(*parts, tmp_path / name, model="segm", **SHORT["segm"], **COMMON, **how)
+
     torch.manual_seed(5)
     state = torch.get_rng_state()
-    again = train(*parts, tmp_path / "net.pt", model="segm", **OPTIONS["segm"], **COMMON)
+    first = run("net.pt")
     assert torch.get_rng_state().equal(state)
-    assert same_weights(again, trained["segm"][1])
-    options = OPTIONS["segm"] | {"seed": 1}
-    other = train(*parts, tmp_path / "other.pt", model="segm", **options, **COMMON)
-    assert not same_weights(other, again)
+    torch.manual_seed(6)
+    assert same_weights(run("again.pt"), first)
+    assert not same_weights(run("other.pt", seed=1), first)
 
 
-def test_streaming_from_the_shards_trains_the_same_network(trained, parts, tmp_path, monkeypatch):
+def test_streaming_from_the_shards_trains_the_same_network(parts, tmp_path, monkeypatch):
+    resident = train(*parts, tmp_path / "net.pt", **SHORT["class"], **COMMON)
     monkeypatch.setattr("satimnet.training.networks.inputs._RESIDENT", 0)
-    streamed = train(*parts, tmp_path / "net.pt", **OPTIONS["class"], **COMMON)
-    assert same_weights(streamed, trained["class"][1])
+    streamed = train(*parts, tmp_path / "streamed.pt", **SHORT["class"], **COMMON)
+    assert same_weights(streamed, resident)
 
 
 def test_a_training_says_how_far_it_is_and_how_each_epoch_went(parts, tmp_path, capfd):
@@ -233,6 +236,7 @@ train(*samples.holdout(0.25), out, model=model, device="cpu", save_seconds=0, qu
 """
 SHORT = {  # 9 steps an epoch
     "class": {"width": 4, "epochs": 3, "batch_size": 8},
+    "segm": {"width": 4, "epochs": 3, "batch_size": 256, "windows_per_epoch": 2400},
     "dual": {"width": 4, "epochs": 3, "batch_size": 256, "windows_per_epoch": 2400},
 }
 

@@ -26,6 +26,7 @@ import pystac
 import pystac_client
 import pytest
 import rasterio
+from click.testing import CliRunner
 from cql2_by_the_book import (
     at,
     evaluate,
@@ -35,13 +36,15 @@ from cql2_by_the_book import (
     sorted_by,
     trees,
 )
+from fuzz import questions as questions_of_all_kinds
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from pystac.validation import validate_dict
 from pystac_client.exceptions import APIError
 from rasterio.windows import from_bounds
-from serving import COMMAND, served
+from serving import COMMAND, served, served_here
+from stactools.cli.cli import cli
 from trial_catalog import write_catalog
 
 import satimnet.builder.query.client as client_module
@@ -535,7 +538,7 @@ def test_a_plus_of_a_url_is_taken_though_it_arrives_as_a_space(url, path):
 def test_errors_do_not_tell_where_the_catalog_lies(folder, tmp_path):
     home = tmp_path / 'it\'s "here"'
     shutil.copytree(folder, home)
-    with served(home) as (url, _):
+    with served_here(home) as url:
         (home / "clouds/items.parquet").unlink()
         for path in (
             *("collections/x", "collections/x/items", "collections/x/queryables", "search?q=river"),
@@ -568,7 +571,7 @@ def hidden(folder, tmp_path_factory):
     (home / "eurosat/.git/config").write_text("secret")
     (home / "eurosat/config").symlink_to(".git/config")
     (home / "eurosat/a.b").write_text("shown")
-    with served(home) as (url, _):
+    with served_here(home) as url:
         yield url
 
 
@@ -628,30 +631,30 @@ def proxy(target, prefix, *, strips, **headers):
 
 
 PROXIES = {
-    "prefix told": ("/stac", True, {"X-Forwarded-Prefix": "/stac"}, []),
-    "prefix told with a slash": ("/a/b.c", True, {"X-Forwarded-Prefix": "/a/b.c/"}, []),
+    "prefix told": ("/stac", True, {"X-Forwarded-Prefix": "/stac"}, ""),
+    "prefix told with a slash": ("/a/b.c", True, {"X-Forwarded-Prefix": "/a/b.c/"}, ""),
     "host told": (
         *("/stac", True),
         {"X-Forwarded-Prefix": "/stac", "X-Forwarded-Host": "{host}", "Host": "inner:1"},
-        [],
+        "",
     ),
-    "option": ("/stac", True, {}, ["--root-path", "/stac"]),
-    "option, prefix stays": ("/stac", False, {}, ["--root-path", "stac/"]),
-    "the name of an own path": ("/catalog", True, {}, ["--root-path", "/catalog"]),
-    "both": ("/stac", True, {"X-Forwarded-Prefix": "/other"}, ["--root-path", "/stac"]),
+    "root path": ("/stac", True, {}, "/stac"),
+    "root path, prefix stays": ("/stac", False, {}, "stac/"),
+    "the name of an own path": ("/catalog", True, {}, "/catalog"),
+    "both": ("/stac", True, {"X-Forwarded-Prefix": "/other"}, "/stac"),
 }
 
 
-@pytest.mark.parametrize(("prefix", "strips", "headers", "options"), PROXIES.values(), ids=PROXIES)
+@pytest.mark.parametrize(("prefix", "strips", "headers", "root"), PROXIES.values(), ids=PROXIES)
 def test_all_links_lead_through_a_proxy(
-    folder, tmp_path, monkeypatch, prefix, strips, headers, options
+    folder, tmp_path, monkeypatch, prefix, strips, headers, root
 ):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     built = browser._place()
     built.mkdir(parents=True)
     (built / "index.html").write_text("<html><head></head></html>")
     with (
-        served(folder, *options) as (inner, _),
+        served_here(folder, root_path=root) as inner,
         proxy(inner, prefix, strips=strips, **headers) as url,
     ):
         seen = set()
@@ -685,6 +688,15 @@ def test_all_links_lead_through_a_proxy(
         assert ask(url, Accept="text/html")[2] == content_of(f"{url}browser/")
         client = pystac_client.Client.open(url)
         assert len(list(client.search(max_items=70, limit=30).items())) == 70
+
+
+def test_the_command_takes_a_root_path(folder):
+    with (
+        served(folder, "--root-path", "/stac") as (inner, _),
+        proxy(inner, "/stac", strips=True) as url,
+    ):
+        assert link(ask_json(url), "root")["href"] == url
+        assert link(ask_json(url), "data")["href"] == f"{url}collections"
 
 
 def test_what_no_proxy_says_changes_nothing(url):
@@ -809,7 +821,7 @@ def test_the_page_tells_search_engines_what_there_is(which, request, monkeypatch
     built = browser._place()
     built.mkdir(parents=True)
     (built / "index.html").write_text("<html><head><title>T</title></head><body></body></html>")
-    with served(request.getfixturevalue(which)) as (url, _):
+    with served_here(request.getfixturevalue(which)) as url:
         head, _, _ = content_of(f"{url}browser/").decode().partition("</head>")
         found = re.search(r'<script type="application/ld\+json">([^<]*)</script>', head)
         described = json.loads(found[1])
@@ -834,7 +846,7 @@ def trapped(folder, tmp_path_factory):
     (home / "cat/up").symlink_to(home)
     (home / "cat/eurosat/shards/C.zip").symlink_to("../../../secret.txt")
     (home / "cat/inside.zip").symlink_to("eurosat/shards/A.zip")
-    with served(home / "cat") as (url, _):
+    with served_here(home / "cat") as url:
         yield url, home
 
 
@@ -884,11 +896,10 @@ def test_only_this_machine_can_reach_it(url):
 
 def test_what_cannot_be_served_is_told_in_a_line(folder, url, tmp_path):
     def stac(*arguments):
-        command = [sys.executable, "-c", COMMAND, "satimnet", "serve", *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 1
-        assert len(done.stderr.splitlines()) == 1
-        return done.stderr
+        done = CliRunner().invoke(cli, ["satimnet", "serve", *map(str, arguments)])
+        assert done.exit_code == 1
+        assert len(done.output.splitlines()) == 1
+        return done.output
 
     assert "nothing is there" in stac(tmp_path)
     taken = urllib.parse.urlsplit(url).port
@@ -906,65 +917,72 @@ def test_ctrl_c_ends_it_quietly(folder):
 # --- survival ------------------------------------------------------------------------------------
 
 
-def test_two_hundred_clients_half_of_them_cut_off(catalog, tmp_path):
-    large = tmp_path / "catalog"
-    shutil.copytree(catalog, large)
-    (large / "large.bin").write_bytes(bytes(range(256)) * 2**15)  # 8 MiB
-    whole = (large / "large.bin").read_bytes()
-    with served(large) as (url, process):
-        open_files = Path(f"/proc/{process.pid}/fd")
-        expected = ask(f"{url}search?limit=40")[2]
-        before = len(list(open_files.iterdir()))
-        parts = urllib.parse.urlsplit(url)
-        start = threading.Barrier(200)
-        wrong = []
+@pytest.fixture(scope="module")
+def hardy(catalog, tmp_path_factory):
+    """The URL of a server that much is asked of, its process, and what it serves."""
+    folder = tmp_path_factory.mktemp("hardy") / "catalog"
+    shutil.copytree(catalog, folder)
+    (folder / "large.bin").write_bytes(bytes(range(256)) * 2**15)  # 8 MiB
+    with served(folder) as (url, process):
+        yield url, process, folder
 
-        def cut_off(number):
-            path = ("/catalog/large.bin", "/search?limit=40", "/search")[number % 3]
-            start.wait()
-            with socket.create_connection((parts.hostname, parts.port), timeout=300) as connection:
-                if path == "/search":  # half a question
-                    connection.sendall(
-                        b"POST /search HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{"
-                    )
-                else:
-                    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-                    connection.recv(100)
-                if number % 2:  # at once, without the farewell of TCP
-                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
-        def stay(number):
-            start.wait()
-            try:
-                if number % 2:
-                    first = 1000 * number
-                    asked = f"bytes={first}-{first + 99_999}"
-                    got = ask(f"{url}catalog/large.bin", Range=asked)
-                    if (got[0], got[2]) != (206, whole[first : first + 100_000]):
-                        wrong.append((number, got[0], len(got[2])))
-                else:
-                    got = ask(f"{url}search?limit=40")
-                    if (got[0], got[2]) != (200, expected):
-                        wrong.append((number, got[0], len(got[2])))
-            except OSError as error:
-                wrong.append((number, error))
+def test_two_hundred_clients_half_of_them_cut_off(hardy):
+    url, process, folder = hardy
+    whole = (folder / "large.bin").read_bytes()
+    open_files = Path(f"/proc/{process.pid}/fd")
+    expected = ask(f"{url}search?limit=40")[2]
+    before = len(list(open_files.iterdir()))
+    parts = urllib.parse.urlsplit(url)
+    start = threading.Barrier(200)
+    wrong = []
 
-        threads = [
-            threading.Thread(target=job, args=[n]) for n in range(100) for job in (cut_off, stay)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(timeout=600)
-        assert wrong == []
-        assert ask(f"{url}search?limit=40")[2] == expected
-        assert process.poll() is None
-        for _ in range(100):
-            after = len(list(open_files.iterdir()))
-            if after <= before + 5:
-                break
-            threading.Event().wait(0.1)
-        assert after <= before + 5
+    def cut_off(number):
+        path = ("/catalog/large.bin", "/search?limit=40", "/search")[number % 3]
+        start.wait()
+        with socket.create_connection((parts.hostname, parts.port), timeout=300) as connection:
+            if path == "/search":  # half a question
+                connection.sendall(
+                    b"POST /search HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{"
+                )
+            else:
+                connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                connection.recv(100)
+            if number % 2:  # at once, without the farewell of TCP
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+    def stay(number):
+        start.wait()
+        try:
+            if number % 2:
+                first = 1000 * number
+                asked = f"bytes={first}-{first + 99_999}"
+                got = ask(f"{url}catalog/large.bin", Range=asked)
+                if (got[0], got[2]) != (206, whole[first : first + 100_000]):
+                    wrong.append((number, got[0], len(got[2])))
+            else:
+                got = ask(f"{url}search?limit=40")
+                if (got[0], got[2]) != (200, expected):
+                    wrong.append((number, got[0], len(got[2])))
+        except OSError as error:
+            wrong.append((number, error))
+
+    threads = [
+        threading.Thread(target=job, args=[n]) for n in range(100) for job in (cut_off, stay)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=600)
+    assert wrong == []
+    assert ask(f"{url}search?limit=40")[2] == expected
+    assert process.poll() is None
+    for _ in range(100):
+        after = len(list(open_files.iterdir()))
+        if after <= before + 5:
+            break
+        threading.Event().wait(0.1)
+    assert after <= before + 5
 
 
 # --- without archives ----------------------------------------------------------------------------
@@ -1042,7 +1060,7 @@ def test_gdal_and_odc_stac_need_nothing_of_ours(tmp_path):
 
 
 def test_thumbnails(catalog):
-    with served(catalog) as (url, _):
+    with served_here(catalog) as url:
         (item,) = ask_json(f"{url}search?limit=1")["features"]
         preview = link(item, "preview")
         status, headers, content = ask(preview["href"])
@@ -1087,7 +1105,7 @@ def test_thumbnails_of_large_scenes_are_drawn_from_their_overviews(tmp_path, ove
 
 
 def test_a_catalog_elsewhere_is_served_from_there(catalog, serve):
-    with serve(catalog) as host, served(host) as (url, _):
+    with serve(catalog) as host, served_here(host) as url:
         (item,) = ask_json(f"{url}search?limit=1&q=river")["features"]
         asset = item["assets"]["rgb"]
         assert asset["href"] == f"{host}/eurosat/shards/River-00000.zip"
@@ -1106,7 +1124,7 @@ def test_what_lies_outside_the_catalog_is_neither_served_nor_named(catalog, tmp_
     document["assets"]["outside"] = {"href": f"{tmp_path}/overview.png"}
     document["assets"]["web"] = {"href": "https://example.com/overview.png"}
     path.write_text(json.dumps(document))
-    with served(tmp_path / "saved") as (url, _):
+    with served_here(tmp_path / "saved") as url:
         (item,) = ask_json(f"{url}search?limit=1")["features"]
         assert item["assets"] == {}
         assert ask(link(item, "preview")["href"])[0] == 200
@@ -1122,14 +1140,24 @@ def test_what_lies_outside_the_catalog_is_neither_served_nor_named(catalog, tmp_
         assert status == 404
 
 
-@pytest.mark.parametrize("cases", [50, pytest.param(250, marks=pytest.mark.slow)])
-def test_malformed_requests(cases):
+def test_malformed_requests(hardy):
+    """The first of those of ``python -m tests.fuzz.questions``."""
+    url, process, folder = hardy
+    results = questions_of_all_kinds.answers(url, str(folder).encode(), range(50))
+    assert len(results) == 50
+    assert [(seed, told) for seed, (*_, told) in enumerate(results) if told] == []
+    assert process.poll() is None
+    assert ask(url)[0] == 200
+
+
+@pytest.mark.slow
+def test_many_malformed_requests():
     """A short cut of ``python -m tests.fuzz.questions``."""
-    command = [sys.executable, "-m", "tests.fuzz.questions", "--cases", str(cases)]
+    command = [sys.executable, "-m", "tests.fuzz.questions", "--cases", "250"]
     root = Path(__file__).parents[2]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{cases} requests" in done.stdout
+    assert "250 requests" in done.stdout
     assert "0 faults" in done.stdout
 
 

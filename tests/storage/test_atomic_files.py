@@ -1,5 +1,7 @@
 """Files and folders that are whole or not there, and readers of what is replaced meanwhile."""
 
+import ctypes
+import errno
 import json
 import os
 import pickle
@@ -33,6 +35,97 @@ def test_a_file_is_written_as_a_whole_or_not_at_all(tmp_path):
         part.open("x").write(b"two")
     assert path.read_bytes() == b"one"
     assert os.listdir(path.parent) == ["file"]
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """What is flushed and what is renamed, in order: ("flush", path) or ("rename", to)."""
+    seen = []
+    flush, rename, replace = os.fsync, os.rename, os.replace
+
+    def fsync(opened):
+        seen.append(("flush", os.readlink(f"/proc/self/fd/{opened}")))
+        flush(opened)
+
+    def renamed(how):
+        def rename(old, new):
+            how(old, new)
+            seen.append(("rename", str(new)))
+
+        return rename
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "rename", renamed(rename))
+    monkeypatch.setattr(os, "replace", renamed(replace))
+    return seen
+
+
+def test_a_file_is_flushed_before_it_gets_its_name_and_its_folder_after(tmp_path, steps):
+    """Else a power cut may leave the name with nothing behind it, or neither."""
+    path = tmp_path / "file"
+    for write in (files.write, lambda path, content: files.write_json(content.decode(), path)):
+        write(path, b"one")
+        assert steps == [
+            ("flush", f"{path}.part"),
+            ("rename", str(path)),
+            ("flush", str(tmp_path)),
+        ]
+        steps.clear()
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_the_name_of_a_folder_is_flushed(tmp_path, steps, monkeypatch, exchanges):
+    if not exchanges:
+        monkeypatch.setattr(files, "_exchanged", lambda a, b: False)
+    for there in (False, True):
+        (tmp_path / "made").mkdir()
+        (tmp_path / "made/new").write_text(str(there))
+        files.place(tmp_path / "made", tmp_path / "out")
+        assert (tmp_path / "out/new").read_text() == str(there)
+        assert steps[-1] == ("flush", str(tmp_path))
+        steps.clear()
+    assert (tmp_path / "made/new").read_text() == "False"
+
+
+def test_all_files_of_a_folder_are_flushed(tmp_path, steps, monkeypatch):
+    (tmp_path / "deep/er").mkdir(parents=True)
+    (tmp_path / "deep/er/file").touch()
+    flushed = []
+
+    class System:
+        """Flushes a file system."""
+
+        def syncfs(self, opened):
+            flushed.append(os.readlink(f"/proc/self/fd/{opened}"))
+            return 0
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: System())
+    files.sync(tmp_path / "deep")
+    assert flushed == [str(tmp_path / "deep")]
+    assert steps == []
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: object())  # has no way to do so
+    files.sync(tmp_path / "deep")
+    places = [tmp_path / "deep", tmp_path / "deep/er", tmp_path / "deep/er/file"]
+    assert sorted(path for _, path in steps) == list(map(str, places))
+
+
+def test_a_disk_that_cannot_flush_is_told_and_changes_nothing(tmp_path, monkeypatch):
+    files.write(tmp_path / "file", b"one")
+
+    def failing(code):
+        def fsync(opened):
+            raise OSError(code, os.strerror(code))
+
+        return fsync
+
+    monkeypatch.setattr(os, "fsync", failing(errno.EIO))
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        files.write(tmp_path / "file", b"two")
+    assert (tmp_path / "file").read_bytes() == b"one"
+    assert os.listdir(tmp_path) == ["file"]
+    monkeypatch.setattr(os, "fsync", failing(errno.EINVAL))  # a file system that knows no flushing
+    files.write(tmp_path / "file", b"two")
+    assert (tmp_path / "file").read_bytes() == b"two"
 
 
 def test_folders_are_exchanged(tmp_path):
