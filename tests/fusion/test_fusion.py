@@ -136,6 +136,15 @@ def catalog(built, tmp_path) -> Path:
     return Path(shutil.copytree(built, tmp_path / "catalog"))
 
 
+@pytest.fixture(scope="module")
+def fused(built, tmp_path_factory) -> Path:
+    """The catalog with what the recipe of the head and the draws makes; read-only."""
+    folder = tmp_path_factory.mktemp("fused")
+    shutil.copytree(built, folder / "catalog")
+    fuse(recipe_of(folder, HEAD + DRAWS), folder / "catalog")
+    return folder / "catalog"
+
+
 def water_over(catalog: Path, folder: Path) -> Path:
     """A layer of water: tiles of noise in EPSG:4326 over every third patch of EuroSAT's water."""
     folder.mkdir()
@@ -228,10 +237,9 @@ def test_the_description_tells_what_was_drawn(catalog, tmp_path):
     assert sum(map(int, drawn.groups())) == made
 
 
-def test_items_lead_to_what_they_were_made_of(catalog, tmp_path):
-    fuse(recipe_of(tmp_path, HEAD + DRAWS), catalog)
-    fuse(recipe_of(tmp_path, HEAD + DRAWS), catalog, tmp_path / "elsewhere" / "catalog")
-    for root in (catalog, tmp_path / "elsewhere" / "catalog"):
+def test_items_lead_to_what_they_were_made_of(built, fused, tmp_path):
+    fuse(recipe_of(tmp_path, HEAD + DRAWS), built, tmp_path / "elsewhere" / "catalog")
+    for root in (fused, tmp_path / "elsewhere" / "catalog"):
         files = [p for p in (root / "fused").rglob("*.json") if p.name.startswith(("eu", "big"))]
         assert len(files) == 24
         for file in files:
@@ -260,11 +268,10 @@ def test_items_without_files_are_led_to_by_their_nodes(catalog, tmp_path):
     assert len(files) == 24
 
 
-def test_samples_of_the_wanted_size_have_the_publishers_pixels(catalog, tmp_path):
-    fuse(recipe_of(tmp_path, HEAD + DRAWS), catalog)
-    sources = items_of(catalog, "eurosat")
+def test_samples_of_the_wanted_size_have_the_publishers_pixels(fused):
+    sources = items_of(fused, "eurosat")
     names = [band["name"] for band in sources["River_1"]["assets"]["multispectral"]["bands"]]
-    for id_, item in items_of(catalog).items():
+    for id_, item in items_of(fused).items():
         if not id_.startswith("eurosat-"):
             continue
         source = sources[id_.removeprefix("eurosat-")]["assets"]["multispectral"]
@@ -429,12 +436,11 @@ def test_folds_are_even_in_every_stratum():
     assert (folds != even_folds(strata, 10, 8)).mean() > 0.8
 
 
-def test_folds_of_items_are_those_of_their_strata(catalog, tmp_path):
-    fuse(recipe_of(tmp_path, HEAD + DRAWS), catalog)
+def test_folds_of_items_are_those_of_their_strata(fused):
     folds = Counter(
         (*i["properties"]["satimnet:classes"], i["properties"]["satimnet:source"],
          i["properties"]["satimnet:fold"])
-        for i in items_of(catalog).values()
+        for i in items_of(fused).values()
     )  # fmt: skip
     assert {fold for *_, fold in folds} == {0, 1, 2, 3}
     for stratum, size in ((("Cropland", "eurosat"), 9), (("Water", "eurosat"), 11)):
@@ -649,17 +655,16 @@ def test_files_that_are_not_what_the_catalog_describes_are_left_out(catalog, tmp
     refused(tmp_path, catalog, HEAD + DRAWS, message)
 
 
-def test_catalogs_on_the_web_are_read(catalog, tmp_path, serve):
+def test_catalogs_on_the_web_are_read(built, fused, tmp_path, serve):
     recipe = recipe_of(tmp_path, HEAD + DRAWS)
-    with serve(catalog) as url:
+    with serve(built) as url:
         with pytest.raises(SatimnetError, match="on the web is not written; give out"):
             fuse(recipe, url)
         fuse(recipe, url, tmp_path / "out")
         item = next(iter(items_of(tmp_path / "out").values()))
         links = {link["rel"]: link["href"] for link in item["links"]}
         assert links["derived_from"].startswith(url)
-    fuse(recipe, catalog)
-    shards = [digest(root / "fused" / "shards") for root in (catalog, tmp_path / "out")]
+    shards = [digest(root / "fused" / "shards") for root in (fused, tmp_path / "out")]
     assert shards[0] == shards[1]
 
 
