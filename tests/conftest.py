@@ -34,7 +34,7 @@ PER_CLASS = 4
 MOST_WORKERS = 8
 LONG = {
     *("test_commands.py", "test_examples.py", "test_exports.py", "test_fusion.py"),
-    *("test_kills.py", "test_search.py", "test_serve.py", "test_training.py"),
+    *("test_kills.py", "test_search.py", "test_serve.py", "test_training.py", "test_trust.py"),
 }
 WORKER = "PYTEST_XDIST_WORKER" in os.environ
 """Whether this process is one of several that share the tests."""
@@ -102,11 +102,21 @@ def catalog(miniature: Path, once: Callable[[str, Make], Path]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def made_demo(once: Callable[[str, Make], Path]) -> tuple[Path, str]:
+def made_demo(
+    once: Callable[[str, Make], Path], sources: dict[str, list[Path]]
+) -> tuple[Path, str]:
     """What ``stac satimnet demo`` makes, its sources and their catalog, and says; read-only."""
 
+    def copied(name: str, folder: Path) -> list[Path]:
+        home = _home(name, sources)  # the same files: they need not be drawn twice
+        shutil.copytree(home, folder, dirs_exist_ok=True)
+        return [folder / path.relative_to(home) for path in sources[name]]
+
     def make(folder: Path) -> None:
-        done = CliRunner().invoke(cli, ["satimnet", "demo", str(folder / "demo")])
+        with pytest.MonkeyPatch.context() as patch:
+            writers = {name: partial(copied, name) for name in sources}
+            patch.setattr("satimnet.builder.demo.miniatures", lambda: writers)
+            done = CliRunner().invoke(cli, ["satimnet", "demo", str(folder / "demo")])
         assert done.exit_code == 0, done.output
         (folder / "said").write_text(done.output)
 
@@ -137,6 +147,12 @@ def sources(once: Callable[[str, Make], Path]) -> dict[str, list[Path]]:
     folder = once("sources", make)
     paths = json.loads((folder / "paths.json").read_text())
     return {name: [folder / path for path in own] for name, own in paths.items()}
+
+
+def _home(name: str, sources: dict[str, list[Path]]) -> Path:
+    """The folder of a miniature, in which the paths of its sources lie."""
+    first = sources[name][0]
+    return next(path for path in (first, *first.parents) if path.parent.name == "all")
 
 
 @pytest.fixture(scope="session")
