@@ -77,7 +77,7 @@ def patch_feed(samples: Samples, bands: Sequence[str] | None, device: torch.devi
     if (height, width) != (PATCH, PATCH):
         raise ArgumentError(
             f"{layout.shards[0]}: the images are {height} x {width} pixels; CNN-class takes "
-            f"{PATCH} x {PATCH}; take only the middle of each, with crop=({PATCH}, {PATCH}) or "
+            f"{PATCH} x {PATCH}; take only the middle of each, with "
             f"samples.cropped({PATCH}, {PATCH})",
             "samples",
         )
