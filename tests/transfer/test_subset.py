@@ -69,6 +69,8 @@ def test_a_part_is_a_catalog_of_its_own(place, schemas, tmp_path, way):
     same_items(found, made, "the same" if way is save_found else "new")
     collection = json.loads((made / "eurosat/collection.json").read_text())
     assert collection["summaries"]["satimnet:classes"] == sorted(WANTED)
+    before = found.index.collections["eurosat"].document.json["summaries"]
+    assert list(collection["summaries"]) == [k for k in before if k in collection["summaries"]]
     assert len(collection["summaries"]["classification:classes"]) == 10
     assert "12 items that a search found" in collection["description"]
     assert count(made, concept="water") == 8

@@ -94,11 +94,11 @@ def narrowed(collection: Json, tables: Sequence[pa.Table]) -> Json:
         "spatial": {"bbox": [_bbox(record, tables)]},
         "temporal": {"interval": [_interval(record, tables)]},
     }
-    summaries = dict(collection.get("summaries", {}))
-    for name in summaries.keys() & set(tables[0].column_names):
-        if tables[0].schema.field(name).type in (pa.string(), pa.list_(pa.string())):
-            del summaries[name]
-            summaries |= _summary(name, tables)
+    schema, texts = tables[0].schema, (pa.string(), pa.list_(pa.string()))
+    summaries: Json = {}
+    for name, summary in collection.get("summaries", {}).items():
+        narrower = name in schema.names and schema.field(name).type in texts
+        summaries |= _summary(name, tables) if narrower else {name: summary}
     return {**collection, "extent": extent, **({"summaries": summaries} if summaries else {})}
 
 
