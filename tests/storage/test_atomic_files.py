@@ -128,6 +128,24 @@ def test_a_disk_that_cannot_flush_is_told_and_changes_nothing(tmp_path, monkeypa
     assert (tmp_path / "file").read_bytes() == b"two"
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_not_replaced_by_one(make, tmp_path):
+    make(tmp_path / "there")
+    before = os.lstat(tmp_path / "there")
+    with pytest.raises(OSError, match="this is no regular file"):
+        files.write(tmp_path / "there", b"one")
+    assert os.path.samestat(os.lstat(tmp_path / "there"), before)
+    assert os.listdir(tmp_path) == ["there"]
+
+
+def test_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "other")
+    files.write(tmp_path / "other", b"one")
+    files.write(tmp_path / "link", b"two")
+    assert (tmp_path / "other").read_bytes() == b"one"
+    assert (tmp_path / "link").read_bytes() == b"two"
+
+
 def test_folders_are_exchanged(tmp_path):
     for name in ("made", "out"):
         (tmp_path / name).mkdir()

@@ -9,8 +9,9 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import orjson
@@ -54,7 +55,14 @@ def json_bytes(content: Json) -> bytes:
 
 
 def settle(part: Path, path: Path) -> None:
-    """Flushes the file ``part`` and moves it to ``path``, whose folder is flushed then."""
+    """Flushes the file ``part`` and moves it to ``path``, whose folder is flushed then.
+
+    Raises:
+        OSError: a device, a pipe or a folder is at ``path``, and would be lost.
+    """
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(kind := os.lstat(path).st_mode) and not stat.S_ISLNK(kind):
+            raise OSError(errno.EINVAL, "this is no regular file", str(path))
     _flush(part)
     os.replace(part, path)
     _flush(path.parent)
