@@ -21,7 +21,7 @@ from satimnet.builder import build, gdal_path, read_bytes, resolve, search, vali
 from satimnet.builder import open as open_client
 from satimnet.builder.catalog import checked_documents as documents
 from satimnet.builder.catalog.tree import write_root
-from satimnet.builder.errors import CatalogWarning, SatimnetError
+from satimnet.builder.errors import ArgumentError, CatalogWarning, SatimnetError
 from satimnet.builder.exports import export
 from satimnet.builder.quality import assess
 from satimnet.builder.query.index import Index
@@ -484,6 +484,14 @@ def test_a_scheme_that_nothing_writes_is_refused_before_anything_is_done(
         with pytest.raises(SatimnetError, match="cannot be used here"):
             call()
     assert not list(tmp_path.iterdir())
+
+
+def test_what_begins_like_a_url_and_is_none_is_an_argument_error():
+    code, printed = stac("search", "http://[bad", "--count")
+    assert (code, printed) == (1, "Error: http://[bad: is no URL; mend its host\n")
+    for call in (search, open_samples):
+        with pytest.raises(ArgumentError, match="is no URL"):
+            call("http://[bad")
 
 
 ODD = ["[12]", "a*b?", "run #2", "50%20of", "back\\slash [x]", "x.json", "k=v", "ün icode"]

@@ -27,7 +27,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
-from satimnet.builder.errors import BadCatalogError, SatimnetError
+from satimnet.builder.errors import ArgumentError, BadCatalogError, SatimnetError
 
 _URL = re.compile(r"https?://", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
@@ -56,9 +56,12 @@ def readable(place: str | os.PathLike[str]) -> str:
 
     Raises:
         SatimnetError: it has a scheme that cannot be read.
+        ArgumentError: it begins like a URL and is none, such as ``http://[``.
     """
     text = os.fspath(place)
     if is_url(text):
+        if not is_href(text):
+            raise ArgumentError(f"{text:.200}: is no URL; mend its host")
         return text
     _refuse_scheme(text, "a path, or a URL with http or https")
     return os.path.abspath(text)
