@@ -72,8 +72,14 @@ def example(
     ],
 )
 def test_arguments_are_compared_with_their_annotations(arguments, keywords, message):
-    with pytest.raises(SatimnetError, match=message):
+    with pytest.raises(WrongTypeError, match=message):
         example(*arguments, **keywords)
+
+
+def test_an_error_has_the_name_of_the_argument():
+    with pytest.raises(WrongTypeError) as caught:
+        example("x", rate=float("nan"))
+    assert caught.value.arguments == ("rate",)
 
 
 class Options(TypedDict, total=False):

@@ -66,6 +66,10 @@ def said(error: Exception) -> str:
             "broken; build with --keep-going, or mend it",
         ),
         (
+            WrongTypeError("limit is nan; give a number or None", "limit"),
+            "--limit is nan; give a number",
+        ),
+        (
             WrongTypeError("shuffle is the text 'yes'; give True or False", "shuffle"),
             "shuffle is the text 'yes'; give True or False",
         ),

@@ -91,7 +91,7 @@ def checked(
             for name, value in bound.arguments.items():
                 if _can_be_named(own[name]) and not _fits(value, hints[name]):
                     raise WrongTypeError(
-                        f"{name} is {_shown(value)}; give {_wanted(hints[name], value)}"
+                        f"{name} is {_shown(value)}; give {_wanted(hints[name], value)}", name
                     )
             return function(*args, **kwargs)
 

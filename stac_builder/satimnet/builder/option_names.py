@@ -6,7 +6,7 @@ import re
 
 import click
 
-from satimnet.builder.errors import ArgumentError, SatimnetError
+from satimnet.builder.errors import ArgumentError, SatimnetError, WrongTypeError
 
 _SPELLED = (
     (r"""bad_files=["']any["']""", "--keep-going"),
@@ -42,6 +42,8 @@ def with_options(error: SatimnetError) -> str:
             before = r"(?<![\w./-])" if "_" in name else _ASKED_FOR
             pattern = rf"({before}){re.escape(name)}(?![\w=/-]|\.\w)"
             message = re.sub(pattern, rf"\g<1>{option}", message)
+    if options and isinstance(error, WrongTypeError):
+        message = message.removesuffix(" or None")  # an option that is not given
     return message
 
 
