@@ -1,6 +1,6 @@
 """``python -m benchmarks.browsing CATALOG``: how long people wait for pages of a served catalog.
 
-Starts ``stac satimnet serve``, asks its API, and opens STAC Browser (which has to be built) in a
+Starts ``satimnet serve``, asks its API, and opens STAC Browser (which has to be built) in a
 Chromium without a screen, with an empty cache. A page counts as open when its last text is there:
 the title at the root, an Item's link in a collection.
 """

@@ -474,7 +474,7 @@ def test_what_is_no_checkpoint_is_a_user_error(trained, tmp_path):
     content["state"].popitem()
     torch.save(content, tmp_path / "lacking.pt")
     messages = {
-        "text": "not a checkpoint of satimnet, or damaged; give .* that stac satimnet train wrote",
+        "text": "not a checkpoint of satimnet, or damaged; give .* that satimnet train wrote",
         "code": "not a checkpoint of satimnet, or damaged; give a checkpoint.pt",
         "other": "not a checkpoint of satimnet but of the format 'another'; give a checkpoint.pt",
         "half": "not a checkpoint of satimnet, or damaged; give a checkpoint.pt",

@@ -145,7 +145,7 @@ def dataset_command(cli: click.Group, dataset: Dataset) -> click.Command:
 
     @cli.group(dataset.id, cls=Commands, short_help=f"Commands for {dataset.record.title}")
     def group() -> None:
-        """Single STAC objects of a dataset; `stac satimnet build` makes whole catalogs."""
+        """Single STAC objects of a dataset; `satimnet build` makes whole catalogs."""
 
     @group.command("create-collection")
     @click.argument("destination", type=LocalPath(dir_okay=False, path_type=Path))

@@ -151,7 +151,7 @@ def _measure(task: Task) -> str | None:
     except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
         return (
             f"{task.parquet}: row group {task.group} holds no Items of this project "
-            f"({type(error).__name__}: {error}); see stac satimnet validate"
+            f"({type(error).__name__}: {error}); see satimnet validate"
         )
     except OSError as error:
         return f"{error.filename or task.parquet}: {error.strerror or error}; mend it and run again"

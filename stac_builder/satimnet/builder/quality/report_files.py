@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from satimnet.builder.catalog.items import Item
 
-GENERATOR = "stac satimnet quality"
+GENERATOR = "satimnet quality"
 REPORT_NAME = "report.json"
 
 _SHOWN = 12  # findings of a check with pictures

@@ -27,7 +27,7 @@ THEMES_URI = "https://stac-extensions.github.io/themes/v1.0.0/schema.json"
 
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _DEEPEST = 20  # steps of a tree
-_LISTED = "'stac satimnet concepts' lists all"
+_LISTED = "'satimnet concepts' lists all"
 
 
 @dataclass(frozen=True, slots=True)

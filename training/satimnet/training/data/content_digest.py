@@ -157,7 +157,7 @@ def _of_asset(samples: SampleTable, key: str) -> list[bytes]:
             if stated[row] not in (None, content):
                 raise BadCatalogError(
                     f"{href}: {key} of {samples.ids[row]} is not the file that the catalog "
-                    "describes; stac satimnet validate --checksums lists all such files, "
+                    "describes; satimnet validate --checksums lists all such files, "
                     "build or copy the catalog again"
                 )
             found[row] = content

@@ -85,7 +85,7 @@ class Image:
             if not matches(data, part.checksum):
                 reason = (
                     f"{part.asset['href']}: it is not the file that the catalog describes; "
-                    "see stac satimnet validate --checksums"
+                    "see satimnet validate --checksums"
                 )
                 raise BadFileError(self.label, reason)
             header = read_header(data, self.label, maxsize)

@@ -159,7 +159,7 @@ def load(
         ('B02', 'B03', 'B04')
     """
     where = pick_device(device)
-    instead = "give a checkpoint.pt that stac satimnet train wrote"
+    instead = "give a checkpoint.pt that satimnet train wrote"
     content = read(path, _FORMAT, "checkpoint", where, instead)
     try:
         state = content.pop("state")

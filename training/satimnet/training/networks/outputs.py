@@ -156,7 +156,7 @@ def _mask(collection: CollectionDocument) -> Mask:
     if not collection.masks:
         raise SatimnetError(
             f"{collection.id} has no masks; CNN-segm and CNN-dual need a collection with masks, "
-            "such as stac satimnet fuse makes"
+            "such as satimnet fuse makes"
         )
     asset = collection.masks[0]
     table = [row for row in asset.classes or collection.classes if row.value is not None]
