@@ -79,7 +79,8 @@ def test_help_shows_the_options_of_batches_with_their_defaults():
     defaults = {name: one.default for name, one in shown.items()}
     assert defaults["labels"] == "auto"
     assert defaults["world_size"] == 1
-    assert shown.keys() - inspect.signature(Samples.to_dataset).parameters == {"device", "threads"}
+    only_here = shown.keys() - inspect.signature(Samples.to_dataset).parameters
+    assert only_here == {"device", "threads", "scheduler"}
     for name in shown.keys() - {"self", "batch_size"}:
         assert f"- `{name}`: " in Samples.to_batches.__doc__
 

@@ -36,6 +36,7 @@ class ReadingOptions(BatchOptions, total=False):
 
     device: str
     threads: int | None
+    scheduler: str
 
 
 DEFAULTS: ReadingOptions = {
@@ -50,5 +51,6 @@ DEFAULTS: ReadingOptions = {
     "world_size": 1,
     "device": "cpu",
     "threads": None,
+    "scheduler": "threads",
 }
 """What stands where an option is not given."""

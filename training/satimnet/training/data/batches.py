@@ -1,13 +1,11 @@
-"""Samples as torch batches, read ahead by threads into memory that is used again."""
+"""Samples as torch batches, read ahead into memory that is used again."""
 
 from __future__ import annotations
 
 import os
 import weakref
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import dataclass
 from math import prod
 from typing import Any, NamedTuple
@@ -21,14 +19,10 @@ from satimnet.training.data.array_types import Array, Numbers
 from satimnet.training.data.batch_options import DEFAULTS, BatchOptions, ReadingOptions
 from satimnet.training.data.layouts import Layout, locate_all, locate_mask
 from satimnet.training.data.order import batches_of
-from satimnet.training.data.pixels import Reader
+from satimnet.training.data.reading_ahead import filled, require_way
 from satimnet.training.data.sample_table import SampleTable
 from satimnet.training.data.versioned_pickles import VersionedPickle
 from satimnet.training.devices import pick_device
-
-_AHEAD = 256 * 1024 * 1024
-"""Bytes of batches that are read ahead from other machines, where waiting is long."""
-_MOST_AHEAD = 4
 
 
 class Batch(NamedTuple):
@@ -95,59 +89,35 @@ def to_batches(samples: SampleTable, batch_size: int, options: ReadingOptions) -
     gone.
     """
     chosen = DEFAULTS | options
-    device, threads = pick_device(chosen["device"]), chosen["threads"]
+    device = pick_device(chosen["device"])
+    require_way(chosen["scheduler"], chosen["threads"])
     plan = Plan.of(samples, options)
     parts = batches_of(len(samples), batch_size, options)
-    if threads is None:
-        threads = min(4, os.cpu_count() or 1)
-    return read(plan, parts, device, threads)
+    return read(plan, parts, device, chosen["threads"], chosen["scheduler"])
 
 
 def read(
-    plan: Plan, parts: Sequence[Numbers], device: torch.device, threads: int
+    plan: Plan,
+    parts: Sequence[Numbers],
+    device: torch.device,
+    threads: int | None,
+    scheduler: str,
 ) -> Iterator[Batch]:
-    """Yields the batches of the samples in `parts`, read by so many threads."""
+    """Yields the batches of the samples in `parts`, read by `scheduler` and so many threads."""
     _require_room(plan, parts)
     staging = _Staging(device)
-    with ExitStack() as stack:
-        readers = [stack.enter_context(Reader(layout)) for layout in plan.layouts]
-        pool = stack.enter_context(ThreadPoolExecutor(max(1, threads)))
-        stack.callback(pool.shutdown, cancel_futures=True)
-        remote = any(reader.remote for reader in readers)
-        depth = 0
-        if threads and len(parts):
-            depth = 1
-            if remote:
-                depth = max(1, min(_MOST_AHEAD, _AHEAD // plan.size(len(parts[0]))))
 
-        def start(rows: Numbers) -> tuple[list[Tensor], list[Future[None]]]:
-            buffers = [
-                staging.buffer(layout, len(rows), mask=layout is plan.mask)
-                for layout in plan.layouts
-            ]
-            # ranges of other machines are put together over a whole batch
-            pieces = 1 if remote else max(1, threads)
-            cuts = [cut for cut in np.array_split(np.arange(len(rows)), pieces) if len(cut)]
-            futures = []
-            for reader, buffer in zip(readers, buffers, strict=True):
-                scale = plan.scale if buffer.dtype == torch.float32 else None
-                for cut in cuts:
-                    work = (rows[cut], buffer[cut[0] : cut[-1] + 1].numpy(), scale)
-                    if threads:
-                        futures.append(pool.submit(reader.read, *work))
-                    else:
-                        reader.read(*work)
-            return buffers, futures
+    def room(rows: Numbers) -> list[Tensor]:
+        return [
+            staging.buffer(layout, len(rows), mask=layout is plan.mask) for layout in plan.layouts
+        ]
 
-        ahead: deque[tuple[list[Tensor], list[Future[None]]]] = deque()
-        for k, rows in enumerate(parts):
-            for following in parts[k + len(ahead) : k + 1 + depth]:
-                ahead.append(start(following))
-            buffers, futures = ahead.popleft()
-            for future in futures:
-                future.result()
-            yield staging.batch(plan, rows, buffers)
-            del buffers
+    with closing(filled(plan.layouts, parts, room, plan.scale, threads, scheduler)) as read_ahead:
+        for rows, buffers in read_ahead:
+            batch = staging.batch(plan, rows, buffers)
+            del buffers  # the memory is free as soon as the batch is gone
+            yield batch
+            del batch
 
 
 def _require_room(plan: Plan, parts: Sequence[Numbers]) -> None:

@@ -27,7 +27,7 @@ class BatchDataset(VersionedPickle, IterableDataset[Batch]):
     Args:
         samples: The samples.
         batch_size: Samples in a batch.
-        **options: As those of `Samples.to_batches`, but device and threads.
+        **options: As those of `Samples.to_batches`, but device, threads and scheduler.
 
     Raises:
         SatimnetError: As `Samples.to_batches`.
@@ -53,9 +53,10 @@ class BatchDataset(VersionedPickle, IterableDataset[Batch]):
         parts, device = self._parts(), torch.device("cpu")
         worker = get_worker_info()
         if worker is None:
-            return read(self._plan, parts, device, threads=1)
+            return read(self._plan, parts, device, threads=1, scheduler="direct")
         end_with_parent()  # torch's own watch looks every five seconds
-        return read(self._plan, parts[worker.id :: worker.num_workers], device, threads=0)
+        own = parts[worker.id :: worker.num_workers]
+        return read(self._plan, own, device, threads=0, scheduler="direct")
 
     def _parts(self) -> list[Numbers]:
         seed = self._options["seed"] + self._epoch

@@ -254,9 +254,15 @@ class Samples(SampleTable):
               default 1. Their shares are disjoint and of equal size, so up to world_size - 1
               samples are in none.
             - `device`: where the batches are to be: "cpu", the default, "cuda" or another.
-            - `threads`: how many threads read and decode, one batch ahead, or up to four batches
-              where the shards are on another machine. With 0 the caller's own thread reads when it
-              asks. By default one for each processor, at most 4.
+            - `threads`: how many threads read and decode. With 0 the caller's own thread reads when
+              it asks. By default one for each processor, at most 4. The workers of a cluster have
+              threads of their own.
+            - `scheduler`: who reads, with the same batches in the same order. "threads", the
+              default: dask on threads of this process, each a whole batch, so at most as many
+              batches are read ahead as there are threads. "tcp://…": the workers of the dask
+              cluster at that address, which must see the same files; a batch is a task. "direct":
+              without dask; all threads read the same batch, one batch ahead, or up to four where
+              the shards are on another machine.
 
         Returns:
             An iterator over the batches.
@@ -264,7 +270,8 @@ class Samples(SampleTable):
         Raises:
             ArgumentError: The samples have no such images, masks or labels, images differ in size,
                 or a number cannot be. This is found before the first batch.
-            SatimnetError: A shard or an image cannot be read; the message names it.
+            SatimnetError: A shard or an image cannot be read, or no cluster answers; the message
+                names it.
 
         Example:
             >>> from satimnet.training import open_samples
@@ -285,7 +292,7 @@ class Samples(SampleTable):
 
         Args:
             batch_size: Samples in a batch, 1 or more.
-            **options: Those of `to_batches`, but device and threads.
+            **options: Those of `to_batches`, but device, threads and scheduler.
 
         Returns:
             The dataset, for ``DataLoader(dataset, batch_size=None)``. Its batches are on the CPU.

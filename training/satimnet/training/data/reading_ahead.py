@@ -1,0 +1,304 @@
+"""Pixels of batches, read ahead of whoever wants them, in the planned order.
+
+Whole batches are dask tasks: on threads of this process, or on the workers of a cluster. A reader
+without dask stands beside that, whose threads share each batch. Whichever is chosen, the caller
+gives the memory (`Room`) and finds the same bits in it.
+
+A dask graph holds a single batch, and as many graphs are computed at a time as there are threads.
+Several batches in one graph were slower: the first one is handed out only when the last one is read
+(measured on two cores: 0.8 to 1.6 times the time of the reader without dask; single ones 0.7 to 1).
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from dask.delayed import delayed
+
+from satimnet.builder.errors import ArgumentError, SatimnetError, StorageError
+from satimnet.builder.storage.parallel import connected, is_cluster, require_scheduler
+from satimnet.training.data.array_types import Array, Numbers
+from satimnet.training.data.layouts import Layout
+from satimnet.training.data.pixels import Reader
+
+if TYPE_CHECKING:
+    from distributed import Client
+    from distributed import Future as ClusterFuture
+    from torch import Tensor
+
+Room = Callable[[Numbers], "list[Tensor]"]
+"""Gives memory for some samples: a tensor for each layout, of the shape `Layout.buffer_shape`."""
+
+Filled = Generator[tuple[Numbers, "list[Tensor]"]]
+"""Numbers of samples, and the memory that holds their pixels now."""
+
+_AHEAD = 256 * 1024 * 1024
+"""Bytes that are read ahead, where more than two batches would be."""
+_MOST_AHEAD = 4
+_FEWEST_ON_CLUSTER = 4
+"""Tasks that a cluster is given at once, though it has no workers yet: it may start some then."""
+
+
+def require_way(scheduler: str, threads: int | None = None) -> None:
+    """Refuses what batches cannot be read by.
+
+    Raises:
+        ArgumentError: There is no such scheduler, or threads are asked for where a cluster reads.
+    """
+    require_scheduler(scheduler, "threads", "direct")
+    if is_cluster(scheduler) and threads is not None:
+        raise ArgumentError(
+            f"threads {threads}: the workers of a cluster have threads of their own; leave it out "
+            "or choose another scheduler",
+            "threads",
+        )
+
+
+def filled(
+    layouts: Sequence[Layout],
+    parts: Sequence[Numbers],
+    room: Room,
+    scale: float | None = None,
+    threads: int | None = None,
+    scheduler: str = "threads",
+) -> Filled:
+    """Yields the parts of the samples one after the other, in memory that `room` gives.
+
+    Args:
+        layouts: Where the pixels lie.
+        parts: Numbers of samples; each part is read as one.
+        room: Gives the memory for a part.
+        scale: What values are multiplied by where the memory is float32; None leaves them.
+        threads: How many threads read; None: one for each processor, at most 4.
+        scheduler: ``threads``, ``direct`` or the address of a cluster; see `Samples.to_batches`.
+
+    Raises:
+        SatimnetError: A shard or an image cannot be read, or no cluster answers.
+    """
+    if is_cluster(scheduler):
+        return _by_cluster(layouts, parts, room, scale, scheduler)
+    if threads is None:
+        threads = min(4, os.cpu_count() or 1)
+    if scheduler == "direct":
+        return _directly(layouts, parts, room, scale, threads)
+    return _by_threads(layouts, parts, room, scale, threads)
+
+
+# --- on threads of this process -------------------------------------------------------------------
+
+
+def _by_threads(
+    layouts: Sequence[Layout],
+    parts: Sequence[Numbers],
+    room: Room,
+    scale: float | None,
+    threads: int,
+) -> Filled:
+    """By dask's threads: each reads a whole part."""
+    with ExitStack() as stack:
+        readers = [stack.enter_context(Reader(layout)) for layout in layouts]
+        depth = min(threads, _most(parts, layouts, 4))
+        how: dict[str, Any] = {"scheduler": "synchronous"}
+        waiting = None
+        if threads:
+            pool = stack.enter_context(ThreadPoolExecutor(threads))
+            how = {"scheduler": "threads", "pool": pool}
+            # dask's call returns when its graph is computed: a thread waits for each
+            waiting = stack.enter_context(ThreadPoolExecutor(depth))
+
+        def start(rows: Numbers) -> tuple[list[Tensor], Future[None] | None]:
+            buffers = room(rows)
+            work = partial(_fill, readers, rows, [b.numpy() for b in buffers], scale)
+            task = delayed(work, pure=False, traverse=False)()
+            if waiting is not None:
+                return buffers, waiting.submit(task.compute, optimize_graph=False, **how)
+            task.compute(optimize_graph=False, **how)
+            return buffers, None
+
+        ahead: deque[tuple[list[Tensor], Future[None] | None]] = deque()
+        for k, rows in enumerate(parts):
+            for following in parts[k + len(ahead) : k + 1 + depth]:
+                ahead.append(start(following))
+            buffers, future = ahead.popleft()
+            if future is not None:
+                future.result()
+            yield rows, buffers
+            del buffers
+
+
+def _fill(
+    readers: Sequence[Reader], rows: Numbers, arrays: list[Array], scale: float | None
+) -> None:
+    """Reads into the arrays, and lets go of them: dask keeps the task a moment longer."""
+    for reader, array in zip(readers, arrays, strict=True):
+        reader.read(rows, array, _scale_for(array, scale))
+    arrays.clear()
+
+
+def _scale_for(array: Array, scale: float | None) -> float | None:
+    """What is multiplied here: masks never are, and stored values not before they are float32."""
+    return scale if array.dtype == np.float32 else None
+
+
+def _most(parts: Sequence[Numbers], layouts: Sequence[Layout], item: int | None) -> int:
+    """How many parts may be held ahead: two, or as many as fit into `_AHEAD`."""
+    return max(2, _AHEAD // _size(parts, layouts, item))
+
+
+def _size(parts: Sequence[Numbers], layouts: Sequence[Layout], item: int | None) -> int:
+    """Bytes of the largest part. A value has `item` bytes; None: as many as in the files."""
+    count = max(map(len, parts), default=1)
+    return sum(
+        (item or layout.dtype.itemsize) * prod(layout.buffer_shape(count)) for layout in layouts
+    )
+
+
+# --- without dask ---------------------------------------------------------------------------------
+
+
+def _directly(
+    layouts: Sequence[Layout],
+    parts: Sequence[Numbers],
+    room: Room,
+    scale: float | None,
+    threads: int,
+) -> Filled:
+    """By a pool of threads that share each part."""
+    with ExitStack() as stack:
+        readers = [stack.enter_context(Reader(layout)) for layout in layouts]
+        pool = stack.enter_context(ThreadPoolExecutor(max(1, threads)))
+        stack.callback(pool.shutdown, cancel_futures=True)
+        remote = any(reader.remote for reader in readers)
+        depth = 0
+        if threads and len(parts):
+            depth = 1
+            if remote:
+                depth = max(1, min(_MOST_AHEAD, _AHEAD // _size(parts, layouts, 4)))
+
+        def start(rows: Numbers) -> tuple[list[Tensor], list[Future[None]]]:
+            buffers = room(rows)
+            # ranges of other machines are put together over a whole batch
+            pieces = 1 if remote else max(1, threads)
+            cuts = [cut for cut in np.array_split(np.arange(len(rows)), pieces) if len(cut)]
+            futures = []
+            for reader, buffer in zip(readers, buffers, strict=True):
+                array = buffer.numpy()
+                for cut in cuts:
+                    part = array[cut[0] : cut[-1] + 1]
+                    work = (rows[cut], part, _scale_for(part, scale))
+                    if threads:
+                        futures.append(pool.submit(reader.read, *work))
+                    else:
+                        reader.read(*work)
+            return buffers, futures
+
+        ahead: deque[tuple[list[Tensor], list[Future[None]]]] = deque()
+        for k, rows in enumerate(parts):
+            for following in parts[k + len(ahead) : k + 1 + depth]:
+                ahead.append(start(following))
+            buffers, futures = ahead.popleft()
+            for future in futures:
+                future.result()
+            yield rows, buffers
+            del buffers
+
+
+# --- on a cluster ---------------------------------------------------------------------------------
+
+
+def _by_cluster(
+    layouts: Sequence[Layout],
+    parts: Sequence[Numbers],
+    room: Room,
+    scale: float | None,
+    address: str,
+) -> Filled:
+    """By the workers of a dask cluster: a part is a task, which is told where its bytes lie.
+
+    Workers send the values as they are stored, which are fewer bytes than float32. They are
+    converted here.
+    """
+    from distributed import as_completed
+
+    with connected(address, direct=True) as client:
+        depth = min(_tasks_for(client), _most(parts, layouts, None))
+        # It fetches results while the caller works; they come in any order.
+        fetched = as_completed(loop=client.loop, with_results=True, raise_errors=False)
+        results: dict[str, Any] = {}
+        ahead: deque[ClusterFuture[list[Array]]] = deque()
+        try:
+            for k, rows in enumerate(parts):
+                for following in parts[k + len(ahead) : k + 1 + depth]:
+                    own = [layout.take(following) for layout in layouts]
+                    ahead.append(client.submit(partial(read_stored, own), pure=False))
+                    fetched.add(ahead[-1])
+                future = ahead.popleft()
+                while future.key not in results:
+                    other, result = next(fetched)
+                    results[other.key] = result
+                result = results.pop(future.key)
+                if future.status != "finished":
+                    raise _failure(future.status, result, address, layouts, rows)
+                buffers = room(rows)
+                for buffer, stored in zip(buffers, result, strict=True):
+                    array = buffer.numpy()
+                    np.copyto(array, stored, casting="unsafe")
+                    if (factor := _scale_for(array, scale)) is not None:
+                        np.multiply(array, factor, out=array)
+                del future, result, stored, array
+                yield rows, buffers
+                del buffers, buffer
+        finally:
+            fetched.clear()
+            client.cancel(list(ahead))
+
+
+def read_stored(layouts: Sequence[Layout]) -> list[Array]:
+    """Reads all samples of layouts, in stored order and dtype: the task of a worker."""
+    arrays = []
+    for layout in layouts:
+        out = np.empty(layout.buffer_shape(len(layout)), layout.dtype.newbyteorder("="))
+        with Reader(layout) as reader:
+            reader.read(np.arange(len(layout)), out)
+        arrays.append(out)
+    return arrays
+
+
+def _tasks_for(client: Client) -> int:
+    """How many tasks keep the workers busy: one for each thread, and one that it goes on with."""
+    threads: dict[str, int] = client.nthreads()
+    return max(_FEWEST_ON_CLUSTER, 2 * sum(threads.values()))
+
+
+def _failure(
+    status: str | None, result: Any, address: str, layouts: Sequence[Layout], rows: Numbers
+) -> BaseException:
+    """Why a task has no result."""
+    from distributed import KilledWorker
+
+    if status != "error":  # cancelled or lost
+        return StorageError(f"{address}: the dask cluster has gone away; start it, and begin again")
+    error: BaseException = result[1]
+    if isinstance(error, SatimnetError):
+        return error
+    if isinstance(error, KilledWorker):
+        first = layouts[0]
+        shard = first.shards[int(first.shard[rows[0], 0])]
+        return StorageError(
+            f"{shard}: workers of {address} died when they read a batch from here; "
+            "look into their logs, or choose another scheduler"
+        )
+    if isinstance(error, ModuleNotFoundError):
+        return StorageError(
+            f"{address}: {error.name} is not installed for its workers; "
+            "pip install 'satimnet[training,distributed]' there"
+        )
+    return error
