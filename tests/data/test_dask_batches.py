@@ -46,7 +46,7 @@ def cluster(tmp_path_factory):
         n_workers=2,
         threads_per_worker=1,
         host="tcp://127.0.0.1",
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
         local_directory=str(tmp_path_factory.mktemp("workers")),
     ) as cluster:
         yield cluster
@@ -245,7 +245,7 @@ def test_a_cluster_that_goes_away(samples, tmp_path):
         processes=False,
         host="tcp://127.0.0.1",
         protocol="tcp",
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
         local_directory=str(tmp_path),
     ) as cluster:
         batches = samples.to_batches(1, scheduler=cluster.scheduler_address)
@@ -266,7 +266,7 @@ def test_workers_that_die_are_one_line_that_names_the_shard(samples, tmp_path, m
             n_workers=1,
             threads_per_worker=1,
             host="tcp://127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             local_directory=str(tmp_path),
         ) as cluster,
     ):

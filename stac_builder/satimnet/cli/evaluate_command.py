@@ -14,6 +14,7 @@ from satimnet.cli.options import (
     device_option,
     filter_option,
     outside_option,
+    reading_option,
     size_options,
 )
 from satimnet.cli.sample_lines import chosen_samples, print_results
@@ -30,6 +31,7 @@ from satimnet.cli.sample_lines import chosen_samples, print_results
 @filter_option
 @size_options
 @device_option
+@reading_option
 @click.option("--out", required=True, type=FOLDER, help="Folder for the metrics and pictures.")
 @one_line_errors
 def evaluate(
@@ -41,6 +43,7 @@ def evaluate(
     size: tuple[int, int] | None,
     crop: tuple[int, int] | None,
     device: str | None,
+    scheduler: str,
     out: Path,
 ) -> None:
     """Test a trained network on the samples of CATALOG that have its bands and its classes."""
@@ -59,6 +62,6 @@ def evaluate(
         split=split,
         filter=filter_,
     )
-    results = run(checkpoint, samples, device=device)
+    results = run(checkpoint, samples, device=device, scheduler=scheduler)
     files = write_report(results, trained, out, samples)
     print_results(results, files)

@@ -11,6 +11,7 @@ import click
 
 from satimnet.builder.commands import LocalPath
 from satimnet.builder.storage.hrefs import on_disk
+from satimnet.builder.storage.parallel import is_cluster
 
 if TYPE_CHECKING:
     from click import Context, Parameter
@@ -119,20 +120,34 @@ def allow_outside() -> bool:
     return bool(click.get_current_context().meta.get(__name__))
 
 
-def _scheduler(context: Context, _: Parameter, value: str) -> str:
-    if value not in ("threads", "processes") and "://" not in value:
-        raise click.UsageError(
-            "--scheduler is threads, processes or an address such as tcp://…", context
-        )
-    return value
+def _scheduler_option(*here: str, default: str, help: str) -> Callable[[_Command], _Command]:
+    """The option with so many ways to compute on this machine, or the address of a cluster."""
+
+    def check(context: Context, _: Parameter, value: str) -> str:
+        if value not in here and not is_cluster(value):
+            raise click.UsageError(
+                f"--scheduler is {', '.join(here)} or an address such as tcp://…", context
+            )
+        return value
+
+    return click.option(
+        "--scheduler", default=default, show_default=True, callback=check, help=help
+    )
 
 
-scheduler_option = click.option(
-    "--scheduler",
+scheduler_option = _scheduler_option(
+    "threads",
+    "processes",
     default="processes",
-    show_default=True,
-    callback=_scheduler,
     help="threads, processes, or tcp://… of a dask cluster that sees the same files.",
+)
+
+reading_option = _scheduler_option(
+    "threads",
+    "direct",
+    default="threads",
+    help="What reads the samples: dask's threads, a dask cluster at tcp://… that sees the same "
+    "files, or direct, without dask. The result is the same.",
 )
 
 schemas_option = click.option(
@@ -231,6 +246,7 @@ training_options = added(
     click.option(
         "--devices", default=1, show_default=True, help="How many GPUs, or processes, to use."
     ),
+    reading_option,
     click.option(
         "--save-seconds",
         default=60.0,

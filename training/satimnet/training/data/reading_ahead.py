@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -60,6 +60,16 @@ def require_way(scheduler: str, threads: int | None = None) -> None:
             "or choose another scheduler",
             "threads",
         )
+
+
+@contextmanager
+def kept_open(scheduler: str) -> Iterator[None]:
+    """Keeps one connection to the cluster, if it is one, for all batches that are read inside."""
+    if not is_cluster(scheduler):
+        yield
+        return
+    with connected(scheduler, direct=True):
+        yield
 
 
 def filled(

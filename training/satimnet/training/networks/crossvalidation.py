@@ -20,6 +20,7 @@ from satimnet.builder.storage.hrefs import on_disk
 from satimnet.builder.storage.staging import lock
 from satimnet.training.data.content_digest import digest_of, with_contents
 from satimnet.training.data.folds import folds_of
+from satimnet.training.data.reading_ahead import kept_open, require_way
 from satimnet.training.data.training_samples import Samples
 from satimnet.training.devices import device_name, pick_device
 from satimnet.training.networks.checkpoints import write_text
@@ -143,6 +144,7 @@ def crossvalidate(
     only: int | None = None,
     seed: int = 0,
     device: str | None = None,
+    scheduler: str = "threads",
     quiet: bool = False,
     progress: Progress = silent,
     **how: Any,
@@ -162,6 +164,7 @@ def crossvalidate(
         only: stop after so many of the folds.
         seed: of folds and trainings.
         device: as in `train`.
+        scheduler: as in `train`.
         quiet: as in `train`.
         progress: is called after every training, and by the trainings.
         how: everything else as in `train`; what is about windows is for segm and dual.
@@ -191,15 +194,17 @@ def crossvalidate(
     at_least(1, only=only)
     folder = on_disk(out)
     where = pick_device(device)
+    require_way(scheduler)
     fold, source = folds_of(samples, folds, seed), _sources(samples)
     numbers = np.unique(fold)[:only].tolist()
     sets = _sets(source)
     told = silent if quiet else progress
-    trainings = {"seed": seed, "device": device, "quiet": quiet, "progress": progress, **how}
+    where_to = {"device": device, "scheduler": scheduler}
+    trainings = {"seed": seed, "quiet": quiet, "progress": progress, **where_to, **how}
     count = len(models) * len(numbers) * len(sets)
     accuracies: dict[tuple[str, str, str, str], list[float]] = {}
     seconds = 0.0
-    with lock(folder / "table.json"):
+    with kept_open(scheduler), lock(folder / "table.json"):
         told(_WHAT, 0, count, _UNIT)
         tasks = _tasks(samples, models, fold, numbers, sets, how.get("bands"))
         for done, task in enumerate(tasks, 1):
@@ -303,7 +308,8 @@ def _train_and_test(task: _Task, folder: Path, **how: Any) -> _Result:
         (first, output): result.accuracy for output, result in held_out(checkpoint).items()
     }
     for name in others:
-        results = evaluate(path, task.tested[name], device=how["device"])
+        where = {key: how[key] for key in ("device", "scheduler")}
+        results = evaluate(path, task.tested[name], **where)
         accuracies |= {(name, output): result.accuracy for output, result in results.items()}
     listing = [(*names, value) for names, value in accuracies.items()]
     write_text(kept, json.dumps({"key": key, "accuracies": listing}) + "\n")

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from satimnet.builder.arguments import checked
 from satimnet.builder.errors import ArgumentError
+from satimnet.training.data.reading_ahead import kept_open, require_way
 from satimnet.training.data.training_samples import Samples
 from satimnet.training.devices import pick_device
 from satimnet.training.networks.checkpoints import Checkpoint, load
@@ -73,7 +74,11 @@ class Evaluation:
 
 @checked()
 def evaluate(
-    checkpoint: str | os.PathLike[str], samples: Samples, *, device: str | None = None
+    checkpoint: str | os.PathLike[str],
+    samples: Samples,
+    *,
+    device: str | None = None,
+    scheduler: str = "threads",
 ) -> dict[str, Evaluation]:
     """Judges the network in a file on samples.
 
@@ -84,12 +89,15 @@ def evaluate(
         checkpoint: the file that `train` wrote.
         samples: the samples to judge it on.
         device: ``cpu`` or ``cuda``; None: the GPU if there is one.
+        scheduler: what reads the samples: ``threads``, ``direct`` or the address of a dask cluster;
+            see `Samples.to_batches`. It changes nothing in the result.
 
     Returns:
         How each output did, by its name: ``class``, ``mask`` or both.
 
     Raises:
-        ArgumentError: the samples have other classes than the network was trained for.
+        ArgumentError: the samples have other classes than the network was trained for, or there is
+            no such scheduler.
         SatimnetError: the samples lack the network's bands or masks, or it cannot be read.
 
     Example:
@@ -101,6 +109,7 @@ def evaluate(
         ['class']
     """
     where = pick_device(device)
+    require_way(scheduler)
     trained = load(checkpoint, str(where))
     mask = find_mask(samples) if trained.dense else None
     theirs = outputs_of(samples, trained.kind.removeprefix("cnn-"))
@@ -112,12 +121,15 @@ def evaluate(
                 f"({_difference(output.names, other.names)}); choose samples with its classes",
                 "samples",
             )
-    feed = (
-        patch_feed(samples, trained.bands, where)
-        if mask is None
-        else window_feed(samples, trained.bands, mask, where, dual=len(trained.outputs) > 1)
-    )
-    return _evaluations(trained.outputs, [table.numpy() for table in feed.confusions(trained)])
+    dual = len(trained.outputs) > 1
+    with kept_open(scheduler):
+        feed = (
+            patch_feed(samples, trained.bands, where, scheduler)
+            if mask is None
+            else window_feed(samples, trained.bands, mask, where, dual=dual, scheduler=scheduler)
+        )
+        tables = feed.confusions(trained)
+    return _evaluations(trained.outputs, [table.numpy() for table in tables])
 
 
 @checked()

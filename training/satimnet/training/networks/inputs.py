@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -16,8 +17,9 @@ import torch
 from torch import Tensor
 
 from satimnet.builder.errors import ArgumentError, BadCatalogError
+from satimnet.training.data.array_types import Numbers
 from satimnet.training.data.layouts import Layout, locate, locate_mask
-from satimnet.training.data.pixels import Reader
+from satimnet.training.data.reading_ahead import filled
 from satimnet.training.data.training_samples import Samples
 from satimnet.training.networks.checkpoints import Checkpoint
 from satimnet.training.networks.models import MARGIN, PATCH, WINDOW
@@ -29,6 +31,8 @@ Example = tuple[Tensor, tuple[Tensor, ...]]
 
 _RESIDENT = 2 * 1024**3
 """Whole patches stay on the device if their stored pixels have up to this many bytes."""
+_PIECE = 32 * 1024**2
+"""Bytes of stored pixels that are read as one, by a thread or a worker."""
 _BLOCK = 2**18
 """Pixels that are classified at once: 256 features of each are 268 MB of float32."""
 
@@ -66,8 +70,10 @@ class Feed(Protocol):
         ...
 
 
-def patch_feed(samples: Samples, bands: Sequence[str] | None, device: torch.device) -> Feed:
-    """Whole patches and their class.
+def patch_feed(
+    samples: Samples, bands: Sequence[str] | None, device: torch.device, scheduler: str = "threads"
+) -> Feed:
+    """Whole patches and their class, read by `scheduler`: see `Samples.to_batches`.
 
     Raises `SatimnetError` when the samples lack the bands, are not 64 x 64, have no class or
     several, or pixels that are no numbers.
@@ -84,8 +90,8 @@ def patch_feed(samples: Samples, bands: Sequence[str] | None, device: torch.devi
     size = len(layout) * layout.dtype.itemsize * int(np.prod(layout.buffer_shape(1)))
     labels = torch.from_numpy(samples.labels).to(device)
     if size > _RESIDENT:
-        return _Streamed(layout.bands, samples, labels)
-    return _Resident(layout.bands, _stored(layout, device), labels)
+        return _Streamed(layout.bands, samples, labels, scheduler)
+    return _Resident(layout.bands, _stored(layout, device, scheduler), labels)
 
 
 @dataclass(frozen=True)
@@ -120,6 +126,7 @@ class _Streamed:
     bands: tuple[str, ...]
     samples: Samples
     labels: Tensor
+    scheduler: str
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -128,8 +135,10 @@ class _Streamed:
         if not parts:
             return
         wanted = self.samples.subset(torch.cat(list(parts)).cpu().numpy())
-        device = str(self.labels.device)
-        for batch in wanted.to_batches(len(parts[0]), bands=self.bands, device=device):
+        device, scheduler = str(self.labels.device), self.scheduler
+        for batch in wanted.to_batches(
+            len(parts[0]), bands=self.bands, device=device, scheduler=scheduler
+        ):
             broken = ~batch.images.isfinite().all(dim=(1, 2, 3))
             if broken.any():
                 raise _no_numbers(wanted.ids[int(batch.indices[broken.cpu()][0])])
@@ -229,18 +238,25 @@ class WindowFeed:
 
 
 def window_feed(
-    samples: Samples, bands: Sequence[str] | None, mask: Mask, device: torch.device, *, dual: bool
+    samples: Samples,
+    bands: Sequence[str] | None,
+    mask: Mask,
+    device: torch.device,
+    *,
+    dual: bool,
+    scheduler: str = "threads",
 ) -> WindowFeed:
     """All windows of the samples whose middle was observed.
 
-    dual: the class of the patch counts, too. Raises `SatimnetError` when samples lack the bands
-    or the mask, when images and masks differ in size or the patches do not fit into memory, when
-    pixels are no numbers, or no window was observed.
+    dual: the class of the patch counts, too. scheduler: what reads; see `Samples.to_batches`.
+    Raises `SatimnetError` when samples lack the bands or the mask, when images and masks differ in
+    size or the patches do not fit into memory, when pixels are no numbers, or no window was
+    observed.
     """
     labels = torch.from_numpy(samples.labels).to(device) if dual else None
     layout = locate(samples, bands)
-    pixels = _stored(layout, device)
-    values = _stored(locate_mask(samples, mask.key), torch.device("cpu"))[..., 0]
+    pixels = _stored(layout, device, scheduler)
+    values = _stored(locate_mask(samples, mask.key), torch.device("cpu"), scheduler)[..., 0]
     if values.shape != pixels.shape[:3]:
         raise BadCatalogError(
             f"{layout.shards[0]}: the masks are {tuple(values.shape[1:])} pixels, the "
@@ -275,7 +291,7 @@ def classify(checkpoint: Checkpoint, images: Tensor) -> tuple[Tensor, ...]:
     return tuple(torch.cat(parts, dim=1) for parts in zip(*strips, strict=True))
 
 
-def _stored(layout: Layout, device: torch.device) -> Tensor:
+def _stored(layout: Layout, device: torch.device, scheduler: str) -> Tensor:
     """Pixels of all samples, (sample, y, x, band), in the dtype of the files."""
     shape, dtype = layout.buffer_shape(len(layout)), layout.dtype.newbyteorder("=")
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
@@ -286,8 +302,16 @@ def _stored(layout: Layout, device: torch.device) -> Tensor:
             *("limit", "filter"),
         )
     stored: np.ndarray[Any, np.dtype[Any]] = np.empty(shape, dtype)
-    with Reader(layout) as reader:
-        reader.read(np.arange(len(layout)), stored)
+    whole = torch.from_numpy(stored)
+    step = max(1, _PIECE * len(layout) // max(1, size))
+    parts = np.split(np.arange(len(layout)), range(step, len(layout), step))
+
+    def room(rows: Numbers) -> list[Tensor]:
+        return [whole[rows[0] : rows[-1] + 1]]
+
+    with closing(filled((layout,), parts, room, scheduler=scheduler)) as pieces:
+        for _ in pieces:
+            pass
     if np.issubdtype(dtype, np.floating):
         fine = np.isfinite(stored).reshape(len(layout), -1).all(axis=1)
         if not fine.all():
@@ -296,7 +320,7 @@ def _stored(layout: Layout, device: torch.device) -> Tensor:
                 f"sample {layout.ids[int(fine.argmin())]}"
             )
     band, y, x = layout.public_axes[1:]
-    return torch.from_numpy(stored).permute(0, y, x, band).contiguous().to(device)
+    return whole.permute(0, y, x, band).contiguous().to(device)
 
 
 def _no_numbers(sample: str) -> BadCatalogError:

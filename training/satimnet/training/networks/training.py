@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from satimnet.builder.errors import ArgumentError
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.storage.hrefs import on_disk
 from satimnet.builder.storage.staging import lock
+from satimnet.training.data.reading_ahead import kept_open, require_way
 from satimnet.training.data.training_samples import Samples
 from satimnet.training.devices import Rank, pick_device, run_on
 from satimnet.training.networks.checkpoints import Checkpoint, build, load
@@ -48,6 +50,7 @@ def train(
     seed: int = 0,
     device: str | None = None,
     devices: int = 1,
+    scheduler: str = "threads",
     save_seconds: float = 60,
     quiet: bool = False,
     progress: Progress = silent,
@@ -89,6 +92,8 @@ def train(
         seed: of all that is random.
         device: ``cpu`` or ``cuda``; None: the GPU if there is one.
         devices: how many processes, each on a GPU of its own, or on its share of the cores.
+        scheduler: what reads the samples: ``threads``, ``direct`` or the address of a dask cluster;
+            see `Samples.to_batches`. The network is the same.
         save_seconds: at most so much work is lost when the training is killed.
         quiet: call neither `progress` nor `on_epoch`.
         progress: is called as the training goes on.
@@ -113,6 +118,7 @@ def train(
         True
     """
     path = on_disk(out)
+    require_way(scheduler)
     wishes = Wishes(
         model=model,
         bands=None if bands is None else tuple(bands),
@@ -133,7 +139,7 @@ def train(
     with lock(path):
         if path.exists():
             return _finished(path, plan, where)
-        run_on(where, devices, _train, plan, parts, path, save_seconds, hear=hear)
+        run_on(where, devices, _train, plan, parts, path, save_seconds, scheduler, hear=hear)
     return load(path, str(where))
 
 
@@ -173,9 +179,23 @@ def _train(
     parts: tuple[Samples, ...],
     path: Path,
     save_seconds: float,
+    scheduler: str,
 ) -> None:
     """The whole training, by one of its processes; the first one writes."""
-    learn, watch = _feeds(plan, parts, rank.device)
+    with kept_open(scheduler):
+        _train_on(rank, tell, plan, _feeds(plan, parts, rank.device, scheduler), path, save_seconds)
+
+
+def _train_on(
+    rank: Rank,
+    tell: Told,
+    plan: TrainingPlan,
+    feeds: tuple[Feed, Feed],
+    path: Path,
+    save_seconds: float,
+) -> None:
+    """The training on what is learned and what is held out."""
+    learn, watch = feeds
     _require_two_classes(learn, plan.outputs)
     mean, std = _moments(learn)
     pace = _pace(plan, learn, watch)
@@ -253,16 +273,22 @@ def _learn_epoch(
 
 
 def _feeds(
-    plan: TrainingPlan, parts: tuple[Samples, ...], device: torch.device
+    plan: TrainingPlan, parts: tuple[Samples, ...], device: torch.device, scheduler: str
 ) -> tuple[Feed, Feed]:
     """What is learned and what is held out."""
     if plan.mask is None:
-        learned = patch_feed(parts[0], plan.bands, device)
-        return learned, patch_feed(parts[1], learned.bands, device)
-    dual = plan.kind == "cnn-dual"
-    learn = window_feed(parts[0], plan.bands, plan.mask, device, dual=dual)
+        learned = patch_feed(parts[0], plan.bands, device, scheduler)
+        return learned, patch_feed(parts[1], learned.bands, device, scheduler)
+    windows = partial(
+        window_feed,
+        mask=plan.mask,
+        device=device,
+        dual=plan.kind == "cnn-dual",
+        scheduler=scheduler,
+    )
+    learn = windows(parts[0], plan.bands)
     if plan.held_out is None:
-        held = window_feed(parts[1], learn.bands, plan.mask, device, dual=dual)
+        held = windows(parts[1], learn.bands)
         if plan.windows is None:
             return learn, held
         beyond = torch.arange(len(learn) + len(held), device=device) >= len(learn)
