@@ -23,7 +23,8 @@ from satimnet.builder.errors import (
     WrongTypeError,
 )
 from satimnet.builder.storage.checked_offsets import span_of
-from satimnet.builder.storage.hrefs import Bounds, is_url, open_regular, quoted_url, readable
+from satimnet.builder.storage.gdal_paths import gdal_place, member_path
+from satimnet.builder.storage.hrefs import Bounds, is_url, open_regular, readable
 
 if TYPE_CHECKING:
     import pystac
@@ -58,13 +59,13 @@ def gdal_path(
         '/vsisubfile/64_100,/data/a.zip'
     """
     href, entry = _place(asset, member, allow_outside)
-    path = f"/vsicurl/{quoted_url(href)}" if is_url(href) else href
+    path = gdal_place(href)
     if entry is None:
         return path
+    first, size = None, None
     if "range" in entry:
         first, size = span_of(entry, f"{href}, member {member}")
-        return f"/vsisubfile/{first}_{size},{path}"
-    return f"/vsizip/{{{path}}}/{entry['href']}"
+    return member_path(path, entry["href"], first, size)
 
 
 def resolve(found: T, *, allow_outside: bool = False) -> T:
