@@ -255,6 +255,7 @@ def uses(catalog, out):
     yield lambda: save(search(catalog), out / "saved")
     yield lambda: copy(search(catalog), out / "copied")
     yield lambda: export(Index(catalog), "trainingdml", out / "exported")
+    yield lambda: export(Index(catalog), "gdal-parquet", out / "exported")
     yield lambda: next(iter(open_samples(catalog).search().to_batches(2, bands=["red"])))
 
 
@@ -550,7 +551,7 @@ def test_an_id_that_cannot_name_a_file_is_refused(trial, tmp_path, name):
         file_name(name)
     change(trial / "eurosat/collection.json", lambda d: d.update(id=name))
     before = sorted(tmp_path.rglob("*"))
-    for form in ("croissant", "trainingdml"):
+    for form in ("croissant", "trainingdml", "gdal-parquet"):
         with pytest.raises(SatimnetError, match="cannot name a file"):
             export(Index(trial), form, tmp_path / "out")
     for way in (save, copy):

@@ -26,14 +26,28 @@ from satimnet.cli.progress_bars import progress_bar
     show_default="the current one",
     help="Folder for the files; links in them are relative to it.",
 )
+@click.option(
+    "--base",
+    metavar="URL|FOLDER",
+    help="With gdal-parquet: where the catalog will lie when the file is used (https://, http://, "
+    "s3://, gs://, az:// or a folder); without it, where it lies now.",
+)
 @outside_option
 @quiet_option
 @one_line_errors
-def export(catalog: str, form: str, collections: tuple[str, ...], out: Path, quiet: bool) -> None:
+def export(
+    catalog: str,
+    form: str,
+    collections: tuple[str, ...],
+    out: Path,
+    base: str | None,
+    quiet: bool,
+) -> None:
     """Describe CATALOG (path or URL) in a format that other programs read.
 
-    croissant (MLCommons) and trainingdml (OGC) make a file for each collection; dcat, schema.org,
-    bibtex and citation make one for all. The catalog itself does not change. --out may be a folder
+    croissant (MLCommons), trainingdml (OGC) and gdal-parquet (Items whose files GDAL, geopandas and
+    odc-stac open) make a file for each collection; dcat, schema.org, bibtex and citation make one
+    for all. The catalog itself does not change. --out may be a folder
     of the catalog, such as that of a collection, to publish the files along with it.
     """
     from satimnet.builder.exports import export as run
@@ -41,7 +55,8 @@ def export(catalog: str, form: str, collections: tuple[str, ...], out: Path, qui
 
     with progress_bar(quiet) as progress:
         index = Index(catalog, allow_outside=allow_outside())
-        written = run(index, form, out, collections=collections or None, progress=progress)
+        chosen = collections or None
+        written = run(index, form, out, collections=chosen, base=base, progress=progress)
     if not quiet:
         for path in written:
             say(path)

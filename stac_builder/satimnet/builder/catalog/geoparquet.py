@@ -278,7 +278,7 @@ def write_geoparquet(
         if name in ("geometry", "bbox", "datetime")
         or any(table[name].null_count < len(table) for table in tables)
     ]
-    metadata = _parquet_metadata(collections, shapes)
+    metadata = parquet_metadata(collections, shapes)
     schema = tables[0].select(names).schema.with_metadata(metadata)
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for table in tables:
@@ -296,7 +296,8 @@ def _shapes_of(tables: Sequence[pa.Table]) -> list[str]:
     return [_SHAPES[code] for code in sorted(codes)]
 
 
-def _parquet_metadata(collections: Sequence[Json], shapes: Sequence[str]) -> dict[str, str]:
+def parquet_metadata(collections: Sequence[Json], shapes: Sequence[str]) -> dict[str, str]:
+    """What the file says of its geometries, of types ``shapes``, and of its Collections."""
     # https://geoparquet.org/releases/v1.1.0/ and stac-geoparquet-spec 1.0.0
     covering = {k: ["bbox", k] for k in ("xmin", "ymin", "xmax", "ymax")}
     geometry = {"encoding": "WKB", "geometry_types": shapes, "covering": {"bbox": covering}}

@@ -18,19 +18,28 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from satimnet.builder.errors import ArgumentError, NotFoundError
 from satimnet.builder.exports import citations
 from satimnet.builder.exports.links import Links
+from satimnet.builder.exports.relocation import Relocation
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.storage.atomic_files import settle
 from satimnet.builder.storage.hrefs import file_name, on_disk
 from satimnet.builder.storage.staging import lock
+from satimnet.builder.types import PathLike
 
 if TYPE_CHECKING:
     from satimnet.builder.query.index import Index, IndexedCollection
 
-FORMATS = ("croissant", "trainingdml", "dcat", "schema.org", "bibtex", "citation")
+FORMATS = (
+    *("croissant", "trainingdml", "gdal-parquet"),
+    *("dcat", "schema.org", "bibtex", "citation"),
+)
 """The formats, in the order of the documentation."""
 
 # A file for each collection, or one for all of them.
-_NAMES_OF_EACH = {"croissant": "{}.croissant.json", "trainingdml": "{}.trainingdml.json"}
+_NAMES_OF_EACH = {
+    "croissant": "{}.croissant.json",
+    "trainingdml": "{}.trainingdml.json",
+    "gdal-parquet": "{}.gdal.parquet",
+}
 _NAMES_OF_ALL = {
     "dcat": "catalog.dcat.jsonld",
     "schema.org": "catalog.schema.jsonld",
@@ -45,11 +54,13 @@ def export(
     folder: Path,
     *,
     collections: Sequence[str] | None = None,
+    base: PathLike | None = None,
     progress: Progress = silent,
 ) -> list[Path]:
     """Writes collections of a catalog in another format.
 
-    Links are relative to ``folder``, unless the catalog lies on the web. A file is there once it is
+    Links are relative to ``folder``, unless the catalog lies on the web; those of gdal-parquet are
+    always absolute. A file is there once it is
     complete; one that is there already, as after a kill, may stay if it says the same.
 
     Args:
@@ -57,6 +68,8 @@ def export(
         form: One of `FORMATS`.
         folder: Where to write; made if it is not there.
         collections: Ids of the collections; None takes all that can be read.
+        base: Of gdal-parquet, where the catalog will lie when the file is used: a folder, or a URL
+            with https, http, s3, gs or az. None is where it lies now.
         progress: Is told how far it is.
 
     Returns:
@@ -64,10 +77,13 @@ def export(
 
     Raises:
         NotFoundError: no such collection, or a file of it is missing.
-        ArgumentError: no such format, or another file is there already.
+        ArgumentError: no such format, another file is there already, or ``base`` does not fit.
         SatimnetError: something cannot be read.
     """
     on_disk(folder)
+    if base is not None and form != "gdal-parquet":
+        raise ArgumentError(f"base is for the format gdal-parquet, not for {form}", "base")
+    relocation = Relocation.of(index.href, base)
     chosen = _chosen(index, collections)
     if form in _NAMES_OF_EACH:
         jobs = [([one], _NAMES_OF_EACH[form].format(file_name(one.id))) for one in chosen]
@@ -79,7 +95,8 @@ def export(
     # First those that exist: one may be the user's own, such as a references.bib in this folder.
     for members, name in sorted(jobs, key=lambda job: not os.path.lexists(folder / job[1])):
         with lock(folder / name):
-            _write(folder / name, partial(_fill, index, form, members, links, progress))
+            fill = partial(_fill, index, form, members, links, relocation, progress)
+            _write(folder / name, fill)
     return [folder / name for _, name in jobs]
 
 
@@ -88,6 +105,7 @@ def _fill(
     form: str,
     collections: Sequence[IndexedCollection],
     links: Links,
+    relocation: Relocation,
     progress: Progress,
     file: BinaryIO,
 ) -> None:
@@ -99,6 +117,11 @@ def _fill(
 
         (collection,) = collections
         write_trainingdml(collection, links, file, progress)
+    elif form == "gdal-parquet":
+        from satimnet.builder.exports.gdal_parquet import write_gdal_parquet
+
+        (collection,) = collections
+        write_gdal_parquet(collection, relocation, file, progress)
     else:
         document = _document(index, form, collections, links, progress)
         file.write(json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n")

@@ -13,6 +13,7 @@ from satimnet.builder.query.index import IndexedCollection
 from satimnet.builder.storage.hrefs import is_url
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
 _LISTS = re.compile(r"\.list\.(element|item)(?=\.|$)")  # what Parquet puts into paths
@@ -39,6 +40,24 @@ def batches(
         for batch in file.iter_batches(_ROWS, columns=wanted):
             require_texts(batch, collection.parquet)
             yield batch.to_pylist()
+
+
+def record_batches(collection: IndexedCollection) -> Iterator[pa.RecordBatch]:
+    """Rows of ``items.parquet`` with all columns, as Arrow has them.
+
+    Raises:
+        BadCatalogError: the file cannot be read, or its rows lack an id.
+    """
+    with _opened(collection) as file:
+        for batch in file.iter_batches(_ROWS):
+            require_texts(batch, collection.parquet)
+            yield batch
+
+
+def schema_of(collection: IndexedCollection) -> pa.Schema:
+    """The schema of ``items.parquet``, with its metadata."""
+    with _opened(collection) as file:
+        return file.schema_arrow
 
 
 def row_count(collection: IndexedCollection) -> int:
