@@ -1,0 +1,355 @@
+"""Objects: files by path or URL, read, written and listed in one way.
+
+A place is a path of this machine or a URL (see `satimnet.builder.storage.stores`). Every function
+here raises `satimnet.builder.errors.StorageError` or one of its kind, and `NotFoundError` where
+nothing is there; no other error leaves this module.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from satimnet.builder.errors import NotFoundError, StorageError
+from satimnet.builder.storage.hrefs import open_regular
+from satimnet.builder.storage.stores import (
+    PATIENCE,
+    WRITTEN,
+    ChangedError,
+    address_of,
+    again,
+    is_remote,
+    shown,
+    store_of,
+    told,
+)
+
+MEDIA_TYPES = {
+    ".json": "application/json",
+    ".jsonld": "application/ld+json",
+    ".geojson": "application/geo+json",
+    ".parquet": "application/vnd.apache.parquet",
+    ".zip": "application/zip",
+    ".png": "image/png",
+    ".html": "text/html",
+    ".md": "text/markdown",
+}
+_CHUNK = 1024 * 1024
+"""Bytes of an answer that are looked at together."""
+_PART = 8 * 1024 * 1024
+"""Bytes of a part of a large object that is written; a few of them are in memory at a time."""
+
+
+class Object(NamedTuple):
+    """One file of a folder or a prefix."""
+
+    place: str
+    size: int
+    """In bytes."""
+
+
+def read(place: str, first: int = 0, size: int | None = None, *, most: int | None = None) -> bytes:
+    """Bytes of a file.
+
+    Args:
+        place: path or URL.
+        first: where to begin, in bytes.
+        size: how many bytes; by default all that follow.
+        most: bytes at most; a longer file is an error, and is not read to its end.
+
+    Raises:
+        NotFoundError: nothing is there.
+        StorageError: it cannot be read, it is shorter than ``first + size`` or longer than
+            ``most``, or a server sends all of it where a part was asked for.
+    """
+    if not is_remote(place):
+        return _read_file(place, first, size, most)
+    with told(place):
+        if size is None:
+            return again(lambda: _read_whole(place, first, most))
+        return again(lambda: _read_part(place, first, size))
+
+
+def _read_file(path: str, first: int, size: int | None, most: int | None) -> bytes:
+    with _of_disk(path), open_regular(path) as file:
+        there = max(0, os.fstat(file.fileno()).st_size - first)
+        if size is not None and there < size:  # no room is made for what is not there
+            raise _too_short(path, there, size)
+        if size is None and most is not None and there > most:
+            raise _too_long(path, most)
+        file.seek(first)
+        return file.read(-1 if size is None else size)
+
+
+def _read_part(url: str, first: int, size: int) -> bytes:
+    import obstore
+    from obstore.exceptions import NotSupportedError
+
+    if size == 0:
+        return b""
+    store, key = store_of(url)
+    try:
+        data = bytes(obstore.get_range(store, key, start=first, length=size))
+    except NotSupportedError as error:
+        raise _no_ranges(url) from error
+    if len(data) != size:
+        raise _too_short(url, len(data), size)
+    return data
+
+
+def _read_whole(url: str, first: int, most: int | None) -> bytes:
+    import obstore
+    from obstore.exceptions import GenericError
+
+    store, key = store_of(url)
+    options: Any = {"range": {"offset": first}} if first else {}
+    try:
+        answer = obstore.get(store, key, options=options)
+    except GenericError as error:
+        if "MissingContentLength" not in repr(error):
+            raise
+        encoding, chunks = _chunked(url, first)
+    else:
+        encoding = str(answer.attributes.get("Content-Encoding", ""))
+        chunks = map(bytes, answer.stream(min_chunk_size=_CHUNK))
+    if encoding.lower() in ("gzip", "x-gzip", "deflate"):
+        chunks = _expanded(url, chunks)
+    parts, found = [], 0
+    for chunk in chunks:
+        parts.append(chunk)
+        found += len(chunk)
+        if most is not None and found > most:
+            raise _too_long(url, most)
+    return b"".join(parts)
+
+
+def _expanded(url: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The chunks of an answer that a server compressed unasked."""
+    expand = zlib.decompressobj(wbits=47)
+    try:
+        for chunk in chunks:
+            while chunk:
+                yield expand.decompress(chunk, _CHUNK)
+                chunk = expand.unconsumed_tail
+        yield expand.flush()
+    except zlib.error as error:
+        raise StorageError(f"{shown(url)}: was compressed on the way and cannot be read") from error
+
+
+def _chunked(url: str, first: int) -> tuple[str, Iterator[bytes]]:
+    """An answer of a length that the server does not tell (RFC 9112, 7.1), which obstore refuses:
+    how it is compressed, and its chunks."""
+    import requests
+
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={first}-"} if first else {})
+    try:
+        answer = requests.get(url, headers=headers, stream=True, timeout=PATIENCE)
+        answer.raise_for_status()
+    except requests.RequestException as error:
+        raise StorageError(f"{shown(url)}: cannot be read ({type(error).__name__})") from error
+    if first and answer.status_code != 206:
+        raise _no_ranges(url)
+
+    def chunks() -> Iterator[bytes]:
+        try:
+            yield from iter(lambda: answer.raw.read(_CHUNK), b"")
+        except Exception as error:  # urllib3's own, which requests does not translate here
+            raise StorageError(f"{shown(url)}: the answer broke off") from error
+
+    return answer.headers.get("Content-Encoding", ""), chunks()
+
+
+def size_of(place: str) -> int:
+    """The size of a file in bytes.
+
+    Servers that do not say it in answer to HEAD, or have no HEAD, are asked for a range.
+
+    Raises:
+        NotFoundError: nothing is there.
+        StorageError: it cannot be read, or the server does not tell.
+    """
+    if not is_remote(place):
+        with _of_disk(place), open_regular(place) as file:
+            return os.fstat(file.fileno()).st_size
+    import obstore
+    from obstore.exceptions import GenericError, NotSupportedError
+
+    store, key = store_of(place)
+    with told(place):
+        try:
+            return int(obstore.get(store, key, options={"range": (0, 1)}).meta["size"])
+        except (NotSupportedError, GenericError):  # no ranges; or an empty file, which has none
+            return int(obstore.head(store, key)["size"])
+
+
+def read_end(place: str, size: int) -> tuple[bytes, int]:
+    """The last bytes of a file, fewer if it has no more, and its size; raises as `read`."""
+    there = size_of(place)
+    first = max(0, there - size)
+    return read(place, first, there - first), there
+
+
+def exists(place: str) -> bool:
+    """Whether a file is there. Raises `StorageError` if that cannot be found out."""
+    if not is_remote(place):
+        return os.path.isfile(place)
+    try:
+        size_of(place)
+    except NotFoundError:
+        return False
+    return True
+
+
+def files_below(folder: str) -> Iterator[Object]:
+    """The files of a folder or prefix and of all below it, by their places.
+
+    Raises:
+        StorageError: it cannot be listed; web servers cannot.
+    """
+    if not is_remote(folder):
+        yield from _files_of_disk(folder)
+        return
+    import obstore
+
+    address = address_of(folder)
+    if address.scheme not in WRITTEN:
+        raise StorageError(f"{shown(folder)}: a web server cannot be listed")
+    store, key = store_of(folder)
+    prefix = key.rstrip("/")
+    with told(folder, "listed"):
+        for batch in obstore.list(store, prefix or None):
+            for found in batch:
+                yield Object(f"{address.root}/{found['path']}", int(found["size"]))
+
+
+def _files_of_disk(folder: str) -> Iterator[Object]:
+    def stop(error: OSError) -> None:
+        raise StorageError(f"{folder}: {error.strerror}") from error
+
+    for at, folders, names in os.walk(folder, onerror=stop):
+        folders.sort()
+        for name in sorted(names):
+            path = os.path.join(at, name)
+            yield Object(path, os.stat(path).st_size)
+
+
+def write(place: str, data: bytes | Path) -> None:
+    """Writes a file, which is there as a whole afterwards or not at all.
+
+    Args:
+        place: path, or URL of an object store.
+        data: its bytes, or a file of this machine that has them.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    if not is_remote(place):
+        _write_file(place, data)
+        return
+    import obstore
+
+    store, key = _writable(place)
+    with told(place, "written"):
+        obstore.put(
+            store,
+            key,
+            data,
+            attributes=_attributes(place),
+            chunk_size=_PART,
+            max_concurrency=2,
+        )
+
+
+def read_tagged(place: str) -> tuple[bytes, str | None]:
+    """The bytes of an object of a store, and the tag that `replace` wants; raises as `read`."""
+    import obstore
+
+    store, key = store_of(place)
+    with told(place):
+        answer = obstore.get(store, key)
+        return bytes(answer.bytes()), answer.meta.get("e_tag")
+
+
+def replace(place: str, data: bytes, tag: str | None) -> None:
+    """Writes an object of a store if it still is the one with the tag; None: if there is none.
+
+    Raises:
+        ChangedError: it is another one.
+        StorageError: it cannot be written.
+    """
+    import obstore
+
+    store, key = _writable(place)
+    mode: Any = "create" if tag is None else {"e_tag": tag}
+    with told(place, "written"):
+        try:
+            obstore.put(store, key, data, attributes=_attributes(place), mode=mode)
+        except FileNotFoundError as error:
+            raise ChangedError(f"{shown(place)}: somebody else removed it meanwhile") from error
+
+
+def delete(place: str) -> None:
+    """Removes a file if it is there. Raises `StorageError` if it cannot be removed."""
+    if not is_remote(place):
+        with _of_disk(place):
+            Path(place).unlink(missing_ok=True)
+        return
+    import obstore
+
+    store, key = _writable(place)
+    with told(place, "removed"):
+        obstore.delete(store, key)
+
+
+def _writable(place: str) -> tuple[Any, str]:
+    if address_of(place).scheme not in WRITTEN:
+        raise StorageError(
+            f"{shown(place)}: a web server cannot be written to; give a path, or s3://, gs://, az://"
+        )
+    return store_of(place)
+
+
+def _attributes(place: str) -> Any:
+    ending = os.path.splitext(address_of(place).key)[1].lower()
+    return {"Content-Type": MEDIA_TYPES.get(ending, "application/octet-stream")}
+
+
+def _write_file(path: str, data: bytes | Path) -> None:
+    from satimnet.builder.storage.atomic_files import writing
+
+    with _of_disk(path), writing(Path(path)) as part:
+        if isinstance(data, Path):
+            import shutil
+
+            shutil.copyfile(data, part)
+        else:
+            Path(part).write_bytes(data)
+
+
+@contextmanager
+def _of_disk(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (StorageError, NotFoundError):
+        raise
+    except FileNotFoundError as error:
+        raise NotFoundError(f"{path}: nothing is there") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise StorageError(f"{path}: {reason}") from error
+
+
+def _no_ranges(url: str) -> StorageError:
+    return StorageError(f"{shown(url)}: the server sends all of it; it must answer byte ranges")
+
+
+def _too_short(place: str, found: int, stated: int) -> StorageError:
+    return StorageError(f"{shown(place)}: {found} bytes where the catalog says {stated}")
+
+
+def _too_long(place: str, most: int) -> StorageError:
+    return StorageError(f"{shown(place)}: has more than the {most} bytes that are read of it")

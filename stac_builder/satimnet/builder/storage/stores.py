@@ -1,0 +1,334 @@
+"""Stores: web servers and object stores, by the URL of what lies there.
+
+``http`` and ``https`` are read only; ``s3``, ``gs`` and ``az`` are read and written. All of them
+are spoken to by obstore. Addresses of endpoints and credentials come from the environment as the
+usual tools read it, never from a catalog.
+
+There is one rule of trying again: an answer 429 or 5xx, a connection that drops and a body that
+breaks off are asked for again up to `TRIES` times, with growing pauses. And one limit of waiting:
+nothing may arrive for `PATIENCE` seconds.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from satimnet.builder.errors import NotFoundError, StorageError
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+T = TypeVar("T")
+
+SCHEMES = ("http", "https", "s3", "gs", "az")
+"""Of places that are not on this machine."""
+WRITTEN = ("s3", "gs", "az")
+"""Of those that can be written to."""
+
+TRIES = 4
+"""Of one request, all together."""
+PATIENCE = 10.0
+"""Seconds without a byte after which a request counts as failed."""
+_LONGEST = 20.0
+"""Seconds after which a failed request is not tried again."""
+_PAUSE = 0.2
+"""Seconds before the second try; twice as many before each further one."""
+
+_KEYS = {
+    "s3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+    "gs": (
+        "GOOGLE_SERVICE_ACCOUNT",
+        "GOOGLE_SERVICE_ACCOUNT_KEY",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+    ),
+    "az": ("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_ACCESS_KEY"),
+}
+_UNSIGNED = {
+    "s3": "AWS_SKIP_SIGNATURE",
+    "gs": "GOOGLE_SKIP_SIGNATURE",
+    "az": "AZURE_SKIP_SIGNATURE",
+}
+_OTHER_SIGNERS = {
+    "s3": ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),
+    "gs": (),
+    "az": ("AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_SECRET"),
+}
+
+
+class Address(NamedTuple):
+    """Where an object is: the root of its store, and its key there."""
+
+    root: str
+    """``scheme://bucket`` or ``scheme://host``, with the query of the URL if it has one."""
+    key: str
+    """Not quoted, without a slash at its beginning."""
+
+    @property
+    def scheme(self) -> str:
+        """In lower case."""
+        return self.root.partition(":")[0]
+
+
+def is_remote(place: str) -> bool:
+    """Whether the place is a URL of one of `SCHEMES`; any other is a path of this machine."""
+    return re.match(r"(?:https?|s3|gs|az)://", place, re.IGNORECASE) is not None
+
+
+def address_of(place: str) -> Address:
+    """The store and the key of a URL.
+
+    A URL of a web server is quoted, one of an object store is not. A query stays with the store, so
+    that it is sent with every request.
+
+    Raises:
+        StorageError: it has no host or bucket.
+    """
+    scheme = place.partition(":")[0].lower()
+    if scheme not in ("http", "https"):
+        bucket, _, key = place.partition("://")[2].partition("/")
+        if not bucket:
+            raise StorageError(f"{place}: names no bucket; give {scheme}://BUCKET/PATH")
+        return Address(f"{scheme}://{bucket}", key)
+    try:
+        parts = urlsplit(place)
+        host = parts.hostname
+    except ValueError:
+        host = None
+    if not host:
+        raise StorageError(f"{place}: is no URL; give {scheme}://HOST/PATH")
+    root = urlunsplit((scheme, parts.netloc, "/" if parts.query else "", parts.query, ""))
+    return Address(root, unquote(parts.path).lstrip("/"))
+
+
+def shown(place: str) -> str:
+    """The place as messages may show it: a query or a password may be a secret.
+
+    Example:
+        >>> shown("https://me:secret@host/a/catalog.json?sig=abc")
+        'https://host/a/catalog.json?…'
+        >>> shown("catalogs/eurosat")
+        'catalogs/eurosat'
+    """
+    if not is_remote(place):
+        return place
+    scheme, _, rest = place.partition("://")
+    host, slash, path = rest.partition("/")
+    if scheme.lower() not in ("http", "https"):
+        return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+    path, query, _ = path.partition("?")
+    host, in_host, _ = host.partition("?")
+    hidden = "?…" if query or in_host else ""
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}{hidden}"
+
+
+def store_of(place: str) -> tuple[ObjectStore, str]:
+    """The store of a URL, and the key there.
+
+    Raises:
+        StorageError: there are no credentials for it, or this process was forked from one that
+            used a store.
+    """
+    address = address_of(place)
+    if _forked:
+        raise StorageError(
+            f"{shown(place)}: a process that was forked cannot read stores; start it with the "
+            'method "spawn" (DataLoader: multiprocessing_context="spawn")'
+        )
+    _used.set()
+    return _store(address.root), address.key
+
+
+@lru_cache(maxsize=256)
+def _store(root: str) -> ObjectStore:
+    from obstore import store as stores
+
+    scheme, _, bucket = root.partition("://")
+    retry: Any = {
+        "max_retries": TRIES - 1,
+        "retry_timeout": timedelta(seconds=_LONGEST),
+        "backoff": {
+            "init_backoff": timedelta(seconds=_PAUSE),
+            "max_backoff": timedelta(seconds=5),
+            "base": 2,
+        },
+    }
+    # What is given here stands in place of obstore's own look at AWS_ALLOW_HTTP and the like.
+    client: Any = {
+        "allow_http": scheme == "http" or _is_true(f"{_PREFIX.get(scheme, '')}ALLOW_HTTP"),
+        "connect_timeout": timedelta(seconds=PATIENCE),
+        "read_timeout": timedelta(seconds=PATIENCE),
+        "timeout": timedelta(hours=1),
+        "pool_max_idle_per_host": "64",
+    }
+    how: dict[str, Any] = {"client_options": client, "retry_config": retry}
+    if scheme in ("http", "https"):
+        return stores.HTTPStore(root, **how)
+    signing = _signing(scheme, root)
+    if scheme == "s3":
+        return stores.S3Store(bucket, **how, **signing)
+    if scheme == "gs":
+        return stores.GCSStore(bucket, **how, **signing)
+    return stores.AzureStore(bucket, **how, **signing)
+
+
+_PREFIX = {"s3": "AWS_", "gs": "GOOGLE_", "az": "AZURE_"}
+
+
+def _is_true(variable: str) -> bool:
+    return os.environ.get(variable, "").lower() in ("1", "true", "yes", "on")
+
+
+def _signing(scheme: str, root: str) -> dict[str, Any]:
+    """What a store is given besides what it reads from the environment itself.
+
+    A store without credentials would ask an address of the cloud's for some, which anywhere else is
+    a long wait; so they must be named.
+    """
+    if _is_true(_UNSIGNED[scheme]):
+        return {"skip_signature": True}
+    needed, others = _KEYS[scheme], _OTHER_SIGNERS[scheme]
+    there = [name for name in needed if os.environ.get(name)]
+    if (len(there) == len(needed)) if scheme == "s3" else there:
+        return {}
+    if any(os.environ.get(name) for name in others) or _is_true("SATIMNET_INSTANCE_CREDENTIALS"):
+        return {}
+    if scheme == "s3" and (keys := _shared_keys()):
+        return keys
+    raise StorageError(
+        f"{root}: no credentials; set {' and '.join(needed) if scheme == 's3' else needed[0]}, or "
+        f"{_UNSIGNED[scheme]}=true if everybody may read it"
+    )
+
+
+def _shared_keys() -> dict[str, str]:
+    """The keys in the file that Amazon's tools share; obstore does not read it.
+
+    https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html
+    """
+    path = os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials"
+    profile = os.environ.get("AWS_PROFILE") or "default"
+    file = configparser.RawConfigParser()
+    try:
+        file.read(os.path.expanduser(path))
+        section: Mapping[str, str] = file.get(profile, {})
+    except (configparser.Error, UnicodeDecodeError):
+        return {}
+    if not {"aws_access_key_id", "aws_secret_access_key"} <= set(section):
+        return {}
+    keys = {
+        "access_key_id": section["aws_access_key_id"],
+        "secret_access_key": section["aws_secret_access_key"],
+    }
+    if "aws_session_token" in section:
+        keys["session_token"] = section["aws_session_token"]
+    return keys
+
+
+# --- errors ---------------------------------------------------------------------------------------
+
+
+class ChangedError(StorageError):
+    """An object is not the one that was to be replaced: somebody else was faster."""
+
+
+@contextmanager
+def told(place: str, doing: str = "read") -> Iterator[None]:
+    """Raises what obstore raises as one line that names the place, the host and the reason.
+
+    Raises:
+        NotFoundError: nothing is there.
+        ChangedError: the object is another one than was expected.
+        StorageError: it cannot be read or written.
+    """
+    from obstore import exceptions as theirs
+
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NotFoundError(f"{shown(place)}: nothing is there") from error
+    except (theirs.AlreadyExistsError, theirs.PreconditionError) as error:
+        raise ChangedError(f"{shown(place)}: somebody else wrote it meanwhile") from error
+    except (theirs.PermissionDeniedError, theirs.UnauthenticatedError) as error:
+        raise StorageError(
+            f"{shown(place)}: access is denied; check the credentials, or whether it is there"
+        ) from error
+    except (theirs.BaseError, ValueError) as error:
+        raise StorageError(
+            f"{shown(place)}: cannot be {doing} ({_reason(place, error)})"
+        ) from error
+
+
+_BROKE_OFF = re.compile(r"kind: (?:Body|Decode|Interrupted)|IncompleteBody|IncompleteMessage")
+
+
+def _reason(place: str, error: Exception) -> str:
+    """The reason in our own words: theirs are pages long and may have secrets in them."""
+    text = f"{error} {error!r}"
+    host = shown(address_of(place).root).partition("://")[2].rstrip("/?…")
+    status = re.search(r"\bstatus(?: code)?: ([45]\d\d)\b", text)
+    if re.search(r"TimedOut|timed out|Timeout", text):
+        return f"{host} sent nothing for {PATIENCE:g} seconds"
+    if status and status[1] == "416":
+        return "it is shorter than the catalog says"
+    if status:
+        return (
+            f"{host} answered {status[1]}, {TRIES} times"
+            if status[1] >= "5"
+            else (f"{host} answered {status[1]}")
+        )
+    if "builder error" in text:
+        return "plain http is not allowed; set AWS_ALLOW_HTTP=true"
+    if _BROKE_OFF.search(text):
+        return f"the answer of {host} broke off"
+    if re.search(r"[Cc]onnect", text):
+        return f"{host} cannot be reached"
+    if isinstance(error, ValueError):
+        return "no store can have such a path"
+    return type(error).__name__
+
+
+def again(call: Callable[[], T]) -> T:
+    """What the call returns, which is made again where the body of an answer broke off.
+
+    obstore itself tries again what fails before the body begins.
+    """
+    from obstore import exceptions as theirs
+
+    for attempt in range(TRIES - 1):
+        try:
+            return call()
+        except theirs.GenericError as error:
+            if not _worth_another(error):
+                raise
+        time.sleep(_PAUSE * 2**attempt * random.uniform(0.5, 1.5))
+    return call()
+
+
+def _worth_another(error: Exception) -> bool:
+    return _BROKE_OFF.search(f"{error!r}") is not None
+
+
+# --- processes that fork --------------------------------------------------------------------------
+
+_used = threading.Event()
+_forked = False
+
+
+def _note_fork() -> None:
+    global _forked
+    _forked = _used.is_set()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
