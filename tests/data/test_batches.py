@@ -371,7 +371,7 @@ def test_a_server_without_ranges_is_a_user_error(server):
 
 
 def test_requests_that_fail_are_repeated(samples, server, monkeypatch):
-    monkeypatch.setattr("satimnet.builder.storage.ranges._PAUSE", 0)
+    monkeypatch.setattr("satimnet.builder.storage.objects.PAUSE", 0)
     remote = open_samples(f"http://127.0.0.1:{server.server_port}").search()
     server.failures = 2
     images, _ = gathered(remote.to_batches(8, bands=["B01"], threads=1))

@@ -447,7 +447,8 @@ def test_items_of_this_machine_are_resolved(catalog, tmp_path):
 
 # --- places -------------------------------------------------------------------------------------
 
-PLACES = ["s3://bucket/x", "gs://bucket/x", "ftp://host/x", "hdfs://x/y", "file:///tmp/x"]
+STORES = ["s3://bucket/x", "gs://bucket/x", "az://container/x"]
+PLACES = [*STORES, "ftp://host/x", "hdfs://x/y", "file:///tmp/x"]
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -455,6 +456,7 @@ def test_a_scheme_that_nothing_writes_is_refused_before_anything_is_done(
     catalog, miniature, tmp_path, monkeypatch, place
 ):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "none")
     for arguments in (
         ("build", miniature, "--out", place),
         ("copy", catalog, place),
@@ -479,10 +481,12 @@ def test_a_scheme_that_nothing_writes_is_refused_before_anything_is_done(
         lambda: save(search(catalog), Path(place)),
         lambda: export(Index(catalog), "dcat", Path(place)),
         lambda: assess(catalog, Path(place)),
-        lambda: search(place),
-        lambda: open_samples(place),
     ):
         with pytest.raises(SatimnetError, match="cannot be used here"):
+            call()
+    for call in (lambda: search(place), lambda: open_samples(place)):
+        reason = "no credentials; set" if place in STORES else "cannot be used here"
+        with pytest.raises(SatimnetError, match=reason):
             call()
     assert not list(tmp_path.iterdir())
 

@@ -32,11 +32,30 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+_HIDDEN: dict[str, str] = {}
+
+
+def hide(secret: str, instead: str) -> None:
+    """Keeps a text, such as the query of a signed URL, out of all messages from now on.
+
+    Args:
+        secret: what no message may have.
+        instead: what stands there then.
+    """
+    _HIDDEN.setdefault(secret, instead)
+
+
+def _told(message: str) -> str:
+    for secret, instead in list(_HIDDEN.items()):
+        message = message.replace(secret, instead)
+    return printable(message)
+
+
 class SatimnetError(Exception):
     """Something the user can mend; the message is one line that names the file and the remedy."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(printable(message))
+        super().__init__(_told(message))
 
 
 class NotFoundError(SatimnetError, FileNotFoundError):
@@ -106,4 +125,4 @@ class CatalogWarning(UserWarning):
     """Something of a catalog cannot be read, and the rest is; the message is one line."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(printable(message))
+        super().__init__(_told(message))

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from satimnet.builder.catalog.json_shapes import Href, Shape, misfit, shown
-from satimnet.builder.errors import BadCatalogError, NotFoundError, StorageError
+from satimnet.builder.errors import BadCatalogError, NotFoundError, SatimnetError, StorageError
+from satimnet.builder.storage import objects
 from satimnet.builder.storage.hrefs import is_url, open_regular
-from satimnet.builder.storage.http import read_url
+from satimnet.builder.storage.stores import shown as shown_place
 from satimnet.builder.types import Json
 
 if TYPE_CHECKING:
@@ -131,9 +132,11 @@ def read(place: str, remedy: str = "name a catalog or its folder") -> Json:
         BadCatalogError: it is larger than any document, or no JSON object.
     """
     try:
-        content = read_url(place, MAX_SIZE) if is_url(place) else _read_file(place)
+        content = objects.read(place, most=MAX_SIZE) if is_url(place) else _read_file(place)
     except (FileNotFoundError, NotADirectoryError):
-        raise NotFoundError(f"{place}: nothing is there; {remedy}") from None
+        raise NotFoundError(f"{shown_place(place)}: nothing is there; {remedy}") from None
+    except SatimnetError:
+        raise
     except (OSError, ValueError) as error:  # a path with a null character is a ValueError
         raise StorageError(f"{place}: cannot be read: {error}") from None
     if len(content) > MAX_SIZE:

@@ -11,6 +11,7 @@ from satimnet.builder.catalog.checked_documents import require_texts
 from satimnet.builder.errors import BadCatalogError, SatimnetError
 from satimnet.builder.query.index import IndexedCollection
 from satimnet.builder.storage.hrefs import is_url
+from satimnet.builder.storage.remote_files import RemoteFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -91,28 +92,19 @@ def shards_of(collection: IndexedCollection) -> list[str]:
 
 @contextmanager
 def _opened(collection: IndexedCollection) -> Iterator[pq.ParquetFile]:
-    import aiohttp
-    import fsspec
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         if is_url(collection.place):
-            with fsspec.filesystem("http").open(collection.place) as file:
+            with RemoteFile(collection.place) as file:
                 yield pq.ParquetFile(file)
         else:
             with pq.ParquetFile(collection.place) as local:
                 yield local
     except SatimnetError:  # some are OSErrors, too
         raise
-    except (
-        OSError,
-        ValueError,
-        LookupError,
-        OverflowError,
-        pa.ArrowException,
-        aiohttp.ClientError,
-    ) as error:
+    except (OSError, ValueError, LookupError, OverflowError, pa.ArrowException) as error:
         raise BadCatalogError(
             f"{collection.parquet}: cannot be read: {error}; validate the catalog"
         ) from error

@@ -64,6 +64,11 @@ class Database:
             connection = self._connection
         return connection.cursor()
 
+    def _read_error(self, error: Exception) -> SatimnetError | None:
+        """What was raised where DuckDB read a store, of which the error has the text."""
+        known = [] if self._web_files is None else list(self._web_files.errors)
+        return next((one for one in reversed(known) if str(one) in str(error)), None)
+
     def column_types(self, rows: str, file: str) -> dict[str, DuckDBPyType]:
         """DuckDB's type of each column of ``rows``, a table in SQL that is read from ``file``.
 
@@ -77,9 +82,11 @@ class Database:
             try:
                 table = cursor.sql(f"FROM {rows}")
                 return dict(zip(table.columns, table.types, strict=True))
+            except SatimnetError:  # some are ValueErrors, too
+                raise
             except (duckdb.Error, ValueError) as error:
                 what = f"{file}: cannot be read; validate the catalog"
-                raise failure(error, what, self._label, BadCatalogError) from error
+                raise self._read_error(error) or failure(error, what, BadCatalogError) from error
 
     def run(self, sql: str, statement: Statement, seconds: float | None = None) -> pa.Table:
         """The result of a query, with what ``statement`` says that it refers to.
@@ -110,31 +117,28 @@ class Database:
                 raise TooSlowError(
                     f"the search took more than {seconds:g} s and was stopped; ask for less"
                 ) from None
+            except SatimnetError:
+                raise
             except (duckdb.Error, ValueError) as error:
                 what = f"{self._label}: the search failed"
-                raise failure(error, what, self._label, BadQueryError) from error
+                raise self._read_error(error) or failure(error, what, BadQueryError) from error
             finally:
                 for name in registered:
                     cursor.remove_function(name)
 
 
-def failure(
-    error: Exception, what: str, label: str, otherwise: type[SatimnetError]
-) -> SatimnetError:
+def failure(error: Exception, what: str, otherwise: type[SatimnetError]) -> SatimnetError:
     """The error to raise for one of a query or of a file.
 
-    It is a `StorageError` where bytes cannot be read; it says so if the host is unfit.
+    It is a `StorageError` where bytes cannot be read.
 
     Args:
-        error: what DuckDB, Arrow or fsspec raised.
+        error: what DuckDB or Arrow raised.
         what: what failed, the beginning of the message.
-        label: what the message calls the catalog if its host is to blame.
         otherwise: the class of the error where bytes can be read.
     """
     import duckdb
 
-    if "range request" in str(error):  # in fsspec's words
-        return StorageError(f"{label}: its host does not answer byte ranges; use one that does")
     kind = StorageError if isinstance(error, OSError | duckdb.IOException) else otherwise
     reason = " ".join(str(error).split())
     return kind(f"{what}: {reason:.500}")

@@ -18,9 +18,10 @@ from pystac_client import Client
 from pystac_client.stac_api_io import StacApiIO
 
 from satimnet.builder.arguments import checked
+from satimnet.builder.catalog import checked_documents as documents
 from satimnet.builder.query.index import Index, IndexedCollection
 from satimnet.builder.query.stac_api import CONFORMS_TO, GEOJSON, QUERYABLES_REL, Api
-from satimnet.builder.storage.hrefs import Bounds, catalog_file, is_url, join, plain_name
+from satimnet.builder.storage.hrefs import Bounds, catalog_file, folder_at, is_url, join, plain_name
 
 _PAGE = 500  # Items a page where the client names no limit
 _ODD = re.compile(r"[#?%\\]")
@@ -39,7 +40,7 @@ def open(href: str | os.PathLike[str], *, allow_outside: bool = False) -> Client
     ends.
 
     Args:
-        href: path or http(s) URL of ``catalog.json`` or of its folder.
+        href: path or URL of ``catalog.json`` or of its folder.
         allow_outside: files may lie outside of a local catalog's folder.
 
     Returns:
@@ -106,7 +107,7 @@ class _StaticApi(StacApiIO):
     def __init__(self, index: Index) -> None:
         super().__init__()
         self._index = index
-        self._folder = index.href.rpartition("/")[0]
+        self._folder = folder_at(index.href)
         self._api = Api(index, _PAGE)
         self._by_href = {c.href: c for c in index.collections.values()}
         self._catalogs: dict[str, pystac.STACObject] = {}
@@ -154,6 +155,8 @@ class _StaticApi(StacApiIO):
             case ["collections", name, "queryables"]:
                 return self._api.queryables(self._folder, name)
         self._index.bounds.resolve(href, self._index.href)
+        if is_url(href) and method == "GET" and not parameters:
+            return documents.read(href)
         return super().read_json(source, *args, **kwargs)
 
     def stac_object_from_dict(

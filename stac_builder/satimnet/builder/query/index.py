@@ -6,7 +6,6 @@ On disk or behind any web server, with no extension of DuckDB beyond those built
 from __future__ import annotations
 
 import os
-import threading
 import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -29,8 +28,8 @@ from satimnet.builder.query.bounded_sql import Database, failure
 from satimnet.builder.query.parquet_rows import asset_hrefs, rows_at
 from satimnet.builder.query.statements import Statement, kind_of, quoted
 from satimnet.builder.storage.held_files import Held, folder_of
-from satimnet.builder.storage.hrefs import Bounds, catalog_file, is_url
-from satimnet.builder.storage.http import files_by_ranges
+from satimnet.builder.storage.hrefs import Bounds, catalog_file, is_url, is_web, join
+from satimnet.builder.storage.remote_files import files_by_ranges
 from satimnet.builder.vocabulary.skos import CONCEPTS_NAME, scheme_from_json
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ class Index:
     A collection that cannot be read is left out with a warning (`CatalogWarning`).
 
     Args:
-        catalog: path or http(s) URL of ``catalog.json`` or of its folder.
+        catalog: path or URL of ``catalog.json`` or of its folder.
         allow_outside: the catalog in a folder may lead to any file of this machine.
 
     Attributes:
@@ -112,7 +111,6 @@ class Index:
         self._open_collections()
         self._types: dict[str, dict[str, str]] = {}
         self._footers: dict[str, pq.FileMetaData] = {}
-        self._lock = threading.Lock()  # of what is looked up once, never of a query
         on_web = any(is_url(one.parquet) for one in self.collections.values())
         self._web_files: AbstractFileSystem | None = files_by_ranges() if on_web else None
         self._database = Database(self.href, self._web_files)
@@ -325,14 +323,15 @@ class Index:
         try:
             source: Any = place
             if self._web_files is not None and is_url(place):
-                with self._lock:
-                    source = self._web_files.open(place)
+                source = self._web_files.open(place)
             known = self._footers.get(collection)
             file = pq.ParquetFile(source, metadata=known, pre_buffer=True)
             self._footers[collection] = file.metadata
+        except SatimnetError:  # some are OSErrors, too
+            raise
         except (OSError, ValueError) as error:
             href = self.collections[collection].parquet
-            raise failure(error, f"{href}: cannot be read", self.href, BadCatalogError) from error
+            raise failure(error, f"{href}: cannot be read", BadCatalogError) from error
         return file
 
 
@@ -342,10 +341,10 @@ def _found(catalog: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:
     try:
         return href, documents.read(href)
     except SatimnetError:
-        if not is_url(href) or href == os.fspath(catalog):
+        if not is_web(href) or href == os.fspath(catalog):
             raise
         # At the address of `satimnet serve` lies the API; the files lie below it, at this place.
-        served = f"{href.removesuffix('catalog.json')}catalog/catalog.json"
+        served = join("catalog/catalog.json", href)
         with suppress(SatimnetError):
             return served, documents.read(served)
         raise

@@ -31,7 +31,7 @@ from satimnet.builder.server.json_messages import body_of, json_response, parame
 from satimnet.builder.server.openapi import OPENAPI_TYPE, openapi
 from satimnet.builder.server.served_documents import PLAIN, ServedDocuments, collection_url, link
 from satimnet.builder.server.thumbnails import thumbnail
-from satimnet.builder.storage.hrefs import is_url
+from satimnet.builder.storage.hrefs import folder_at, is_url
 from satimnet.builder.types import Json
 
 T = TypeVar("T")
@@ -62,7 +62,7 @@ class Endpoints:
 
     def __init__(self, index: Index, browser: Path | None) -> None:
         self._index = index
-        self._folder = index.href.rpartition("/")[0]
+        self._folder = folder_at(index.href)
         self._browser = browser
         self._documents = ServedDocuments(index)
         self._api = Api(index, _PAGE, self._documents.item)

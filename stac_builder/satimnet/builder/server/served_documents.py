@@ -12,7 +12,7 @@ from satimnet.builder.query.index import Index, IndexedCollection
 from satimnet.builder.query.stac_api import GEOJSON, QUERYABLES_REL
 from satimnet.builder.server.thumbnails import has_picture
 from satimnet.builder.storage.assets import take_member
-from satimnet.builder.storage.hrefs import SEALED, is_url, join
+from satimnet.builder.storage.hrefs import SEALED, folder_at, is_url, join
 from satimnet.builder.types import Json
 
 PLAIN = "/plain"
@@ -24,7 +24,7 @@ class ServedDocuments:
 
     def __init__(self, index: Index) -> None:
         self._index = index
-        self._folder = index.href.rpartition("/")[0]
+        self._folder = folder_at(index.href)
 
     def _lies_inside(self, href: str) -> bool:
         return href.startswith(f"{self._folder}/") and not is_url(self._index.href)

@@ -17,14 +17,14 @@ import orjson
 from satimnet.builder.errors import (
     ArgumentError,
     BadCatalogError,
-    NotFoundError,
     SatimnetError,
-    StorageError,
     WrongTypeError,
 )
+from satimnet.builder.storage import objects
 from satimnet.builder.storage.checked_offsets import span_of
 from satimnet.builder.storage.gdal_paths import gdal_place, member_path
-from satimnet.builder.storage.hrefs import Bounds, is_url, open_regular, readable
+from satimnet.builder.storage.hrefs import Bounds, is_url, is_web, open_regular, readable
+from satimnet.builder.storage.stores import gdal_settings
 
 if TYPE_CHECKING:
     import pystac
@@ -37,7 +37,10 @@ _LARGEST_DOCUMENT = 2**26  # bytes; a catalog with thousands of links has a few 
 def gdal_path(
     asset: pystac.Asset | dict[str, Any], member: int = 0, *, allow_outside: bool = False
 ) -> str:
-    """Path under which GDAL and rasterio open the asset's file, local or over HTTP.
+    """Path under which GDAL and rasterio open the asset's file, on disk, the web or in a store.
+
+    For the path of an object store, GDAL's own settings are put into the environment where they are
+    not there: `AWS_S3_ENDPOINT`, `AWS_HTTPS`, `AWS_VIRTUAL_HOSTING` and `AWS_NO_SIGN_REQUEST`.
 
     Args:
         asset: of an Item that pystac read, or a dict whose href is taken as it is.
@@ -59,6 +62,8 @@ def gdal_path(
         '/vsisubfile/64_100,/data/a.zip'
     """
     href, entry = _place(asset, member, allow_outside)
+    if is_url(href) and not is_web(href):
+        _tell_gdal()
     path = gdal_place(href)
     if entry is None:
         return path
@@ -66,6 +71,12 @@ def gdal_path(
     if "range" in entry:
         first, size = span_of(entry, f"{href}, member {member}")
     return member_path(path, entry["href"], first, size)
+
+
+def _tell_gdal() -> None:
+    """Has GDAL reach the object stores that satimnet reaches, by variables of the environment."""
+    for name, value in gdal_settings().items():
+        os.environ.setdefault(name, value)
 
 
 def resolve(found: T, *, allow_outside: bool = False) -> T:
@@ -140,7 +151,7 @@ def _items(found: Any) -> list[Any]:
 def read_bytes(
     asset: pystac.Asset | dict[str, Any], member: int = 0, *, allow_outside: bool = False
 ) -> bytes:
-    """The bytes of the asset's file; over HTTP one range request.
+    """The bytes of the asset's file; of a member on the web or in a store only these are read.
 
     Takes the arguments of `gdal_path` and raises what it does.
 
@@ -166,46 +177,7 @@ def read_bytes(
     first, size = 0, None
     if entry is not None:
         first, size = span_of(entry, f"{href}, member {member}")
-    try:
-        data = _read_url(href, first, size) if is_url(href) else _read_file(href, first, size)
-    except OSError as error:
-        if isinstance(error, FileNotFoundError):
-            raise NotFoundError(f"{href}: {error.strerror or error}") from error
-        raise StorageError(f"{href}: {error.strerror or error}") from error
-    if size is not None and len(data) > size:
-        raise StorageError(f"{href}: the server sends all of it; it must answer byte ranges")
-    if size is not None and len(data) < size:
-        raise _shorter(href, len(data), size)
-    return data
-
-
-def _read_file(path: str, first: int, size: int | None) -> bytes:
-    """Bytes of a file of this machine; all to its end without a size."""
-    with open_regular(path) as file:
-        # room is made for all bytes before they are read
-        there = max(0, os.fstat(file.fileno()).st_size - first)
-        if size is not None and there < size:
-            raise _shorter(path, there, size)
-        file.seek(first)
-        return file.read(-1 if size is None else size)
-
-
-def _read_url(url: str, first: int, size: int | None) -> bytes:
-    """Bytes of a file on the web; all to its end without a size."""
-    import aiohttp
-    import fsspec
-
-    end = None if size is None else first + size
-    try:
-        data: bytes = fsspec.filesystem("http").cat_file(url, start=first if end else None, end=end)
-    except (aiohttp.ClientError, ValueError) as error:  # what is no URL is a ValueError
-        raise OSError(error) from error
-    return data
-
-
-def _shorter(href: str, found: int, stated: int) -> BadCatalogError:
-    """What to say of a file that is shorter than the catalog has it."""
-    return BadCatalogError(f"{href}: {found} bytes where the catalog says {stated}")
+    return objects.read(href, first, size)
 
 
 def open_asset(

@@ -1,9 +1,10 @@
 """Places: paths of this machine and URLs, and where a catalog may lead.
 
-A place is an absolute path or a URL of a web server. What a catalog says is not trusted: one that
-is read from the web may point to the web, one in a folder may point into that folder and to the
-web. Whoever reads it may allow more, and what `satimnet.builder.transfer.subset.save_found` wrote
-for this user may also point to the folders of the shards that it left where they were.
+A place is an absolute path or a URL of a web server or an object store. What a catalog says is not
+trusted: one that is read from the web may point to the web, one in an object store into its own
+bucket and to the web, one in a folder into that folder and to the web. Whoever reads it may allow
+more, and what `satimnet.builder.transfer.subset.save_found` wrote for this user may also point to
+the folders of the shards that it left where they were.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import hashlib
 import hmac
 import json
 import os
+import posixpath
 import re
 import secrets
 import stat
@@ -28,8 +30,10 @@ from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
 from satimnet.builder.errors import ArgumentError, BadCatalogError, SatimnetError
+from satimnet.builder.storage.stores import address_of
+from satimnet.builder.storage.stores import is_url as is_url
+from satimnet.builder.storage.stores import is_web as is_web
 
-_URL = re.compile(r"https?://", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _PLACE_SCHEME = re.compile(  # pathlib leaves one of two slashes; NETCDF:/path is GDAL's
     r"[A-Za-z][A-Za-z0-9+.-]+://|[a-z][a-z0-9+.-]+:/"
@@ -41,11 +45,6 @@ _IN_URLS = "%/:?#@!$&'()*+,;=~-._"
 _ALLOW = "if you trust it, say --allow-outside, or allow_outside=True in Python"
 
 
-def is_url(place: str) -> bool:
-    """Whether the place is a URL of a web server; any other is a path of this machine."""
-    return _URL.match(place) is not None
-
-
 def has_scheme(href: str) -> bool:
     """Whether the href in a document is a URI of any scheme, and no path (RFC 3986, 4.2)."""
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", href) is not None
@@ -55,15 +54,16 @@ def readable(place: str | os.PathLike[str]) -> str:
     """The place to read from, as an absolute path or a URL.
 
     Raises:
-        SatimnetError: it has a scheme that cannot be read.
+        SatimnetError: it has a scheme that cannot be read, or no host or bucket.
         ArgumentError: it begins like a URL and is none, such as ``http://[``.
     """
     text = os.fspath(place)
     if is_url(text):
         if not is_href(text):
             raise ArgumentError(f"{text:.200}: is no URL; mend its host")
+        address_of(text)  # what may be secret in it is known from here on
         return text
-    _refuse_scheme(text, "a path, or a URL with http or https")
+    _refuse_scheme(text, "a path, or a URL with http, https, s3, gs or az")
     return os.path.abspath(text)
 
 
@@ -87,11 +87,19 @@ def _refuse_scheme(text: str, wanted: str) -> None:
 def catalog_file(place: str | os.PathLike[str]) -> str:
     """The place of ``catalog.json``, given that or its folder; raises as `readable`."""
     found = readable(place)
-    if is_url(found):
-        named = urlsplit(found).path.endswith(".json")
+    if is_web(found):
+        path, mark, query = found.partition("?")
     else:
-        named = found.endswith(".json") and not os.path.isdir(found)
-    return found if named else f"{found.rstrip('/')}/catalog.json"
+        path, mark, query = found, "", ""
+    named = path.endswith(".json") and (is_url(found) or not os.path.isdir(found))
+    return found if named else f"{path.rstrip('/')}/catalog.json{mark}{query}"
+
+
+def folder_at(place: str) -> str:
+    """The folder that a file is in, as a path or URL; without the query that a URL may have."""
+    if is_web(place):
+        place = place.partition("?")[0]
+    return place.rpartition("/")[0]
 
 
 def file_name(text: str) -> str:
@@ -141,11 +149,21 @@ def is_href(text: str) -> bool:
 
 
 def join(href: str, base: str) -> str:
-    """The place that ``href`` in the file at ``base`` means, as it stands there."""
+    """The place that ``href`` in the file at ``base`` means, as it stands there.
+
+    What lies on the same web server is asked for with the query of ``base``, which may be a
+    signature, unless it has one itself.
+    """
     if is_url(href):
         return href
+    if is_web(base):
+        place = urljoin(base, href)
+        _, mark, query = base.partition("?")
+        same = "?" not in place and place.split("/", 3)[:3] == base.split("/", 3)[:3]
+        return f"{place}{mark}{query}" if same else place
     if is_url(base):
-        return urljoin(base, href)
+        root, key = address_of(base)
+        return f"{root}{posixpath.normpath(posixpath.join('/', posixpath.dirname(key), href))}"
     return os.path.normpath(os.path.join(os.path.dirname(base), href))
 
 
@@ -186,14 +204,14 @@ class Bounds:
     home: str
     """Folder of the catalog, a path or URL; empty is the root of the file system."""
     also: tuple[str, ...] = ()
-    """More folders of this machine that a catalog in a folder may point to."""
+    """More folders, of this machine or an object store, that a catalog in a folder may point to."""
     everywhere: bool = False
-    """Whether a catalog in a folder may point to any file of this machine."""
+    """Whether a catalog in a folder may point to any file of this machine or an object store."""
 
     @classmethod
     def of(cls, catalog: str, *, allow_outside: bool = False) -> Bounds:
         """Those of the catalog whose ``catalog.json`` is at this place."""
-        return cls(catalog.rpartition("/")[0], everywhere=allow_outside)
+        return cls(folder_at(catalog), everywhere=allow_outside)
 
     def of_collection(self, document: Mapping[str, Any], parquet: str) -> Bounds:
         """Those of a collection whose Items are in the file ``parquet``, which lies beside it.
@@ -209,15 +227,23 @@ class Bounds:
         Raises:
             SatimnetError: the catalog may not point there.
         """
-        if is_url(href) and is_href(href):
+        if is_web(href) and is_href(href):
             return href
-        if _SCHEME.match(href) or "\0" in href or not is_href(href):
+        of_store = is_url(href) and not is_web(href) and not is_web(self.home)
+        if (_SCHEME.match(href) and not of_store) or "\0" in href or not is_href(href):
             raise BadCatalogError(f"{base}: points to {href:.200}, which is no path and no web URL")
         place = join(href, base)
-        if is_url(self.home):
-            if not is_url(place):
+        if is_web(self.home):
+            if not is_web(place):
                 raise BadCatalogError(
                     f"{base}: points to {href:.200}; a catalog on the web may only point to the web"
+                )
+        elif is_url(self.home):
+            bucket = address_of(self.home).root
+            if not is_web(place) and not f"{place}/".startswith(f"{bucket}/"):
+                raise BadCatalogError(
+                    f"{base}: points to {href:.200}; a catalog in an object store may only point "
+                    "into its own bucket and to the web"
                 )
         elif not self.everywhere and not self._has(place):
             raise BadCatalogError(
@@ -227,12 +253,15 @@ class Bounds:
         return place
 
     def _has(self, place: str) -> bool:
+        if is_url(place):
+            return f"{place}/".startswith(tuple(f"{folder}/" for folder in self.also))
         real = f"{os.path.realpath(place)}/"
         return real.startswith(self._folders)
 
     @cached_property
     def _folders(self) -> tuple[str, ...]:
-        folders = map(os.path.realpath, (self.home or "/", *self.also))
+        paths = [folder for folder in self.also if not is_url(folder)]
+        folders = map(os.path.realpath, (self.home or "/", *paths))
         return tuple(f"{folder.rstrip('/')}/" for folder in folders)
 
 

@@ -8,25 +8,34 @@ nothing is there; no other error leaves this module.
 from __future__ import annotations
 
 import os
+import shutil
+import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from satimnet.builder.errors import NotFoundError, StorageError
+from satimnet.builder.errors import NotFoundError, SatimnetError, StorageError
 from satimnet.builder.storage.hrefs import open_regular
 from satimnet.builder.storage.stores import (
     PATIENCE,
+    PAUSE,
+    TRIES,
     WRITTEN,
     ChangedError,
+    SizeError,
     address_of,
     again,
-    is_remote,
+    is_url,
     shown,
     store_of,
     told,
 )
+
+if TYPE_CHECKING:
+    import requests
 
 MEDIA_TYPES = {
     ".json": "application/json",
@@ -63,14 +72,14 @@ def read(place: str, first: int = 0, size: int | None = None, *, most: int | Non
 
     Raises:
         NotFoundError: nothing is there.
-        StorageError: it cannot be read, it is shorter than ``first + size`` or longer than
-            ``most``, or a server sends all of it where a part was asked for.
+        SizeError: it is shorter than ``first + size`` or longer than ``most``.
+        StorageError: it cannot be read, or a server sends all of it where a part was asked for.
     """
-    if not is_remote(place):
+    if not is_url(place):
         return _read_file(place, first, size, most)
     with told(place):
         if size is None:
-            return again(lambda: _read_whole(place, first, most))
+            return again(lambda: b"".join(_chunks(place, first, most)))
         return again(lambda: _read_part(place, first, size))
 
 
@@ -87,21 +96,44 @@ def _read_file(path: str, first: int, size: int | None, most: int | None) -> byt
 
 def _read_part(url: str, first: int, size: int) -> bytes:
     import obstore
-    from obstore.exceptions import NotSupportedError
+    from obstore.exceptions import GenericError, NotSupportedError
 
     if size == 0:
         return b""
     store, key = store_of(url)
     try:
+        if address_of(url).root in _UNUSUAL:
+            return _part_of_unusual(url, first, size)
         data = bytes(obstore.get_range(store, key, start=first, length=size))
     except NotSupportedError as error:
         raise _no_ranges(url) from error
+    except GenericError as error:
+        if not _is_unusual(error):
+            raise
+        return _part_of_unusual(url, first, size)
     if len(data) != size:
         raise _too_short(url, len(data), size)
     return data
 
 
-def _read_whole(url: str, first: int, most: int | None) -> bytes:
+def download(place: str, target: Path, *, most: int | None = None) -> None:
+    """Writes the content of a file to one of this machine, which is replaced; raises as `read`."""
+    if not is_url(place):
+        with _of_disk(place), open_regular(place) as file, target.open("wb") as out:
+            shutil.copyfileobj(file, out)
+        return
+
+    def fetch() -> None:
+        with target.open("wb") as out:
+            for chunk in _chunks(place, 0, most):
+                out.write(chunk)
+
+    with told(place):
+        again(fetch)
+
+
+def _chunks(url: str, first: int, most: int | None) -> Iterator[bytes]:
+    """The content of a file from there on, piece by piece."""
     import obstore
     from obstore.exceptions import GenericError
 
@@ -110,21 +142,20 @@ def _read_whole(url: str, first: int, most: int | None) -> bytes:
     try:
         answer = obstore.get(store, key, options=options)
     except GenericError as error:
-        if "MissingContentLength" not in repr(error):
+        if not _is_unusual(error):
             raise
-        encoding, chunks = _chunked(url, first)
+        encoding, chunks = _unusual(url, first)
     else:
         encoding = str(answer.attributes.get("Content-Encoding", ""))
         chunks = map(bytes, answer.stream(min_chunk_size=_CHUNK))
     if encoding.lower() in ("gzip", "x-gzip", "deflate"):
         chunks = _expanded(url, chunks)
-    parts, found = [], 0
+    found = 0
     for chunk in chunks:
-        parts.append(chunk)
         found += len(chunk)
         if most is not None and found > most:
             raise _too_long(url, most)
-    return b"".join(parts)
+        yield chunk
 
 
 def _expanded(url: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -140,18 +171,42 @@ def _expanded(url: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
         raise StorageError(f"{shown(url)}: was compressed on the way and cannot be read") from error
 
 
-def _chunked(url: str, first: int) -> tuple[str, Iterator[bytes]]:
-    """An answer of a length that the server does not tell (RFC 9112, 7.1), which obstore refuses:
-    how it is compressed, and its chunks."""
+_UNUSUAL: set[str] = set()
+"""Roots of servers that do not tell the size of a file with a part of it."""
+
+
+def _part_of_unusual(url: str, first: int, size: int) -> bytes:
+    _UNUSUAL.add(address_of(url).root)
+    data = b"".join(_unusual(url, first, size)[1])
+    if len(data) != size:
+        raise _too_short(url, len(data), size)
+    return data
+
+
+def _is_unusual(error: Exception) -> bool:
+    """Whether obstore refuses an answer that RFC 9110 and 9112 allow: one of a length that is not
+    told, or a part of a file whose size is not told."""
+    return any(name in repr(error) for name in ("MissingContentLength", "ParseContentRange"))
+
+
+def _unusual(url: str, first: int, size: int | None = None) -> tuple[str, Iterator[bytes]]:
+    """Such an answer: how it is compressed, and its chunks."""
     import requests
 
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={first}-"} if first else {})
+    headers = {"Accept-Encoding": "identity"}
+    if first or size is not None:
+        headers["Range"] = f"bytes={first}-{'' if size is None else first + size - 1}"
     try:
-        answer = requests.get(url, headers=headers, stream=True, timeout=PATIENCE)
-        answer.raise_for_status()
+        answer = _session().get(url, headers=headers, stream=True, timeout=PATIENCE)
     except requests.RequestException as error:
         raise StorageError(f"{shown(url)}: cannot be read ({type(error).__name__})") from error
-    if first and answer.status_code != 206:
+    if answer.status_code in (404, 410):
+        raise NotFoundError(f"{shown(url)}: nothing is there")
+    if answer.status_code == 416:
+        raise SizeError(f"{shown(url)}: it is shorter than the catalog says")
+    if not answer.ok:
+        raise StorageError(f"{shown(url)}: cannot be read ({answer.status_code} was answered)")
+    if "Range" in headers and answer.status_code != 206:
         raise _no_ranges(url)
 
     def chunks() -> Iterator[bytes]:
@@ -163,6 +218,30 @@ def _chunked(url: str, first: int) -> tuple[str, Iterator[bytes]]:
     return answer.headers.get("Content-Encoding", ""), chunks()
 
 
+@cache
+def _session_of(thread: int) -> requests.Session:
+    """With the same rule of trying again as stores have."""
+    import requests
+    from requests.adapters import HTTPAdapter
+    from urllib3.util import Retry
+
+    session = requests.Session()
+    retry = Retry(
+        TRIES - 1,
+        backoff_factor=PAUSE,
+        status_forcelist=(429, 500, 502, 503, 504),
+        redirect=10,
+        raise_on_status=False,
+    )
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(max_retries=retry))
+    return session
+
+
+def _session() -> requests.Session:
+    return _session_of(threading.get_ident())
+
+
 def size_of(place: str) -> int:
     """The size of a file in bytes.
 
@@ -172,7 +251,7 @@ def size_of(place: str) -> int:
         NotFoundError: nothing is there.
         StorageError: it cannot be read, or the server does not tell.
     """
-    if not is_remote(place):
+    if not is_url(place):
         with _of_disk(place), open_regular(place) as file:
             return os.fstat(file.fileno()).st_size
     import obstore
@@ -186,16 +265,9 @@ def size_of(place: str) -> int:
             return int(obstore.head(store, key)["size"])
 
 
-def read_end(place: str, size: int) -> tuple[bytes, int]:
-    """The last bytes of a file, fewer if it has no more, and its size; raises as `read`."""
-    there = size_of(place)
-    first = max(0, there - size)
-    return read(place, first, there - first), there
-
-
 def exists(place: str) -> bool:
     """Whether a file is there. Raises `StorageError` if that cannot be found out."""
-    if not is_remote(place):
+    if not is_url(place):
         return os.path.isfile(place)
     try:
         size_of(place)
@@ -210,7 +282,7 @@ def files_below(folder: str) -> Iterator[Object]:
     Raises:
         StorageError: it cannot be listed; web servers cannot.
     """
-    if not is_remote(folder):
+    if not is_url(folder):
         yield from _files_of_disk(folder)
         return
     import obstore
@@ -247,7 +319,7 @@ def write(place: str, data: bytes | Path) -> None:
     Raises:
         StorageError: it cannot be written.
     """
-    if not is_remote(place):
+    if not is_url(place):
         _write_file(place, data)
         return
     import obstore
@@ -294,7 +366,7 @@ def replace(place: str, data: bytes, tag: str | None) -> None:
 
 def delete(place: str) -> None:
     """Removes a file if it is there. Raises `StorageError` if it cannot be removed."""
-    if not is_remote(place):
+    if not is_url(place):
         with _of_disk(place):
             Path(place).unlink(missing_ok=True)
         return
@@ -323,8 +395,6 @@ def _write_file(path: str, data: bytes | Path) -> None:
 
     with _of_disk(path), writing(Path(path)) as part:
         if isinstance(data, Path):
-            import shutil
-
             shutil.copyfile(data, part)
         else:
             Path(part).write_bytes(data)
@@ -334,7 +404,7 @@ def _write_file(path: str, data: bytes | Path) -> None:
 def _of_disk(path: str) -> Iterator[None]:
     try:
         yield
-    except (StorageError, NotFoundError):
+    except SatimnetError:
         raise
     except FileNotFoundError as error:
         raise NotFoundError(f"{path}: nothing is there") from error
@@ -347,9 +417,9 @@ def _no_ranges(url: str) -> StorageError:
     return StorageError(f"{shown(url)}: the server sends all of it; it must answer byte ranges")
 
 
-def _too_short(place: str, found: int, stated: int) -> StorageError:
-    return StorageError(f"{shown(place)}: {found} bytes where the catalog says {stated}")
+def _too_short(place: str, found: int, stated: int) -> SizeError:
+    return SizeError(f"{shown(place)}: {found} bytes where the catalog says {stated}")
 
 
-def _too_long(place: str, most: int) -> StorageError:
-    return StorageError(f"{shown(place)}: has more than the {most} bytes that are read of it")
+def _too_long(place: str, most: int) -> SizeError:
+    return SizeError(f"{shown(place)}: more than {most} bytes; no file of its kind is so large")

@@ -1,43 +1,62 @@
 """Files in stores as Python's file objects, for libraries that want one: zipfile, pyarrow, DuckDB.
 
 Reads are few and large: the end of the file, where zips and parquet files keep their directories,
-comes with the size in one request; what is read piece by piece comes in blocks.
+comes as a whole; what is read piece by piece comes in blocks, which are kept for a while.
 """
 
 from __future__ import annotations
 
 import io
-from collections import OrderedDict
+import threading
+from collections import OrderedDict, deque
+from copy import copy
+from typing import TYPE_CHECKING, Any, Self
 
-from satimnet.builder.storage.objects import read, read_end
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.storage.objects import read, size_of
+from satimnet.builder.storage.stores import SCHEMES
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from fsspec import AbstractFileSystem
 
 TAIL = 192 * 1024
-"""Bytes at the end that come with the first request: the footer of an index of 77 columns and ten
-row groups has 141 kB."""
-_BLOCK = 256 * 1024
+"""Bytes at the end that come with the first request for any of them: the footer of an index of 77
+columns and ten row groups has 141 kB."""
+BLOCK = 256 * 1024
+"""Bytes that are read where fewer are wanted."""
 _KEPT = 64
-"""Blocks that are kept."""
+"""Blocks of a file that are kept."""
 
 
 class RemoteFile(io.RawIOBase):
-    """A file in a store, open for reading. Not to be shared by threads.
+    """A file in a store, open for reading. Each thread opens its own, or a `copy` of one.
 
     Args:
         place: its URL.
-        tail: bytes at its end that are read at once.
 
     Raises:
         NotFoundError: nothing is there.
         StorageError: it cannot be read.
     """
 
-    def __init__(self, place: str, *, tail: int = TAIL) -> None:
+    def __init__(self, place: str) -> None:
         super().__init__()
         self.place = place
-        self._tail, self.size = read_end(place, tail)
-        self._tail_from = self.size - len(self._tail)
+        self._content = _Content(place)
         self._at = 0
-        self._blocks: OrderedDict[int, bytes] = OrderedDict()
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return self._content.size
+
+    def copy(self) -> Self:
+        """The same file from its beginning; both share what was read of it."""
+        other = copy(self)
+        other._at = 0
+        return other
 
     def readable(self) -> bool:
         """True."""
@@ -71,30 +90,127 @@ class RemoteFile(io.RawIOBase):
         """So many bytes, or all that are left; fewer only at the end of the file."""
         left = max(0, self.size - self._at)
         size = left if size is None or size < 0 else min(size, left)
-        data = self._range(self._at, size)
+        data = self._content.range(self._at, size)
         self._at += len(data)
         return data
 
-    def _range(self, first: int, size: int) -> bytes:
+
+class FailingFile(RemoteFile):
+    """A file that keeps the errors of its reading, for a library that makes texts of them.
+
+    Args:
+        place: its URL.
+        errors: what they are added to.
+    """
+
+    def __init__(self, place: str, errors: deque[SatimnetError]) -> None:
+        super().__init__(place)
+        self._errors = errors
+
+    def read(self, size: int | None = -1) -> bytes:
+        """As `RemoteFile.read`."""
+        try:
+            return super().read(size)
+        except SatimnetError as error:
+            self._errors.append(error)
+            raise
+
+
+class _Content:
+    """What was read of a file; threads may share it."""
+
+    def __init__(self, place: str) -> None:
+        self.size = size_of(place)
+        self._place = place
+        self._tail_from = max(0, self.size - TAIL)
+        self._blocks: OrderedDict[int, bytes] = OrderedDict()
+        """By their number; -1 is the tail."""
+        self._lock = threading.Lock()
+
+    def range(self, first: int, size: int) -> bytes:
+        """Bytes that are there."""
         if size == 0:
             return b""
         if first >= self._tail_from:
             at = first - self._tail_from
-            return self._tail[at : at + size]
-        if size >= _BLOCK:
-            return read(self.place, first, size)
-        start, end = first // _BLOCK, (first + size - 1) // _BLOCK
+            return self._block(-1)[at : at + size]
+        if size >= BLOCK:
+            return read(self._place, first, size)
+        start, end = first // BLOCK, (first + size - 1) // BLOCK
         data = b"".join(self._block(k) for k in range(start, end + 1))
-        at = first - start * _BLOCK
+        at = first - start * BLOCK
         return data[at : at + size]
 
     def _block(self, number: int) -> bytes:
-        if number in self._blocks:
-            self._blocks.move_to_end(number)
-            return self._blocks[number]
-        first = number * _BLOCK
-        block = read(self.place, first, min(_BLOCK, self.size - first))
-        self._blocks[number] = block
-        if len(self._blocks) > _KEPT:
-            self._blocks.popitem(last=False)
+        with self._lock:
+            if number in self._blocks:
+                self._blocks.move_to_end(number)
+                return self._blocks[number]
+        first = self._tail_from if number < 0 else number * BLOCK
+        block = read(self._place, first, self.size - first if number < 0 else self._length(first))
+        with self._lock:
+            self._blocks[number] = block
+            if len(self._blocks) > _KEPT:
+                self._blocks.popitem(last=False)
         return block
+
+    def _length(self, first: int) -> int:
+        return min(BLOCK, self.size - first)
+
+
+def files_by_ranges() -> AbstractFileSystem:
+    """A file system for DuckDB, which would have to download an extension to read from stores.
+
+    DuckDB opens a file several times in a query; here all that share what was read. A path is never
+    a pattern. Its ``errors`` are the last that it raised: DuckDB makes texts of them.
+    """
+    from datetime import UTC, datetime, timedelta
+
+    from fsspec import AbstractFileSystem
+
+    long_ago = datetime.now(UTC) - timedelta(days=1)  # DuckDB does not cache what is fresh
+
+    class FilesByRanges(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
+        protocol = SCHEMES
+        cachable = False
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.errors: deque[SatimnetError] = deque(maxlen=100)
+            self._known: dict[str, RemoteFile] = {}
+            self._lock = threading.Lock()
+
+        @classmethod
+        def _strip_protocol(cls, path: str) -> str:
+            return path
+
+        def _file(self, place: str) -> RemoteFile:
+            try:
+                with self._lock:
+                    if place not in self._known:
+                        self._known[place] = FailingFile(place, self.errors)
+                    return self._known[place]
+            except SatimnetError as error:
+                self.errors.append(error)
+                raise
+
+        def open(self, path: str, *_: Any, **__: Any) -> RemoteFile:
+            return self._file(path).copy()
+
+        def info(self, path: str, **_: Any) -> dict[str, Any]:
+            return {"name": path, "size": self._file(path).size, "type": "file"}
+
+        def exists(self, path: str, **_: Any) -> bool:
+            try:
+                self._file(path)
+            except FileNotFoundError:
+                return False
+            return True
+
+        def glob(self, path: str, **_: Any) -> list[str]:
+            return [path]
+
+        def modified(self, path: str) -> datetime:
+            return long_ago  # and not changed since: an index is a catalog at one moment
+
+    return FilesByRanges()

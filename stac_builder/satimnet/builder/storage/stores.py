@@ -24,7 +24,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from satimnet.builder.errors import NotFoundError, StorageError
+from satimnet.builder.errors import (
+    BadCatalogError,
+    NotFoundError,
+    SatimnetError,
+    StorageError,
+    hide,
+)
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -42,7 +48,7 @@ PATIENCE = 10.0
 """Seconds without a byte after which a request counts as failed."""
 _LONGEST = 20.0
 """Seconds after which a failed request is not tried again."""
-_PAUSE = 0.2
+PAUSE = 0.2
 """Seconds before the second try; twice as many before each further one."""
 
 _KEYS = {
@@ -66,6 +72,11 @@ _OTHER_SIGNERS = {
 }
 
 
+_WEB = re.compile(r"https?://", re.IGNORECASE)
+_URL = re.compile(r"(?:https?|s3|gs|az)://", re.IGNORECASE)
+_NO_KEY = re.compile(r"//|%2f", re.IGNORECASE)
+
+
 class Address(NamedTuple):
     """Where an object is: the root of its store, and its key there."""
 
@@ -80,9 +91,14 @@ class Address(NamedTuple):
         return self.root.partition(":")[0]
 
 
-def is_remote(place: str) -> bool:
+def is_url(place: str) -> bool:
     """Whether the place is a URL of one of `SCHEMES`; any other is a path of this machine."""
-    return re.match(r"(?:https?|s3|gs|az)://", place, re.IGNORECASE) is not None
+    return _URL.match(place) is not None
+
+
+def is_web(place: str) -> bool:
+    """Whether the place is a URL of a web server."""
+    return _WEB.match(place) is not None
 
 
 def address_of(place: str) -> Address:
@@ -95,7 +111,7 @@ def address_of(place: str) -> Address:
         StorageError: it has no host or bucket.
     """
     scheme = place.partition(":")[0].lower()
-    if scheme not in ("http", "https"):
+    if not is_web(place):
         bucket, _, key = place.partition("://")[2].partition("/")
         if not bucket:
             raise StorageError(f"{place}: names no bucket; give {scheme}://BUCKET/PATH")
@@ -107,6 +123,12 @@ def address_of(place: str) -> Address:
         host = None
     if not host:
         raise StorageError(f"{place}: is no URL; give {scheme}://HOST/PATH")
+    if parts.query:
+        hide(f"?{parts.query}", "?…")
+    if "@" in parts.netloc:
+        hide(f"{parts.netloc.rpartition('@')[0]}@", "")
+    if _NO_KEY.search(parts.path):  # which obstore has no keys for
+        return Address(urlunsplit((scheme, *parts[1:4], "")), "")
     root = urlunsplit((scheme, parts.netloc, "/" if parts.query else "", parts.query, ""))
     return Address(root, unquote(parts.path).lstrip("/"))
 
@@ -120,11 +142,11 @@ def shown(place: str) -> str:
         >>> shown("catalogs/eurosat")
         'catalogs/eurosat'
     """
-    if not is_remote(place):
+    if not is_url(place):
         return place
     scheme, _, rest = place.partition("://")
     host, slash, path = rest.partition("/")
-    if scheme.lower() not in ("http", "https"):
+    if not is_web(place):
         return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
     path, query, _ = path.partition("?")
     host, in_host, _ = host.partition("?")
@@ -158,7 +180,7 @@ def _store(root: str) -> ObjectStore:
         "max_retries": TRIES - 1,
         "retry_timeout": timedelta(seconds=_LONGEST),
         "backoff": {
-            "init_backoff": timedelta(seconds=_PAUSE),
+            "init_backoff": timedelta(seconds=PAUSE),
             "max_backoff": timedelta(seconds=5),
             "base": 2,
         },
@@ -221,7 +243,7 @@ def _shared_keys() -> dict[str, str]:
     file = configparser.RawConfigParser()
     try:
         file.read(os.path.expanduser(path))
-        section: Mapping[str, str] = file.get(profile, {})
+        section: Mapping[str, str] = file[profile] if file.has_section(profile) else {}
     except (configparser.Error, UnicodeDecodeError):
         return {}
     if not {"aws_access_key_id", "aws_secret_access_key"} <= set(section):
@@ -235,11 +257,40 @@ def _shared_keys() -> dict[str, str]:
     return keys
 
 
+def gdal_settings() -> dict[str, str]:
+    """What GDAL is to be told, by variables of the environment, to reach the same S3 endpoint."""
+    found: dict[str, str] = {}
+    variables = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+    endpoint = next((url for name in variables if (url := os.environ.get(name))), None)
+    if endpoint is not None:
+        scheme, _, host = endpoint.rpartition("://")
+        found["AWS_S3_ENDPOINT"] = host.rstrip("/")
+        found["AWS_HTTPS"] = "NO" if scheme == "http" else "YES"
+        virtual = _is_true("AWS_VIRTUAL_HOSTED_STYLE_REQUEST")
+        found["AWS_VIRTUAL_HOSTING"] = "TRUE" if virtual else "FALSE"
+    for setting, variable in (
+        ("AWS_NO_SIGN_REQUEST", _UNSIGNED["s3"]),
+        ("GS_NO_SIGN_REQUEST", _UNSIGNED["gs"]),
+        ("AZURE_NO_SIGN_REQUEST", _UNSIGNED["az"]),
+    ):
+        if _is_true(variable):
+            found[setting] = "YES"
+    return found
+
+
 # --- errors ---------------------------------------------------------------------------------------
 
 
 class ChangedError(StorageError):
     """An object is not the one that was to be replaced: somebody else was faster."""
+
+
+class DeniedError(StorageError):
+    """An object may not be read or written; many hosts say so of what is not there as well."""
+
+
+class SizeError(StorageError, BadCatalogError):
+    """A file is not as long as the catalog says, or longer than any of its kind."""
 
 
 @contextmanager
@@ -248,27 +299,34 @@ def told(place: str, doing: str = "read") -> Iterator[None]:
 
     Raises:
         NotFoundError: nothing is there.
+        DeniedError: it may not be read or written.
         ChangedError: the object is another one than was expected.
+        SizeError: it ends before what was asked for.
         StorageError: it cannot be read or written.
     """
     from obstore import exceptions as theirs
 
     try:
         yield
+    except SatimnetError:  # some are ValueErrors, too
+        raise
     except FileNotFoundError as error:
         raise NotFoundError(f"{shown(place)}: nothing is there") from error
     except (theirs.AlreadyExistsError, theirs.PreconditionError) as error:
         raise ChangedError(f"{shown(place)}: somebody else wrote it meanwhile") from error
     except (theirs.PermissionDeniedError, theirs.UnauthenticatedError) as error:
-        raise StorageError(
+        raise DeniedError(
             f"{shown(place)}: access is denied; check the credentials, or whether it is there"
         ) from error
     except (theirs.BaseError, ValueError) as error:
-        raise StorageError(
-            f"{shown(place)}: cannot be {doing} ({_reason(place, error)})"
-        ) from error
+        if "410 Gone" in str(error):
+            raise NotFoundError(f"{shown(place)}: nothing is there") from error
+        reason = _reason(place, error)
+        kind = SizeError if reason == _TOO_SHORT else StorageError
+        raise kind(f"{shown(place)}: cannot be {doing} ({reason})") from error
 
 
+_TOO_SHORT = "it is shorter than the catalog says"
 _BROKE_OFF = re.compile(r"kind: (?:Body|Decode|Interrupted)|IncompleteBody|IncompleteMessage")
 
 
@@ -280,7 +338,7 @@ def _reason(place: str, error: Exception) -> str:
     if re.search(r"TimedOut|timed out|Timeout", text):
         return f"{host} sent nothing for {PATIENCE:g} seconds"
     if status and status[1] == "416":
-        return "it is shorter than the catalog says"
+        return _TOO_SHORT
     if status:
         return (
             f"{host} answered {status[1]}, {TRIES} times"
@@ -311,7 +369,7 @@ def again(call: Callable[[], T]) -> T:
         except theirs.GenericError as error:
             if not _worth_another(error):
                 raise
-        time.sleep(_PAUSE * 2**attempt * random.uniform(0.5, 1.5))
+        time.sleep(PAUSE * 2**attempt * random.uniform(0.5, 1.5))
     return call()
 
 

@@ -1,24 +1,15 @@
-"""File copying: one file of a catalog, from a folder or the web, and whether it is whole."""
+"""File copying: one file of a catalog, from wherever it lies, and whether it is whole."""
 
 from __future__ import annotations
 
 import shutil
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from satimnet.builder.errors import BadCatalogError, NotFoundError, StorageError
-from satimnet.builder.storage.hrefs import Bounds
-
-if TYPE_CHECKING:
-    import requests
-
-_ATTEMPTS = 3
-_SECONDS = (10, 60)  # to connect, and between two pieces of an answer
-_CHUNK = 2**20
+from satimnet.builder.storage.hrefs import Bounds, is_web, join
+from satimnet.builder.storage.objects import download
+from satimnet.builder.storage.stores import DeniedError, SizeError, shown
 
 
 class MissingFileError(NotFoundError):
@@ -66,59 +57,22 @@ def copy_file(bounds: Bounds, path: str, target: Path, most: int, size: int | No
     shutil.copyfile(source, target)
 
 
-def download_file(
-    session: Callable[[], requests.Session],
-    base: str,
-    path: str,
-    target: Path,
-    most: int,
-    size: int | None,
-) -> None:
-    """Downloads a file of a catalog that lies at the URL ``base``; otherwise as `copy_file`.
+def download_file(catalog: str, path: str, target: Path, most: int, size: int | None) -> None:
+    """Downloads a file of the catalog that lies at the URL ``catalog``; otherwise as `copy_file`.
 
-    ``session`` gives the session of the thread. Raises `StorageError` if the server fails.
+    Raises `StorageError` if the server fails.
     """
-    import requests
-
-    url = f"{base}/{quote(path)}"
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            # If it were compressed on the way, an answer would not have the size of its file.
-            with session().get(
-                url, stream=True, timeout=_SECONDS, headers={"Accept-Encoding": "identity"}
-            ) as answer:
-                if answer.status_code in (403, 404, 410):
-                    raise MissingFileError(url)
-                answer.raise_for_status()
-                announced = answer.headers.get("Content-Length", "")
-                with target.open("wb") as file:
-                    for piece in answer.iter_content(_CHUNK):
-                        file.write(piece)
-                        _require_at_most(url, file.tell(), most if size is None else size)
-                require_size(url, target.stat().st_size, size)
-                if announced.isdecimal() and "Content-Encoding" not in answer.headers:
-                    require_size(url, target.stat().st_size, int(announced))
-                return
-        except requests.RequestException as error:
-            if attempt < _ATTEMPTS:
-                time.sleep(0.5 * attempt)
-            else:
-                reason = " ".join(str(error).split())
-                raise StorageError(
-                    f"{url}: cannot be fetched ({reason:.200}); the same command goes on from here"
-                ) from error
-
-
-def sessions() -> Callable[[], requests.Session]:
-    """A session for each thread: they share no state, and each keeps its connection."""
-    import requests
-
-    local = threading.local()
-
-    def session() -> requests.Session:
-        if not hasattr(local, "session"):
-            local.session = requests.Session()
-        found: requests.Session = local.session
-        return found
-
-    return session
+    url = join(quote(path), catalog) if is_web(catalog) else join(path, catalog)
+    try:
+        download(url, target, most=most if size is None else size)
+    except NotFoundError:
+        raise MissingFileError(shown(url)) from None
+    except DeniedError:
+        if not is_web(url):
+            raise
+        raise MissingFileError(shown(url)) from None  # many servers deny what is not there
+    except SizeError:
+        raise
+    except StorageError as error:
+        raise StorageError(f"{error}; the same command goes on from here") from error
+    require_size(url, target.stat().st_size, size)

@@ -1,4 +1,4 @@
-"""Mirrors: a catalog, or some of its collections, copied from a folder or the web.
+"""Mirrors: a catalog, or some of its collections, copied from a folder, the web or a store.
 
 The copy follows the links: from the root to its collections, their nested catalogs and Items, and
 at each of them to the assets and other files (`catalog_links`). Each file is copied once
@@ -39,7 +39,7 @@ from satimnet.builder.errors import (
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.storage.atomic_files import settle
 from satimnet.builder.storage.held_files import folder_of
-from satimnet.builder.storage.hrefs import Bounds, catalog_file, is_url, on_disk
+from satimnet.builder.storage.hrefs import Bounds, catalog_file, folder_at, is_url, is_web, on_disk
 from satimnet.builder.storage.staging import placed, workspace
 from satimnet.builder.transfer.catalog_links import (
     FOREIGN,
@@ -62,7 +62,6 @@ from satimnet.builder.transfer.file_copying import (
     copy_file,
     download_file,
     require_size,
-    sessions,
 )
 
 _THREADS = 8
@@ -118,10 +117,12 @@ def copy_catalog(
         ArgumentError: the destination lies inside the catalog.
     """
     destination = on_disk(destination)
-    base, name = _split(os.fspath(catalog))
+    place = catalog_file(catalog)
+    base = folder_at(place)
+    name = (place.partition("?")[0] if is_web(place) else place).rpartition("/")[2]
     refuse_occupied(destination, base)
     bounds = Bounds(base, everywhere=allow_outside)
-    fetch = partial(download_file, sessions(), base) if is_url(base) else partial(copy_file, bounds)
+    fetch = partial(download_file, place) if is_url(base) else partial(copy_file, bounds)
     with tempfile.TemporaryDirectory() as scratch:
         heads = _Copying(fetch, base, Path(scratch), silent).heads(name, collections)
     part = len(heads.chosen) < heads.children
@@ -147,12 +148,6 @@ def copy_catalog(
     ids = tuple(shortened(str(document.get("id"))) for document in heads.chosen.values())
     left = tuple(copying.left)
     return Copied(ids, copying.files, copying.size, left, copying.left_count)
-
-
-def _split(href: str) -> tuple[str, str]:
-    """The folder of the catalog, absolute, and the name of its root in there."""
-    base, _, name = catalog_file(href).rpartition("/")
-    return base, name
 
 
 # --- the walk -----------------------------------------------------------------------------------

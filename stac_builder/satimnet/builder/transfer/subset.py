@@ -35,7 +35,9 @@ from satimnet.builder.storage.held_files import folder_of
 from satimnet.builder.storage.hrefs import (
     SEALED,
     file_name,
+    folder_at,
     is_url,
+    is_web,
     join,
     on_disk,
     relative,
@@ -289,12 +291,12 @@ def _groups(found: Found, out: _Out) -> Iterator[tuple[Level, list[Item], pa.Tab
 
 def _level(item: Item, source: IndexedCollection) -> Level:
     """The node that an Item lies in, by its link to it; none where that is the Collection."""
-    home = f"{source.href.rpartition('/')[0]}/"
+    home = f"{folder_at(source.href)}/"
     parent = next((link["href"] for link in item["links"] if link["rel"] == "parent"), "")
     if not parent.startswith(home):
         return ()
     path = parent.removeprefix(home)
-    names = (unquote(path) if is_url(home) else path).split("/")[:-1]
+    names = (unquote(path) if is_web(home) else path).split("/")[:-1]
     return tuple(map(file_name, names))
 
 
@@ -330,9 +332,16 @@ def _linked(href: str, base: str) -> str | None:
 
 
 def _folders_of(items: list[Item]) -> set[str]:
-    """Folders outside of the new catalog that assets lie in, relative to the collection's."""
+    """Folders outside of the new catalog that assets lie in, but for those on the web.
+
+    Relative to the collection's, or URLs of object stores.
+    """
     hrefs = {asset["href"] for item in items for asset in item["assets"].values()}
-    return {posixpath.dirname(href) for href in hrefs if href.startswith("./../")}
+    return {
+        posixpath.dirname(href)
+        for href in hrefs
+        if href.startswith("./../") or (is_url(href) and not is_web(href))
+    }
 
 
 def _points_to(folders: set[str], collection: str, parquet: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from satimnet.builder.catalog.items import SHA256
 from satimnet.builder.errors import BadCatalogError, SatimnetError, StorageError
-from satimnet.builder.storage.hrefs import join, open_regular
+from satimnet.builder.storage.hrefs import is_url, join, open_regular
 from satimnet.builder.storage.ranges import fetch
 from satimnet.training.data.image_assets import images_of
 from satimnet.training.data.layouts import locate_all, locate_mask
@@ -149,7 +149,7 @@ def _of_asset(samples: SampleTable, key: str) -> list[bytes]:
     def read(shard: tuple[tuple[str, str], list[int]]) -> None:
         (href, parquet), rows = shard
         href = join(href, parquet)
-        remote = "://" in href
+        remote = is_url(href)
         if remote:
             rows = [row for row in rows if stated[row] is None]
         hashed = (_fetched if remote else _hashed)(href, first[rows].tolist(), last[rows].tolist())

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from satimnet.builder.errors import ArgumentError, BadCatalogError, SatimnetError, StorageError
+from satimnet.builder.storage.hrefs import is_url
 from satimnet.builder.storage.ranges import fetch
 from satimnet.training.data.array_types import Array, Numbers
 from satimnet.training.data.decoding import decode
@@ -54,7 +55,7 @@ class Reader:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self.remote = any("://" in href for href in layout.shards)
+        self.remote = any(map(is_url, layout.shards))
         self._shards: list[MappedShard] = []
         self._maps: list[mmap.mmap] = []
         self._views: list[Array] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +16,8 @@ from satimnet.builder.errors import SatimnetError
 from satimnet.builder.imagery.grids import Grid
 from satimnet.builder.samples import Member, Sample
 from satimnet.builder.storage.checked_offsets import number_type
-from satimnet.builder.storage.hrefs import is_url, join, relative
+from satimnet.builder.storage.hrefs import join, relative
+from satimnet.builder.storage.objects import exists
 from satimnet.training.data.order import even_folds
 from satimnet.training.fusion.mask_layers import Layer
 from satimnet.training.fusion.patches import Image, Mask, Part
@@ -195,12 +195,10 @@ def _derived_from(row: Mapping[str, Any], parquet: str, *, own_files: bool) -> t
 
 def _have_files(rows: Sequence[Mapping[str, Any]], parquet: str) -> bool:
     """Whether the Items of a collection have files of their own: all of them, or none."""
-    import fsspec
-
     if not rows:
         return False
     href, _ = _derived_from(rows[0], parquet, own_files=True)
-    return bool(fsspec.filesystem("http").exists(href) if is_url(href) else os.path.exists(href))
+    return exists(href)
 
 
 def _text(time: datetime | None) -> str | None:
