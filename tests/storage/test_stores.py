@@ -434,13 +434,14 @@ def test_plans(wanted, gap, block):
 
 FORKED = """
 import multiprocessing, sys
-from satimnet.builder.storage import objects
-objects.read(sys.argv[1])
+from satimnet.builder.storage import objects, ranges
+ranges.fetch([sys.argv[1]], [0], [2])
 def child(place):
-    try:
-        objects.read(place)
-    except OSError as error:
-        print(error)
+    for call in (lambda: objects.read(place), lambda: ranges.fetch([place], [0], [2])):
+        try:
+            call()
+        except OSError as error:
+            print(error, flush=True)
 process = multiprocessing.get_context("fork").Process(target=child, args=[sys.argv[1]])
 process.start(); process.join(60); process.kill()
 """
@@ -451,7 +452,7 @@ def test_forked_processes_do_not_hang():
     with hosting(dict(FILES)) as host:
         arguments = [sys.executable, "-c", FORKED, f"{host.url}/x.json"]
         done = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=True)
-    assert 'start it with the method "spawn"' in done.stdout
+    assert done.stdout.count('start it with the method "spawn"') == 2
 
 
 # --- DuckDB's files -----------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from functools import cache
 from typing import NamedTuple
 
 from satimnet.builder.storage.objects import read
+from satimnet.builder.storage.stores import refuse_fork
 
 GAP = 64 * 1024
 """Bytes between two ranges that cost less than a second request for them."""
@@ -90,6 +91,8 @@ def fetch(hrefs: Sequence[str], starts: Sequence[int], sizes: Sequence[int]) -> 
         NotFoundError: a file is not there.
     """
     requests = plan(hrefs, starts, sizes)
+    for request in requests[:1]:
+        refuse_fork(request.href)  # which has none of the threads
     answers = _pool().map(lambda r: memoryview(read(r.href, r.first, r.size)), requests)
     found: list[memoryview] = [memoryview(b"")] * len(hrefs)
     for request, answer in zip(requests, answers, strict=True):

@@ -162,13 +162,22 @@ def store_of(place: str) -> tuple[ObjectStore, str]:
             used a store.
     """
     address = address_of(place)
+    refuse_fork(place)
+    _used.set()
+    return _store(address.root), address.key
+
+
+def refuse_fork(place: str) -> None:
+    """Refuses to go on in a process forked from one that used a store, where all would hang.
+
+    Raises:
+        StorageError: it is such a process.
+    """
     if _forked:
         raise StorageError(
             f"{shown(place)}: a process that was forked cannot read stores; start it with the "
             'method "spawn" (DataLoader: multiprocessing_context="spawn")'
         )
-    _used.set()
-    return _store(address.root), address.key
 
 
 @lru_cache(maxsize=256)

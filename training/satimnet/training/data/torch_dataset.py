@@ -22,7 +22,9 @@ class BatchDataset(VersionedPickle, IterableDataset[Batch]):
 
     They are those of `Samples.to_batches` with the same options. Of n workers of the DataLoader
     each reads every n-th batch in its one thread, so all workers together give each batch once. It
-    pickles, so workers may be started in any way.
+    pickles, so workers may be started in any way; for a catalog on the web or in an object store
+    they must be started with ``multiprocessing_context="spawn"``, as a forked process cannot read
+    there.
 
     Args:
         samples: The samples.
