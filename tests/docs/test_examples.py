@@ -31,6 +31,7 @@ PAPER = (
     "needs tens of thousands of patches, and downloaded maps; tests/fusion/test_fusion.py fuses few"
 )
 SKELETON = "tests/cli/test_new_dataset.py does it"
+STORE = "there is no such object store; tests/storage has one"
 NOT_RUN = {
     'pip install -c constraints.txt -e ".[training]" && satimnet demo demo': INSTALLS,
     'pip install -c constraints.txt -e ".[test]" && pytest': INSTALLS,
@@ -47,6 +48,8 @@ NOT_RUN = {
     '&aggregations=satimnet:classes_frequency"': SERVER,
     'curl http://127.0.0.1:8080/search -H "Content-Type: application/json" '
     """-d '{"limit": 1, "filter-lang": "cql2-text", "filter": "gsd = 10"}'""": SERVER,
+    "export AWS_ENDPOINT_URL=https://store.example.org AWS_REGION=eu-west-1": STORE,
+    "satimnet search s3://bucket/catalog --class River --limit 5": STORE,
     "satimnet browser": BROWSER,
     "satimnet browser --out /srv/www/catalog/browser": BROWSER,
     "satimnet map S2A_MSIL2A_….SAFE --checkpoint run/checkpoint.pt --out maps": SCENE,
