@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import redirect_stdout
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,6 +28,11 @@ def program() -> str:
     while context.parent is not None and context.command.name != "satimnet":
         context = context.parent
     return context.command_path
+
+
+def print_nothing_more() -> None:
+    """Leaves out all results of this command: it runs in several processes, and one prints."""
+    click.get_current_context().with_resource(redirect_stdout(StringIO()))
 
 
 def say(text: object, *, err: bool = False) -> None:

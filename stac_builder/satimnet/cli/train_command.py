@@ -16,6 +16,7 @@ from satimnet.cli.options import (
     sample_options,
     training_options,
 )
+from satimnet.cli.output import print_nothing_more
 from satimnet.cli.progress_bars import progress_bar
 from satimnet.cli.sample_lines import chosen_samples, print_epoch, print_results, some_of
 from satimnet.cli.wording import counted
@@ -83,8 +84,13 @@ def train(
     """
     from satimnet.training import held_out, write_report
     from satimnet.training import train as run
+    from satimnet.training.devices import Launched
     from satimnet.training.networks.held_out import divide
 
+    launched = Launched.found()
+    others = launched is not None and launched.number > 0
+    if others:
+        print_nothing_more()
     samples = chosen_samples(
         catalog,
         bands,
@@ -98,7 +104,7 @@ def train(
         some_of(samples, limit, seed), holdout, model=model, split_by=split_by, seed=seed
     )
     learned, held = division.learned, division.held_out
-    with progress_bar(quiet) as progress:
+    with progress_bar(quiet or others) as progress:
         checkpoint = run(
             learned,
             held,
@@ -112,6 +118,8 @@ def train(
             on_epoch=lambda entry: print_epoch(entry, epochs),
             **how,
         )
+    if others:  # the first process writes
+        return
     results = held_out(checkpoint)
     files = write_report(results, checkpoint, out, division.pictured)
     judged = (

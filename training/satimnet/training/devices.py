@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import pickle
 import platform
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch.multiprocessing.spawn import ProcessExitedException, spawn
@@ -20,7 +23,15 @@ from torch.multiprocessing.spawn import ProcessExitedException, spawn
 from satimnet.builder.errors import ArgumentError, SatimnetError
 from satimnet.builder.storage.parallel import end_with_parent
 
+R = TypeVar("R")
+
 _SECONDS_BETWEEN_NEWS = 0.1
+_LONGEST_WAIT = timedelta(hours=6)
+"""How long processes wait for the first one, which may have to hash many files before a training.
+
+torchrun ends all of them as soon as one has failed.
+"""
+_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
 def pick_device(name: str | None) -> torch.device:
@@ -68,6 +79,100 @@ class Rank:
     device: torch.device
     number: int = 0
     count: int = 1
+
+
+@dataclass(frozen=True)
+class Launched:
+    """This process among the `count` that torchrun started, on one machine or several.
+
+    here, count_here: the same on this machine.
+    """
+
+    number: int
+    count: int
+    here: int
+    count_here: int
+
+    @classmethod
+    def found(cls) -> Launched | None:
+        """What the environment says; None where torchrun has not started several processes.
+
+        Raises:
+            ArgumentError: the environment does not say it in numbers that can be.
+        """
+        if any(name not in os.environ for name in _TORCHRUN):
+            return None
+        try:
+            number, count, here = (int(os.environ[name]) for name in _TORCHRUN[:3])
+            count_here = int(os.environ.get("LOCAL_WORLD_SIZE", count))
+        except ValueError as error:
+            raise ArgumentError(f"RANK, WORLD_SIZE or LOCAL_RANK: {error}") from error
+        if not (0 <= number < count and 0 <= here < count_here):
+            raise ArgumentError(
+                f"RANK {number}, WORLD_SIZE {count}, LOCAL_RANK {here}: there is no such process; "
+                "start it by torchrun"
+            )
+        return cls(number, count, here, count_here) if count > 1 else None
+
+    def require_devices(self, devices: int) -> int:
+        """The number of processes; refuses another one than 1, which stands for any."""
+        if devices not in (1, self.count):
+            raise ArgumentError(
+                f"devices {devices}: torchrun has started {self.count} processes; leave it out",
+                "devices",
+            )
+        return self.count
+
+    def join(self, kind: str) -> Rank:
+        """This process with its device, in torch's default process group with the others.
+
+        The group is made at the first call, and stays until the process ends.
+
+        Raises:
+            ArgumentError: there are not so many GPUs here.
+        """
+        if kind == "cuda":
+            if self.count_here > torch.cuda.device_count():
+                raise ArgumentError(
+                    f"torchrun has started {self.count_here} processes here, and there are "
+                    f"{torch.cuda.device_count()} GPUs; start one for each",
+                    "devices",
+                )
+            torch.cuda.set_device(self.here)
+            device = torch.device("cuda", self.here)
+        else:
+            device = torch.device("cpu")
+            torch.set_num_threads(max(1, (os.cpu_count() or 1) // self.count_here))
+        if not torch.distributed.is_initialized():
+            backend = "nccl" if kind == "cuda" else "gloo"
+            torch.distributed.init_process_group(backend, timeout=_LONGEST_WAIT)
+            atexit.register(_leave_group)
+        return Rank(device, self.number, self.count)
+
+
+def _leave_group() -> None:
+    with suppress(Exception):  # others may have ended before
+        torch.distributed.destroy_process_group()
+
+
+def first_alone(rank: Rank, work: Callable[[], R]) -> R:
+    """What `work` returns in the first process of the group, for all of them.
+
+    Raises:
+        SatimnetError: the first process raised it; all of them do then.
+    """
+    outcome: list[Any] = [None, None]
+    if rank.number == 0:
+        try:
+            outcome[0] = work()
+        except SatimnetError as refusal:
+            outcome[1] = refusal
+    torch.distributed.broadcast_object_list(outcome, src=0, device=rank.device)
+    value, error = outcome
+    if error is not None:
+        raise error
+    found: R = value
+    return found
 
 
 def run_on(

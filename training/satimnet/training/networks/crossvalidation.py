@@ -22,7 +22,7 @@ from satimnet.training.data.content_digest import digest_of, with_contents
 from satimnet.training.data.folds import folds_of
 from satimnet.training.data.reading_ahead import kept_open, require_way
 from satimnet.training.data.training_samples import Samples
-from satimnet.training.devices import device_name, pick_device
+from satimnet.training.devices import Launched, device_name, pick_device
 from satimnet.training.networks.checkpoints import write_text
 from satimnet.training.networks.evaluation import evaluate, held_out
 from satimnet.training.networks.outputs import find_mask, recipe_digest
@@ -195,6 +195,12 @@ def crossvalidate(
     folder = on_disk(out)
     where = pick_device(device)
     require_way(scheduler)
+    if Launched.found() is not None:
+        raise ArgumentError(
+            "devices: torchrun can start train, one network at a time; start a cross-validation "
+            "without it, and give a number of devices",
+            "devices",
+        )
     fold, source = folds_of(samples, folds, seed), _sources(samples)
     numbers = np.unique(fold)[:only].tolist()
     sets = _sets(source)

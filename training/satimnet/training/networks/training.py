@@ -6,9 +6,11 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +22,7 @@ from satimnet.builder.storage.hrefs import on_disk
 from satimnet.builder.storage.staging import lock
 from satimnet.training.data.reading_ahead import kept_open, require_way
 from satimnet.training.data.training_samples import Samples
-from satimnet.training.devices import Rank, pick_device, run_on
+from satimnet.training.devices import Launched, Rank, first_alone, pick_device, run_on
 from satimnet.training.networks.checkpoints import Checkpoint, build, load
 from satimnet.training.networks.inputs import Feed, patch_feed, window_feed
 from satimnet.training.networks.outputs import Output
@@ -91,7 +93,8 @@ def train(
         windows_per_epoch: each epoch shows so many windows, drawn anew.
         seed: of all that is random.
         device: ``cpu`` or ``cuda``; None: the GPU if there is one.
-        devices: how many processes, each on a GPU of its own, or on its share of the cores.
+        devices: how many processes, each on a GPU of its own, or on its share of the cores. Under
+            torchrun it is the number of processes that it has started.
         scheduler: what reads the samples: ``threads``, ``direct`` or the address of a dask cluster;
             see `Samples.to_batches`. The network is the same.
         save_seconds: at most so much work is lost when the training is killed.
@@ -119,6 +122,7 @@ def train(
     """
     path = on_disk(out)
     require_way(scheduler)
+    launched = Launched.found()
     wishes = Wishes(
         model=model,
         bands=None if bands is None else tuple(bands),
@@ -130,17 +134,57 @@ def train(
         windows=windows,
         windows_per_epoch=windows_per_epoch,
         seed=seed,
-        devices=devices,
+        devices=devices if launched is None else launched.require_devices(devices),
     )
-    plan = plan_training(wishes, samples, held_out)
     parts = (samples, held_out) if isinstance(held_out, Samples) else (samples,)
     where = pick_device(device)
-    hear = _silent if quiet else _hearing(plan, progress, on_epoch)
-    with lock(path):
-        if path.exists():
-            return _finished(path, plan, where)
-        run_on(where, devices, _train, plan, parts, path, save_seconds, scheduler, hear=hear)
+
+    def hearing(plan: TrainingPlan) -> Told:
+        return _silent if quiet else _hearing(plan, progress, on_epoch)
+
+    if launched is not None:
+        rank = launched.join(where.type)
+        prepare = partial(plan_training, wishes, samples, held_out)
+        return _train_launched(rank, prepare, hearing, parts, path, save_seconds, scheduler)
+    with kept_open(scheduler):  # if nobody answers there, that is found before files are hashed
+        plan = plan_training(wishes, samples, held_out)
+        how = (plan, parts, path, save_seconds, scheduler)
+        with lock(path):
+            if path.exists():
+                return _finished(path, plan, where)
+            run_on(where, devices, _train, *how, hear=hearing(plan))
     return load(path, str(where))
+
+
+def _train_launched(
+    rank: Rank,
+    prepare: Callable[[], TrainingPlan],
+    hearing: Callable[[TrainingPlan], Told],
+    parts: tuple[Samples, ...],
+    path: Path,
+    save_seconds: float,
+    scheduler: str,
+) -> Checkpoint:
+    """The training as one of torchrun's processes; the first one plans and writes."""
+    with ExitStack() as stack:
+
+        def begin() -> tuple[TrainingPlan, bool]:
+            plan = prepare()
+            stack.enter_context(lock(path))
+            done = path.exists()
+            if done:
+                _finished(path, plan, rank.device)
+            return plan, done
+
+        plan, done = first_alone(rank, begin)
+        if not done:
+            hear = _silent if rank.number else hearing(plan)
+            _train(rank, hear, plan, parts, path, save_seconds, scheduler)
+        content = first_alone(rank, path.read_bytes)
+    with TemporaryDirectory() as folder:  # the others may be on machines that do not see the file
+        copy = Path(folder, path.name)
+        copy.write_bytes(content)
+        return load(copy, str(rank.device))
 
 
 def _silent(done: int, total: int, epoch: Mapping[str, float] | None) -> None:
@@ -210,6 +254,7 @@ def _train_on(
         )
         run = Run(plan, checkpoint, path, pace.steps, rank)
         run.resume()
+        _require_same_step(run, rank)
         tell(run.step * pace.batch_size, pace.total, None)
         while run.step < pace.steps * plan.epochs:
             speed = _learn_epoch(run, learn, pace, rank, tell, save_seconds)
@@ -220,6 +265,20 @@ def _train_on(
         tables = tuple(tuple(map(tuple, table.tolist())) for table in run.tables)
         replace(checkpoint, history=tuple(run.history), confusions=tables).save(path)
         forget(path)
+
+
+def _require_same_step(run: Run, rank: Rank) -> None:
+    """Refuses to go on from states that differ, as where machines see different files."""
+    if rank.count == 1:
+        return
+    steps = torch.tensor([run.step, -run.step], device=rank.device)
+    torch.distributed.all_reduce(steps, torch.distributed.ReduceOp.MAX)
+    if int(steps.sum()):
+        raise ArgumentError(
+            "out: the processes do not find the same unfinished training; choose a folder that all "
+            "machines share",
+            "out",
+        )
 
 
 @dataclass(frozen=True)
