@@ -16,6 +16,7 @@ from benchmarks.data import sources
 from benchmarks.decoding import decoding_rows
 from benchmarks.patches import patch_rows
 from benchmarks.reading import reading_rows
+from benchmarks.schedulers import scheduler_rows
 from benchmarks.searching import searching_rows
 from benchmarks.table import json_of, machine, table_of
 from benchmarks.validating import validating_rows
@@ -29,6 +30,7 @@ _GROUPS = {
     "reading": reading_rows,
     "patches": patch_rows,
     "decoding": decoding_rows,
+    "schedulers": scheduler_rows,
     "validating": validating_rows,
     "searching": searching_rows,
 }
