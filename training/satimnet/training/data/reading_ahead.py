@@ -6,7 +6,8 @@ gives the memory (`Room`) and finds the same bits in it.
 
 A dask graph holds a single batch, and as many graphs are computed at a time as there are threads.
 Several batches in one graph were slower: the first one is handed out only when the last one is read
-(measured on two cores: 0.8 to 1.6 times the time of the reader without dask; single ones 0.7 to 1).
+(measured on two busy cores, 13 bands: groups of two or four took 0.8 to 1.6 times the time of the
+reader without dask, single ones 0.7 to 1).
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from dask.delayed import delayed
+from dask import threaded
+from dask.local import get_sync
 
 from satimnet.builder.errors import ArgumentError, SatimnetError, StorageError
 from satimnet.builder.storage.parallel import connected, is_cluster, require_scheduler
@@ -116,21 +118,19 @@ def _by_threads(
     with ExitStack() as stack:
         readers = [stack.enter_context(Reader(layout)) for layout in layouts]
         depth = min(threads, _most(parts, layouts, 4))
-        how: dict[str, Any] = {"scheduler": "synchronous"}
-        waiting = None
+        pool = waiting = None
         if threads:
             pool = stack.enter_context(ThreadPoolExecutor(threads))
-            how = {"scheduler": "threads", "pool": pool}
             # dask's call returns when its graph is computed: a thread waits for each
             waiting = stack.enter_context(ThreadPoolExecutor(depth))
 
         def start(rows: Numbers) -> tuple[list[Tensor], Future[None] | None]:
             buffers = room(rows)
             work = partial(_fill, readers, rows, [b.numpy() for b in buffers], scale)
-            task = delayed(work, pure=False, traverse=False)()
+            graph = {"batch": (work,)}  # by hand: dask.delayed would take 1 ms for each
             if waiting is not None:
-                return buffers, waiting.submit(task.compute, optimize_graph=False, **how)
-            task.compute(optimize_graph=False, **how)
+                return buffers, waiting.submit(threaded.get, graph, "batch", pool=pool)
+            get_sync(graph, "batch")
             return buffers, None
 
         ahead: deque[tuple[list[Tensor], Future[None] | None]] = deque()
