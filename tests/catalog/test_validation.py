@@ -212,3 +212,12 @@ def test_no_catalog_is_an_error(tmp_path):
 def test_a_folder_without_schemas_is_an_error(catalog, tmp_path):
     with pytest.raises(SatimnetError, match="no folder of schemas"):
         validate(catalog, schemas=tmp_path)
+
+
+def test_links_that_no_file_system_takes_lead_to_no_file(catalog, tmp_path):
+    shutil.copytree(catalog, tmp_path / "copy")
+    path = tmp_path / "copy/catalog.json"
+    root = json.loads(path.read_text())
+    root["links"].append({"rel": "about", "href": f"./{'x' * 5000}"})
+    path.write_text(json.dumps(root))
+    assert [problem for problem in validate(tmp_path / "copy").problems if "about" in str(problem)]

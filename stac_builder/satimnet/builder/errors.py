@@ -21,6 +21,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+_LONGEST = 1800
+"""Characters of a message: a path may have 4,096, and what a catalog says as many as it likes."""
+
 
 def printable(text: str) -> str:
     """The text with escapes for what would break a line, move a cursor or be no Unicode.
@@ -46,9 +49,11 @@ def hide(secret: str, instead: str) -> None:
 
 
 def _told(message: str) -> str:
+    """The message in one line without secrets; the middle of one that is too long is left out."""
     for secret, instead in list(_HIDDEN.items()):
         message = message.replace(secret, instead)
-    return printable(message)
+    line = printable(message)
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 3 :]}"
 
 
 class SatimnetError(Exception):

@@ -256,7 +256,7 @@ def _following(
                 findings.add_error(path, error)
             continue
         if target not in exists:
-            exists[target] = target.is_file()
+            exists[target] = os.path.isfile(target)  # no name is too long for that
         if not exists[target]:
             findings.add(path, f"link {link['rel']} leads to no file: {href}")
     return following
@@ -280,7 +280,7 @@ def _check_members(
             findings.add(path, f"asset {key}: {error}")
             continue
         if shard not in shards:
-            shards[shard] = shard.stat().st_size if shard.is_file() else -1
+            shards[shard] = shard.stat().st_size if os.path.isfile(shard) else -1
         size = shards[shard]
         if size < 0:
             findings.add(path, f"asset {key}: no file {asset.get('href')}")
@@ -304,7 +304,7 @@ def _check_members(
 def _check_assets(path: Path, collection: dict[str, Any], findings: Findings) -> None:
     for key, asset in collection.get("assets", {}).items():
         href = asset["href"]
-        if not has_scheme(href) and not (path.parent / href).is_file():
+        if not has_scheme(href) and not os.path.isfile(path.parent / href):
             findings.add(path, f"asset {key}: no file {href}")
 
 
