@@ -36,6 +36,7 @@ def printable(text: str) -> str:
 
 
 _HIDDEN: dict[str, str] = {}
+_MOST_HIDDEN = 1000
 
 
 def hide(secret: str, instead: str) -> None:
@@ -46,6 +47,8 @@ def hide(secret: str, instead: str) -> None:
         instead: what stands there then.
     """
     _HIDDEN.setdefault(secret, instead)
+    if len(_HIDDEN) > _MOST_HIDDEN:  # each asset of a catalog may have a signature of its own
+        _HIDDEN.pop(next(iter(_HIDDEN)), None)
 
 
 def _told(message: str) -> str:

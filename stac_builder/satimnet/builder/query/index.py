@@ -30,6 +30,7 @@ from satimnet.builder.query.statements import Statement, kind_of, quoted
 from satimnet.builder.storage.held_files import Held, folder_of
 from satimnet.builder.storage.hrefs import Bounds, catalog_file, is_url, is_web, join
 from satimnet.builder.storage.remote_files import files_by_ranges
+from satimnet.builder.storage.stores import DeniedError, SizeError
 from satimnet.builder.vocabulary.skos import CONCEPTS_NAME, scheme_from_json
 
 if TYPE_CHECKING:
@@ -340,8 +341,9 @@ def _found(catalog: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:
     href = catalog_file(catalog)
     try:
         return href, documents.read(href)
-    except SatimnetError:
-        if not is_web(href) or href == os.fspath(catalog):
+    except SatimnetError as error:
+        failed = isinstance(error, StorageError) and not isinstance(error, DeniedError | SizeError)
+        if failed or not is_web(href) or href == os.fspath(catalog):
             raise
         # At the address of `satimnet serve` lies the API; the files lie below it, at this place.
         served = join("catalog/catalog.json", href)

@@ -22,6 +22,7 @@ from satimnet.builder.storage.hrefs import open_regular
 from satimnet.builder.storage.stores import (
     PATIENCE,
     PAUSE,
+    TOO_SHORT,
     TRIES,
     WRITTEN,
     ChangedError,
@@ -29,6 +30,7 @@ from satimnet.builder.storage.stores import (
     address_of,
     again,
     is_url,
+    reason_of,
     shown,
     store_of,
     told,
@@ -261,7 +263,11 @@ def size_of(place: str) -> int:
     with told(place):
         try:
             return int(obstore.get(store, key, options={"range": (0, 1)}).meta["size"])
-        except (NotSupportedError, GenericError):  # no ranges; or an empty file, which has none
+        except NotSupportedError:  # it answers no ranges
+            return int(obstore.head(store, key)["size"])
+        except GenericError as error:  # an empty file has no range; else another try has no use
+            if reason_of(place, error) not in (TOO_SHORT, type(error).__name__):
+                raise
             return int(obstore.head(store, key)["size"])
 
 

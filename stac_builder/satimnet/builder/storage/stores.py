@@ -330,16 +330,16 @@ def told(place: str, doing: str = "read") -> Iterator[None]:
     except (theirs.BaseError, ValueError) as error:
         if "410 Gone" in str(error):
             raise NotFoundError(f"{shown(place)}: nothing is there") from error
-        reason = _reason(place, error)
-        kind = SizeError if reason == _TOO_SHORT else StorageError
+        reason = reason_of(place, error)
+        kind = SizeError if reason == TOO_SHORT else StorageError
         raise kind(f"{shown(place)}: cannot be {doing} ({reason})") from error
 
 
-_TOO_SHORT = "it is shorter than the catalog says"
+TOO_SHORT = "it is shorter than the catalog says"
 _BROKE_OFF = re.compile(r"kind: (?:Body|Decode|Interrupted)|IncompleteBody|IncompleteMessage")
 
 
-def _reason(place: str, error: Exception) -> str:
+def reason_of(place: str, error: Exception) -> str:
     """The reason in our own words: theirs are pages long and may have secrets in them."""
     text = f"{error} {error!r}"
     host = shown(address_of(place).root).partition("://")[2].rstrip("/?…")
@@ -347,7 +347,7 @@ def _reason(place: str, error: Exception) -> str:
     if re.search(r"TimedOut|timed out|Timeout", text):
         return f"{host} sent nothing for {PATIENCE:g} seconds"
     if status and status[1] == "416":
-        return _TOO_SHORT
+        return TOO_SHORT
     if status:
         return (
             f"{host} answered {status[1]}, {TRIES} times"
