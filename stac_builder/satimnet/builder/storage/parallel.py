@@ -54,7 +54,8 @@ def run_tasks(
         from distributed import as_completed
 
         with connected(scheduler) as client:
-            for _, outcome in as_completed(client.compute(tasks), with_results=True):
+            futures = client.compute(tasks)
+            for _, outcome in as_completed(futures, loop=client.loop, with_results=True):
                 count()
                 yield outcome
         return
