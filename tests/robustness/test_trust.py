@@ -457,6 +457,9 @@ def test_a_scheme_that_nothing_writes_is_refused_before_anything_is_done(
 ):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "none")
+    for name in [name for name in os.environ if name.startswith(("AWS_", "GOOGLE_", "AZURE_"))]:
+        if name != "AWS_SHARED_CREDENTIALS_FILE":
+            monkeypatch.delenv(name)
     for arguments in (
         ("build", miniature, "--out", place),
         ("copy", catalog, place),

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import rasterio
 from click.testing import CliRunner
+from faulty_host import hosting
 from serving import served
 from stactools.cli.cli import cli
 
@@ -23,6 +24,7 @@ from satimnet.builder.transfer.subset import copy_found, save_found
 from satimnet.training import open_samples
 
 KINDS = ("disk", "http", "s3")
+SIGNED = "?sig=a/b%3D"
 
 
 @dataclass
@@ -143,6 +145,7 @@ def test_batches(place):
         assert there.labels.equal(here.labels)
 
 
+@pytest.mark.slow
 def test_a_network_is_trained_and_judged(place, tmp_path, one_thread):
     options = ("--bands", "B04,B11", "--device", "cpu")
     run("train", place.root, *options, "--epochs", 1, "--holdout", 0.5, "--out", tmp_path, "-q")
@@ -163,6 +166,26 @@ def test_it_is_served(place):
         assert item["id"] == "River_2"
         with urllib.request.urlopen(f"{url}thumbnails/eurosat/River_2.png") as answer:
             assert answer.read(4) == b"\x89PNG"
+
+
+def test_signed_urls(catalog):
+    files = {
+        f"/{path.relative_to(catalog)}": path.read_bytes()
+        for path in catalog.rglob("*")
+        if path.is_file()
+    }
+    with hosting(files, "token") as host:
+        url = f"{host.url}/catalog.json{SIGNED}"
+        assert run("search", url, "--count") == run("search", catalog, "--count")
+        client = open(url)
+        (item,) = client.search(ids=["River_2"]).items()
+        assert item.get_root() is client
+        assert [one.id for one in client.get_children()] == ["eurosat"]
+        (here,) = open(catalog).search(ids=["River_2"]).items()
+        assert read_bytes(item.assets["rgb"]) == read_bytes(here.assets["rgb"])
+        assert item.assets["rgb"].href.endswith(SIGNED)
+        batches = open_samples(url).search().to_batches(8, bands=["B04"])
+        assert sum(len(batch.indices) for batch in batches) == len(list(search(catalog)))
 
 
 RECIPE = """
@@ -187,6 +210,7 @@ to = "River"
 """
 
 
+@pytest.mark.slow
 def test_training_sets_are_made_of_it(place, tmp_path):
     (tmp_path / "recipe.toml").write_text(RECIPE)
     run("fuse", tmp_path / "recipe.toml", place.root, "--out", tmp_path / "made", "--without-masks")

@@ -21,7 +21,15 @@ from satimnet.builder.arguments import checked
 from satimnet.builder.catalog import checked_documents as documents
 from satimnet.builder.query.index import Index, IndexedCollection
 from satimnet.builder.query.stac_api import CONFORMS_TO, GEOJSON, QUERYABLES_REL, Api
-from satimnet.builder.storage.hrefs import Bounds, catalog_file, folder_at, is_url, join, plain_name
+from satimnet.builder.storage.hrefs import (
+    Bounds,
+    catalog_file,
+    folder_at,
+    is_url,
+    is_web,
+    join,
+    plain_name,
+)
 
 _PAGE = 500  # Items a page where the client names no limit
 _ODD = re.compile(r"[#?%\\]")
@@ -119,7 +127,7 @@ class _StaticApi(StacApiIO):
 
     def read_stac_object(self, source: Any, *args: Any, **kwargs: Any) -> pystac.STACObject:
         """The object at that href; a catalog, the parent of many Items, is read once."""
-        href = str(getattr(source, "href", source))
+        href = self._signed(str(getattr(source, "href", source)))
         found = self._catalogs.get(href) or super().read_stac_object(source, *args, **kwargs)
         if isinstance(found, pystac.Catalog):
             self._catalogs[href] = found
@@ -133,7 +141,7 @@ class _StaticApi(StacApiIO):
             # A next link says all: the parameters passed along are those of the first page.
             method = source.extra_fields.get("method", "GET")
             parameters = source.extra_fields.get("body", {})
-        href = str(getattr(source, "href", source))
+        href = self._signed(str(getattr(source, "href", source)))
         if href == self._index.href:
             return self._root()
         if href in self._by_href:
@@ -167,7 +175,7 @@ class _StaticApi(StacApiIO):
         preserve_dict: bool = True,
     ) -> Any:
         """A catalog below the root is a plain one: only the root is an API."""
-        if d.get("type") == "Catalog" and str(href) != self._index.href:
+        if d.get("type") == "Catalog" and self._signed(str(href)) != self._index.href:
             found: Any = pystac.Catalog.from_dict(
                 d, href=str(href), root=root, migrate=True, preserve_dict=preserve_dict
             )
@@ -176,6 +184,13 @@ class _StaticApi(StacApiIO):
         if isinstance(found, pystac.Catalog):
             found._stac_io = self  # else pystac reads what its links lead to by itself
         return found
+
+    def _signed(self, href: str) -> str:
+        """The href of a document with the query of the catalog's URL, which pystac leaves out."""
+        beside = href.startswith(f"{self._folder}/") and href.endswith(".json")
+        if not beside or not is_web(self._index.href):
+            return href
+        return join(href.removeprefix(f"{self._folder}/"), self._index.href)
 
     def _root(self) -> dict[str, Any]:
         links = [
