@@ -40,7 +40,7 @@ def collection_counts(
     """Counts the Items of each collection that can be read, in the catalog's order.
 
     Args:
-        catalog: path or http(s) URL of ``catalog.json`` or of its folder, or an open `Index`.
+        catalog: path or URL of ``catalog.json`` or of its folder, or an open `Index`.
         allow_outside: files may lie outside of a local catalog's folder; not of an `Index`.
 
     Returns:

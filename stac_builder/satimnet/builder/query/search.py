@@ -55,7 +55,7 @@ def search(
     https://github.com/radiantearth/stac-api-spec/tree/v1.0.0/item-search
 
     Args:
-        catalog: path or http(s) URL of ``catalog.json`` or of its folder, or an open `Index`.
+        catalog: path or URL of ``catalog.json`` or of its folder, or an open `Index`.
         collections: ids of collections; an empty list finds nothing.
         ids: ids of Items; an empty list finds nothing.
         bbox: west, south, east, north in degrees, which the geometry must meet; six numbers with
