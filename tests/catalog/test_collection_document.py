@@ -10,7 +10,7 @@ import pytest
 
 from satimnet.builder.catalog import collection_document
 from satimnet.builder.catalog.collection_document import Band, CollectionDocument, LabelClass
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import BadCatalogError, SatimnetError
 
 
 @pytest.fixture
@@ -117,3 +117,10 @@ def test_what_is_no_collection_is_named(least, tmp_path):
     assert CollectionDocument.read(str(path)) == CollectionDocument.of(least, "here")
     with pytest.raises(SatimnetError, match="nothing is there"):
         CollectionDocument.read(str(tmp_path / "other.json"))
+
+
+@pytest.mark.parametrize("time", ["/etc/passwd", "", "2020-13-01T00:00:00Z", "x" * 5000])
+def test_an_interval_without_times_is_refused(least, time):
+    least["extent"]["temporal"]["interval"] = [[time, None]]
+    with pytest.raises(BadCatalogError, match=r"extent\.temporal\.interval must be times"):
+        CollectionDocument.of(least, "here")

@@ -198,6 +198,13 @@ def collection(document: Json, where: str) -> Json:
     spans = found["extent"]["temporal"]["interval"]
     if not spans or any(len(span) != 2 for span in spans):
         raise BadCatalogError(f"{where}: extent.temporal.interval must be a list of two times each")
+    for text in (text for span in spans for text in span if text is not None):
+        try:
+            datetime.fromisoformat(text)
+        except ValueError as error:
+            raise BadCatalogError(
+                f"{where}: extent.temporal.interval must be times, but has {text!r:.80}"
+            ) from error
     return found
 
 
