@@ -45,11 +45,12 @@ if WORKER:  # the others use the other cores; read when a library is loaded, als
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One process a core; for a single file of tests none but this one."""
+    """One process a core and one more, as tests wait for disks and servers; for a single file of
+    tests none but this one."""
     if len(config.args) == 1 and Path(config.args[0].partition("::")[0]).is_file():
         return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(cores or 1, MOST_WORKERS)
+    return min((cores or 1) + 1, MOST_WORKERS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

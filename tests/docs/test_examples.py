@@ -31,6 +31,7 @@ PAPER = (
     "needs tens of thousands of patches, and downloaded maps; tests/fusion/test_fusion.py fuses few"
 )
 SKELETON = "tests/cli/test_new_dataset.py does it"
+TORCHRUN = "needs several machines; tests/networks/test_torchrun.py does it on one"
 STORE = "there is no such object store; tests/storage has one"
 NOT_RUN = {
     'pip install -c constraints.txt -e ".[training]" && satimnet demo demo': INSTALLS,
@@ -50,6 +51,8 @@ NOT_RUN = {
     """-d '{"limit": 1, "filter-lang": "cql2-text", "filter": "gsd = 10"}'""": SERVER,
     "export AWS_ENDPOINT_URL=https://store.example.org AWS_REGION=eu-west-1": STORE,
     "satimnet search s3://bucket/catalog --class River --limit 5": STORE,
+    "torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint HOST:29500 "
+    "-m satimnet.cli train catalog --out runs/class": TORCHRUN,
     "satimnet browser": BROWSER,
     "satimnet browser --out /srv/www/catalog/browser": BROWSER,
     "satimnet map S2A_MSIL2A_….SAFE --checkpoint run/checkpoint.pt --out maps": SCENE,

@@ -8,7 +8,7 @@
     ├── BadCatalogError                 a catalog, or a file of satimnet's, says what cannot be
     ├── BadQueryError                   a question that cannot be answered; also a ValueError
     │   ├── TooLargeError               it is too long, or asks for too much
-    │   └── TooSlowError                its answer takes too long; also a TimeoutError
+    │   └── TooSlowError                its answer takes too long
     ├── ArgumentError                   an argument that cannot be; also a ValueError
     │   └── WrongTypeError              it is of another type; also a TypeError
     └── StorageError                    bytes cannot be read or written; also an OSError
@@ -102,7 +102,7 @@ class TooLargeError(BadQueryError):
     """A question that is too long, or asks for too much."""
 
 
-class TooSlowError(BadQueryError, TimeoutError):
+class TooSlowError(BadQueryError):
     """A question whose answer takes too long."""
 
 
