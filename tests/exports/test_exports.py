@@ -608,6 +608,7 @@ def test_bad_requests_leave_nothing_half_written(everything, index, tmp_path):
     assert list((tmp_path / "b").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_catalog(everything, tmp_path):
     least = {20: sys.maxsize, 40: sys.maxsize}
     for attempt in range(3):  # a peak is higher by a batch or two where the collector comes late

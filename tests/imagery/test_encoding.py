@@ -148,7 +148,10 @@ def test_long_images_have_overviews_until_both_sides_fit_a_tile(tmp_path):
     assert cog_of(tiff_of(pixels[:, :, :512]), tmp_path)[2]["overviews"] == []
 
 
-@pytest.mark.parametrize("overviews", ["nearest", "average", "mode"])
+@pytest.mark.parametrize(
+    "overviews",
+    ["average", *(pytest.param(o, marks=pytest.mark.slow) for o in ("nearest", "mode"))],
+)
 def test_the_bytes_do_not_depend_on_the_threads(overviews, tmp_path):
     made = set()
     with MemoryFile(tiff_of(pixels_of() // 50, **UTM)) as memory, memory.open() as image:

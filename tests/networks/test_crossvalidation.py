@@ -193,7 +193,7 @@ def run(*arguments):
     return CliRunner().invoke(cli, ["satimnet", *map(str, arguments)])
 
 
-@pytest.mark.parametrize("split", ["patch", "window"])
+@pytest.mark.parametrize("split", [pytest.param("patch", marks=pytest.mark.slow), "window"])
 def test_train_evaluate_and_picture(fused, tmp_path, split):
     how = ("--bands", "B02,B03,B04", "--width", 4, "--epochs", 1, "--device", "cpu", "--quiet")
     out = tmp_path / "run"

@@ -172,6 +172,7 @@ def bigearthnet(tmp_path_factory):
     return folder / "catalog"
 
 
+@pytest.mark.slow  # the default run has odc-stac load what gdal-parquet exports
 def test_odc_stac_loads_what_is_resolved(bigearthnet):
     """Bands of 10, 20 and 60 m, from their own files in a shard, on one grid; local and served."""
     search = open_catalog(bigearthnet).search(max_items=1)
