@@ -448,7 +448,7 @@ def test_items_of_this_machine_are_resolved(catalog, tmp_path):
 # --- places -------------------------------------------------------------------------------------
 
 STORES = ["s3://bucket/x", "gs://bucket/x", "az://container/x"]
-PLACES = [*STORES, "ftp://host/x", "hdfs://x/y", "file:///tmp/x"]
+PLACES = [*STORES, "ftp://host/x", "hdfs://x/y", "file:///x/y"]
 
 
 @pytest.mark.parametrize("place", PLACES)

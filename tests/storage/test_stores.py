@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import multiprocessing
 import os
@@ -19,7 +20,7 @@ from faulty_host import hosting
 from hypothesis import given
 from hypothesis import strategies as st
 
-from satimnet.builder.errors import BadCatalogError, NotFoundError, StorageError
+from satimnet.builder.errors import BadCatalogError, NotFoundError, SatimnetError, StorageError
 from satimnet.builder.storage import objects, ranges, stores
 from satimnet.builder.storage.hrefs import Bounds, catalog_file, join, readable
 from satimnet.builder.storage.remote_files import TAIL, RemoteFile, files_by_ranges
@@ -471,3 +472,19 @@ def test_files_for_duckdb_are_asked_for_once():
             assert file.read() == DATA[-100:]
         assert len(host.requests) == 2
         assert not files.exists(f"{host.url}/none")
+
+
+def test_a_compressed_answer_that_breaks_off_is_an_error_and_no_shorter_file():
+    whole = gzip.compress(b"0123456789" * 1000)
+    assert b"".join(objects._expanded("http://host/x", iter([whole[:9], whole[9:]]))) == (
+        b"0123456789" * 1000
+    )
+    with pytest.raises(StorageError, match=r"http://host/x: the answer broke off; try again"):
+        list(objects._expanded("http://host/x", iter([whole[:-12]])))
+
+
+@pytest.mark.parametrize("url", ["http://me:secret@/x", "http://me:secret@[bad/x"])
+def test_what_is_no_url_is_refused_without_its_password(url):
+    with pytest.raises(SatimnetError, match="is no URL") as refused:
+        readable(url)
+    assert "secret" not in str(refused.value)

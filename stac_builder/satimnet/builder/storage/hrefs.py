@@ -30,7 +30,7 @@ from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
 from satimnet.builder.errors import ArgumentError, BadCatalogError, SatimnetError
-from satimnet.builder.storage.stores import address_of
+from satimnet.builder.storage.stores import address_of, shown
 from satimnet.builder.storage.stores import is_url as is_url
 from satimnet.builder.storage.stores import is_web as is_web
 
@@ -60,7 +60,7 @@ def readable(place: str | os.PathLike[str]) -> str:
     text = os.fspath(place)
     if is_url(text):
         if not is_href(text):
-            raise ArgumentError(f"{text:.200}: is no URL; mend its host")
+            raise ArgumentError(f"{shown(text):.200}: is no URL; mend its host")
         address_of(text)  # what may be secret in it is known from here on
         return text
     _refuse_scheme(text, "a path, or a URL with http, https, s3, gs or az")

@@ -169,6 +169,8 @@ def _expanded(url: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
                 yield expand.decompress(chunk, _CHUNK)
                 chunk = expand.unconsumed_tail
         yield expand.flush()
+        if not expand.eof:
+            raise StorageError(f"{shown(url)}: the answer broke off; try again")
     except zlib.error as error:
         raise StorageError(f"{shown(url)}: was compressed on the way and cannot be read") from error
 

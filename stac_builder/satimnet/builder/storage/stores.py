@@ -114,7 +114,7 @@ def address_of(place: str) -> Address:
     if not is_web(place):
         bucket, _, key = place.partition("://")[2].partition("/")
         if not bucket:
-            raise StorageError(f"{place}: names no bucket; give {scheme}://BUCKET/PATH")
+            raise StorageError(f"{shown(place)}: names no bucket; give {scheme}://BUCKET/PATH")
         return Address(f"{scheme}://{bucket}", key)
     try:
         parts = urlsplit(place)
@@ -122,7 +122,7 @@ def address_of(place: str) -> Address:
     except ValueError:
         host = None
     if not host:
-        raise StorageError(f"{place}: is no URL; give {scheme}://HOST/PATH")
+        raise StorageError(f"{shown(place)}: is no URL; give {scheme}://HOST/PATH")
     if parts.query:
         hide(f"?{parts.query}", "?…")
     if "@" in parts.netloc:
@@ -349,11 +349,8 @@ def reason_of(place: str, error: Exception) -> str:
     if status and status[1] == "416":
         return TOO_SHORT
     if status:
-        return (
-            f"{host} answered {status[1]}, {TRIES} times"
-            if status[1] >= "5"
-            else (f"{host} answered {status[1]}")
-        )
+        often = f", {TRIES} times" if status[1] >= "5" else ""
+        return f"{host} answered {status[1]}{often}"
     if "builder error" in text:
         return "plain http is not allowed; set AWS_ALLOW_HTTP=true"
     if _BROKE_OFF.search(text):
