@@ -481,6 +481,8 @@ def test_a_compressed_answer_that_breaks_off_is_an_error_and_no_shorter_file():
     )
     with pytest.raises(StorageError, match=r"http://host/x: the answer broke off; try again"):
         list(objects._expanded("http://host/x", iter([whole[:-12]])))
+    with pytest.raises(StorageError, match="was compressed on the way and cannot be read"):
+        list(objects._expanded("http://host/x", iter([whole, whole])))
 
 
 @pytest.mark.parametrize("url", ["http://me:secret@/x", "http://me:secret@[bad/x"])

@@ -171,6 +171,8 @@ def _expanded(url: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield expand.flush()
         if not expand.eof:
             raise StorageError(f"{shown(url)}: the answer broke off; try again")
+        if expand.unused_data:  # several streams, of which this would be the first alone
+            raise zlib.error("there is more behind the end")
     except zlib.error as error:
         raise StorageError(f"{shown(url)}: was compressed on the way and cannot be read") from error
 
