@@ -11,8 +11,9 @@ import argparse
 import resource
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,13 @@ from satimnet.builder.catalog.collections import collection_of
 from satimnet.builder.catalog.geoparquet import PARQUET_NAME, table_of
 from satimnet.builder.catalog.item_columns import item_schema
 from satimnet.builder.catalog.items import describe
-from satimnet.builder.catalog.tree import write_collection, write_root
+from satimnet.builder.catalog.tree import with_links
 from satimnet.builder.imagery.headers import Header, Pixels
 from satimnet.builder.packing.shards import PackedMember, PackedSample, Shard
+from satimnet.builder.publishing import protocol as publishing
+from satimnet.builder.publishing.protocol import Made, Vocabulary
 from satimnet.builder.query.index import Index
 from satimnet.builder.samples import Sample
-from satimnet.builder.vocabulary.skos import write_concepts
 from satimnet.training.fusion.recipes import read_recipe
 from satimnet.training.fusion.selection import select
 from stactools.bigearthnet import dataset as bigearthnet
@@ -75,25 +77,27 @@ def _measure(catalog: Path) -> None:
 
 
 def _write(catalog: Path) -> None:
-    catalog.mkdir(parents=True, exist_ok=True)
     records = {"bigearthnet": bigearthnet.record, "eurosat": eurosat.record}
-    _write_items(catalog, records["bigearthnet"], _bigearthnet(records["bigearthnet"]))
-    _write_items(catalog, records["eurosat"], _eurosat(records["eurosat"]))
-    write_concepts(catalog, records)
-    write_root(catalog)
+    with tempfile.TemporaryDirectory(dir=catalog.parent) as folder:
+        made = [
+            _made(Path(folder, "bigearthnet"), records["bigearthnet"], _bigearthnet),
+            _made(Path(folder, "eurosat"), records["eurosat"], _eurosat),
+        ]
+        publishing.add(catalog, made, Vocabulary(records))
 
 
-def _write_items(
-    catalog: Path, record: Mapping[str, Any], shards: Iterator[Sequence[PackedSample]]
-) -> None:
-    folder = catalog / record["id"]
-    folder.mkdir(exist_ok=True)
+def _made(
+    folder: Path,
+    record: Mapping[str, Any],
+    shards: Callable[[Mapping[str, Any]], Iterator[Sequence[PackedSample]]],
+) -> Made:
+    folder.mkdir()
     with pq.ParquetWriter(folder / PARQUET_NAME, item_schema(record), compression="zstd") as file:
-        for at, samples in enumerate(shards):
-            shard = Shard(f"shard-{at:05d}", 2**28, tuple(samples), ())
+        for at, samples in enumerate(shards(record)):
+            shard = Shard(f"shard-{at:05d}", 2**28, tuple(samples), (), f"shard-{at:05d}.zip")
             table = table_of(describe(shard, record), record)
             file.write_table(table, row_group_size=len(table))
-    write_collection(collection_of(record), {}, folder)
+    return Made(with_links(collection_of(record), {}), "version", folder)
 
 
 def _bigearthnet(record: Mapping[str, Any]) -> Iterator[list[PackedSample]]:

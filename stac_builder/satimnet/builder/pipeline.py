@@ -1,15 +1,19 @@
 """The build: sources to a catalog, read from top to bottom.
 
-Everything is made in a hidden folder beside the catalog and moved in place when it is whole. A
-killed build leaves that folder behind, and the next one goes on from its finished shards.
+On disk everything is made in a hidden folder beside the catalog, and published when it is whole. In
+an object store the workers write shards where they belong, and what is known of them below
+``.building``; nothing links them until they are published. Either way a killed build goes on from
+its finished shards.
 """
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -23,35 +27,46 @@ from satimnet.builder.catalog.geoparquet import (
     read_rows,
     write_parquet,
 )
-from satimnet.builder.catalog.item_pages import ItemFiles, files_for, write_pages
-from satimnet.builder.catalog.tree import ROOT_ID, write_collection, write_root
-from satimnet.builder.dataset_record import DatasetRecord
+from satimnet.builder.catalog.item_pages import (
+    ItemFiles,
+    files_for,
+    split_features,
+    write_pages,
+)
+from satimnet.builder.catalog.tree import with_links, write_nodes
 from satimnet.builder.datasets import UNKNOWN_LAYOUT, Dataset, installed, recognise
 from satimnet.builder.errors import ArgumentError, BadFileError, SatimnetError, printable
 from satimnet.builder.overview.contact_sheet import OVERVIEW_ASSET, OVERVIEW_NAME, write_overview
 from satimnet.builder.packing.sample_files import MAX_SCENE_SIZE
 from satimnet.builder.packing.shard_plans import DEFAULT_SHARD_SIZE, MAX_SHARD_SIZE, ShardPlan, plan
 from satimnet.builder.progress import Progress, one_step, silent
+from satimnet.builder.publishing import protocol as publishing
+from satimnet.builder.publishing.layout import SHARDS_NAME, version_of
+from satimnet.builder.publishing.protocol import BUILDING, Made, Vocabulary
+from satimnet.builder.publishing.roots import ROOT_ID
 from satimnet.builder.samples import Problem, Sample
 from satimnet.builder.scanning.passed_over import passed_over
 from satimnet.builder.scanning.tallies import Tally
 from satimnet.builder.shard_task import (
     ShardTask,
-    features_file,
+    features_name,
     make_shard,
-    rows_file,
+    rows_name,
+    scratch_folder,
+    shard_name,
     this_version,
 )
 from satimnet.builder.sources import Entry, Source
-from satimnet.builder.storage.atomic_files import place, sync, write_json
-from satimnet.builder.storage.hrefs import file_name, on_disk
+from satimnet.builder.storage.atomic_files import write_json
+from satimnet.builder.storage.hrefs import file_name, is_url, on_disk, writable
+from satimnet.builder.storage.objects import download_all, remove_below
 from satimnet.builder.storage.parallel import run_tasks
 from satimnet.builder.storage.staging import says, workspace
 from satimnet.builder.types import Json
-from satimnet.builder.vocabulary.skos import write_concepts
 
+_REPORT_NAME = "build-report.json"
 _REPORT_ASSET: Json = {
-    "href": "./build-report.json",
+    "href": f"./{_REPORT_NAME}",
     "type": "application/json",
     "title": "What the build left out, and why",
     "roles": ["metadata"],
@@ -61,7 +76,7 @@ BadFiles = Literal["stop", "few", "any"]
 """How many broken files a build puts up with: none, up to one in a hundred, or any number."""
 
 _FEW = 0.01
-_MARK = "build"  # the file that says which build the rows and shards in the workspace are of
+_DIGITS = 12
 _OFTEN = 1000  # samples between two signs of progress
 
 
@@ -84,7 +99,7 @@ class Report:
 @checked()
 def build(
     sources: Sequence[Path],
-    out: Path,
+    out: str | os.PathLike[str],
     *,
     assigned: Mapping[str, Sequence[Path]] | None = None,
     datasets: Mapping[str, Dataset] | None = None,
@@ -95,21 +110,23 @@ def build(
     bad_files: BadFiles = "few",
     items: ItemFiles | None = None,
     overview: bool = True,
+    single_writer: bool = False,
     progress: Progress = silent,
 ) -> list[Report]:
     """Builds the catalog ``out``, or adds to it, from the sources of one or more datasets.
 
-    A collection of the same dataset that is there already is replaced as a whole. A build that was
-    killed goes on when the same one is started again.
+    Of a dataset that is there already this makes a new version; earlier ones are kept (see
+    `satimnet.builder.publishing`). Whoever reads the catalog meanwhile has the old one as a whole
+    or the new one. A build that was killed goes on when the same one is started again.
 
     Args:
         sources: folders and archives, whose datasets are recognised by their layout.
-        out: folder of the catalog.
+        out: folder of the catalog, a path or the URL of an object store (``s3://…``).
         assigned: further sources by the id of their dataset, which are not recognised.
         datasets: those that there are, by id; by default the installed ones.
         options: by dataset, values of the options that its record names.
-        scheduler: ``threads``, ``processes``, or the address of a dask cluster that sees the same
-            file system.
+        scheduler: ``threads``, ``processes``, or the address of a dask cluster, whose workers must
+            see the same places: the same file system, or nothing but the object store.
         shard_size: bytes of a shard at most, but for a sample that alone is larger.
         max_scene_size: bytes of pixels of an image at most; larger ones are left out as broken.
         bad_files: how many broken files may be left out.
@@ -117,6 +134,8 @@ def build(
             of more than `satimnet.builder.catalog.item_pages.MOST_FILES`.
         overview: whether collections get a picture of some samples, which takes most of the time
             of a small build.
+        single_writer: nobody else writes to this catalog meanwhile. Object stores that cannot keep
+            two runs from overwriting each other ask for it.
         progress: is told how far the build is.
 
     Returns:
@@ -140,7 +159,7 @@ def build(
         ('eurosat', 20)
     """
     named = assigned or {}
-    _require_places(out, [*sources, *chain.from_iterable(named.values())])
+    place = _require_places(out, [*sources, *chain.from_iterable(named.values())])
     if not 0 < shard_size <= MAX_SHARD_SIZE:
         raise ArgumentError(
             f"shard_size {shard_size}: must be from 1 to {MAX_SHARD_SIZE} bytes", "shard_size"
@@ -148,7 +167,8 @@ def build(
     known = _with_options(installed() if datasets is None else datasets, options or {})
     for name in named:
         _require_known(name, known, "assigned")
-    with workspace(out, "building") as staging:
+    publishing.require_one_by_one(place, single_writer=single_writer)
+    with _workspace(place, sources, named) as staging:
         indexes = staging / "indexes"
         with one_step(progress, "Looking into the sources"):
             groups, unknown = recognise(sources, known, indexes)
@@ -156,13 +176,15 @@ def build(
             raise _unrecognised(unknown[0], known)
         groups |= {name: Source(tuple(paths), indexes) for name, paths in named.items()}
         how = _How(
-            staging, scheduler, shard_size, max_scene_size, bad_files, items, overview, progress
+            *(place, staging, scheduler, shard_size, max_scene_size),
+            *(bad_files, items, overview, progress),
         )
-        reports = [_build_dataset(known[name], source, how) for name, source in groups.items()]
-        made = [report.dataset for report in reports if report.items and report.dataset]
+        built = [_build_dataset(known[name], source, how) for name, source in groups.items()]
+        reports = [report for report, _ in built]
+        made = [one for _, one in built if one is not None]
         if not made:
             raise _without_samples(known, groups)
-        _move_in_place(staging, out, made, {name: known[name].record for name in made})
+        _publish(made, known, how, single_writer)
     return [*reports, *([Report(None, 0, 0, tuple(unknown))] if unknown else [])]
 
 
@@ -170,6 +192,7 @@ def build(
 class _How:
     """What is the same for all datasets of a build; see `build`."""
 
+    out: str
     staging: Path
     scheduler: str
     shard_size: int
@@ -187,49 +210,85 @@ class _Collection:
     dataset: Dataset
     source: Source
     plans: Sequence[ShardPlan]
-    folder: Path
-    """Where it is made, in the workspace."""
-    rows: Path
-    """Where the rows of its shards are kept until all are there."""
     files: ItemFiles
+    folder: Path
+    """Where it is made, in the workspace; named by what it is made of."""
+    out: str
+    """The place of the catalog."""
+
+    @property
+    def tree(self) -> Path:
+        """The files of the version, but for its shards."""
+        return self.folder / "tree"
+
+    @property
+    def rows(self) -> Path:
+        """The rows of its shards."""
+        return self.folder / "rows"
+
+    @property
+    def shards(self) -> str:
+        """Place of its shards; on disk they are moved when they are published."""
+        in_store = f"{self.out}/{self.dataset.id}/{SHARDS_NAME}"
+        return in_store if is_url(self.out) else str(self.folder / SHARDS_NAME)
+
+    @property
+    def sent_rows(self) -> str:
+        """Where workers write the rows."""
+        in_store = f"{self.out}/{BUILDING}/{self.folder.name}"
+        return in_store if is_url(self.out) else str(self.rows)
 
 
 # --- one dataset --------------------------------------------------------------------------------
 
 
-def _build_dataset(dataset: Dataset, source: Source, how: _How) -> Report:
-    """Makes the collection of a dataset in the workspace."""
+def _build_dataset(dataset: Dataset, source: Source, how: _How) -> tuple[Report, Made | None]:
+    """Makes the collection of a dataset in the workspace; None if it has no sample."""
     problems: list[Problem] = []
     plans = plan(_samples(dataset, source, problems, how.progress), how.shard_size)
     if not plans:  # labels alone, say: other datasets of the same build need not suffer
-        return Report(dataset.id, 0, 0, tuple(problems))
+        return Report(dataset.id, 0, 0, tuple(problems)), None
     files = how.items or files_for(sum(p.count for p in plans))
-    folder, rows = how.staging / "catalog" / dataset.id, how.staging / "rows" / dataset.id
-    made = _Collection(dataset, source, plans, folder, rows, files)
-    _prepare(made, how.max_scene_size)
+    folder = how.staging / f"{dataset.id}-{_digest(dataset, plans, files, how)}"
+    made = _Collection(dataset, source, plans, files, folder, how.out)
+    _prepare(made, how.staging)
     _require_space(made, how.staging)
     problems += _make_shards(made, how)
     problems.sort(key=lambda problem: problem.path)
     report = _judge(made, problems, how.bad_files)
-    with one_step(how.progress, f"Publishing {dataset.id}"):
-        _publish(made, report, how.overview)
-    return report
+    with one_step(how.progress, f"Describing {dataset.id}"):
+        return report, _described(made, report, how.overview)
 
 
 def _make_shards(made: _Collection, how: _How) -> list[Problem]:
     """Makes all shards that are not there yet; the problems met in them."""
     record, indexes = made.dataset.record, made.source.indexes
-    jobs = [
-        (ShardTask(p, record, indexes, made.folder, made.rows, made.files, how.max_scene_size),)
-        for p in made.plans
-    ]
+    tree = made.tree if made.files == "json" and not is_url(made.out) else None
+    where = (made.shards, made.sent_rows, tree, made.files, how.max_scene_size)
+    jobs = [(ShardTask(p, record, indexes, *where),) for p in made.plans]
     problems: list[Problem] = []
     what = f"Packing {made.dataset.id}"
     for outcome in run_tasks(make_shard, jobs, how.scheduler, what, how.progress, "shards"):
         if isinstance(outcome, str):
             raise SatimnetError(outcome)
         problems += outcome
+    if is_url(made.out):
+        _fetch_rows(made, how.progress)
     return problems
+
+
+def _fetch_rows(made: _Collection, progress: Progress) -> None:
+    """Fetches what workers wrote to the store about their shards."""
+    names = [rows_name(p) for p in made.plans]
+    if made.files != "none":
+        names += [features_name(p) for p in made.plans]
+    what = f"Fetching rows of {made.dataset.id}"
+    for done, _ in enumerate(download_all(made.sent_rows, names, made.rows), 1):
+        progress(what, done, len(names), "files")
+    if made.files == "json":
+        for shard in made.plans:
+            folder = made.tree.joinpath(*shard.level)
+            split_features(made.rows / features_name(shard), folder)
 
 
 def _samples(
@@ -266,7 +325,7 @@ def _judge(made: _Collection, problems: Sequence[Problem], bad_files: BadFiles) 
     """The report, unless there is more wrong than the build should put up with."""
     sizes = [
         (len(table), int(table.schema.metadata[b"members"]))
-        for table in MappedRows([*made.rows.glob("*.arrow")])
+        for table in MappedRows([made.rows / rows_name(p) for p in made.plans])
     ]
     items, members = (sum(column) for column in zip(*sizes, strict=True))
     wanted = sum(p.members for p in made.plans)
@@ -288,37 +347,47 @@ def _judge(made: _Collection, problems: Sequence[Problem], bad_files: BadFiles) 
     return report
 
 
-def _publish(made: _Collection, report: Report, overview: bool) -> None:
-    """Writes the Collection over the rows of all its shards: index, report, picture and tree."""
-    folder = made.folder
+def _described(made: _Collection, report: Report, overview: bool) -> Made:
+    """Writes what is said over the rows of all shards: index, report, picture and nodes."""
+    folder = made.tree
     nodes, paths = _nodes(made)
     tables = MappedRows(paths)
     collection = collection_of(made.dataset.record, tables)
     write_parquet(tables, collection, folder / PARQUET_NAME)
-    write_json(_content(report, made.source), folder / "build-report.json")
+    write_json(_content(report, made.source), folder / _REPORT_NAME)
     (folder / OVERVIEW_NAME).unlink(missing_ok=True)  # of a build that was killed
-    drawn = overview and write_overview(collection, tables, folder)
+    index = f"{made.shards.rpartition('/')[0]}/{folder.name}/{PARQUET_NAME}"
+    drawn = overview and write_overview(collection, tables, folder, index)
     collection["assets"] = {"build-report": _REPORT_ASSET}
     if drawn:
         collection["assets"]["overview"] = OVERVIEW_ASSET
     if made.files == "pages":
         for level, ids in nodes.items():
-            features = [features_file(made.rows, p) for p in made.plans if p.level == level]
-            write_pages(features, len(ids), folder.joinpath(*level))
-    write_collection(collection, nodes, folder, made.files)
+            lines = [made.rows / features_name(p) for p in made.plans if p.level == level]
+            write_pages(lines, len(ids), folder.joinpath(*level))
+    write_nodes(collection, nodes, folder, made.files)
+    collection = with_links(collection, nodes, made.files)
+    version = version_of(collection, folder, (PARQUET_NAME, _REPORT_NAME))
+    shards = None if is_url(made.out) else Path(made.shards)
+    return Made(collection, version, folder, shards)
 
 
 def _nodes(made: _Collection) -> tuple[dict[tuple[str, ...], list[str]], list[Path]]:
     """The ids of the Items by node of the tree, and the files of rows; empty shards are removed."""
     nodes: dict[tuple[str, ...], list[str]] = {}
-    paths = []
+    paths, kept = [], set()
     for shard in made.plans:
-        path = rows_file(made.rows, shard)
-        if ids := read_rows(path)["id"].to_pylist():
+        path = made.rows / rows_name(shard)
+        rows = read_rows(path)
+        if ids := rows["id"].to_pylist():
             nodes.setdefault(shard.level, []).extend(ids)
             paths.append(path)
-        else:  # every file of it was broken
-            (made.folder / "shards" / f"{shard.name}.zip").unlink()
+            kept.add(shard_name(rows))
+            made.tree.joinpath(*shard.level).mkdir(parents=True, exist_ok=True)
+    if not is_url(made.out):
+        for file in Path(made.shards).iterdir():
+            if file.name not in kept:  # every file of it was broken
+                file.unlink()
     return nodes, paths
 
 
@@ -345,24 +414,44 @@ def _problem_row(problem: Problem, source: Source) -> dict[str, str]:
 # --- the workspace ------------------------------------------------------------------------------
 
 
-def _prepare(made: _Collection, largest: int) -> None:
-    """Makes the folders of a dataset; what an earlier run left is kept if it was the same build."""
-    digests = [p.digest for p in made.plans]
-    content = (this_version(), dict(made.dataset.record), digests, made.files, largest)
-    digest = hashlib.sha256(repr(content).encode()).hexdigest()
-    mark = made.rows / _MARK
-    if not mark.exists() or mark.read_text() != digest:
-        shutil.rmtree(made.folder, ignore_errors=True)
-        shutil.rmtree(made.rows, ignore_errors=True)
-        made.rows.mkdir(parents=True)
-        (made.folder / "shards").mkdir(parents=True)
-        mark.write_text(digest)
-    (made.folder / "shards").mkdir(parents=True, exist_ok=True)
+@contextmanager
+def _workspace(
+    out: str, sources: Sequence[str | Path], assigned: Mapping[str, Sequence[str | Path]]
+) -> Iterator[Path]:
+    """A folder for this build alone; what a killed one left is found by the same sources."""
+    if is_url(out):
+        with scratch_folder() as folder:
+            yield folder
+        return
+    given = sorted(map(str, sources)), sorted((k, sorted(map(str, v))) for k, v in assigned.items())
+    key = hashlib.sha256(repr(given).encode()).hexdigest()[:_DIGITS]
+    with workspace(Path(out), f"building-{key}", shared=True) as folder:
+        yield folder
+
+
+def _digest(dataset: Dataset, plans: Sequence[ShardPlan], files: ItemFiles, how: _How) -> str:
+    """What tells whether an earlier run was the same build."""
+    digests = [p.digest for p in plans]
+    content = (this_version(), dict(dataset.record), digests, files, how.max_scene_size)
+    return hashlib.sha256(repr(content).encode()).hexdigest()[:_DIGITS]
+
+
+def _prepare(made: _Collection, staging: Path) -> None:
+    """Makes the folders of a dataset; what another build of it left is removed."""
+    for path in staging.glob(f"{glob.escape(made.dataset.id)}-*"):
+        if path != made.folder:
+            shutil.rmtree(path)
+    for path in (made.tree, made.rows):
+        path.mkdir(parents=True, exist_ok=True)
+    if not is_url(made.out):
+        Path(made.shards).mkdir(exist_ok=True)
 
 
 def _require_space(made: _Collection, staging: Path) -> None:
     """Refuses a build that the disk has no room for."""
-    needed = sum(p.size for p in made.plans if not rows_file(made.rows, p).exists())
+    if is_url(made.out):
+        return
+    needed = sum(p.size for p in made.plans if not (made.rows / rows_name(p)).exists())
     free = shutil.disk_usage(staging).free
     if needed > free:
         raise ArgumentError(
@@ -372,15 +461,36 @@ def _require_space(made: _Collection, staging: Path) -> None:
         )
 
 
+def _publish(
+    made: Sequence[Made], known: Mapping[str, Dataset], how: _How, single_writer: bool
+) -> None:
+    """Makes what was built the current versions of the catalog, all at once."""
+    vocabulary = Vocabulary({one.id: known[one.id].record for one in made})
+    publishing.publish(
+        *(how.out, made, vocabulary),
+        staging=how.staging,
+        single_writer=single_writer,
+        progress=how.progress,
+    )
+    if is_url(how.out):
+        for one in made:
+            remove_below(f"{how.out}/{BUILDING}/{one.folder.parent.name}")
+
+
 # --- what is refused ----------------------------------------------------------------------------
 
 
-def _require_places(out: Path, sources: Sequence[Path]) -> None:
-    """Refuses places that are not on disk, or where the catalog must not be written."""
-    for given in (out, *sources):
+def _require_places(out: str | os.PathLike[str], sources: Sequence[Path]) -> str:
+    """The place to write to; refuses one where the catalog must not be written, or cannot be."""
+    for given in sources:
         on_disk(given)
-    _refuse_foreign(out)
-    _refuse_inside(out, sources)
+    place = writable(out)
+    if is_url(place):
+        publishing.read_root(place)
+    else:
+        _refuse_foreign(Path(out))
+        _refuse_inside(Path(out), sources)
+    return place
 
 
 def _require_known(name: str, known: Mapping[str, Dataset], argument: str) -> None:
@@ -434,34 +544,3 @@ def _refuse_inside(out: Path, sources: Sequence[Path]) -> None:
             raise ArgumentError(
                 f"{out}: lies inside the source {source}; choose another out", "out"
             )
-
-
-def _move_in_place(
-    staging: Path, out: Path, names: Sequence[str], records: Mapping[str, DatasetRecord]
-) -> None:
-    """Puts what was made where readers look for it; the catalog is whole at any time."""
-    made = staging / "catalog"
-    for path in made.iterdir():
-        if path.name not in names:  # of a build of other sources that was killed
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    records = {k: r for k, r in records.items() if any(entry.concept for entry in r.classes)}
-    if not (out / "catalog.json").exists():
-        write_concepts(made, records)
-        write_root(made)
-        sync(staging)
-        place(made, out)
-        return
-    for name in names:
-        if (out / name).exists() and not (out / name / "collection.json").exists():
-            raise ArgumentError(
-                f"{out / name}: is there already and is no collection; move it", "out"
-            )
-    for name in names:  # what an exchange leaves in the staging folder is no work of this build
-        (staging / "rows" / name / _MARK).unlink()
-    sync(staging)
-    # Other collections stay as they are. A reader finds all that a root links at any time: new
-    # collections first, root and concepts last.
-    for name in names:
-        place(made / name, out / name)
-    write_concepts(out, records)
-    write_root(out)

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import gc
 import json
+import os
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,13 +22,16 @@ from satimnet.builder.catalog.geoparquet import read_rows, table_of
 from satimnet.builder.catalog.item_pages import ItemFiles, write_features
 from satimnet.builder.catalog.items import describe, write_items
 from satimnet.builder.dataset_record import DatasetRecord
-from satimnet.builder.errors import SatimnetError
+from satimnet.builder.errors import NotFoundError, SatimnetError
 from satimnet.builder.packing.shard_plans import ShardPlan
 from satimnet.builder.packing.shards import Shard, pack
 from satimnet.builder.samples import Problem
 from satimnet.builder.sources import MAX_FILE_SIZE, Reader
+from satimnet.builder.storage import objects
 from satimnet.builder.storage.atomic_files import settle, sync
+from satimnet.builder.storage.hrefs import is_url
 from satimnet.builder.storage.staging import FORMAT
+from satimnet.builder.storage.stores import shown
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,16 +44,22 @@ def this_version() -> str:
 
 @dataclass(frozen=True, slots=True)
 class ShardTask:
-    """A shard to be made, and where."""
+    """A shard to be made, and where.
+
+    Its places are folders of this machine, or prefixes of an object store. In the latter case the
+    worker needs no folder but a scratch one of its own.
+    """
 
     plan: ShardPlan
     record: DatasetRecord
     indexes: Path | None
     """As `satimnet.builder.sources.Source.indexes`."""
-    folder: Path
-    """The collection's, in the workspace."""
-    rows: Path
-    """The folder for the rows of its shards."""
+    shards: str
+    """Place of the shards."""
+    rows: str
+    """Place of the rows of the shards."""
+    tree: Path | None
+    """The folder for files of Items; without it they are lines beside the rows."""
     files: ItemFiles
     largest: int
     """Bytes of pixels that an image may have."""
@@ -55,24 +67,24 @@ class ShardTask:
     """The version that planned it."""
 
     @property
-    def shard(self) -> Path:
-        """The shard's file."""
-        return self.folder / "shards" / f"{self.plan.name}.zip"
-
-    @property
-    def rows_file(self) -> Path:
-        """The file of the shard's rows."""
-        return rows_file(self.rows, self.plan)
+    def rows_file(self) -> str:
+        """Place of the shard's rows."""
+        return f"{self.rows}/{rows_name(self.plan)}"
 
 
-def rows_file(rows: Path, plan: ShardPlan) -> Path:
-    """The file of a shard's rows in the folder ``rows``."""
-    return rows / f"{plan.name}.arrow"
+def rows_name(plan: ShardPlan) -> str:
+    """The name of the file of a shard's rows."""
+    return f"{plan.name}.arrow"
 
 
-def features_file(rows: Path, plan: ShardPlan) -> Path:
-    """The file of a shard's Items in the folder ``rows``, for pages of Items."""
-    return rows / f"{plan.name}.ndjson"
+def features_name(plan: ShardPlan) -> str:
+    """The name of the file of a shard's Items, a line each."""
+    return f"{plan.name}.ndjson"
+
+
+def shard_name(rows: pa.Table) -> str:
+    """The name of the file of the shard that these rows are of."""
+    return str(rows.schema.metadata[b"shard"].decode())
 
 
 def make_shard(task: ShardTask) -> list[Problem] | str:
@@ -87,33 +99,71 @@ def make_shard(task: ShardTask) -> list[Problem] | str:
             f"a worker has satimnet {this_version()}, and the build {task.made_by}; "
             "install the same version for both"
         )
-    finished = _finished(task)
-    if finished is not None:
-        return finished
     try:
+        finished = _finished(task)
+        if finished is not None:
+            return finished
         with _without_collector():
-            return list(_made(task).problems)
+            shard = _sent(task) if is_url(task.rows) else _made(task, durable=True)
+            return list(shard.problems)
     except SatimnetError as error:
         return str(error)
     except OSError as error:
-        return f"{task.shard}: {error.strerror or error}; nothing was kept, mend it and build again"
+        where = f"{shown(task.shards)}/{task.plan.name}"
+        return f"{where}: {error.strerror or error}; nothing was kept, mend it and build again"
 
 
-def _made(task: ShardTask) -> Shard:
+def _made(task: ShardTask, *, durable: bool) -> Shard:
     """The shard, written with its Items and rows; the rows come last."""
-    plan, record, rows = task.plan, task.record, task.rows
+    plan, record, rows = task.plan, task.record, Path(task.rows)
     # a file is hardly larger than the pixels in it
     with Reader(task.indexes, largest=max(MAX_FILE_SIZE, task.largest)) as reader:
-        shard = pack(plan, reader, record, task.shard, largest=task.largest, scratch=rows)
+        folder = Path(task.shards)
+        shard = pack(plan, reader, record, folder, largest=task.largest, scratch=rows)
     items = describe(shard, record)
-    if task.files != "none":
-        task.folder.joinpath(*plan.level).mkdir(parents=True, exist_ok=True)
-    if task.files == "json":
-        write_items(items, task.folder)
-    elif task.files == "pages":
-        write_features(items, features_file(rows, plan))
-    _write_rows(table_of(items, record), shard, task.rows_file)
+    if task.tree is not None:
+        task.tree.joinpath(*plan.level).mkdir(parents=True, exist_ok=True)
+        write_items(items, task.tree)
+    elif task.files != "none":  # the files are made of it when all rows are together
+        write_features(items, rows / features_name(plan))
+    _write_rows(table_of(items, record), shard, Path(task.rows_file), durable=durable)
     return shard
+
+
+def _sent(task: ShardTask) -> Shard:
+    """The shard, made in a scratch folder and sent to the store; the rows come last."""
+    with scratch_folder() as folder:
+        shard = _made(replace(task, shards=str(folder), rows=str(folder)), durable=False)
+        if shard.samples and not _is_there(f"{task.shards}/{shard.file}", shard.size):
+            objects.write(f"{task.shards}/{shard.file}", folder / shard.file)
+        for name in (features_name(task.plan), rows_name(task.plan)):
+            if (folder / name).exists():
+                objects.write(f"{task.rows}/{name}", folder / name)
+    return shard
+
+
+def _is_there(place: str, size: int) -> bool:
+    """Whether a shard is there; its name tells its content, its size that it is whole."""
+    try:
+        return objects.size_of(place) == size
+    except NotFoundError:
+        return False
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A folder of this worker alone, as long as the block runs."""
+    with tempfile.TemporaryDirectory(prefix="satimnet-", dir=_scratch_of_worker()) as folder:
+        yield Path(folder)
+
+
+def _scratch_of_worker() -> str | None:
+    """The folder that a worker of a dask cluster was given for what it writes."""
+    workers = sys.modules.get("distributed.worker")  # elsewhere it need not be loaded
+    try:
+        return None if workers is None else str(workers.get_worker().local_directory)
+    except ValueError:  # this is no worker
+        return None
 
 
 @contextmanager
@@ -128,11 +178,12 @@ def _without_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _write_rows(table: pa.Table, shard: Shard, path: Path) -> None:
+def _write_rows(table: pa.Table, shard: Shard, path: Path, *, durable: bool) -> None:
     """Writes the rows, with what `_finished` and the report ask of them."""
     import pyarrow as pa
 
     state = {
+        "shard": shard.file,
         "shard_size": str(shard.size),
         "members": str(sum(len(packed.members) for packed in shard.samples)),
         "problems": json.dumps([(p.path, p.reason, p.kind) for p in shard.problems]),
@@ -142,15 +193,30 @@ def _write_rows(table: pa.Table, shard: Shard, path: Path) -> None:
         table = table.replace_schema_metadata(state)
         with pa.ipc.new_file(file, table.schema) as writer:
             writer.write_table(table)
-    sync(path.parent)  # they say that all before them is there, also after a power cut
-    settle(part, path)
+    if durable:
+        sync(path.parent)  # they say that all before them is there, also after a power cut
+        settle(part, path)
+    else:
+        os.replace(part, path)
 
 
 def _finished(task: ShardTask) -> list[Problem] | None:
     """The problems of a shard that an earlier run finished, else None."""
-    if not task.rows_file.exists() or not task.shard.exists():
+    import pyarrow as pa
+
+    if is_url(task.rows):
+        try:
+            data = objects.read(task.rows_file)
+        except NotFoundError:
+            return None
+        table = pa.ipc.open_file(data).read_all()
+    elif os.path.exists(task.rows_file):
+        table = read_rows(Path(task.rows_file))
+    else:
         return None
-    state = read_rows(task.rows_file).schema.metadata
-    if int(state[b"shard_size"]) != task.shard.stat().st_size:
+    state = table.schema.metadata
+    gone = is_url(task.rows) and not len(table)  # an empty shard is not sent
+    place = f"{task.shards}/{shard_name(table)}"
+    if not gone and not _is_there(place, int(state[b"shard_size"])):
         return None
     return [Problem(*problem) for problem in json.loads(state[b"problems"])]

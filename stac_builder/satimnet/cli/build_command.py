@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from satimnet.builder.commands import LocalPath, one_line_errors
-from satimnet.cli.options import BYTES, FOLDER, named_paths, quiet_option, scheduler_option
+from satimnet.cli.options import (
+    BYTES,
+    WRITABLE,
+    named_paths,
+    quiet_option,
+    scheduler_option,
+    single_writer_option,
+)
 from satimnet.cli.progress_bars import progress_bar
 from satimnet.cli.report_lines import print_reports, warn_of_nothing
 
@@ -20,7 +27,12 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Build a catalog from the files of publishers.")
 @click.argument("sources", nargs=-1, type=LocalPath(path_type=Path))
-@click.option("--out", required=True, type=FOLDER, help="The catalog to make or to add to.")
+@click.option(
+    "--out",
+    required=True,
+    type=WRITABLE,
+    help="The catalog to make or to add to: a folder, or s3://, gs://, az://.",
+)
 @click.option(
     "--dataset",
     "assigned",
@@ -64,11 +76,12 @@ if TYPE_CHECKING:
 )
 @click.option("--strict", is_flag=True, help="Stop at the first broken file.")
 @click.option("--keep-going", is_flag=True, help="Leave out any number of broken files.")
+@single_writer_option
 @quiet_option
 @one_line_errors
 def build(
     sources: tuple[Path, ...],
-    out: Path,
+    out: str,
     assigned: tuple[str, ...],
     options: tuple[str, ...],
     scheduler: str,
@@ -78,6 +91,7 @@ def build(
     overview: bool,
     strict: bool,
     keep_going: bool,
+    single_writer: bool,
     quiet: bool,
 ) -> None:
     """Build a catalog from SOURCES: the folders, .zip and .tar files of the publishers.
@@ -87,8 +101,9 @@ def build(
     archives inside others, are unpacked beside the catalog while the build runs; that needs room
     for their content.
 
-    If --out is a catalog already, its other collections stay. A collection of the same dataset is
-    replaced as a whole, so give all editions of a dataset at once.
+    If --out is a catalog already, its other collections stay. A dataset that is there already gets
+    a new version as a whole, so give all editions of a dataset at once; earlier versions are kept
+    (satimnet versions, satimnet prune).
 
     Broken files are left out and listed, here and in build-report.json. If more than one file in a
     hundred is broken, the build stops. If the build is interrupted, give the same command again:
@@ -113,12 +128,13 @@ def build(
             bad_files="stop" if strict else "any" if keep_going else "few",
             items=items,
             overview=overview,
+            single_writer=single_writer,
             progress=progress,
         )
     warn_of_nothing(reports)
     if not quiet:
         print_reports(reports)
-        click.echo(f"{out / 'catalog.json'} is ready")
+        click.echo(f"{out.rstrip('/')}/catalog.json is ready")
 
 
 def _options(given: Sequence[str]) -> dict[str, dict[str, str]]:

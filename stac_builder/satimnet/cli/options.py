@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from satimnet.builder.commands import LocalPath
-from satimnet.builder.storage.hrefs import on_disk
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.storage.hrefs import is_url, on_disk, writable
 from satimnet.builder.storage.parallel import is_cluster
 
 if TYPE_CHECKING:
@@ -20,6 +21,25 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 FOLDER = LocalPath(file_okay=False, path_type=Path)
 """A folder, which need not be there yet."""
+
+
+class _WritablePlace(click.ParamType):  # type: ignore[type-arg]
+    """A folder, or the URL of an object store."""
+
+    name = "place"
+
+    def convert(self, value: Any, param: Parameter | None, ctx: Context | None) -> str:
+        try:
+            place = writable(value)
+        except SatimnetError as error:
+            raise click.ClickException(str(error)) from error
+        if not is_url(place):
+            FOLDER.convert(place, param, ctx)
+        return place
+
+
+WRITABLE = _WritablePlace()
+"""A place to write a catalog to, which need not be there yet."""
 
 FILE = LocalPath(exists=True, dir_okay=False, path_type=Path)
 """A file that is there."""
@@ -148,6 +168,12 @@ reading_option = _scheduler_option(
     default="threads",
     help="What reads the samples: dask's threads, a dask cluster at tcp://… that sees the same "
     "files, or direct, without dask. The result is the same.",
+)
+
+single_writer_option = click.option(
+    "--single-writer",
+    is_flag=True,
+    help="Nobody else writes to this catalog now; for stores that cannot take care of it.",
 )
 
 schemas_option = click.option(

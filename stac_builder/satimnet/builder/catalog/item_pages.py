@@ -43,6 +43,14 @@ def write_features(items: Iterable[Item], path: Path) -> None:
             file.write(orjson.dumps(placed(item), option=orjson.OPT_APPEND_NEWLINE))
 
 
+def split_features(features: Path, folder: Path) -> None:
+    """Writes a file for each line of `write_features` into the folder of the node."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with features.open("rb") as lines:
+        for line in lines:
+            (folder / f"{orjson.loads(line)['id']}.json").write_bytes(line[:-1])
+
+
 def write_pages(features: Iterable[Path], total: int, folder: Path) -> None:
     """Writes the pages of a node into its folder.
 

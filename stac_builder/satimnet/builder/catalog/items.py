@@ -1,7 +1,8 @@
 """Packed samples described as STAC Items.
 
-Items are plain dicts here. Their hrefs and links are relative to the collection's folder, where
-``items.parquet`` lies; `write_items` fits them to the folder of each Item file.
+Items are plain dicts here. Their hrefs and links are relative to the folder of their version of
+the collection, where ``items.parquet`` lies; `write_items` fits them to the folder of each Item
+file.
 """
 
 from __future__ import annotations
@@ -32,6 +33,10 @@ PROCESSING_URI = "https://stac-extensions.github.io/processing/v1.2.0/schema.jso
 PROJECTION_URI = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
 
 ZIP_TYPE = "application/zip"
+TOP = "../../catalog.json"
+"""The catalog's file, from the folder of a version of a collection."""
+SHARDS = "./../shards"
+"""The folder of the shards of all its versions, from there."""
 SHA256 = "1220"  # multihash prefix: the function sha2-256 and a digest of 0x20 bytes
 
 
@@ -119,7 +124,7 @@ def _item(
         "geometry": None,
         "properties": properties,
         "links": [
-            _link("root", "../catalog.json"),
+            _link("root", TOP),
             _link("parent", "/".join((".", *sample.level, node))),
             _link("collection", "./collection.json"),
             *map(dict, sample.links),
@@ -164,7 +169,7 @@ def _packed_asset(
     spec = record["assets"][member.asset]
     last = member.first + member.size - 1
     return {
-        "href": f"./shards/{shard.name}.zip",
+        "href": f"{SHARDS}/{shard.file}",
         "type": ZIP_TYPE,
         **_asset(member, grid, spec),
         "file:size": shard.size,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from satimnet.builder.catalog.geoparquet import PARQUET_NAME, items_of
+from satimnet.builder.catalog.geoparquet import items_of
 from satimnet.builder.imagery.colours import Picture, natural, plain, rgb
 from satimnet.builder.overview.drawing import Tag, Tile, draw_sheet, layout_of
 from satimnet.builder.overview.previews import View, mask_of, read_views
@@ -42,14 +42,17 @@ _FILL = 0.3
 _GREY = (150, 150, 150)
 
 
-def write_overview(collection: Mapping[str, Any], tables: Sequence[pa.Table], folder: Path) -> bool:
+def write_overview(
+    collection: Mapping[str, Any], tables: Sequence[pa.Table], folder: Path, index: str
+) -> bool:
     """Writes ``overview.png``. Samples that cannot be read are left out.
 
     Args:
         collection: The Collection as JSON.
         tables: Its rows as `satimnet.builder.catalog.item_columns.item_schema` has them, one table
             for each shard.
-        folder: The folder of the Collection, where the shards lie already.
+        folder: Where the picture is written.
+        index: Place of the index that the hrefs of the rows count from.
 
     Returns:
         Whether there is a picture; without a readable sample there is none.
@@ -57,7 +60,7 @@ def write_overview(collection: Mapping[str, Any], tables: Sequence[pa.Table], fo
     classes = {row["name"]: row for row in collection["summaries"]["classification:classes"]}
     labels = _labels_of(collection)
     rows = ranked(tables, _MOST_PLAIN + _RESERVE)
-    candidates = items_of(rows, str(folder / PARQUET_NAME))
+    candidates = items_of(rows, index)
     masked = any(mask_of(item) is not None for item in candidates)
     most = _MOST_MASKED if masked else _MOST_PLAIN
     layout = layout_of(min(most, len(candidates)), 2 if masked else 1)

@@ -2,7 +2,8 @@
 
 Format: APPNOTE 6.3.10 without zip64, encryption or data descriptors. A member is one ``pread``,
 one HTTP range or one slice of a map. Nothing in a shard depends on when or where it was made: the
-same samples give the same bytes.
+same samples give the same bytes, and the name of its file tells what is in it. So a shard never
+changes once it is published, and versions of a collection share those that they have in common.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from satimnet.builder.samples import Problem, Sample
 from satimnet.builder.sources import Reader
 
 ALIGNMENT = 64
+_FORMAT = b"1\n"  # changes when the same members would be packed to other bytes
+_DIGITS = 16  # 64 bits: among a million shards two get the same name once in 30 million times
 
 # The time of every member: 1980-01-01 00:00, the earliest that zip can say.
 _DOS_TIME = (0, 0x21)
@@ -73,21 +76,24 @@ class Shard:
     """A finished shard."""
 
     name: str
+    """That of its plan."""
     size: int
     samples: tuple[PackedSample, ...]
     problems: tuple[Problem, ...]
+    file: str
+    """Name of its file, which changes when its bytes do."""
 
 
 def pack(
     plan: ShardPlan,
     reader: Reader,
     record: DatasetRecord,
-    path: Path,
+    folder: Path,
     *,
     largest: int = MAX_SCENE_SIZE,
     scratch: Path | None = None,
 ) -> Shard:
-    """Writes the files of a plan's samples into the shard ``path``.
+    """Writes the files of a plan's samples into a shard in the folder.
 
     ``record`` is the dataset's, ``largest`` and ``scratch`` are as in `contents`; what is broken is
     left out and named among the shard's problems, as there. The shard appears under its name only
@@ -98,7 +104,8 @@ def pack(
     """
     samples: list[PackedSample] = []
     problems: list[Problem] = []
-    part = path.with_name(path.name + ".part")
+    digest = ContentDigest()
+    part = folder / f"{plan.name}.zip.part"
     with part.open("wb", buffering=2**20) as file:
         writer = ShardWriter(file)
         for sample in plan.samples:
@@ -108,11 +115,14 @@ def pack(
                 problems.extend(made.problems)
                 if made.files:
                     members = tuple(packed(f, writer.add(f.path, f.data)) for f in made.files)
+                    for one in members:
+                        digest.add(one.path, one.sha256)
                     samples.append(PackedSample(sample, members, made.classes, made.statistics))
                 del made
         writer.finish()
-    os.replace(part, path)
-    return Shard(plan.name, writer.size, tuple(samples), tuple(problems))
+    file_name = digest.file_name(plan.name)
+    os.replace(part, folder / file_name)
+    return Shard(plan.name, writer.size, tuple(samples), tuple(problems), file_name)
 
 
 def packed(content: Content, first: int) -> PackedMember:
@@ -127,6 +137,21 @@ def packed(content: Content, first: int) -> PackedMember:
         content.original,
         content.type,
     )
+
+
+class ContentDigest:
+    """Tells shards apart by their members, which are all that their bytes depend on."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256(_FORMAT)
+
+    def add(self, path: str, sha256: str) -> None:
+        """Takes in a member; its path and the digest of its bytes, in the shard's order."""
+        self._digest.update(f"{path}\n{sha256}\n".encode())
+
+    def file_name(self, name: str) -> str:
+        """The name of the file of a shard with these members."""
+        return f"{name}-{self._digest.hexdigest()[:_DIGITS]}.zip"
 
 
 class ShardWriter:

@@ -210,7 +210,8 @@ class Index:
         Raises:
             SatimnetError: the catalog has none, or one that cannot be understood.
         """
-        href = self.bounds.resolve(f"./{CONCEPTS_NAME}", self.href)
+        links = (link["href"] for link in self.document["links"] if link["rel"] == "glossary")
+        href = self.bounds.resolve(next(links, f"./{CONCEPTS_NAME}"), self.href)
         remedy = "build a collection into the catalog again, or ask for classes"
         return scheme_from_json(documents.read(href, remedy), href)
 

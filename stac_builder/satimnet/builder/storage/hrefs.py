@@ -29,7 +29,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
-from satimnet.builder.errors import ArgumentError, BadCatalogError, SatimnetError
+from satimnet.builder.errors import ArgumentError, BadCatalogError, SatimnetError, StorageError
 from satimnet.builder.storage.stores import address_of, shown
 from satimnet.builder.storage.stores import is_url as is_url
 from satimnet.builder.storage.stores import is_web as is_web
@@ -75,6 +75,24 @@ def on_disk(place: str | os.PathLike[str]) -> Path:
     """
     _refuse_scheme(os.fspath(place), "a path on this machine")
     return Path(place)
+
+
+def writable(place: str | os.PathLike[str]) -> str:
+    """The folder to write to: a path as it was given, or a URL without a slash at its end.
+
+    Raises:
+        SatimnetError: it has another scheme, is on a web server, or has no bucket.
+    """
+    text = os.fspath(place)
+    if is_web(text):
+        raise StorageError(
+            f"{shown(text)}: a web server cannot be written to; give a path, or s3://, gs://, az://"
+        )
+    if is_url(text):
+        address_of(text)
+        return text.rstrip("/")
+    _refuse_scheme(text, "a path, or a URL with s3, gs or az")
+    return text
 
 
 def _refuse_scheme(text: str, wanted: str) -> None:

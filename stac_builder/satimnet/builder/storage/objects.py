@@ -11,7 +11,7 @@ import os
 import shutil
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -53,6 +53,12 @@ _CHUNK = 1024 * 1024
 """Bytes of an answer that are looked at together."""
 _PART = 8 * 1024 * 1024
 """Bytes of a part of a large object that is written; a few of them are in memory at a time."""
+
+
+_AT_ONCE = 32
+"""Files that are fetched at a time."""
+_MOST_KEYS = 1000
+"""Objects that are removed by one request."""
 
 
 class Object(NamedTuple):
@@ -344,6 +350,32 @@ def write(place: str, data: bytes | Path) -> None:
             chunk_size=_PART,
             max_concurrency=2,
         )
+
+
+def download_all(place: str, names: Sequence[str], folder: Path) -> Iterator[str]:
+    """Downloads files of a place to a folder, many at a time; names them as they are there.
+
+    Raises as `download`.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    def fetch(name: str) -> str:
+        download(f"{place}/{name}", folder / name)
+        return name
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        yield from pool.map(fetch, names)
+
+
+def remove_below(place: str) -> None:
+    """Removes all objects of a store below a place. Raises `StorageError` if it cannot be done."""
+    import obstore
+
+    keys = [address_of(found.place).key for found in files_below(place)]
+    store, _ = _writable(place)
+    with told(place, "removed"):
+        for start in range(0, len(keys), _MOST_KEYS):
+            obstore.delete(store, keys[start : start + _MOST_KEYS])
 
 
 def read_tagged(place: str) -> tuple[bytes, str | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,28 +14,41 @@ import orjson
 
 from satimnet.builder.errors import SatimnetError
 
-FORMAT = 2
+FORMAT = 3
 """Number of the format of what runs keep in workspaces: plans, rows, notes, indexes of archives.
 
 It is raised when any of these change. Satimnet 0.1.0 noted none.
 """
+_PAUSE = 0.02  # seconds between two tries to get a lock
 _FORMAT_NAME = "format"  # the file in a workspace that has the number
 
 
 @contextmanager
-def lock(out: Path) -> Iterator[None]:
+def lock(out: Path, *, wait: float = 0.0) -> Iterator[None]:
     """Keeps other runs from writing ``out``, a file or a folder, while the block runs.
 
     The lock is on the file ``.<name>.lock`` beside ``out``. It ends with the process, so what a
     kill leaves is a small file that locks nothing.
 
+    Args:
+        out: The file or folder.
+        wait: Seconds to wait for a run that holds it.
+
     Raises:
         SatimnetError: another run holds it, or the file cannot be written there.
     """
     file = lock_of(out)
+    end = time.monotonic() + wait
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        held = _locked(file)
+        while True:
+            try:
+                held = _locked(file)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    raise
+                time.sleep(_PAUSE)
     except BlockingIOError as error:
         raise SatimnetError(f"{out}: another run is writing it; wait for it") from error
     except OSError as error:
@@ -81,8 +95,12 @@ def says(file: Path, key: str, value: str) -> bool:
 
 
 @contextmanager
-def workspace(out: Path, doing: str, *, kept_on_error: bool = False) -> Iterator[Path]:
+def workspace(
+    out: Path, doing: str, *, kept_on_error: bool = False, shared: bool = False
+) -> Iterator[Path]:
     """The folder ``.<name>.<doing>`` beside ``out``, for this process alone; ``out`` is locked.
+
+    With ``shared`` only the folder is locked, and others may write ``out`` meanwhile.
 
     It is removed at the end. After a kill it stays, and the next run continues from it; after an
     error it stays only with ``kept_on_error``. What a version of satimnet with another `FORMAT`
@@ -92,8 +110,8 @@ def workspace(out: Path, doing: str, *, kept_on_error: bool = False) -> Iterator
         SatimnetError: the folder cannot be written, another run writes ``out``, or an `OSError`
             came out of the block, such as that of a full disk.
     """
-    with lock(out):
-        folder = _folder(out, doing)
+    folder = _folder(out, doing)
+    with lock(folder if shared else out):
         try:
             _prepare(folder)
             yield folder

@@ -58,7 +58,7 @@ def files_of(
         if target is None:
             continue
         if rel in _FOLLOWED:
-            yield CatalogFile(target, scope or folder(target), True)
+            yield CatalogFile(target, scope or top_folder(target), True)
         else:
             yield CatalogFile(target, scope, optional=True)
 
@@ -109,9 +109,10 @@ def joined(path: str, href: str) -> str:
     return posixpath.normpath(posixpath.join(posixpath.dirname(path), href))
 
 
-def folder(path: str) -> str:
-    """The folder of a file with ``/`` behind; of a file at the top one that nothing lies in."""
-    return f"{posixpath.dirname(path) or path}/"
+def top_folder(path: str) -> str:
+    """The folder at the top of the catalog that a file is in: it has all versions of a collection
+    and their shards. Of a file at the top one that nothing lies in."""
+    return f"{path.partition('/')[0]}/"
 
 
 def objects_in(content: object) -> Iterator[Mapping[str, Any]]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from satimnet.builder.catalog import checked_documents as documents
-from satimnet.builder.catalog.tree import ROOT_ID, write_root
 from satimnet.builder.datasets import installed
 from satimnet.builder.errors import (
     ArgumentError,
@@ -16,11 +14,13 @@ from satimnet.builder.errors import (
     SatimnetError,
     StorageError,
 )
+from satimnet.builder.publishing import protocol as publishing
+from satimnet.builder.publishing.layout import location_of
+from satimnet.builder.publishing.protocol import Vocabulary
+from satimnet.builder.publishing.roots import ROOT_ID, Root, root_of
 from satimnet.builder.storage.atomic_files import place, sync
 from satimnet.builder.storage.hrefs import file_name, is_url
 from satimnet.builder.storage.staging import announce, placed, says
-from satimnet.builder.transfer.catalog_links import objects_in
-from satimnet.builder.vocabulary.skos import CONCEPTS_NAME, write_concepts
 
 
 def refuse_occupied(destination: Path, base: str) -> None:
@@ -65,51 +65,49 @@ def require_addable(
     there = _linked(destination)
     for path, document in chosen.items():
         id_ = document.get("id")
+        at = location_of(path)
         wrong = documents.problem(document) or (
-            "its folder has another name" if path != f"{id_}/collection.json" else None
+            "its folder has another name" if at is None or at.id != id_ else None
         )
         if wrong:
             raise BadCatalogError(
                 f"{path}: not as satimnet builds it ({wrong}); copy the catalog as a whole"
             )
         file_name(str(id_))
-        folder = (destination / path).parent
+        folder = destination / str(id_)
         if id_ in there and not placed(folder, destination, made_of):
             raise StorageError(
                 f"{destination}: has a collection {id_} already; choose another destination"
             )
-        if folder.exists() and not (folder / "collection.json").exists():
-            raise StorageError(f"{folder}: is there already and is no collection; move it")
+        publishing.require_room(folder)
 
 
 def _linked(catalog: Path) -> list[str]:
-    """The folders that the root of a catalog of satimnet leads to; none where there is no root."""
-    if not (catalog / "catalog.json").exists():
-        return []
-    root = documents.read(str(catalog / "catalog.json"))
-    hrefs = [str(link.get("href")) for link in objects_in(root.get("links"))]
-    return [posixpath.dirname(posixpath.normpath(href)) for href in hrefs]
+    """The collections that a catalog of satimnet links; none where there is no root."""
+    return [at.id for at in publishing.read_root(str(catalog)).titles]
 
 
-def rewrite_root(catalog: Path, records: Mapping[str, Mapping[str, Any]]) -> None:
-    """Writes root and concepts again, over the collections that lie in the folder now.
+def write_part(catalog: Path, root: Mapping[str, Any], chosen: Iterable[str]) -> None:
+    """Writes the root of a folder that has only some of a catalog's collections.
 
-    Raises:
-        BadCatalogError: a collection is not as satimnet builds it.
+    Args:
+        catalog: The folder.
+        root: The whole root.
+        chosen: Paths of the Collections that are there.
     """
-    try:
-        if (catalog / CONCEPTS_NAME).exists():
-            write_concepts(catalog, records)
-        write_root(catalog)
-    except (LookupError, TypeError, ValueError) as error:
-        raise BadCatalogError(
-            f"{catalog}: its collections are not as satimnet builds them ({error}); "
-            "copy the catalog as a whole"
-        ) from error
+    there = {location_of(path) for path in chosen}
+    whole = root_of({**root, "id": ROOT_ID}, str(catalog))
+    part = Root(
+        {at: title for at, title in whole.titles.items() if at in there},
+        {at.id: (at.version,) for at in there if at is not None and at.version is not None},
+        (),
+        whole.glossary,
+    )
+    publishing.link(catalog, part, part, Vocabulary({}))
 
 
 def move_in_place(
-    staging: Path, destination: Path, chosen: Iterable[Mapping[str, Any]], made_of: str
+    staging: Path, destination: Path, chosen: Mapping[str, Mapping[str, Any]], made_of: str
 ) -> None:
     """Moves what was made in a staging folder to the destination: all of it, or collections.
 
@@ -120,7 +118,7 @@ def move_in_place(
     if whole := is_new(destination):
         moves = {made: destination}
     else:
-        moves = {made / one["id"]: destination / one["id"] for one in chosen}
+        moves = {made / one["id"]: destination / one["id"] for one in chosen.values()}
     try:
         sync(made)
         announce(destination, made_of, *moves)
@@ -131,4 +129,9 @@ def move_in_place(
     except OSError as error:
         raise StorageError(f"{destination}: {error.strerror}; choose another") from error
     if not whole:
-        rewrite_root(destination, {name: dataset.record for name, dataset in installed().items()})
+        before = after = publishing.read_root(str(destination))
+        for path, document in chosen.items():
+            if (at := location_of(path)) is not None:
+                after = after.with_collection(at, documents.title_of(document))
+        records = {name: dataset.record for name, dataset in installed().items()}
+        publishing.link(destination, before, after, Vocabulary(records))

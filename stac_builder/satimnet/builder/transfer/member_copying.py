@@ -3,44 +3,52 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import posixpath
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from satimnet.builder.catalog.items import SHA256, Item
+from satimnet.builder.catalog.items import SHA256, SHARDS, Item
 from satimnet.builder.errors import BadCatalogError
 from satimnet.builder.packing.shard_plans import MAX_SHARD_SIZE
-from satimnet.builder.packing.shards import ShardWriter
+from satimnet.builder.packing.shards import ContentDigest, ShardWriter
 from satimnet.builder.storage.assets import read_bytes
 from satimnet.builder.storage.checked_offsets import run_of, span_of
 
 
-def copy_members(items: list[Item], path: Path) -> None:
+def copy_members(items: list[Item], folder: Path, name: str) -> None:
     """Copies the members of Items into one new shard, and writes into their assets where they lie.
 
     Args:
         items: The Items; hrefs of their assets are absolute.
-        path: The new shard, in the folder ``shards`` of a collection.
+        folder: That of the new shard.
+        name: That of the new shard, but for what tells its content.
 
     Raises:
         BadCatalogError: a member is not what its Item says, or none that can be copied.
         StorageError: a shard cannot be read.
     """
     packed = []
+    digest = ContentDigest()
+    path = folder / f"{name}.zip.part"
     with path.open("wb", buffering=2**20) as file:
         writer = ShardWriter(file)
         for item in items:
             for key, asset in item["assets"].items():
                 if "archive" in asset:
-                    _add(item["id"], key, asset, writer)
+                    _add(item["id"], key, asset, writer, digest)
                     packed.append(asset)
         writer.finish()
+    file_name = digest.file_name(name)
+    os.replace(path, folder / file_name)
     for asset in packed:
-        asset |= {"href": f"./shards/{path.name}", "file:size": writer.size}
+        asset |= {"href": f"{SHARDS}/{file_name}", "file:size": writer.size}
 
 
-def _add(id_: str, key: str, asset: dict[str, Any], writer: ShardWriter) -> None:
+def _add(
+    id_: str, key: str, asset: dict[str, Any], writer: ShardWriter, digest: ContentDigest
+) -> None:
     moved = []
     for number, entry in enumerate(asset["archive"]):
         name = entry["href"]
@@ -51,13 +59,14 @@ def _add(id_: str, key: str, asset: dict[str, Any], writer: ShardWriter) -> None
                 f"{id_}, asset {key}: {name!r:.80} is no member that can be copied"
             )
         data = read_bytes(asset, number)
-        said = entry.get("file:checksum")
-        if said is not None and said != SHA256 + hashlib.sha256(data).hexdigest():
+        said, found = entry.get("file:checksum"), hashlib.sha256(data).hexdigest()
+        if said is not None and said != SHA256 + found:
             raise BadCatalogError(
                 f"{asset['href']}: {name} has not the checksum that {id_} says; if the collection "
                 "was built again meanwhile, search again, else copy or build it again"
             )
         at = writer.add(name, data)
+        digest.add(name, found)
         moved.append((first, size, at))
         entry["range"] = [at, at + size - 1]
         _shift(entry, moved[-1:], f"{id_}, asset {key}")

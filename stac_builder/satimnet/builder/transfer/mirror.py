@@ -46,16 +46,16 @@ from satimnet.builder.transfer.catalog_links import (
     CatalogFile,
     files_of,
     files_of_index,
-    folder,
     joined,
     shortened,
+    top_folder,
 )
 from satimnet.builder.transfer.destinations import (
     is_new,
     move_in_place,
     refuse_occupied,
     require_addable,
-    rewrite_root,
+    write_part,
 )
 from satimnet.builder.transfer.file_copying import (
     MissingFileError,
@@ -142,9 +142,9 @@ def copy_catalog(
         copying.run(heads)
         copying.require_same(heads)
         if part:
-            rewrite_root(made, {})
+            write_part(made, heads.root, heads.chosen)
         if not finished:
-            move_in_place(staging, destination, heads.chosen.values(), made_of)
+            move_in_place(staging, destination, heads.chosen, made_of)
     ids = tuple(shortened(str(document.get("id"))) for document in heads.chosen.values())
     left = tuple(copying.left)
     return Copied(ids, copying.files, copying.size, left, copying.left_count)
@@ -210,7 +210,7 @@ class _Copying:
                 try:
                     document = self._read(file, texts)
                 except SatimnetError as error:
-                    if wanted is None or folder(file.path).rstrip("/") in wanted:
+                    if wanted is None or top_folder(file.path).rstrip("/") in wanted:
                         raise
                     warnings.warn(CatalogWarning(f"{error}; not copied"), stacklevel=3)
                     others.append(file.path)
@@ -232,7 +232,7 @@ class _Copying:
         assets = [
             file
             for path, document in chosen.items()
-            for file in self._files_of(document, path, folder(path))
+            for file in self._files_of(document, path, top_folder(path))
             if not (file.follow or file.optional)
         ]
         kept = {path: texts[path] for path in ("catalog.json", *chosen)}
@@ -296,7 +296,7 @@ class _Copying:
 
         The index tells it of every Item. Links to what has a host or a root stay right.
         """
-        folders = tuple(map(folder, heads.chosen))
+        folders = tuple(map(top_folder, heads.chosen))
         for file in heads.assets:
             if posixpath.basename(file.path) != PARQUET_NAME:
                 continue
@@ -314,7 +314,7 @@ class _Copying:
         """Copies all that the heads lead to."""
         for path in heads.others:
             self._leave(f"catalog.json: {path}")
-        first = [CatalogFile(path, folder(path), True) for path in heads.chosen]
+        first = [CatalogFile(path, top_folder(path), True) for path in heads.chosen]
         first += [
             file for file in self._files_of(heads.root, "catalog.json", "") if not file.follow
         ]

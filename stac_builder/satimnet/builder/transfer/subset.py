@@ -25,12 +25,15 @@ from satimnet.builder.catalog.geoparquet import (
     write_geoparquet,
 )
 from satimnet.builder.catalog.item_pages import files_for, write_features, write_pages
-from satimnet.builder.catalog.items import Item, write_items
-from satimnet.builder.catalog.tree import write_collection, write_root
+from satimnet.builder.catalog.items import TOP, Item, write_items
+from satimnet.builder.catalog.tree import with_links, write_nodes
 from satimnet.builder.errors import CatalogWarning, NotFoundError, SatimnetError, StorageError
 from satimnet.builder.packing.shard_plans import DEFAULT_SHARD_SIZE
 from satimnet.builder.progress import Progress, silent
-from satimnet.builder.storage.atomic_files import place, sync, write_json, writing
+from satimnet.builder.publishing import protocol as publishing
+from satimnet.builder.publishing.layout import SHARDS_NAME, version_of
+from satimnet.builder.publishing.protocol import Made, Vocabulary
+from satimnet.builder.storage.atomic_files import place, sync, writing
 from satimnet.builder.storage.held_files import folder_of
 from satimnet.builder.storage.hrefs import (
     SEALED,
@@ -45,7 +48,7 @@ from satimnet.builder.storage.hrefs import (
 )
 from satimnet.builder.storage.staging import announce, lock, placed, workspace
 from satimnet.builder.transfer.member_copying import copy_members
-from satimnet.builder.vocabulary.skos import CONCEPTS_NAME, scheme_json
+from satimnet.builder.vocabulary.concepts import Scheme
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -59,6 +62,8 @@ _CHUNK = 2000  # rows read at once
 _MOST_MEMBERS = 65_000  # of a shard, as in plans
 _TREE = {"root", "self", "parent", "collection", "child", "item", "items"}
 _TREE |= {"first", "prev", "next", "last"}
+_TREE |= {"predecessor-version", "successor-version", "latest-version"}
+_ANY_VERSION = "version"  # hrefs are the same from each
 
 
 def save_found(found: Found, destination: Path, progress: Progress = silent) -> int:
@@ -152,16 +157,15 @@ def _write(found: Found, destination: Path, copied: bool, progress: Progress) ->
         if placed(destination, destination, made_of):
             return len(found)
         _require_new(destination)
-        made, rows = staging / "catalog", staging / "rows"
-        for left in (made, rows):  # by a run that was killed
+        made, work = staging / "catalog", staging / "work"
+        for left in (made, work):  # by a run that was killed
             shutil.rmtree(left, ignore_errors=True)
-        made.mkdir()
+        parts = []
         for collection in found.collections:
             name = file_name(collection.id)
-            out = _Out(collection, made / name, whole / name, copied)
-            _write_collection(found, out, rows, progress)
-        _write_concepts(found.index, made)
-        write_root(made)
+            out = _Out(collection, work / name, whole / name / _ANY_VERSION, copied)
+            parts.append(_write_collection(found, out, progress))
+        publishing.add(made, parts, Vocabulary({}, _scheme(found.index)))
         sync(made)
         announce(destination, made_of, made)
         place(made, destination)
@@ -189,30 +193,41 @@ class _Out:
     """A collection on its way into a new catalog."""
 
     source: IndexedCollection
-    folder: Path
+    work: Path
     """Where it is made."""
     place: Path
-    """Where it will lie, which relative hrefs count from."""
+    """Where it will lie, but for the name of its version; relative hrefs count from there."""
     copied: bool
 
+    @property
+    def folder(self) -> Path:
+        """Its files, but for its shards."""
+        return self.work / "tree"
 
-def _write_collection(found: Found, out: _Out, rows: Path, progress: Progress) -> None:
+    @property
+    def shards(self) -> Path:
+        """Its shards."""
+        return self.work / SHARDS_NAME
+
+
+def _write_collection(found: Found, out: _Out, progress: Progress) -> Made:
     total = len(found.numbers()[out.source.id])
     files = files_for(total)
     nodes: dict[Level, list[str]] = {}
     features: dict[Level, list[Path]] = {}
     tables: list[Path] = []
     done = 0
-    out.folder.joinpath("shards" if out.copied else "").mkdir(parents=True)
-    rows.mkdir()
+    rows = out.work / "rows"
+    for folder in (out.folder, out.shards, rows):
+        folder.mkdir(parents=True)
     counts: Counter[str] = Counter()
     outside: set[str] = set()
     for level, items, table in _groups(found, out):
         stem = "-".join((*level, ""))  # two levels may have one
         if out.copied:
-            copy_members(items, out.folder / "shards" / f"{stem}{counts[stem]:05d}.zip")
+            copy_members(items, out.shards, f"{stem}{counts[stem]:05d}")
         counts[stem] += 1
-        outside.update(_folders_of(items))
+        outside.update(_folders_of(items, out.source.id))
         tables.append(_keep(items, table, rows / f"{len(tables)}.arrow"))
         nodes.setdefault(level, []).extend(item["id"] for item in items)
         out.folder.joinpath(*level).mkdir(parents=True, exist_ok=True)
@@ -229,8 +244,10 @@ def _write_collection(found: Found, out: _Out, rows: Path, progress: Progress) -
     collection = narrowed(_document(out, total), parts)
     write_geoparquet(parts, [collection], out.folder / PARQUET_NAME)
     collection |= _points_to(outside, collection["id"], out.folder / PARQUET_NAME)
-    write_collection(collection, nodes, out.folder, files)
-    shutil.rmtree(rows)
+    write_nodes(collection, nodes, out.folder, files)
+    collection = with_links(collection, nodes, files)
+    version = version_of(collection, out.folder, (PARQUET_NAME,))
+    return Made(collection, version, out.folder, out.shards if out.copied else None)
 
 
 def _document(out: _Out, total: int) -> dict[str, Any]:
@@ -248,7 +265,8 @@ def _document(out: _Out, total: int) -> dict[str, Any]:
     title = document.get("title", out.source.id)
     part = f"A part of it: {total:,} item{'' if total == 1 else 's'} that a search found."
     description = f"{document['description'].strip()} {part}"
-    document.pop(SEALED, None)
+    for key in (SEALED, "version"):
+        document.pop(key, None)
     document.pop("assets", None)  # the index, the overview and the report are of the whole
     return document | {"title": title, "description": description, "links": links}
 
@@ -308,7 +326,7 @@ def _placed(item: Item, level: Level, out: _Out) -> Item:
     links = [
         {"rel": rel, "href": href, "type": "application/json"}
         for rel, href in (
-            ("root", "../catalog.json"),
+            ("root", TOP),
             ("parent", node),
             ("collection", "./collection.json"),
         )
@@ -331,16 +349,18 @@ def _linked(href: str, base: str) -> str | None:
     return place if is_url(place) or not is_url(base) else None
 
 
-def _folders_of(items: list[Item]) -> set[str]:
+def _folders_of(items: list[Item], collection: str) -> set[str]:
     """Folders outside of the new catalog that assets lie in, but for those on the web.
 
-    Relative to the collection's, or URLs of object stores.
+    Relative to the version's, or URLs of object stores.
     """
     hrefs = {asset["href"] for item in items for asset in item["assets"].values()}
+    inside = posixpath.join(collection, _ANY_VERSION)
     return {
         posixpath.dirname(href)
         for href in hrefs
-        if href.startswith("./../") or (is_url(href) and not is_web(href))
+        if (is_url(href) and not is_web(href))
+        or (not is_url(href) and posixpath.normpath(f"{inside}/{href}").startswith(".."))
     }
 
 
@@ -374,9 +394,9 @@ def _keep(items: list[Item], table: pa.Table, path: Path) -> Path:
     return path
 
 
-def _write_concepts(index: Index, catalog: Path) -> None:
+def _scheme(index: Index) -> Scheme:
+    """The concepts of the catalog that was searched, as far as they are of what was found."""
     try:
-        scheme = index.scheme
+        return index.scheme
     except SatimnetError:  # a catalog may do without
-        return
-    write_json(scheme_json(scheme), catalog / CONCEPTS_NAME)
+        return Scheme({})

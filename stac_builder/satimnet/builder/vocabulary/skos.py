@@ -74,12 +74,9 @@ _CONTEXT: Json = {
 def write_concepts(catalog: Path, records: Mapping[str, Mapping[str, Any]]) -> Scheme:
     """Writes ``concepts.json`` over all collections that lie in the folder ``catalog``.
 
-    Classes and concepts of collections without a record stay as the earlier file has them, so that
-    nothing is lost when a dataset's package is no longer installed.
-
     Args:
         catalog: Folder of the catalog.
-        records: Records of the collections that were just built, by id; more do no harm.
+        records: As for `merged`.
 
     Returns:
         What was written.
@@ -89,9 +86,31 @@ def write_concepts(catalog: Path, records: Mapping[str, Mapping[str, Any]]) -> S
     """
     path = catalog / CONCEPTS_NAME
     earlier = _read(path) if path.exists() else Scheme({})
-    present = sorted(p.parent.name for p in catalog.glob("*/collection.json"))
-    now = scheme_of(records[id_] for id_ in present if id_ in records)
-    kept = [m for m in earlier.classes if m.collection in present and m.collection not in records]
+    present = (p.parent.name for p in catalog.glob("*/collection.json"))
+    scheme = merged(earlier, present, records)
+    write_json(scheme_json(scheme), path)
+    return scheme
+
+
+def merged(
+    earlier: Scheme, present: Iterable[str], records: Mapping[str, Mapping[str, Any]]
+) -> Scheme:
+    """The concepts of a catalog to which collections were added, or in which some are new.
+
+    Classes and concepts of collections without a record stay as they were, so that nothing is lost
+    when a dataset's package is no longer installed.
+
+    Args:
+        earlier: Those of the catalog until now.
+        present: Ids of the collections that it has now.
+        records: Records of the collections that were just built, by id; more do no harm.
+
+    Raises:
+        BadCatalogError: as `scheme_of`.
+    """
+    there = sorted(present)
+    now = scheme_of(records[id_] for id_ in there if id_ in records)
+    kept = [m for m in earlier.classes if m.collection in there and m.collection not in records]
     concepts = dict(now.concepts)
     for class_ in kept:
         id_: str | None = class_.concept
@@ -99,9 +118,7 @@ def write_concepts(catalog: Path, records: Mapping[str, Mapping[str, Any]]) -> S
             concepts[id_] = earlier.concepts[id_]
             id_ = earlier.concepts[id_].broader
     classes = sorted([*now.classes, *kept], key=lambda class_: class_.collection)
-    scheme = Scheme(in_order(concepts), tuple(classes))
-    write_json(scheme_json(scheme), path)
-    return scheme
+    return Scheme(in_order(concepts), tuple(classes))
 
 
 def scheme_json(scheme: Scheme) -> Json:

@@ -1,0 +1,415 @@
+"""The protocol of publishing: how a new version of a collection becomes the current one.
+
+The files of a version, which nobody knows of yet, come first; then ``catalog.json`` is replaced in
+one step. Whoever opened the catalog before has the old one as a whole, whoever opens it after that
+has the new one. What a killed run leaves is linked by nothing.
+
+On disk ``catalog.json`` is replaced under a lock; in an object store by a conditional put, which
+fails if somebody else replaced it meanwhile, and is then done again over what they wrote.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from satimnet.builder.catalog.checked_documents import title_of
+from satimnet.builder.errors import BadCatalogError, NotFoundError, StorageError
+from satimnet.builder.progress import Progress, silent
+from satimnet.builder.publishing.layout import (
+    COLLECTION_NAME,
+    SHARDS_NAME,
+    Location,
+    content_name,
+    stable_copy,
+)
+from satimnet.builder.publishing.roots import Root, ids_of, root_json, root_of
+from satimnet.builder.storage import objects
+from satimnet.builder.storage.atomic_files import json_bytes, place, sync, write
+from satimnet.builder.storage.hrefs import is_url
+from satimnet.builder.storage.staging import lock
+from satimnet.builder.storage.stores import ChangedError, address_of, shown
+from satimnet.builder.types import Json
+from satimnet.builder.vocabulary.concepts import Scheme
+from satimnet.builder.vocabulary.skos import CONCEPTS_NAME, merged, scheme_from_json, scheme_json
+
+VERSION_URI = "https://stac-extensions.github.io/version/v1.2.0/schema.json"
+ROOT_NAME = "catalog.json"
+BUILDING = ".building"
+"""Folder in a catalog of an object store with what running builds need."""
+
+_MOST = 64 * 2**20  # bytes of a document of ours
+_WAITING = 600.0  # seconds for another run that publishes into the same folder
+_TRIES = 1000
+_THREADS = 32
+_WITH_CONCEPTS = "concept"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A version of a collection that is to be published."""
+
+    collection: Json
+    """The Collection, without what a version adds to it."""
+    version: str
+    folder: Path
+    """Its other files, on this machine."""
+    shards: Path | None = None
+    """The folder of its shards on this machine; None if they lie where they belong."""
+
+    @property
+    def id(self) -> str:
+        """Id of the collection."""
+        return str(self.collection["id"])
+
+    @property
+    def at(self) -> Location:
+        """Where it will lie."""
+        return Location(self.id, self.version)
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What the concepts of a catalog are made of, besides those that it has."""
+
+    records: Mapping[str, Mapping[str, Any]]
+    """Records of the datasets, by the id of the collection."""
+    added: Scheme = field(default_factory=lambda: Scheme({}))
+    """Concepts and classes of collections that have no record."""
+
+
+def publish(
+    out: str,
+    made: Sequence[Made],
+    vocabulary: Vocabulary,
+    *,
+    staging: Path,
+    single_writer: bool = False,
+    progress: Progress = silent,
+) -> None:
+    """Makes these versions the current ones of a catalog, all at once.
+
+    Args:
+        out: place of the catalog's folder, a path or the URL of an object store.
+        made: what is published; its files are moved or uploaded.
+        vocabulary: what its concepts are made of.
+        staging: a folder on the file system of ``out``, if that is a path.
+        single_writer: whether nobody else writes to the store meanwhile, as `require_one_by_one`.
+        progress: is told about uploads.
+
+    Raises:
+        BadCatalogError: what is there is no catalog of satimnet.
+        StorageError: it cannot be written.
+    """
+    if is_url(out):
+        _publish_in_store(out, made, vocabulary, single_writer, progress)
+    else:
+        _publish_on_disk(Path(out), made, vocabulary, staging)
+
+
+# --- on disk ------------------------------------------------------------------------------------
+
+
+def _publish_on_disk(
+    out: Path, made: Sequence[Made], vocabulary: Vocabulary, staging: Path
+) -> None:
+    with lock(out, wait=_WAITING):
+        if (out / ROOT_NAME).exists():
+            for one in made:
+                require_room(out / one.id)
+            add(out, made, vocabulary)
+            return
+        target = staging / "catalog"
+        shutil.rmtree(target, ignore_errors=True)
+        add(target, made, vocabulary)
+        place(target, out)
+
+
+def add(catalog: Path, made: Sequence[Made], vocabulary: Vocabulary) -> None:
+    """As `publish`, into a folder of this machine that nobody else writes meanwhile.
+
+    Raises:
+        BadCatalogError: what is there is no catalog of satimnet.
+        OSError: it cannot be written.
+    """
+    catalog.mkdir(parents=True, exist_ok=True)
+    root = read_root(str(catalog))
+    for one in made:
+        _move(one, catalog, root)
+    link(catalog, root, _after(root, made), vocabulary)
+
+
+def link(catalog: Path, before: Root, after: Root, vocabulary: Vocabulary) -> None:
+    """Replaces the root of a folder, and the copies of what it links; raises as `add`.
+
+    Args:
+        catalog: the folder, in which everything is that the new root links.
+        before: what the root says now.
+        after: what it is to say, but for the concepts.
+        vocabulary: what these are made of.
+    """
+    glossary = _glossary(before, after, vocabulary, str(catalog))
+    if glossary is not None:
+        name, data = glossary
+        after = replace(after, glossary=f"./{name}")
+        if not (catalog / name).exists():
+            write(catalog / name, data)
+    sync(catalog)  # what the root links is there before it, also after a power cut
+    _write_changed(catalog / ROOT_NAME, json_bytes(root_json(after)))
+    for at in after.titles:
+        if at.version is not None:
+            path = catalog / at.folder / COLLECTION_NAME
+            data = _copy_of(path.read_bytes(), at.version, str(path))
+            _write_changed(catalog / at.id / COLLECTION_NAME, data)
+    if glossary is not None:
+        _write_changed(catalog / CONCEPTS_NAME, glossary[1])
+
+
+def require_room(folder: Path) -> None:
+    """Refuses to publish into a folder that is none of a collection's.
+
+    Raises:
+        StorageError: it is something else's.
+    """
+    if not folder.exists() or (folder / COLLECTION_NAME).exists():
+        return
+    ours = folder.is_dir() and all(
+        path.name == SHARDS_NAME or (path / COLLECTION_NAME).exists() for path in folder.iterdir()
+    )
+    if not ours:
+        raise StorageError(f"{folder}: is there already and is no collection; move it")
+
+
+def _move(one: Made, catalog: Path, root: Root) -> None:
+    """Puts the files of a version where they belong; what is there already is the same."""
+    if one.shards is not None:
+        pool = catalog / one.id / SHARDS_NAME
+        pool.mkdir(parents=True, exist_ok=True)
+        for shard in sorted(one.shards.iterdir()):
+            target = pool / shard.name
+            if not target.exists() or target.stat().st_size != shard.stat().st_size:
+                _link(shard, target)
+    folder = catalog / one.at.folder
+    if (folder / COLLECTION_NAME).exists():
+        return
+    (one.folder / COLLECTION_NAME).write_bytes(json_bytes(_complete(one, root)))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    sync(one.folder)  # a version that has a name is whole, also after a power cut
+    place(one.folder, folder)
+
+
+def _link(file: Path, target: Path) -> None:
+    """Gives a file a second name, so that a run that is killed now still has its first one."""
+    try:
+        os.link(file, target)
+    except FileExistsError:
+        os.replace(file, target)  # of another size: a part of it
+    except OSError:  # a file system without links
+        os.replace(file, target)
+
+
+def _write_changed(path: Path, data: bytes) -> None:
+    if not path.is_file() or path.read_bytes() != data:
+        write(path, data)
+
+
+# --- in object stores ---------------------------------------------------------------------------
+
+
+def _publish_in_store(
+    out: str,
+    made: Sequence[Made],
+    vocabulary: Vocabulary,
+    single_writer: bool,
+    progress: Progress,
+) -> None:
+    for one in made:
+        if one.shards is not None:
+            upload(one.shards, f"{out}/{one.id}/{SHARDS_NAME}", progress)
+        upload(one.folder, f"{out}/{one.at.folder}", progress)
+    place_of_root = f"{out}/{ROOT_NAME}"
+    written: dict[str, bytes] = {}
+    for _ in range(_TRIES):
+        document, tag = _root_in_store(place_of_root)
+        root = root_of(document, shown(place_of_root))
+        for one in made:
+            path = f"{out}/{one.at.folder}/{COLLECTION_NAME}"
+            if one.version in root.versions.get(one.id, ()):
+                written[one.id] = objects.read(path, most=_MOST)
+            elif written.get(one.id) != (data := json_bytes(_complete(one, root))):
+                objects.write(path, data)
+                written[one.id] = data
+        after = _after(root, made)
+        glossary = _glossary(root, after, vocabulary, out)
+        if glossary is not None:
+            after = replace(after, glossary=f"./{glossary[0]}")
+            if after.glossary != root.glossary:
+                objects.write(f"{out}/{glossary[0]}", glossary[1])
+        if root_json(after) == document:
+            break
+        data = json_bytes(root_json(after))
+        try:
+            if single_writer:
+                objects.write(place_of_root, data)
+            else:
+                objects.replace(place_of_root, data, tag)
+            break
+        except ChangedError:  # somebody else published meanwhile: do it over what they wrote
+            time.sleep(random.uniform(0, 0.05))
+    else:
+        raise StorageError(f"{shown(place_of_root)}: others replace it all the time; try later")
+    for one in made:
+        copy = _copy_of(written[one.id], one.version, one.id)
+        objects.write(f"{out}/{one.id}/{COLLECTION_NAME}", copy)
+    if glossary is not None:
+        objects.write(f"{out}/{CONCEPTS_NAME}", glossary[1])
+
+
+def _root_in_store(url: str) -> tuple[Json | None, str | None]:
+    """The root as it is now, with the tag by which it is replaced."""
+    try:
+        data, tag = objects.read_tagged(url)
+    except NotFoundError:
+        return None, None
+    return _json(data, shown(url)), tag
+
+
+def upload(folder: Path, place: str, progress: Progress = silent) -> None:
+    """Uploads all files of a folder, many at a time, to below a place of an object store."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    what, done = "Uploading", 0
+    progress(what, 0, len(files), "files")
+
+    def send(file: Path) -> None:
+        objects.write(f"{place}/{file.relative_to(folder).as_posix()}", file)
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for _ in pool.map(send, files):
+            done += 1
+            progress(what, done, len(files), "files")
+
+
+def require_one_by_one(out: str, *, single_writer: bool = False) -> None:
+    """Refuses a store that would let one of two writers at the same time overwrite the other.
+
+    It is asked to create a throw-away object twice; the second time must fail. One S3 server was
+    seen to take both and to ignore the condition.
+
+    Raises:
+        StorageError: it is such a store, or cannot be written.
+    """
+    if is_url(out) and not single_writer and not _is_conditional(address_of(out).root, out):
+        raise StorageError(
+            f"{shown(out)}: this store overwrites what another run writes at the same time; if no "
+            "other run writes there, say so with single_writer=True"
+        )
+
+
+@cache
+def _is_conditional(root: str, out: str) -> bool:
+    probe = f"{out}/.probe-{uuid.uuid4().hex}"
+    objects.replace(probe, b"1", None)
+    try:
+        objects.replace(probe, b"2", None)
+    except ChangedError:
+        return True
+    finally:
+        objects.delete(probe)
+    return False
+
+
+# --- both ---------------------------------------------------------------------------------------
+
+
+def read_root(out: str) -> Root:
+    """What the catalog at a place links; nothing where there is none.
+
+    Raises:
+        BadCatalogError: something else is there.
+        StorageError: it cannot be read.
+    """
+    where = f"{out}/{ROOT_NAME}"
+    try:
+        data = objects.read(where, most=_MOST)
+    except NotFoundError:
+        return Root()
+    return root_of(_json(data, shown(where)), shown(where))
+
+
+def _json(data: bytes, where: str) -> Json:
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise BadCatalogError(f"{where}: is no JSON; mend or remove it") from error
+    if not isinstance(document, dict):
+        raise BadCatalogError(f"{where}: is no catalog of satimnet; choose another place")
+    return document
+
+
+def _after(root: Root, made: Sequence[Made]) -> Root:
+    for one in made:
+        root = root.with_collection(one.at, title_of(one.collection))
+    return root
+
+
+def _complete(one: Made, root: Root) -> Json:
+    """The Collection with its version and a link to the one before it."""
+    links = list(one.collection["links"])
+    before = root.current(one.id)
+    if before is not None and before.version is not None:
+        links.append(
+            {
+                "rel": "predecessor-version",
+                "href": f"../{before.version}/{COLLECTION_NAME}",
+                "type": "application/json",
+                "title": f"Version {before.version}",
+            }
+        )
+    extensions = [*one.collection.get("stac_extensions", ()), VERSION_URI]
+    own = {"stac_extensions": list(dict.fromkeys(extensions)), "version": one.version}
+    return {**one.collection, **own, "links": links}
+
+
+def _copy_of(data: bytes, version: str, where: str) -> bytes:
+    return json_bytes(stable_copy(_json(data, where), version))
+
+
+def _glossary(
+    before: Root, after: Root, vocabulary: Vocabulary, out: str
+) -> tuple[str, bytes] | None:
+    """Name and content of the catalog's concepts; None if it has none."""
+    records = {
+        id_: record
+        for id_, record in vocabulary.records.items()
+        if any(row.get(_WITH_CONCEPTS) for row in record["classes"])
+    }
+    earlier = _scheme_of(before, out)
+    if earlier is None and not records and not vocabulary.added.classes:
+        return None
+    scheme = merged(_joined(earlier or Scheme({}), vocabulary.added), ids_of(after), records)
+    data = json_bytes(scheme_json(scheme))
+    return content_name("concepts", data, ".json"), data
+
+
+def _scheme_of(root: Root, out: str) -> Scheme | None:
+    if root.glossary is None:
+        return None
+    where = f"{out}/{root.glossary.removeprefix('./')}"
+    return scheme_from_json(_json(objects.read(where, most=_MOST), shown(where)), shown(where))
+
+
+def _joined(earlier: Scheme, added: Scheme) -> Scheme:
+    """Both; what both have is the latter's."""
+    news = {class_.collection for class_ in added.classes}
+    kept = [class_ for class_ in earlier.classes if class_.collection not in news]
+    return Scheme({**earlier.concepts, **added.concepts}, (*kept, *added.classes))
