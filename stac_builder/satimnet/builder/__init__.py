@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from satimnet.builder.catalog.validation import validate
     from satimnet.builder.errors import BadFileError, SatimnetError
     from satimnet.builder.pipeline import build
+    from satimnet.builder.publishing.pruning import prune
+    from satimnet.builder.publishing.versions import versions
     from satimnet.builder.query.client import open
     from satimnet.builder.query.search import search
     from satimnet.builder.storage.assets import gdal_path, open_asset, read_bytes, resolve
@@ -26,10 +28,12 @@ __all__ = [
     "gdal_path",
     "open",
     "open_asset",
+    "prune",
     "read_bytes",
     "resolve",
     "search",
     "validate",
+    "versions",
 ]
 
 _HOMES = {
@@ -39,10 +43,12 @@ _HOMES = {
     "gdal_path": "storage.assets",
     "open": "query.client",
     "open_asset": "storage.assets",
+    "prune": "publishing.pruning",
     "read_bytes": "storage.assets",
     "resolve": "storage.assets",
     "search": "query.search",
     "validate": "catalog.validation",
+    "versions": "publishing.versions",
 }
 
 find_moved_modules()

@@ -23,11 +23,13 @@ from satimnet.cli.info_command import info
 from satimnet.cli.map_command import map_command
 from satimnet.cli.new_dataset_command import new_dataset
 from satimnet.cli.picture_command import picture
+from satimnet.cli.prune_command import prune
 from satimnet.cli.quality_command import quality
 from satimnet.cli.search_command import search
 from satimnet.cli.serve_command import serve
 from satimnet.cli.train_command import train
 from satimnet.cli.validate_command import validate
+from satimnet.cli.versions_command import versions
 
 _COMMANDS: tuple[click.Command, ...] = (
     demo,
@@ -41,6 +43,8 @@ _COMMANDS: tuple[click.Command, ...] = (
     browser,
     quality,
     copy,
+    versions,
+    prune,
     export,
     new_dataset,
     fuse,

@@ -117,7 +117,7 @@ def validate(
         linked.add(path.absolute().parent)
     folder = start.parent.absolute()
     findings.leftovers += _leftovers(folder, linked)
-    for file in sorted(folder.glob(f"*/{PARQUET_NAME}")):
+    for file in sorted(folder.rglob(PARQUET_NAME)):
         if file.parent not in linked:
             continue
         if file.parent.name in objects.seen:
@@ -133,8 +133,9 @@ def validate(
 
 
 def _leftovers(folder: Path, linked: set[Path]) -> Iterator[Path]:
+    homes = {path for one in linked for path in (one, one.parent)}  # and copies of the current
     for file in sorted(folder.glob("*/collection.json")):
-        if file.parent not in linked:
+        if file.parent not in homes:
             yield file.parent
     yield from folder.parent.glob(f".{glob.escape(folder.name)}.*ing")
     yield from folder.rglob("*.part")
@@ -246,8 +247,8 @@ def _following(
     following = []
     for link in content.get("links", ()):
         href = link["href"]
-        if has_scheme(href) or link["rel"] == "derived_from":
-            continue  # what a sample was made of may well be kept elsewhere
+        if has_scheme(href) or link["rel"] in ("derived_from", "predecessor-version"):
+            continue  # the one may be kept elsewhere, the other be pruned
         target = Path(os.path.normpath((path.parent / href).absolute()))
         if link["rel"] in _FOLLOWED:
             try:

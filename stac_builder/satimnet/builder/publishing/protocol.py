@@ -16,7 +16,7 @@ import random
 import shutil
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -49,7 +49,7 @@ BUILDING = ".building"
 """Folder in a catalog of an object store with what running builds need."""
 
 _MOST = 64 * 2**20  # bytes of a document of ours
-_WAITING = 600.0  # seconds for another run that publishes into the same folder
+WAITING = 600.0  # seconds for another run that publishes into the same folder
 _TRIES = 1000
 _THREADS = 32
 _WITH_CONCEPTS = "concept"
@@ -123,7 +123,7 @@ def publish(
 def _publish_on_disk(
     out: Path, made: Sequence[Made], vocabulary: Vocabulary, staging: Path
 ) -> None:
-    with lock(out, wait=_WAITING):
+    with lock(out, wait=WAITING):
         if (out / ROOT_NAME).exists():
             for one in made:
                 require_room(out / one.id)
@@ -237,11 +237,9 @@ def _publish_in_store(
         if one.shards is not None:
             upload(one.shards, f"{out}/{one.id}/{SHARDS_NAME}", progress)
         upload(one.folder, f"{out}/{one.at.folder}", progress)
-    place_of_root = f"{out}/{ROOT_NAME}"
     written: dict[str, bytes] = {}
-    for _ in range(_TRIES):
-        document, tag = _root_in_store(place_of_root)
-        root = root_of(document, shown(place_of_root))
+
+    def change(root: Root) -> Root:
         for one in made:
             path = f"{out}/{one.at.folder}/{COLLECTION_NAME}"
             if one.version in root.versions.get(one.id, ()):
@@ -251,28 +249,50 @@ def _publish_in_store(
                 written[one.id] = data
         after = _after(root, made)
         glossary = _glossary(root, after, vocabulary, out)
-        if glossary is not None:
-            after = replace(after, glossary=f"./{glossary[0]}")
-            if after.glossary != root.glossary:
-                objects.write(f"{out}/{glossary[0]}", glossary[1])
-        if root_json(after) == document:
-            break
-        data = json_bytes(root_json(after))
-        try:
-            if single_writer:
-                objects.write(place_of_root, data)
-            else:
-                objects.replace(place_of_root, data, tag)
-            break
-        except ChangedError:  # somebody else published meanwhile: do it over what they wrote
-            time.sleep(random.uniform(0, 0.05))
-    else:
-        raise StorageError(f"{shown(place_of_root)}: others replace it all the time; try later")
+        if glossary is None:
+            return after
+        written[CONCEPTS_NAME] = glossary[1]
+        if root.glossary != f"./{glossary[0]}":
+            objects.write(f"{out}/{glossary[0]}", glossary[1])
+        return replace(after, glossary=f"./{glossary[0]}")
+
+    replace_root(out, change, single_writer=single_writer)
     for one in made:
         copy = _copy_of(written[one.id], one.version, one.id)
         objects.write(f"{out}/{one.id}/{COLLECTION_NAME}", copy)
-    if glossary is not None:
-        objects.write(f"{out}/{CONCEPTS_NAME}", glossary[1])
+    if CONCEPTS_NAME in written:
+        objects.write(f"{out}/{CONCEPTS_NAME}", written[CONCEPTS_NAME])
+
+
+def replace_root(out: str, change: Callable[[Root], Root], *, single_writer: bool = False) -> None:
+    """Replaces the root of a catalog by what ``change`` makes of it, in one step.
+
+    In a store it is called again if somebody else replaced the root meanwhile. On disk the caller
+    holds the lock.
+
+    Raises:
+        BadCatalogError: what is there is no catalog of satimnet.
+        StorageError: it cannot be written.
+    """
+    place_of_root = f"{out}/{ROOT_NAME}"
+    if not is_url(out):
+        data = json_bytes(root_json(change(read_root(out))))
+        _write_changed(Path(place_of_root), data)
+        return
+    for _ in range(_TRIES):
+        document, tag = _root_in_store(place_of_root)
+        after = root_json(change(root_of(document, shown(place_of_root))))
+        if after == document:
+            return
+        try:
+            if single_writer:
+                objects.write(place_of_root, json_bytes(after))
+            else:
+                objects.replace(place_of_root, json_bytes(after), tag)
+            return
+        except ChangedError:  # somebody else published meanwhile: do it over what they wrote
+            time.sleep(random.uniform(0, 0.05))
+    raise StorageError(f"{shown(place_of_root)}: others replace it all the time; try later")
 
 
 def _root_in_store(url: str) -> tuple[Json | None, str | None]:

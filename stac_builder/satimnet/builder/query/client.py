@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
@@ -36,7 +37,12 @@ _ODD = re.compile(r"[#?%\\]")
 
 
 @checked()
-def open(href: str | os.PathLike[str], *, allow_outside: bool = False) -> Client:
+def open(
+    href: str | os.PathLike[str],
+    *,
+    allow_outside: bool = False,
+    version: str | Sequence[str] | None = None,
+) -> Client:
     """Opens a static catalog as a pystac-client `Client` that can search it.
 
     ``search`` takes all that a STAC API server would: CQL2 filters, ``query``, ``sortby`` and
@@ -50,12 +56,14 @@ def open(href: str | os.PathLike[str], *, allow_outside: bool = False) -> Client
     Args:
         href: path or URL of ``catalog.json`` or of its folder.
         allow_outside: files may lie outside of a local catalog's folder.
+        version: names of versions of collections to open instead of the current ones (see
+            `satimnet.builder.versions`), as they are or as ``collection@version``.
 
     Returns:
         The client; its Items have absolute hrefs.
 
     Raises:
-        NotFoundError: there is no catalog.
+        NotFoundError: there is no catalog, or no such version.
         BadCatalogError: the catalog cannot be understood.
         StorageError: files of the catalog cannot be read.
 
@@ -70,7 +78,7 @@ def open(href: str | os.PathLike[str], *, allow_outside: bool = False) -> Client
     folder, _, name = place.rpartition("/")
     if not is_url(place) and _ODD.search(folder):
         place = f"{plain_name(folder)}/{name}"
-    index = Index(place, allow_outside=allow_outside)
+    index = Index(place, allow_outside=allow_outside, version=version)
     return _Client.open(index.href, stac_io=_StaticApi(index))
 
 

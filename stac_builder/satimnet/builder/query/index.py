@@ -24,6 +24,8 @@ from satimnet.builder.errors import (
     SatimnetError,
     StorageError,
 )
+from satimnet.builder.publishing.layout import location_of
+from satimnet.builder.publishing.versions import chosen
 from satimnet.builder.query.bounded_sql import Database, failure
 from satimnet.builder.query.parquet_rows import asset_hrefs, rows_at
 from satimnet.builder.query.statements import Statement, kind_of, quoted
@@ -88,6 +90,8 @@ class Index:
     Args:
         catalog: path or URL of ``catalog.json`` or of its folder.
         allow_outside: the catalog in a folder may lead to any file of this machine.
+        version: names of versions to open instead of the current ones, as they are or as
+            ``collection@version``.
 
     Attributes:
         href: absolute path or URL of ``catalog.json``.
@@ -98,15 +102,23 @@ class Index:
         seconds: how long a query may take; None is for ever.
 
     Raises:
+        NotFoundError: there is no catalog, or no such version.
         SatimnetError: the catalog cannot be read, or none of its collections.
     """
 
     seconds: float | None = None
 
-    def __init__(self, catalog: str | os.PathLike[str], *, allow_outside: bool = False) -> None:
+    def __init__(
+        self,
+        catalog: str | os.PathLike[str],
+        *,
+        allow_outside: bool = False,
+        version: str | Sequence[str] | None = None,
+    ) -> None:
         self.href, document = _found(catalog)
         self.bounds = Bounds.of(self.href, allow_outside=allow_outside)
         self.document = documents.catalog(document, self.href)
+        self._versions = chosen(document, version, self.href)
         self.collections: dict[str, IndexedCollection] = {}
         self.unreadable: dict[str, str] = {}
         self._open_collections()
@@ -121,6 +133,9 @@ class Index:
         for number, content in enumerate(self.document["links"]):
             try:
                 link = documents.link(content, self.href, number)
+                at = location_of(link["href"]) if link["rel"] == "child" else None
+                if at is not None and at.id in self._versions:
+                    link = link | {"href": self._versions[at.id].href}
                 links.append(link)
                 found = self._collection(link["href"]) if link["rel"] == "child" else None
                 if found is not None and found.id in self.collections:

@@ -67,6 +67,8 @@ class Object(NamedTuple):
     place: str
     size: int
     """In bytes."""
+    modified: float = 0.0
+    """When it was written, in seconds since 1970."""
 
 
 def read(place: str, first: int = 0, size: int | None = None, *, most: int | None = None) -> bytes:
@@ -281,6 +283,24 @@ def size_of(place: str) -> int:
             return int(obstore.head(store, key)["size"])
 
 
+def modified(place: str) -> float | None:
+    """When a file was written, in seconds since 1970; None if the server does not tell.
+
+    Raises:
+        NotFoundError: nothing is there.
+        StorageError: it cannot be read.
+    """
+    if not is_url(place):
+        with _of_disk(place):
+            return os.stat(place).st_mtime
+    import obstore
+
+    store, key = store_of(place)
+    with told(place):
+        found = obstore.get(store, key, options={"range": (0, 1)}).meta["last_modified"]
+    return float(found.timestamp()) or None
+
+
 def exists(place: str) -> bool:
     """Whether a file is there. Raises `StorageError` if that cannot be found out."""
     if not is_url(place):
@@ -311,7 +331,8 @@ def files_below(folder: str) -> Iterator[Object]:
     with told(folder, "listed"):
         for batch in obstore.list(store, prefix or None):
             for found in batch:
-                yield Object(f"{address.root}/{found['path']}", int(found["size"]))
+                modified = found["last_modified"].timestamp()
+                yield Object(f"{address.root}/{found['path']}", int(found["size"]), modified)
 
 
 def _files_of_disk(folder: str) -> Iterator[Object]:
@@ -322,7 +343,8 @@ def _files_of_disk(folder: str) -> Iterator[Object]:
         folders.sort()
         for name in sorted(names):
             path = os.path.join(at, name)
-            yield Object(path, os.stat(path).st_size)
+            state = os.stat(path)
+            yield Object(path, state.st_size, state.st_mtime)
 
 
 def write(place: str, data: bytes | Path) -> None:

@@ -9,7 +9,6 @@ import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from satimnet.builder.errors import printable
@@ -76,32 +75,6 @@ def _inside(href: object, path: str, scope: str, leave: Callable[[str], None]) -
             return target
     leave(f"{path}: {shortened(href)}")
     return None
-
-
-def files_of_index(parquet: Path) -> dict[str, Any]:
-    """The files that rows lead to, as assets: without Items in the tree nothing else names them.
-
-    A file that is no such index leads to nothing; copying it is not judging it.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    found: set[tuple[str | None, int | None]] = set()  # few, of rows that may be millions
-    keys = ("href", "file:size")
-    try:
-        with pq.ParquetFile(parquet) as opened:
-            names = [field.name for field in opened.schema_arrow.field("assets").type]
-            for name in names:
-                columns = [f"assets.{name}.{key}" for key in keys]
-                for batch in opened.iter_batches(columns=columns):
-                    asset = batch.column("assets")
-                    both = pa.table([pc.struct_field(asset, [name, key]) for key in keys], keys)
-                    each = both.group_by(list(keys)).aggregate([])
-                    found.update(zip(*(each[key].to_pylist() for key in keys), strict=True))
-    except (OSError, LookupError, TypeError, pa.ArrowException):
-        return {}
-    return {"assets": [{"href": href, "file:size": size} for href, size in found if href]}
 
 
 def joined(path: str, href: str) -> str:

@@ -37,6 +37,7 @@ from satimnet.builder.errors import (
     StorageError,
 )
 from satimnet.builder.progress import Progress, silent
+from satimnet.builder.publishing.index_files import files_of_index
 from satimnet.builder.storage.atomic_files import settle
 from satimnet.builder.storage.held_files import folder_of
 from satimnet.builder.storage.hrefs import Bounds, catalog_file, folder_at, is_url, is_web, on_disk
@@ -45,7 +46,6 @@ from satimnet.builder.transfer.catalog_links import (
     FOREIGN,
     CatalogFile,
     files_of,
-    files_of_index,
     joined,
     shortened,
     top_folder,

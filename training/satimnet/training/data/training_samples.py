@@ -366,12 +366,19 @@ class Samples(SampleTable):
 
 
 @checked()
-def open_samples(href: str | os.PathLike[str], *, allow_outside: bool = False) -> Catalog:
+def open_samples(
+    href: str | os.PathLike[str],
+    *,
+    allow_outside: bool = False,
+    version: str | Sequence[str] | None = None,
+) -> Catalog:
     """Opens a catalog for searching.
 
     Args:
         href: Its ``catalog.json``, or the folder of it; a path or a URL.
         allow_outside: Whether a catalog in a folder may point to files that are not in there.
+        version: Names of versions of collections to open instead of the current ones (see
+            `satimnet.builder.versions`), as they are or as ``collection@version``.
 
     Returns:
         The catalog.
@@ -385,7 +392,7 @@ def open_samples(href: str | os.PathLike[str], *, allow_outside: bool = False) -
         >>> samples.classes[1]
         'Forest'
     """
-    index = Index(href, allow_outside=allow_outside)
+    index = Index(href, allow_outside=allow_outside, version=version)
     return Catalog(index, {name: _collection(found) for name, found in index.collections.items()})
 
 

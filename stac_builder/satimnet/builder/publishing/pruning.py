@@ -1,0 +1,191 @@
+"""Pruning: what no kept version of a catalog needs is removed."""
+
+from __future__ import annotations
+
+import glob
+import os
+import posixpath
+import re
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from satimnet.builder.arguments import checked
+from satimnet.builder.catalog.geoparquet import PARQUET_NAME
+from satimnet.builder.errors import ArgumentError, NotFoundError, SatimnetError
+from satimnet.builder.progress import Progress, silent
+from satimnet.builder.publishing import protocol
+from satimnet.builder.publishing.index_files import files_of_index
+from satimnet.builder.publishing.layout import COLLECTION_NAME, SHARDS_NAME, Location
+from satimnet.builder.publishing.protocol import BUILDING, ROOT_NAME
+from satimnet.builder.publishing.roots import Root
+from satimnet.builder.storage import objects
+from satimnet.builder.storage.hrefs import is_url, writable
+from satimnet.builder.storage.objects import Object
+from satimnet.builder.storage.staging import lock
+from satimnet.builder.vocabulary.skos import CONCEPTS_NAME
+
+DAY = 24 * 60 * 60.0
+"""Seconds that a file is left alone by default: a build may be about to link it."""
+
+_VERSION = re.compile(r"(?:.+-)?[0-9a-f]{12}")
+_OF_POOL = re.compile(r".+-[0-9]{5,}-[0-9a-f]{16}\.zip")
+_OLD_SHARD = re.compile(r".*[0-9]{5,}\.zip")
+_CONCEPTS = re.compile(r"concepts-[0-9a-f]{12}\.json")
+_PROBE = re.compile(r"\.probe-[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What was removed, or would be."""
+
+    versions: tuple[str, ...]
+    """As ``collection@version``."""
+    files: tuple[str, ...]
+    """Their places."""
+    size: int
+    """Bytes of the files."""
+
+
+@checked()
+def prune(
+    catalog: str | os.PathLike[str],
+    *,
+    keep: int | None = None,
+    older_than: float = DAY,
+    dry_run: bool = False,
+    progress: Progress = silent,
+) -> Pruned:
+    """Removes what no kept version of a catalog needs: old versions, what killed runs left.
+
+    Files that satimnet did not write stay. Those who opened an old version before, and still read
+    it, lose its files.
+
+    Args:
+        catalog: place of the catalog's folder, a path or the URL of an object store.
+        keep: how many versions of each collection stay, the current one among them; None is all.
+        older_than: seconds; what was written later stays, as a build that still runs may need it.
+        dry_run: remove nothing, only say what would be removed.
+        progress: is told how many files are removed.
+
+    Returns:
+        What was removed.
+
+    Raises:
+        NotFoundError: there is no catalog.
+        ArgumentError: ``keep`` is less than 1.
+        StorageError: something cannot be read or removed.
+
+    Example:
+        >>> from satimnet.builder import prune
+        >>> prune("catalog", keep=1, dry_run=True).versions
+        ()
+    """
+    if keep is not None and keep < 1:
+        raise ArgumentError(
+            f"keep {keep}: the current version always stays; give 1 or more", "keep"
+        )
+    home = writable(catalog).rstrip("/")
+    on_disk = not is_url(home)
+    with lock(Path(home), wait=protocol.WAITING) if on_disk else nullcontext():
+        before = protocol.read_root(home)
+        if not before.titles:
+            raise NotFoundError(f"{home}/{ROOT_NAME}: no catalog with collections is there")
+        after = _shortened(before, keep)
+        gone = tuple(
+            f"{id_}@{name}"
+            for id_, names in before.versions.items()
+            for name in names
+            if name not in after.versions.get(id_, ())
+        )
+        if gone and not dry_run:  # nobody finds them any more
+            protocol.replace_root(home, lambda root: _shortened(root, keep))
+        files = list(_unneeded(home, after, time.time() - older_than, set(gone)))
+        if not dry_run:
+            for done, file in enumerate(files, 1):
+                objects.delete(file.place)
+                progress("Removing", done, len(files), "files")
+            if on_disk:
+                _remove_empty_folders(Path(home), files)
+    if on_disk and not dry_run:
+        _remove_workspaces(Path(home), older_than)
+    return Pruned(gone, tuple(file.place for file in files), sum(file.size for file in files))
+
+
+def _shortened(root: Root, keep: int | None) -> Root:
+    """The root with so many versions of each collection at most."""
+    if keep is None:
+        return root
+    return replace(root, versions={id_: names[-keep:] for id_, names in root.versions.items()})
+
+
+def _unneeded(home: str, root: Root, latest: float, gone: set[str]) -> Iterator[Object]:
+    """The files that satimnet wrote, nobody needs, and are old enough; of ``gone`` versions all."""
+    needed = _needed(home, root)
+    for file in objects.files_below(home):
+        path = file.place[len(home) + 1 :].replace(os.sep, "/")
+        if path in needed or not _is_ours(path, root):
+            continue
+        top, _, rest = path.partition("/")
+        if rest and _is_kept(Location(top, rest.partition("/")[0]), root):
+            continue
+        of_gone = f"{top}@{rest.partition('/')[0]}" in gone
+        if of_gone or file.modified < latest:
+            yield file
+
+
+def _is_kept(at: Location, root: Root) -> bool:
+    return at.version in root.versions.get(at.id, ())
+
+
+def _needed(home: str, root: Root) -> set[str]:
+    """Paths of what the root leads to, but for the folders of versions."""
+    needed = {ROOT_NAME, CONCEPTS_NAME}
+    if root.glossary is not None:
+        needed.add(posixpath.normpath(root.glossary))
+    for at in root.titles:
+        needed.add(f"{at.id}/{COLLECTION_NAME}")
+        kept = [Location(at.id, name) for name in root.versions.get(at.id, ())]
+        for one in kept or [at]:
+            index = f"{home}/{one.folder}/{PARQUET_NAME}"
+            for asset in files_of_index(index).get("assets", ()):
+                needed.add(posixpath.normpath(f"{one.folder}/{asset['href']}"))
+    return needed
+
+
+def _is_ours(path: str, root: Root) -> bool:
+    """Whether satimnet wrote a file that it finds in a catalog, by its path."""
+    top, _, rest = path.partition("/")
+    if not rest:
+        return bool(_CONCEPTS.fullmatch(top) or _PROBE.fullmatch(top))
+    if top == BUILDING:
+        return True
+    at = root.current(top)
+    if at is not None and at.version is None:  # it has one version, which is all of the folder
+        return False
+    folder, _, name = rest.partition("/")
+    if folder == SHARDS_NAME:
+        return bool(_OF_POOL.fullmatch(name) or (at is not None and _OLD_SHARD.fullmatch(name)))
+    return bool(name and _VERSION.fullmatch(folder))
+
+
+def _remove_empty_folders(home: Path, files: Iterable[Object]) -> None:
+    for folder in sorted({Path(file.place).parent for file in files}, reverse=True):
+        while folder != home:
+            try:
+                folder.rmdir()
+            except OSError:
+                break
+            folder = folder.parent
+
+
+def _remove_workspaces(home: Path, older_than: float) -> None:
+    """Removes what builds that were killed left beside a catalog, and were not started again."""
+    name = glob.escape(home.absolute().name)
+    for folder in home.absolute().parent.glob(f".{name}.building*"):
+        if folder.is_dir() and folder.stat().st_mtime < time.time() - older_than:
+            with suppress(SatimnetError), lock(folder):
+                shutil.rmtree(folder, ignore_errors=True)
