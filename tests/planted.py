@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
+from published import home_of
 
 SIZE = 64
 CLASSES = ("AnnualCrop", "Forest", "Highway", "Industrial", "Pasture", "PermanentCrop")
@@ -224,7 +225,7 @@ def spoil(catalog: Path) -> None:
         row["assets"]["mask"] = other
 
     edit(catalog / "dota", {"P0001": counts, "P0002": tags, "P0004": mask})
-    path = catalog / "dota/collection.json"
+    path = home_of(catalog, "dota") / "collection.json"
     collection = json.loads(path.read_bytes())
     table = collection["summaries"]["classification:classes"]
     table[:] = [row for row in table if row["name"] != "plane"]

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 
-def home(catalog: Path, collection: str = "eurosat") -> Path:
+def home_of(catalog: Path, collection: str = "eurosat") -> Path:
     """The folder of the current version of a collection."""
     root = json.loads((catalog / "catalog.json").read_bytes())
     hrefs = [link["href"] for link in root["links"] if link["rel"] == "child"]
@@ -12,7 +12,7 @@ def home(catalog: Path, collection: str = "eurosat") -> Path:
     return (catalog / found).parent
 
 
-def shard(catalog: Path, name: str, collection: str = "eurosat") -> Path:
+def shard_of(catalog: Path, name: str, collection: str = "eurosat") -> Path:
     """The shard whose plan has the name, such as ``River-00000``."""
     (found,) = (catalog / collection / "shards").glob(f"{name}-*.zip")
     return found

@@ -19,6 +19,7 @@ import pystac
 import pytest
 import stac_geoparquet.arrow
 from click.testing import CliRunner, Result
+from published import home_of
 from stactools.cli.cli import cli
 
 from satimnet.builder.catalog.geoparquet import items_of
@@ -113,7 +114,7 @@ def test_a_sample_with_one_edition_is_an_item_too(unpacked, tmp_path):
 
 
 def test_parquet_and_item_files_say_the_same(catalog):
-    file = catalog / "eurosat" / "items.parquet"
+    file = home_of(catalog) / "items.parquet"
     table = pq.read_table(file)
     rows = items_of(table, str(file))
     reference = list(stac_geoparquet.arrow.stac_table_to_items(table))
@@ -122,7 +123,7 @@ def test_parquet_and_item_files_say_the_same(catalog):
     for row, other in zip(rows, reference, strict=True):
         item = files[row["id"]]
         for asset in item["assets"].values():
-            href = catalog / "eurosat" / "Forest" / asset["href"]
+            href = home_of(catalog) / "Forest" / asset["href"]
             asset["href"] = str(Path(os.path.normpath(href)))
         del item["links"], row["links"], other["links"]
         assert row == item
@@ -315,7 +316,7 @@ def test_building_into_a_catalog_replaces_only_what_is_built(miniature, catalog,
     build([miniature / "EuroSAT.zip"], out)
     other = out / "other"
     other.mkdir()
-    collection = json.loads((out / "eurosat" / "collection.json").read_text())
+    collection = json.loads((home_of(out) / "collection.json").read_text())
     (other / "collection.json").write_text(json.dumps(collection | {"id": "other"}))
     build([miniature], out)
     assert (other / "collection.json").exists()
@@ -384,7 +385,7 @@ def test_leftovers_of_another_source_are_not_mixed_in(miniature, catalog, tmp_pa
     rows = staging / "rows" / "eurosat"
     rows.mkdir(parents=True)
     (rows / "build").write_text("another digest")
-    (staging / "catalog" / "eurosat" / "Forest" / "Forest_99.json").write_text("{}")
+    (home_of(staging / "catalog") / "Forest" / "Forest_99.json").write_text("{}")
     shutil.rmtree(tmp_path / "out")
     build([miniature], tmp_path / "out")
     assert digest(tmp_path / "out") == digest(catalog)
@@ -496,9 +497,9 @@ def test_a_broken_file_among_many_is_left_out_and_reported(spoil, reason, tmp_pa
     (left_out,) = report.problems
     assert (report.items, report.members, left_out.kind) == (120, 239, "broken")
     assert left_out.path == str(file)
-    written = json.loads((out / "eurosat" / "build-report.json").read_text())
+    written = json.loads((home_of(out) / "build-report.json").read_text())
     assert written["left_out"][0]["path"].endswith(file.name)
-    assert str(tmp_path) not in (out / "eurosat" / "build-report.json").read_text()
+    assert str(tmp_path) not in (home_of(out) / "build-report.json").read_text()
     (survivor,) = item_files(out)["Forest_1"]["assets"]
     assert survivor == ("rgb" if file.suffix == ".tif" else "multispectral")
 
@@ -510,7 +511,7 @@ def test_any_number_of_broken_files_on_request(unpacked, out):
         file.write_bytes(b"")
     (report,) = build([unpacked], out, bad_files="any", overview=False)
     assert report.items == 9 * PER_CLASS
-    assert not (out / "eurosat" / "Forest").exists() or not list((out / "eurosat/Forest").iterdir())
+    assert not (home_of(out) / "Forest").exists() or not list((home_of(out) / "Forest").iterdir())
     assert not list((out / "eurosat" / "shards").glob("Forest*"))
 
 
@@ -544,7 +545,7 @@ def test_somebody_elses_catalog_is_not_touched(miniature, out):
 
 def test_a_folder_in_the_way_of_a_collection_is_not_touched(miniature, catalog, out):
     shutil.copytree(catalog, out)
-    (out / "eurosat" / "collection.json").unlink()
+    (home_of(out) / "collection.json").unlink()
     before = digest(out)
     fails([miniature], out, "eurosat: is there already and is no collection")
     assert digest(out) == before

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from published import home_of, shard_of
 from stactools.cli.cli import cli
 
 from satimnet.builder import build, search, validate
@@ -81,7 +82,7 @@ def test_they_are_valid_found_and_copied(form, request, schemas, tmp_path):
 
 
 def test_faults_in_pages_are_found(paged):
-    path = paged / "eurosat/River/items-00001.json"
+    path = home_of(paged) / "River/items-00001.json"
     page = read(path)
     page["features"][0]["properties"]["satimnet:split"] = "test"
     page["features"][0]["stac_version"] = "0.9"
@@ -92,13 +93,13 @@ def test_faults_in_pages_are_found(paged):
 
 
 def test_faults_in_the_parquet_alone_are_found(bare):
-    shard = bare / "eurosat/shards/River-00000.zip"
+    shard = shard_of(bare, "River-00000")
     shard.write_bytes(shard.read_bytes()[:-200_000])
     assert any("River-00000.zip has" in problem for problem in validate(bare).problems)
 
 
 def test_pages_that_lead_in_circles_end(paged):
-    path = paged / "eurosat/River/items-00001.json"
+    path = home_of(paged) / "River/items-00001.json"
     page = read(path)
     page["links"].append({"rel": "next", "href": "./items-00000.json"})
     path.write_text(json.dumps(page))

@@ -9,6 +9,7 @@ import pystac
 import pystac.validation
 import pytest
 from click.testing import CliRunner
+from published import home_of, shard_of
 from pystac.validation import JsonSchemaSTACValidator
 from stactools.cli.cli import cli
 
@@ -185,8 +186,8 @@ def test_an_index_that_says_otherwise_is_found(copy, schemas):
 
 def test_lost_and_broken_files_are_found(copy, schemas):
     (copy / FOREST).unlink()
-    (copy / "eurosat/River/River_1.json").write_text("{")
-    shard = copy / "eurosat/shards/SeaLake-00000.zip"
+    (home_of(copy) / "River/River_1.json").write_text("{")
+    shard = shard_of(copy, "SeaLake-00000")
     data = bytearray(shard.read_bytes())
     data[200] ^= 255
     shard.write_bytes(data)
@@ -198,7 +199,7 @@ def test_lost_and_broken_files_are_found(copy, schemas):
 
 
 def test_a_truncated_shard_is_found_without_reading_it(copy, schemas):
-    shard = copy / "eurosat/shards/SeaLake-00000.zip"
+    shard = shard_of(copy, "SeaLake-00000")
     shard.write_bytes(shard.read_bytes()[:-1])
     problems = validate(copy, schemas=schemas).problems
     assert any("SeaLake-00000.zip has" in problem for problem in problems)

@@ -11,6 +11,7 @@ import click
 import pystac
 import pytest
 from click.testing import CliRunner, Result
+from published import shard_of
 from stactools.cli.cli import cli
 
 from satimnet.builder.query.search import count
@@ -156,9 +157,7 @@ def test_build_validate_info_search(miniature, schemas, tmp_path):
     done = stac("satimnet", "search", out, "--class", "River", "--format", "ndjson")
     items = [json.loads(line) for line in done.output.splitlines()]
     assert [item["id"] for item in items] == [f"River_{n}" for n in range(1, PER_CLASS + 1)]
-    assert pystac.Item.from_dict(items[0]).assets["rgb"].href == str(
-        out / "eurosat/shards/River-00000.zip"
-    )
+    assert pystac.Item.from_dict(items[0]).assets["rgb"].href == str(shard_of(out, "River-00000"))
     done = stac(
         "satimnet", "search", out, "--filter", "\"proj:code\" = 'EPSG:1'", "--format", "json"
     )

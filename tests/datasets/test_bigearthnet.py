@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import rasterio
+from published import home_of
 from pyproj import Transformer
 
 from satimnet.builder import build
@@ -469,7 +470,7 @@ def test_miniature_is_built(catalog, miniature):
     assert properties["start_datetime"] == "2017-09-27T00:00:00Z"
     assert properties["end_datetime"] == "2017-09-27T23:59:59Z"
     assert "satimnet:classes" not in properties
-    collection = json.loads((catalog / "bigearthnet" / "collection.json").read_bytes())
+    collection = json.loads((home_of(catalog, "bigearthnet") / "collection.json").read_bytes())
     assert collection["summaries"]["bigearthnet:seasonal_snow"] == [False, True]
     assert {key: a["proj:shape"] for key, a in collection["item_assets"].items() if key in BANDS}
 

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import rdflib
 from click.testing import CliRunner
+from published import home_of
 from stactools.cli.cli import cli
 
 from satimnet.builder import build, search
@@ -76,7 +77,7 @@ def test_mlcroissant_gives_back_counts_classes_and_files(exported, items, everyt
     assert not dataset.metadata.ctx.issues.errors
 
     table = {row["classes/name"]: row["classes/value"] for row in dataset.records("classes")}
-    collection = json.loads((everything / name / "collection.json").read_bytes())
+    collection = json.loads((home_of(everything, name) / "collection.json").read_bytes())
     rows = collection["summaries"]["classification:classes"]
     assert table == {row["name"]: row["value"] for row in rows}
 
@@ -103,7 +104,7 @@ def test_croissant_links_every_file_of_the_collection(exported, everything, name
     files = [part for part in document["distribution"] if part["@type"] == "cr:FileObject"]
     linked = {there(file["contentUrl"], path) for file in files}
     assert linked == {
-        everything / name / "items.parquet",
+        home_of(everything, name) / "items.parquet",
         *(everything / name / "shards").glob("*.zip"),
     }
     for file in files:
@@ -277,7 +278,7 @@ def catalog_of(everything: Path, name: str, folder: Path) -> None:
 
 def test_files_of_their_own_are_linked_as_they_are(everything, tmp_path):
     """As another program's catalog may have them: no asset is a member of a shard."""
-    table = pq.read_table(everything / "inria/items.parquet")
+    table = pq.read_table(home_of(everything, "inria") / "items.parquet")
     assets = table["assets"].to_pylist()
     for row in assets:
         for asset in filter(None, row.values()):
@@ -289,7 +290,7 @@ def test_files_of_their_own_are_linked_as_they_are(everything, tmp_path):
     ]
     catalog_of(everything, "inria", tmp_path)
     plain = table.drop_columns("assets").append_column("assets", pa.array(assets, pa.struct(kinds)))
-    pq.write_table(plain, tmp_path / "inria/items.parquet")
+    pq.write_table(plain, home_of(tmp_path, "inria") / "items.parquet")
     (path,) = export(Index(tmp_path), "trainingdml", tmp_path / "out")
     (sample, *_) = json.loads(path.read_bytes())["data"]
     (mask,) = [label for label in sample["labels"] if label["type"] == "AI_PixelLabel"]
@@ -602,7 +603,7 @@ def test_bad_requests_leave_nothing_half_written(everything, index, tmp_path):
     with pytest.raises(SatimnetError, match="validate the catalog"):
         export(Index(broken), "croissant", tmp_path / "b")
     assert list((tmp_path / "b").iterdir()) == []
-    (broken / "inria" / "items.parquet").write_bytes(b"PAR1 no longer")
+    (home_of(broken, "inria") / "items.parquet").write_bytes(b"PAR1 no longer")
     with pytest.raises(SatimnetError, match="validate the catalog"):
         export(Index(broken), "trainingdml", tmp_path / "b")
     assert list((tmp_path / "b").iterdir()) == []
@@ -623,8 +624,8 @@ def test_memory_does_not_grow_with_the_catalog(everything, tmp_path):
 def peak_of_export(everything: Path, folder: Path, times: int) -> int:
     """Peak of Python's memory while EuroSAT is exported so many times over."""
     catalog_of(everything, "eurosat", folder)
-    table = pq.read_table(everything / "eurosat" / "items.parquet")
-    with pq.ParquetWriter(folder / "eurosat" / "items.parquet", table.schema) as writer:
+    table = pq.read_table(home_of(everything) / "items.parquet")
+    with pq.ParquetWriter(home_of(folder) / "items.parquet", table.schema) as writer:
         for _ in range(times):
             writer.write_table(table)
     index = Index(folder)

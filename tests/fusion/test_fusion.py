@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import rasterio
 from click.testing import CliRunner
+from published import home_of
 from rasterio.enums import Resampling
 from rasterio.transform import Affine
 from rasterio.warp import reproject, transform_bounds
@@ -207,7 +208,7 @@ def test_counts_classes_and_metadata(catalog, tmp_path, schemas):
         assert asset["satimnet:pixels"]["shape"] == [64, 64, 3]
         assert asset["satimnet:pixels"]["dtype"] == "<u2"
         assert "mask" not in item["assets"]
-    collection = json.loads((catalog / "fused" / "collection.json").read_bytes())
+    collection = json.loads((home_of(catalog, "fused") / "collection.json").read_bytes())
     assert collection["satimnet:recipe"] == {
         "text": recipe.text,
         "sha256": hashlib.sha256(recipe.text.encode()).hexdigest(),
@@ -224,12 +225,12 @@ def test_the_description_tells_what_was_drawn(catalog, tmp_path):
     """A recipe's own counts are not those of a collection that was made of less."""
     head = HEAD.replace('description = "', 'description = "The 500 patches of everything. ')
     fuse(recipe_of(tmp_path, head + DRAWS), catalog)
-    whole = json.loads((catalog / "fused/collection.json").read_text())["description"]
+    whole = json.loads((home_of(catalog, "fused") / "collection.json").read_text())["description"]
     assert whole.startswith("The 500 patches of everything.")
     assert whole.endswith("Samples drawn: 20 of EuroSAT, 4 of BigEarthNet-v1.0.")
     more = DRAWS.replace("number = 11", "number = 476")
     fuse(recipe_of(tmp_path, head + more), catalog, available=True)
-    part = json.loads((catalog / "fused/collection.json").read_text())["description"]
+    part = json.loads((home_of(catalog, "fused") / "collection.json").read_text())["description"]
     assert "500" not in part
     assert "1 of its 3 draws found fewer samples than it wants" in part
     made = len(items_of(catalog))
@@ -249,7 +250,7 @@ def test_items_lead_to_what_they_were_made_of(built, fused, tmp_path):
             source = json.loads((file.parent / link["href"]).read_bytes())
             assert f"{source['collection']}-{source['id']}" == item["id"]
             assert source["bbox"] == pytest.approx(item["bbox"], abs=1e-6)
-        links = json.loads((root / "fused" / "collection.json").read_bytes())["links"]
+        links = json.loads((home_of(root, "fused") / "collection.json").read_bytes())["links"]
         homes = [link["href"] for link in links if link["rel"] == "derived_from"]
         assert len(homes) == 2
         assert all((root / "fused" / home).is_file() for home in homes)
@@ -349,9 +350,9 @@ def test_masks(catalog, tmp_path):
     reported = fused.report.of("incomplete")
     assert {f"{p.path.replace('/', '-')}" for p in reported} == set(bare)
     assert reported[0].reason == "no mask: gsw has nothing there"
-    report = json.loads((catalog / "fused" / "build-report.json").read_bytes())
+    report = json.loads((home_of(catalog, "fused") / "build-report.json").read_bytes())
     assert len(report["incomplete"]) == len(bare)
-    collection = json.loads((catalog / "fused" / "collection.json").read_bytes())
+    collection = json.loads((home_of(catalog, "fused") / "collection.json").read_bytes())
     assert collection["satimnet:recipe"]["layers"] == ["gsw"]
     names = [row["name"] for row in collection["item_assets"]["mask"]["classification:classes"]]
     assert names == ["no-observation", "water", "built-up", "other"]
@@ -625,7 +626,7 @@ def test_images_of_several_types_do_not_fit_together(catalog, tmp_path):
         '[[draws]]\ncollection = "eurosat"\nclasses = ["River"]\nat_most = 1\nto = "Water"\n'
         '[[draws]]\ncollection = "bigearthnet"\nclasses = ["pastures"]\nnumber = 1\nto = "Water"\n'
     )
-    path = catalog / "bigearthnet" / "collection.json"
+    path = home_of(catalog, "bigearthnet") / "collection.json"
     path.write_text(path.read_text().replace('"data_type": "uint16"', '"data_type": "uint8"'))
     refused(tmp_path, catalog, text, "several data types: uint16 in eurosat, uint8 in bigearthnet")
 
@@ -686,7 +687,7 @@ def test_the_command(catalog, tmp_path):
     assert "fused: 24 items" in shown
     assert "incomplete: eurosat/" in shown
     assert "no mask: gsw has nothing there" in shown
-    assert str(catalog / "fused" / "collection.json") in shown
+    assert str(home_of(catalog, "fused") / "collection.json") in shown
     assert run(recipe, catalog, "--without-masks", "--quiet", *options) == ""
     assert re.search("give (layers|--layer) its path: gsw=PATH", run(recipe, catalog, *options))
     assert "27,000 samples wanted, 60 found" in run("paper", catalog, "--without-masks", *options)

@@ -13,6 +13,7 @@ import shapely
 from click.testing import CliRunner
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from published import home_of
 
 from satimnet.builder import build, search, validate
 from satimnet.builder import open as open_catalog
@@ -276,7 +277,7 @@ def test_a_catalog_across_180_degrees_is_small_and_found_where_it_is(crossing, s
     def found(**query):
         return [item["id"] for item in search(crossing, **query)]
 
-    document = json.loads((crossing / "eurosat/collection.json").read_bytes())
+    document = json.loads((home_of(crossing) / "collection.json").read_bytes())
     (extent,) = document["extent"]["spatial"]["bbox"]
     assert extent == pytest.approx([179.997, -0.003, -178.198, 0.003], abs=0.001)
     assert validate(crossing, schemas=schemas).problems == []
@@ -297,13 +298,13 @@ def test_a_catalog_across_180_degrees_is_small_and_found_where_it_is(crossing, s
 
 
 def test_files_and_exports_tell_of_crossing_as_their_standards_do(crossing, tmp_path):
-    path = crossing / "eurosat/items.parquet"
+    path = home_of(crossing) / "items.parquet"
     geo = json.loads(pq.read_schema(path).metadata[b"geo"])["columns"]["geometry"]
     assert geo["geometry_types"] == ["Polygon", "MultiPolygon"]
     first, _ = search(crossing)
     assert first["geometry"]["type"] == "MultiPolygon"
     assert first["bbox"][0] > first["bbox"][2]
-    written = json.loads((crossing / "eurosat/Forest/Forest_1.json").read_bytes())
+    written = json.loads((home_of(crossing) / "Forest/Forest_1.json").read_bytes())
     assert (first["geometry"], first["bbox"]) == (written["geometry"], written["bbox"])
     for name in ("dcat", "trainingdml"):
         arguments = [str(crossing), "--format", name, "--out", str(tmp_path / name)]

@@ -6,6 +6,7 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 from mini_masks import make_patches, write_masked_catalog
+from published import home_of
 
 from satimnet.builder.errors import SatimnetError
 from satimnet.training import crossvalidate, open_samples, train
@@ -61,7 +62,7 @@ def test_a_mask_belongs_to_what_is_learned(mini, tmp_path):
 
 def test_what_bands_and_classes_mean_belongs_to_it_too(mini, tmp_path):
     train(*parts(mini), tmp_path / "net.pt", **HOW)
-    path = mini.parent / "fused" / "collection.json"
+    path = home_of(mini.parent, "fused") / "collection.json"
     document = json.loads(path.read_text())
     document["item_assets"]["image"]["bands"].reverse()
     path.write_text(json.dumps(document))

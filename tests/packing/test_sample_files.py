@@ -13,6 +13,7 @@ import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from published import shard_of
 from rasterio.io import MemoryFile
 
 from satimnet.builder import build, gdal_path, search
@@ -170,7 +171,7 @@ def test_a_large_scene_becomes_a_cog_with_the_same_pixels(tmp_path, monkeypatch,
         assert usual["assets"][key]["archive"][0]["type"] == "image/png"
     assert item["properties"] == usual["properties"]
     assert item["assets"]["image"]["satimnet:original"]["path"] == "train/images/P0000.png"
-    shards = [tmp_path / name / "dota/shards/train-00000.zip" for name in ("large", "again")]
+    shards = [shard_of(tmp_path / name, "train-00000", "dota") for name in ("large", "again")]
     assert shards[0].read_bytes() == shards[1].read_bytes()
     assert not validate(tmp_path / "large", schemas=schemas, checksums=True).count
     assert not list((tmp_path / "large/dota/shards").glob("tmp*"))

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from published import home_of, shard_of
 from stactools.cli.cli import cli
 from trial_catalog import write_catalog
 
@@ -88,7 +89,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("edit", "message"), WRONG)
 def test_a_wrong_value_is_named_and_the_other_collections_are_read(trial, edit, message):
-    path = trial / "eurosat" / "collection.json"
+    path = home_of(trial) / "collection.json"
     change(path, edit)
     with pytest.warns(CatalogWarning, match=message) as warned:
         index = Index(trial)
@@ -155,7 +156,7 @@ COLUMNS = [
 
 @pytest.mark.parametrize(("edit", "message"), COLUMNS)
 def test_a_column_of_the_wrong_type_is_named(trial, edit, message):
-    path = trial / "eurosat" / "items.parquet"
+    path = home_of(trial) / "items.parquet"
     pq.write_table(edit(pq.read_table(path)), path)
     with pytest.warns(CatalogWarning, match=rf"eurosat/items\.parquet: {message}"):
         assert {item["collection"] for item in search(trial)} == {"clouds"}
@@ -186,7 +187,7 @@ ROWS = [
 
 @pytest.mark.parametrize(("edit", "message"), ROWS)
 def test_a_row_that_is_no_item_is_an_error_that_names_the_file(trial, edit, message):
-    change_rows(trial / "clouds" / "items.parquet", edit)
+    change_rows(home_of(trial, "clouds") / "items.parquet", edit)
     with pytest.raises(SatimnetError, match=rf"clouds/items\.parquet: .*{message}"):
         list(search(trial, collections=["clouds"]))
     findings = validate(trial)
@@ -203,7 +204,7 @@ def test_a_pipe_is_not_waited_for(trial, pipe):
 
 
 def test_a_collection_that_cannot_be_opened_is_left_out_with_the_reason(trial):
-    lost = trial / "eurosat/items.parquet"
+    lost = home_of(trial) / "items.parquet"
     lost.unlink()
     lost.symlink_to(lost.name)
     with pytest.warns(CatalogWarning, match=rf"{lost}: cannot be read: .*symbolic links"):
@@ -217,7 +218,7 @@ def test_what_is_too_deep_or_no_json_is_refused(text):
 
 
 def test_a_broken_neighbour_is_left_out_of_the_root(trial):
-    change(trial / "eurosat/collection.json", lambda d: d.pop("license"))
+    change(home_of(trial) / "collection.json", lambda d: d.pop("license"))
     with pytest.warns(CatalogWarning, match=r"it has no license; left out of catalog\.json"):
         write_root(trial)
     assert list(Index(trial).collections) == ["clouds"]
@@ -235,7 +236,7 @@ def point(catalog: Path, href: str) -> None:
             for entry in asset["archive"]:
                 entry |= {"range": [0, len(SECRET) - 1], "file:size": None, "file:checksum": None}
 
-    change_rows(catalog / "eurosat" / "items.parquet", edit)
+    change_rows(home_of(catalog) / "items.parquet", edit)
 
 
 @pytest.fixture
@@ -309,8 +310,11 @@ def test_documents_and_indexes_lie_inside_as_well(trial, tmp_path, place):
     else:
         shutil.copytree(tmp_path / "elsewhere", trial / "clouds")
         mirror = {"href": "../../elsewhere/items.parquet", "roles": ["collection-mirror"]}
-        change(trial / "clouds/collection.json", lambda d: d["assets"].update(a=mirror))
-        change(trial / "clouds/collection.json", lambda d: d["assets"].pop("geoparquet-items"))
+        change(home_of(trial, "clouds") / "collection.json", lambda d: d["assets"].update(a=mirror))
+        change(
+            home_of(trial, "clouds") / "collection.json",
+            lambda d: d["assets"].pop("geoparquet-items"),
+        )
     with (
         warnings.catch_warnings(action="ignore"),
         pytest.warns(CatalogWarning, match="outside of the catalog's folder"),
@@ -322,7 +326,7 @@ def test_documents_and_indexes_lie_inside_as_well(trial, tmp_path, place):
 
 def test_a_copy_does_not_follow_links_out_of_the_folder(catalog, tmp_path):
     evil = shutil.copytree(catalog, tmp_path / "evil")
-    shard = evil / "eurosat/shards/River-00000.zip"
+    shard = shard_of(evil, "River-00000")
     shard.rename(tmp_path / "shard.zip")
     shard.symlink_to(tmp_path / "shard.zip")
     with pytest.raises(SatimnetError, match="outside of the catalog's folder"):
@@ -512,8 +516,8 @@ def test_any_folder_can_hold_a_catalog(trial, tmp_path, name):
     for neighbour in ("1", "ab", "axb1"):  # what a pattern might mean
         write_catalog(tmp_path / neighbour)
         pq.write_table(
-            pq.read_table(home / "clouds/items.parquet").slice(0, 1),
-            tmp_path / neighbour / "clouds/items.parquet",
+            pq.read_table(home_of(home, "clouds") / "items.parquet").slice(0, 1),
+            home_of(tmp_path / neighbour, "clouds") / "items.parquet",
         )
     found = search(home, collections=["clouds"])
     assert len(found) == 250
@@ -556,7 +560,7 @@ NAMES = ["../../x", "/x", "", ".", "..", ".hidden", "a/b", "a\\b", "a\nb", "\x1b
 def test_an_id_that_cannot_name_a_file_is_refused(trial, tmp_path, name):
     with pytest.raises(SatimnetError, match="cannot name a file"):
         file_name(name)
-    change(trial / "eurosat/collection.json", lambda d: d.update(id=name))
+    change(home_of(trial) / "collection.json", lambda d: d.update(id=name))
     before = sorted(tmp_path.rglob("*"))
     for form in ("croissant", "trainingdml", "gdal-parquet"):
         with pytest.raises(SatimnetError, match="cannot name a file"):
@@ -577,9 +581,9 @@ def test_what_a_catalog_says_is_printed_as_text(trial, text):
     def edit(document):
         document |= {"title": f"T{text}", "description": f"D{text}", "license": f"L{text}"}
 
-    change(trial / "eurosat/collection.json", edit)
+    change(home_of(trial) / "collection.json", edit)
     change_rows(
-        trial / "eurosat/items.parquet",
+        home_of(trial) / "items.parquet",
         lambda row: row.update({"id": f"I{text}{row['id']}", "satimnet:classes": [f"C{text}"]}),
     )
     for arguments in (

@@ -11,6 +11,7 @@ import pystac_client
 import pytest
 import rasterio
 from odc.stac import load
+from published import home_of
 from rasterio.io import MemoryFile
 from serving import served
 
@@ -156,7 +157,7 @@ def test_resolved_assets_open_by_their_href_alone(catalog, serve):
 
 
 def test_resolve_leaves_the_rest(catalog):
-    collection = pystac.Collection.from_file(catalog / "eurosat/collection.json")
+    collection = pystac.Collection.from_file(home_of(catalog) / "collection.json")
     for other in (collection, collection.to_dict(), {"features": []}):
         before = json.dumps(other if isinstance(other, dict) else other.to_dict())
         assert resolve(other) is other

@@ -9,6 +9,7 @@ import shutil
 
 import pytest
 from click.testing import CliRunner
+from published import home_of
 from stactools.cli.cli import cli
 
 from satimnet.builder.catalog.validation import validate
@@ -195,7 +196,7 @@ def test_an_open_index_keeps_the_items_that_it_opened(own, newer):
 
 def test_an_open_index_answers_from_a_file_that_was_removed(own):
     index = Index(own)
-    (own / "eurosat/items.parquet").unlink()
+    (home_of(own) / "items.parquet").unlink()
     assert len(list(search(index))) == count(index) == 40
 
 

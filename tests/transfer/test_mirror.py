@@ -24,6 +24,7 @@ import pystac
 import pytest
 from click.testing import CliRunner
 from killed import killed_at_its_end
+from published import home_of, shard_of
 
 from satimnet.builder.catalog import checked_documents as documents
 from satimnet.builder.catalog.validation import validate
@@ -83,7 +84,7 @@ def own(two, tmp_path) -> Path:
 def small(own) -> Path:
     """The same with the class River alone, as far as links lead."""
     for name in ("eurosat", "second"):
-        file = own / name / "collection.json"
+        file = home_of(own, name) / "collection.json"
         links = json.loads(file.read_bytes())["links"]
         edit(file, links=[x for x in links if x["rel"] != "child" or x["title"] == "River"])
     return own
@@ -242,7 +243,7 @@ def test_one_copy_at_a_time_writes_a_destination(catalog, tmp_path):
 
 
 def test_a_missing_file_is_named(own, tmp_path, serve):
-    (own / "eurosat" / "River" / "River_2.json").unlink()
+    (home_of(own) / "River" / "River_2.json").unlink()
     refused("River_2.json: nothing is there", own, tmp_path / "copy", kind=NotFoundError)
     with serve(own) as url:
         refused("River_2.json: nothing is there", url, tmp_path / "web copy", kind=NotFoundError)
@@ -250,7 +251,7 @@ def test_a_missing_file_is_named(own, tmp_path, serve):
 
 
 def test_a_shard_cut_short_is_named(own, tmp_path, serve):
-    shard = own / "eurosat" / "shards" / "River-00000.zip"
+    shard = shard_of(own, "River-00000")
     shard.write_bytes(shard.read_bytes()[:-1])
     refused(
         "River-00000.zip: .* bytes where its asset says",
@@ -263,8 +264,8 @@ def test_a_shard_cut_short_is_named(own, tmp_path, serve):
 
 
 def test_a_pipe_is_not_read_for_ever(own, tmp_path):
-    os.unlink(own / "second" / "items.parquet")
-    os.mkfifo(own / "second" / "items.parquet")
+    os.unlink(home_of(own, "second") / "items.parquet")
+    os.mkfifo(home_of(own, "second") / "items.parquet")
     refused("nothing is there", own, tmp_path / "copy")
 
 
@@ -302,7 +303,7 @@ def test_shards_on_the_web_stay_there(catalog, tmp_path, serve):
 
 
 def test_shards_of_another_collection_come_with_it(own, tmp_path):
-    move_shards(own / "second" / "items.parquet", "../eurosat/shards")
+    move_shards(home_of(own, "second") / "items.parquet", "../eurosat/shards")
     copy_catalog(own, tmp_path / "whole")
     refused("outside of its folder", own, tmp_path / "copy", collections=["second"])
     assert sorted(os.listdir(tmp_path)) == ["web", "whole"]
@@ -310,9 +311,9 @@ def test_shards_of_another_collection_come_with_it(own, tmp_path):
 
 def test_what_fails_before_a_file_is_copied_leaves_no_folder(two, own, second, tmp_path):
     refused(f"{two}/catalog.json: no collection", two, tmp_path / "a" / "copy", collections=["x"])
-    (own / "second" / "items.parquet").unlink()
+    (home_of(own, "second") / "items.parquet").unlink()
     refused("nothing is there", own, tmp_path / "copy")
-    (own / "second" / "collection.json").write_text("{")
+    (home_of(own, "second") / "collection.json").write_text("{")
     refused("second/collection.json: this is not JSON", own, tmp_path / "copy")
     copy_catalog(second, tmp_path / "copy")
     refused("has a collection second already", second, tmp_path / "copy", kind=StorageError)
@@ -320,15 +321,15 @@ def test_what_fails_before_a_file_is_copied_leaves_no_folder(two, own, second, t
 
 
 def test_what_fails_later_leaves_what_it_copied(own, tmp_path):
-    item = own / "eurosat" / "River" / "River_2.json"
+    item = home_of(own) / "River" / "River_2.json"
     text = item.read_bytes()
     item.unlink()
     refused("nothing is there", own, tmp_path / "copy")
     begun = len(files_of(tmp_path / ".copy.copying"))
-    (own / "second" / "collection.json").rename(own / "lost")
+    (home_of(own, "second") / "collection.json").rename(own / "lost")
     refused("nothing is there", own, tmp_path / "copy")
     assert len(files_of(tmp_path / ".copy.copying")) == begun > 10
-    (own / "lost").rename(own / "second" / "collection.json")
+    (own / "lost").rename(home_of(own, "second") / "collection.json")
     item.write_bytes(text)
     copy_catalog(own, tmp_path / "copy")
     assert files_of(tmp_path / "copy") == files_of(own)
@@ -429,7 +430,7 @@ def spoil(catalog: Path, hrefs: list[Any]) -> None:
     links = [
         {"rel": rel, "href": href} for rel in ("item", "child", "about", "next") for href in hrefs
     ]
-    edit(catalog / "eurosat/River/catalog.json", links=[item, *links], assets=assets)
+    edit(home_of(catalog) / "River/catalog.json", links=[item, *links], assets=assets)
     for path in ("eurosat/River/River_1.json", "eurosat/collection.json", "catalog.json"):
         own = json.loads((catalog / path).read_bytes())
         edit(
@@ -471,7 +472,7 @@ def test_links_to_nothing(href, rel, small, tmp_path):
     """A link to nowhere is named; to a document it is no reason to copy nothing."""
     link = {"rel": rel, "href": href}
     item = {"rel": "item", "href": "./River_1.json"}
-    edit(small / "eurosat/River/catalog.json", links=[item, link])
+    edit(home_of(small) / "River/catalog.json", links=[item, link])
     if href == "" or (rel == "about" and len(href) != 900):  # no name of a file is that long
         assert len(copy_catalog(small, tmp_path / "copy").left) == 1
     else:
@@ -512,7 +513,7 @@ def test_objects_that_are_none(path, content, small, tmp_path):
 
 @pytest.mark.parametrize("changes", [{"id": 3}, {"id": None}, {"id": "../second"}, {"title": 3}])
 def test_collections_that_no_build_made(changes, own, tmp_path):
-    edit(own / "second" / "collection.json", **changes)
+    edit(home_of(own, "second") / "collection.json", **changes)
     if "id" in changes:
         refused(
             "not as satimnet builds|no collection",
@@ -609,21 +610,21 @@ def test_command(two, tmp_path):
 
 
 def test_command_says_what_was_not_copied(own, tmp_path):
-    edit(own / "second" / "River" / "River_1.json", assets={"x": {"href": "/etc/hostname"}})
+    edit(home_of(own, "second") / "River" / "River_1.json", assets={"x": {"href": "/etc/hostname"}})
     code, output = run(own, tmp_path / "copy")
     assert code == 0
     assert "not copied: second/River/River_1.json: /etc/hostname" in output
 
 
 def test_what_was_not_copied_is_counted_once(own, tmp_path):
-    file = own / "second" / "collection.json"
+    file = home_of(own, "second") / "collection.json"
     link = {"rel": "derived_from", "href": "../../whole/collection.json"}
     edit(file, links=[*json.loads(file.read_bytes())["links"], link])
     assert copy_catalog(own, tmp_path / "one").left == (
         "second/collection.json: ../../whole/collection.json",
     )
     assets = {str(number): {"href": f"/elsewhere/{number}"} for number in range(1500)}
-    edit(own / "second" / "River" / "River_1.json", assets=assets)
+    edit(home_of(own, "second") / "River" / "River_1.json", assets=assets)
     copied = copy_catalog(own, tmp_path / "two")
     assert (len(copied.left), copied.left_count) == (1000, 1501)
     code, output = run(own, tmp_path / "three")
@@ -679,7 +680,7 @@ def test_stac_copy_leaves_shards_where_they_are(catalog, tmp_path):
 
 def test_stac_merge_adds_a_collection(catalog, second, tmp_path):
     target = shutil.copytree(catalog, tmp_path / "target") / "catalog.json"
-    source = second / "second" / "collection.json"
+    source = home_of(second, "second") / "collection.json"
     done = stac("merge", "--as-child", "--child-folder", "second", source, target)
     assert done.returncode == 0, done.stderr
     found = item_assets(target)
@@ -689,7 +690,7 @@ def test_stac_merge_adds_a_collection(catalog, second, tmp_path):
 
 @pytest.mark.parametrize("options", [(), ("-s",), ("-s", "-k")])
 def test_stac_layout(options, catalog, tmp_path):
-    target = shutil.copytree(catalog, tmp_path / "target") / "eurosat" / "collection.json"
+    target = home_of(shutil.copytree(catalog, tmp_path / "target")) / "collection.json"
     done = stac("layout", *options, target, "${gsd}")
     assert done.returncode == 0, done.stderr
     found = item_assets(target.parent.parent / "catalog.json")

@@ -9,6 +9,7 @@ import pytest
 import stac_geoparquet.arrow
 from click.testing import CliRunner
 from killed import killed_at_its_end
+from published import home_of
 from stactools.cli.cli import cli
 from trial_catalog import write_catalog
 
@@ -67,7 +68,7 @@ def test_a_part_is_a_catalog_of_its_own(place, schemas, tmp_path, way):
         assert findings.members == 24
     assert findings.members + findings.elsewhere == 24
     same_items(found, made, "the same" if way is save_found else "new")
-    collection = json.loads((made / "eurosat/collection.json").read_text())
+    collection = json.loads((home_of(made) / "collection.json").read_text())
     assert collection["summaries"]["satimnet:classes"] == sorted(WANTED)
     before = found.index.collections["eurosat"].document.json["summaries"]
     assert list(collection["summaries"]) == [k for k in before if k in collection["summaries"]]
@@ -169,7 +170,7 @@ def test_another_extract_does_not_take_the_place_for_its_own(catalog, tmp_path):
 def broken(catalog, home, change):
     """The catalog with the rows of its index changed, as a malicious host would."""
     shutil.copytree(catalog, home)
-    path = home / "eurosat/items.parquet"
+    path = home_of(home) / "items.parquet"
     table = pq.read_table(path)
     rows = table.to_pylist()
     for row in rows:

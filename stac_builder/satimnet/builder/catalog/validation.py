@@ -111,16 +111,18 @@ def validate(
     findings = Findings()
     scope = _Scope(Bounds.of(str(start.absolute()), allow_outside=allow_outside))
     objects = _Objects(Schemas(schemas), scope, findings, checksums, progress)
-    linked = set()
+    linked: dict[Path, str] = {}
     for path, content, wrong in _walk(start, scope, findings):
         objects.check(path, content, wrong)
-        linked.add(path.absolute().parent)
+        home = path.absolute().parent
+        if content.get("type") == "Collection" or home not in linked:
+            linked[home] = str(content.get("id"))
     folder = start.parent.absolute()
-    findings.leftovers += _leftovers(folder, linked)
+    findings.leftovers += _leftovers(folder, set(linked))
     for file in sorted(folder.rglob(PARQUET_NAME)):
         if file.parent not in linked:
             continue
-        if file.parent.name in objects.seen:
+        if linked[file.parent] in objects.seen:
             _check_parquet(file, objects.seen, findings)
             continue
         for item in _rows(file, findings):  # the tree has no Items: these are all there are
