@@ -44,7 +44,7 @@ def digest(folder: Path) -> dict[str, str]:
 
 
 def item_files(catalog: Path) -> dict[str, dict]:
-    files = catalog.glob("eurosat/*/*_*.json")
+    files = home_of(catalog).glob("*/*_*.json")
     return {item["id"]: item for item in (json.loads(f.read_bytes()) for f in files)}
 
 
@@ -128,7 +128,7 @@ def test_parquet_and_item_files_say_the_same(catalog):
         del item["links"], row["links"], other["links"]
         assert row == item
         for asset in other["assets"].values():
-            asset["href"] = str(Path(os.path.normpath(catalog / "eurosat" / asset["href"])))
+            asset["href"] = str(Path(os.path.normpath(home_of(catalog) / asset["href"])))
         text = json.dumps(other, default=list).replace(".000000Z", "Z")
         assert without_nulls(json.loads(text)) == without_nulls(item)
 
@@ -155,7 +155,7 @@ def test_pixels_lie_where_the_catalog_says(catalog):
 
     for item in item_files(catalog).values():
         asset = item["assets"]["multispectral"]
-        shard = catalog / "eurosat" / item["id"].split("_")[0] / asset["href"]
+        shard = home_of(catalog) / item["id"].split("_")[0] / asset["href"]
         pixels = asset["satimnet:pixels"]
         count = int(np.prod(pixels["shape"]))
         with shard.open("rb") as file:
@@ -318,26 +318,30 @@ def test_building_into_a_catalog_replaces_only_what_is_built(miniature, catalog,
     other.mkdir()
     collection = json.loads((home_of(out) / "collection.json").read_text())
     (other / "collection.json").write_text(json.dumps(collection | {"id": "other"}))
+    root = json.loads((out / "catalog.json").read_text())
+    link = {"rel": "child", "href": "./other/collection.json", "title": "Other"}
+    (out / "catalog.json").write_text(json.dumps(root | {"links": [*root["links"], link]}))
     build([miniature], out)
     assert (other / "collection.json").exists()
-    ours = digest(out)
     links = json.loads((out / "catalog.json").read_text())["links"]
     assert [link["href"] for link in links if link["rel"] == "child"] == [
-        "./eurosat/collection.json",
+        f"./eurosat/{home_of(catalog).name}/collection.json",
         "./other/collection.json",
     ]
-    assert {k: v for k, v in ours.items() if k.startswith("eurosat/")} == {
-        k: v for k, v in digest(catalog).items() if k.startswith("eurosat/")
-    }
+    wanted, found = digest(home_of(catalog)), digest(home_of(out))
+    assert {name for name in wanted if found[name] != wanted[name]} == {"collection.json"}
+    shards = digest(out / "eurosat" / "shards")
+    assert digest(catalog / "eurosat" / "shards").items() <= shards.items()
 
 
 def test_the_picture_of_a_collection_can_be_left_out(miniature, catalog, tmp_path):
     build([miniature], tmp_path / "catalog", overview=False)
-    wanted, found = digest(catalog), digest(tmp_path / "catalog")
-    assert set(wanted) - set(found) == {"eurosat/overview.png"}
+    wanted, found = digest(home_of(catalog)), digest(home_of(tmp_path / "catalog"))
+    assert set(wanted) - set(found) == {"overview.png"}
     differing = {name for name in found if found[name] != wanted[name]}
-    assert differing == {"eurosat/collection.json"}
-    assets = json.loads((tmp_path / "catalog/eurosat/collection.json").read_text())["assets"]
+    assert differing == {"collection.json"}
+    path = tmp_path / "catalog/eurosat/collection.json"
+    assets = json.loads(path.read_text())["assets"]
     assert set(assets) == {"geoparquet-items", "build-report"}
 
 
@@ -349,8 +353,7 @@ def test_a_killed_build_goes_on_to_the_same_result(tmp_path):
     command = [sys.executable, "-c", script, "satimnet", "build", str(tmp_path / "source")]
     command += ["--shard-size", "500kB", "--quiet", "--out"]
     subprocess.run([*command, str(tmp_path / "calm")], check=True)
-    out, staging = tmp_path / "out", tmp_path / ".out.building"
-    kills = 0
+    out, kills = tmp_path / "out", 0
     finished: dict[str, int] = {}
     for attempt in range(40):
         process = subprocess.Popen([*command, str(out)], start_new_session=True)
@@ -359,7 +362,7 @@ def test_a_killed_build_goes_on_to_the_same_result(tmp_path):
         # the first kills strike while it starts, the later ones after some more shards
         while process.poll() is None and time.monotonic() - began < 60:
             try:
-                now = {p.name: p.stat().st_mtime_ns for p in staging.glob("rows/eurosat/*.arrow")}
+                now = {p.name: p.stat().st_mtime_ns for p in rows_in(tmp_path)}
             except FileNotFoundError:  # it is whole, and cleaning up
                 continue
             assert all(finished.get(k, v) == v for k, v in now.items()), "done again"
@@ -374,42 +377,49 @@ def test_a_killed_build_goes_on_to_the_same_result(tmp_path):
             break
     assert kills >= 5
     assert digest(out) == digest(tmp_path / "calm")
-    assert not staging.exists()
+    assert not list(tmp_path.glob(".out.*"))
 
 
-def test_leftovers_of_another_source_are_not_mixed_in(miniature, catalog, tmp_path):
-    """A staging folder from a build of other files must not reach the catalog."""
-    staging = tmp_path / ".out.building"
-    build([miniature], tmp_path / "out")
-    shutil.copytree(tmp_path / "out", staging / "catalog")
-    rows = staging / "rows" / "eurosat"
-    rows.mkdir(parents=True)
-    (rows / "build").write_text("another digest")
-    (home_of(staging / "catalog") / "Forest" / "Forest_99.json").write_text("{}")
-    shutil.rmtree(tmp_path / "out")
-    build([miniature], tmp_path / "out")
-    assert digest(tmp_path / "out") == digest(catalog)
+def rows_in(folder: Path) -> Iterator[Path]:
+    """The rows of finished shards that builds of the catalog ``out`` keep in their workspaces."""
+    return folder.glob(".out.building-*/eurosat-*/rows/*.arrow")
+
+
+def test_leftovers_of_another_source_are_not_mixed_in(miniature, catalog, tmp_path, monkeypatch):
+    """What a killed build of other files left must not reach the catalog."""
+    source, out = tmp_path / "source", tmp_path / "out"
+    write_miniature(source, 2, seed=3)
+    with monkeypatch.context() as patch:
+        patch.setattr("satimnet.builder.pipeline._publish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            build([source], out)
+    assert list(rows_in(tmp_path))
+    shutil.rmtree(source)
+    shutil.copytree(miniature, source)
+    build([source], out)
+    assert digest(out) == digest(catalog)
 
 
 def test_what_another_version_left_is_done_again(miniature, catalog, tmp_path, monkeypatch):
     """A killed build leaves finished shards; those of another format must not be read."""
-    out, staging = tmp_path / "out", tmp_path / ".out.building"
-
-    def killed(*_):
-        raise KeyboardInterrupt
-
+    out = tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr("satimnet.builder.pipeline._move_in_place", killed)
+        patch.setattr("satimnet.builder.pipeline._publish", killed)
         with pytest.raises(KeyboardInterrupt):
             build([miniature], out)
-    rows = sorted(staging.glob("rows/eurosat/*.arrow"))
+    rows = sorted(rows_in(tmp_path))
     assert rows
+    (staging,) = tmp_path.glob(".out.building-*")
     for path in rows:
         path.write_bytes(b"rows as another version keeps them")
     (staging / "format").unlink()  # satimnet 0.1.0 wrote none
     build([miniature], out)
     assert digest(out) == digest(catalog)
     assert not staging.exists()
+
+
+def killed(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 # --- bad input ----------------------------------------------------------------------------------

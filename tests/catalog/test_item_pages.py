@@ -43,8 +43,8 @@ def linked(page: dict) -> dict[str, str]:
 
 
 def test_pages_hold_what_files_would(paged, catalog):
-    for node in sorted((catalog / "eurosat").glob("*/catalog.json")):
-        folder = paged / "eurosat" / node.parent.name
+    for node in sorted(home_of(catalog).glob("*/catalog.json")):
+        folder = home_of(paged) / node.parent.name
         (start,) = (
             link for link in read(folder / "catalog.json")["links"] if link["rel"] == "items"
         )
@@ -109,8 +109,9 @@ def test_pages_that_lead_in_circles_end(paged):
 def test_large_collections_are_paged_by_default(miniature, monkeypatch, tmp_path):
     monkeypatch.setattr(pages, "MOST_FILES", 10 * PER_CLASS - 1)
     build([miniature], tmp_path / "catalog", overview=False)
-    assert not list((tmp_path / "catalog/eurosat").glob("*/River_*.json"))
-    assert (tmp_path / "catalog/eurosat/River/items-00000.json").is_file()
+    folder = home_of(tmp_path / "catalog")
+    assert not list(folder.glob("*/River_*.json"))
+    assert (folder / "River/items-00000.json").is_file()
 
 
 def test_command(miniature, tmp_path):
@@ -118,6 +119,5 @@ def test_command(miniature, tmp_path):
     arguments += ["--scheduler", "threads"]
     done = CliRunner().invoke(cli, ["satimnet", *map(str, arguments)])
     assert (done.exit_code, done.output) == (0, "")
-    assert {path.name for path in (tmp_path / "catalog/eurosat/River").iterdir()} == {
-        "catalog.json"
-    }
+    folder = home_of(tmp_path / "catalog") / "River"
+    assert {path.name for path in folder.iterdir()} == {"catalog.json"}

@@ -120,7 +120,7 @@ def test_real_catalog_is_valid(real_catalog, schemas):
     check_with_pystac(real_catalog, schemas, 400)
 
 
-FOREST = "eurosat/Forest/Forest_1.json"
+FOREST = "Forest/Forest_1.json"
 
 
 def wrong_split(item):
@@ -169,7 +169,7 @@ def text_instead_of_number(item):
     ],
 )
 def test_faults_are_found_and_worded(change, message, copy, schemas):
-    edit(copy / FOREST, change)
+    edit(home_of(copy) / FOREST, change)
     findings = validate(copy, schemas=schemas, checksums=True)
     assert findings.count >= 1
     import re
@@ -179,13 +179,16 @@ def test_faults_are_found_and_worded(change, message, copy, schemas):
 
 def test_an_index_that_says_otherwise_is_found(copy, schemas):
     """Search and training read only the parquet: a valid but stale row must not pass."""
-    edit(copy / FOREST, lambda item: item["properties"].update({"satimnet:classes": ["River"]}))
+    edit(
+        home_of(copy) / FOREST,
+        lambda item: item["properties"].update({"satimnet:classes": ["River"]}),
+    )
     (problem,) = validate(copy, schemas=schemas).problems
     assert problem.endswith("items.parquet: Forest_1 is not what its own file says")
 
 
 def test_lost_and_broken_files_are_found(copy, schemas):
-    (copy / FOREST).unlink()
+    (home_of(copy) / FOREST).unlink()
     (home_of(copy) / "River/River_1.json").write_text("{")
     shard = shard_of(copy, "SeaLake-00000")
     data = bytearray(shard.read_bytes())

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 import rasterio
 from PIL import Image
+from published import home_of
 
 from satimnet.builder.catalog.geoparquet import items_of
 from satimnet.builder.catalog.item_columns import item_schema
@@ -85,7 +86,7 @@ def rows_of(catalog: Path) -> tuple[dict, list[pa.Table], Path]:
     """Collection, rows and folder of a built EuroSAT."""
     import pyarrow.parquet as pq
 
-    folder = catalog / "eurosat"
+    folder = home_of(catalog)
     file = pq.ParquetFile(folder / "items.parquet")
     tables = [file.read_row_group(at) for at in range(file.num_row_groups)]
     schema = item_schema(eurosat.record)
@@ -100,23 +101,21 @@ def rows_of(catalog: Path) -> tuple[dict, list[pa.Table], Path]:
 
 def test_sheet_of_a_built_collection(catalog, tmp_path):
     collection, tables, folder = rows_of(catalog)
-    (tmp_path / "shards").symlink_to(folder / "shards")
-    assert write_overview(collection, tables, tmp_path)
+    assert write_overview(collection, tables, tmp_path, str(folder / "items.parquet"))
     first = (tmp_path / OVERVIEW_NAME).read_bytes()
     page = sheet(tmp_path)
     assert page.shape[1:] == (WIDTH, 3)
     assert len(first) < 1_500_000
     for entry in collection["summaries"]["classification:classes"]:
         assert count(page, tuple(bytes.fromhex(entry["color_hint"]))) > 100, entry["name"]
-    assert write_overview(collection, tables, tmp_path)
+    assert write_overview(collection, tables, tmp_path, str(folder / "items.parquet"))
     assert (tmp_path / OVERVIEW_NAME).read_bytes() == first
 
 
 @pytest.mark.real
 def test_sheet_of_the_real_samples(real_catalog, tmp_path):
     collection, tables, folder = rows_of(real_catalog)
-    (tmp_path / "shards").symlink_to(folder / "shards")
-    assert write_overview(collection, tables, tmp_path)
+    assert write_overview(collection, tables, tmp_path, str(folder / "items.parquet"))
     assert (tmp_path / OVERVIEW_NAME).stat().st_size < 1_500_000
 
 

@@ -1,6 +1,7 @@
 """Shards are plain zip files whose members can be read by offset, the same bytes every time."""
 
 import hashlib
+import re
 import zipfile
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.packing.shard_plans import MAX_SHARD_SIZE, plan
-from satimnet.builder.packing.shards import ALIGNMENT, pack
+from satimnet.builder.packing.shards import ALIGNMENT, ContentDigest, pack
 from satimnet.builder.samples import Member, Sample
 from satimnet.builder.sources import Entry, Source
 from stactools.eurosat import dataset
@@ -23,10 +24,10 @@ def samples_of(source: Source) -> list[Sample]:
 def test_a_shard_is_a_zip_of_the_sources_bytes(miniature, tmp_path):
     source = Source((miniature,))
     shard_plan = plan(samples_of(source))[0]
-    path = tmp_path / "a.zip"
     with source.reader() as reader:
-        shard = pack(shard_plan, reader, RECORD, path)
+        shard = pack(shard_plan, reader, RECORD, tmp_path)
         wanted = {m.path: reader.read(m.entry) for s in shard_plan.samples for m in s.members}
+    path = tmp_path / shard.file
     assert shard.size == path.stat().st_size
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
@@ -44,7 +45,7 @@ def test_a_shard_is_a_zip_of_the_sources_bytes(miniature, tmp_path):
 def test_the_members_of_a_sample_lie_side_by_side(miniature, tmp_path):
     source = Source((miniature,))
     with source.reader() as reader:
-        shard = pack(plan(samples_of(source))[0], reader, RECORD, tmp_path / "a.zip")
+        shard = pack(plan(samples_of(source))[0], reader, RECORD, tmp_path)
     for packed in shard.samples:
         jpeg, tiff = packed.members
         assert (jpeg.asset, tiff.asset) == ("rgb", "multispectral")
@@ -54,10 +55,27 @@ def test_the_members_of_a_sample_lie_side_by_side(miniature, tmp_path):
 def test_packing_twice_gives_the_same_bytes(miniature, tmp_path):
     source = Source((miniature,))
     shard_plan = plan(samples_of(source))[0]
-    for name in ("a.zip", "b.zip"):
+    files = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
         with source.reader() as reader:
-            pack(shard_plan, reader, RECORD, tmp_path / name)
-    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+            files.append(tmp_path / name / pack(shard_plan, reader, RECORD, tmp_path / name).file)
+    assert files[0].name == files[1].name
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_the_name_of_a_shard_tells_its_members():
+    def name(*members: tuple[str, str]) -> str:
+        digest = ContentDigest()
+        for path, sha256 in members:
+            digest.add(path, sha256)
+        return digest.file_name("a-00000")
+
+    assert re.fullmatch(r"a-00000-[0-9a-f]{16}\.zip", name(("x", "1")))
+    assert name(("x", "1")) == name(("x", "1"))
+    others = [name(("x", "2")), name(("y", "1")), name(), name(("x", "1"), ("y", "1"))]
+    others.append(name(("y", "1"), ("x", "1")))
+    assert len({name(("x", "1")), *others}) == 6
 
 
 def sample(at: int, size: int, level: tuple[str, ...] = ("a",)) -> Sample:
@@ -104,6 +122,5 @@ def test_an_interrupted_shard_is_not_there(miniature, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pack(shard_plan, Broken(), RECORD, tmp_path / "a.zip")  # type: ignore[arg-type]  # fails on purpose
-    assert not (tmp_path / "a.zip").exists()
-    assert [p.name for p in Path(tmp_path).iterdir()] == ["a.zip.part"]
+        pack(shard_plan, Broken(), RECORD, tmp_path)  # type: ignore[arg-type]  # fails on purpose
+    assert [p.suffix for p in Path(tmp_path).iterdir()] == [".part"]
