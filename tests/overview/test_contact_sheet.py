@@ -82,6 +82,11 @@ def count(page: np.ndarray, colour: tuple[int, int, int]) -> int:
     return int((page == colour).all(axis=2).sum())
 
 
+def drawn(tables: list[pa.Table], folder: Path) -> bool:
+    """Whether a sheet of rows was drawn, whose files lie in the folder."""
+    return write_overview(COLLECTION, tables, folder, str(folder / "items.parquet"))
+
+
 def rows_of(catalog: Path) -> tuple[dict, list[pa.Table], Path]:
     """Collection, rows and folder of a built EuroSAT."""
     import pyarrow.parquet as pq
@@ -157,7 +162,7 @@ def test_small_objects_of_large_images_are_seen(tmp_path):
     mask = np.zeros((1500, 2000), np.uint8)
     mask[1200:1212, 300:308] = 1
     table = table_of(sample(tmp_path, "a", mask))
-    assert write_overview(COLLECTION, [table], tmp_path)
+    assert drawn([table], tmp_path)
     # Without a window, 8 x 12 pixels of 1500 would be 2 x 3 pixels here, and no more.
     tinted = np.array([90, 90, 90]) + 0.3 * (np.array(SHIP) - 90)
     page = sheet(tmp_path).astype(int)
@@ -198,7 +203,7 @@ def test_outlines_of_the_annotation_fall_on_the_mask(tmp_path):
     rows, columns = np.nonzero(view.mask)
     assert outline.min(axis=0) == pytest.approx([columns.min(), rows.min()], abs=1)
     assert outline.max(axis=0) == pytest.approx([columns.max() + 1, rows.max() + 1], abs=1)
-    assert write_overview(COLLECTION, [table_of(one)], tmp_path)
+    assert drawn([table_of(one)], tmp_path)
     assert count(sheet(tmp_path)[100:900], SHIP) > 60
 
 
@@ -237,11 +242,15 @@ def test_what_cannot_be_read_is_passed_over(tmp_path, monkeypatch):
     (tmp_path / "b-mask.png").unlink()
     whole = (tmp_path / "c.png").read_bytes()
     (tmp_path / "c.png").write_bytes(whole[: len(whole) // 2])
-    assert write_overview(COLLECTION, [table_of(*rows)], tmp_path)
+    assert drawn([table_of(*rows)], tmp_path)
     (tmp_path / OVERVIEW_NAME).unlink()
-    assert not write_overview(COLLECTION, [table_of(*rows[:2])], tmp_path)
+    assert not write_overview(
+        COLLECTION, [table_of(*rows[:2])], tmp_path, str(tmp_path / "items.parquet")
+    )
     monkeypatch.setattr(views, "_LARGEST", 1000)
-    assert not write_overview(COLLECTION, [table_of(*rows)], tmp_path)
+    assert not write_overview(
+        COLLECTION, [table_of(*rows)], tmp_path, str(tmp_path / "items.parquet")
+    )
     assert not (tmp_path / OVERVIEW_NAME).exists()
 
 
@@ -251,9 +260,11 @@ def test_without_a_mask(tmp_path):
     rows = [sample(tmp_path, name, mask) for name in ("a", "b")]
     del rows[1]["assets"]["mask"]
     rows[1] |= {"satimnet:classes": None, "satimnet:statistics": None}
-    assert write_overview(COLLECTION, [table_of(*rows)], tmp_path)
+    assert drawn([table_of(*rows)], tmp_path)
     assert count(sheet(tmp_path), HARBOR) > 50
-    assert write_overview(COLLECTION, [table_of(*rows[1:])], tmp_path)
+    assert write_overview(
+        COLLECTION, [table_of(*rows[1:])], tmp_path, str(tmp_path / "items.parquet")
+    )
     assert count(sheet(tmp_path), HARBOR) == 0
 
 
