@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from satimnet.builder.query.client import open
     from satimnet.builder.query.search import search
     from satimnet.builder.storage.assets import gdal_path, open_asset, read_bytes, resolve
+    from satimnet.builder.versions.comparing import diff
 
 __all__ = [
     "BadFileError",
     "SatimnetError",
     "build",
+    "diff",
     "gdal_path",
     "open",
     "open_asset",
@@ -40,6 +42,7 @@ _HOMES = {
     "BadFileError": "errors",
     "SatimnetError": "errors",
     "build": "pipeline",
+    "diff": "versions.comparing",
     "gdal_path": "storage.assets",
     "open": "query.client",
     "open_asset": "storage.assets",

@@ -115,7 +115,32 @@ class Index:
         allow_outside: bool = False,
         version: str | Sequence[str] | None = None,
     ) -> None:
-        self.href, document = _found(catalog)
+        self._begin(*_found(catalog), allow_outside, version)
+
+    @classmethod
+    def of_collection(cls, href: str, *, allow_outside: bool = False) -> Index:
+        """The index of a single collection, read by itself and not through a catalog.
+
+        Args:
+            href: absolute path or URL of ``collection.json``.
+            allow_outside: the collection in a folder may lead to any file of this machine.
+
+        Raises:
+            SatimnetError: the collection cannot be read.
+        """
+        index = cls.__new__(cls)
+        alone = {"type": "Catalog", "links": [{"rel": "child", "href": href}]}
+        index._begin(href, alone, allow_outside, None)
+        return index
+
+    def _begin(
+        self,
+        href: str,
+        document: dict[str, Any],
+        allow_outside: bool,
+        version: str | Sequence[str] | None,
+    ) -> None:
+        self.href = href
         self.bounds = Bounds.of(self.href, allow_outside=allow_outside)
         self.document = documents.catalog(document, self.href)
         self._versions = chosen(document, version, self.href)
