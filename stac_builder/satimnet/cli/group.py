@@ -15,6 +15,7 @@ from satimnet.cli.concepts_command import concepts
 from satimnet.cli.copy_command import copy
 from satimnet.cli.crossvalidate_command import crossvalidate
 from satimnet.cli.demo_command import demo
+from satimnet.cli.diff_command import diff
 from satimnet.cli.download_command import download
 from satimnet.cli.evaluate_command import evaluate
 from satimnet.cli.export_command import export
@@ -42,6 +43,7 @@ _COMMANDS: tuple[click.Command, ...] = (
     serve,
     browser,
     quality,
+    diff,
     copy,
     versions,
     prune,

@@ -36,9 +36,9 @@ class ItemChanges:
 def item_changes(old: Side, new: Side) -> ItemChanges:
     """Compares the Items of two collections.
 
-    An Item that is gone and one that is new are one Item that was relabelled if all their images
-    have the same checksums and their classes differ: datasets whose folders are their classes name
-    a sample after its class.
+    Datasets whose folders are their classes name a sample after its class. So images that are gone
+    from one id and new at another, with the same checksums and other classes, are an Item that was
+    relabelled, and none that was removed and one that was added.
 
     Raises:
         BadCatalogError: a collection has two Items with the same id, or one without.
@@ -48,19 +48,13 @@ def item_changes(old: Side, new: Side) -> ItemChanges:
 
     tables = numbers_of(old, new)
     names = [name for name in tables[0].column_names if name.startswith(PROPERTY)]
-    closed = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
-    with duckdb.connect(config=closed | {"enable_external_access": "false"}) as connection:
+    with duckdb.connect(config={"enable_external_access": "false"}) as connection:
         connection.register("old", tables[0])
         connection.register("new", tables[1])
         try:
             connection.execute(_PAIRED)
-            gone, come = (
-                connection.sql(
-                    f"SELECT id, row_ FROM {side} WHERE row_ NOT IN (SELECT {row} FROM again) "
-                    "ORDER BY row_"
-                ).to_arrow_table()
-                for side, row in (("gone", "old_row"), ("come", "new_row"))
-            )
+            gone = connection.sql(_alone("gone", "old_row", "new_row")).to_arrow_table()
+            come = connection.sql(_alone("come", "new_row", "old_row")).to_arrow_table()
             changed = connection.sql(_changed(names)).to_arrow_table()
         except duckdb.OutOfMemoryException as error:
             raise TooLargeError(
@@ -71,15 +65,39 @@ def item_changes(old: Side, new: Side) -> ItemChanges:
 
 
 _PAIRED = """
-CREATE TEMP TABLE gone AS SELECT id, row_, pixels, classes, images AND known AS sure
-  FROM old ANTI JOIN new USING (id);
-CREATE TEMP TABLE come AS SELECT id, row_, pixels, classes, images AND known AS sure
-  FROM new ANTI JOIN old USING (id);
-CREATE TEMP TABLE again AS SELECT o.row_ AS old_row, n.row_ AS new_row
-  FROM (SELECT *, row_number() OVER (PARTITION BY pixels ORDER BY row_) AS nth FROM gone WHERE sure) o
-  JOIN (SELECT *, row_number() OVER (PARTITION BY pixels ORDER BY row_) AS nth FROM come WHERE sure) n
-  USING (pixels, nth) WHERE o.classes <> n.classes;
+CREATE TEMP TABLE repainted AS SELECT o.row_ AS old_row, n.row_ AS new_row
+  FROM old o JOIN new n USING (id) WHERE o.pixels <> n.pixels AND o.known AND n.known;
+CREATE TEMP TABLE gone AS
+  SELECT *, row_number() OVER (PARTITION BY sure, pixels ORDER BY row_) AS nth
+  FROM (
+    SELECT id, row_, pixels, classes, images AND known AS sure, NULL AS same
+      FROM old ANTI JOIN new USING (id)
+    UNION ALL SELECT id, row_, pixels, classes, images, new_row
+      FROM old JOIN repainted ON row_ = old_row
+  );
+CREATE TEMP TABLE come AS
+  SELECT *, row_number() OVER (PARTITION BY sure, pixels ORDER BY row_) AS nth
+  FROM (
+    SELECT id, row_, pixels, classes, images AND known AS sure, NULL AS same
+      FROM new ANTI JOIN old USING (id)
+    UNION ALL SELECT id, row_, pixels, classes, images, old_row
+      FROM new JOIN repainted ON row_ = new_row
+  );
+CREATE TEMP TABLE again AS SELECT gone.row_ AS old_row, come.row_ AS new_row
+  FROM gone JOIN come USING (pixels, nth)
+  WHERE gone.sure AND come.sure AND gone.classes <> come.classes;
 """
+"""Tables of the Items whose images are not there any more under their ids (``gone``), or not yet
+(``come``), of both with the row of the other side that has the same id, and of those that are there
+under another id and class (``again``)."""
+
+
+def _alone(side: str, own: str, other: str) -> str:
+    """SQL for the Items that have no counterpart: where another took over the id, that is none."""
+    return (
+        f"SELECT id, row_ FROM {side} WHERE row_ NOT IN (SELECT {own} FROM again) "
+        f"AND (same IS NULL OR same IN (SELECT {other} FROM again)) ORDER BY row_"
+    )
 
 
 def _changed(names: list[str]) -> str:
@@ -99,7 +117,9 @@ def _changed(names: list[str]) -> str:
     ids = "o.id AS old_id, o.row_ AS old_row, n.id, n.row_, o.place <> n.place AS elsewhere"
     columns = ", ".join(f"({text}) AS {quoted(name)}" for name, text in flags.items())
     pairs = (
-        f"SELECT {ids}, {columns} FROM old o JOIN new n USING (id)",
+        f"SELECT {ids}, {columns} FROM old o JOIN new n USING (id) "
+        "WHERE o.row_ NOT IN (SELECT old_row FROM again) "
+        "AND n.row_ NOT IN (SELECT new_row FROM again)",
         f"SELECT {ids}, {columns} FROM again JOIN old o ON o.row_ = old_row "
         "JOIN new n ON n.row_ = new_row",
     )

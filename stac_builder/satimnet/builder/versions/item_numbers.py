@@ -124,8 +124,8 @@ def _is_other(roles: frozenset[str]) -> bool:
 def _is_of_labels(name: str) -> bool:
     """Whether a property says which classes or objects a sample has.
 
-    That is ``satimnet:classes``, ``satimnet:statistics``, and what a dataset calls its classes, such
-    as ``bigearthnet:classes_19``.
+    That is ``satimnet:classes``, ``satimnet:statistics``, and what a dataset calls its own classes,
+    such as ``bigearthnet:classes_19``.
     """
     last = name.rpartition(":")[2]
     return name == "satimnet:statistics" or last.startswith("classes")
@@ -286,13 +286,14 @@ def _fields(of: pa.Schema | pa.DataType | None) -> dict[str, pa.DataType]:
     """The types of the fields, by name; none of what is no struct."""
     import pyarrow as pa
 
-    known = isinstance(of, pa.Schema) or (of is not None and pa.types.is_struct(of))
-    return {field.name: field.type for field in of} if known else {}
+    if isinstance(of, pa.DataType) and not pa.types.is_struct(of):
+        return {}
+    return {field.name: field.type for field in of or ()}
 
 
 def _inner(of: pa.DataType | None) -> pa.DataType | None:
     """The type of a list's entries."""
-    return of.value_type if _is_list(of) else None
+    return of.value_type if of is not None and _is_list(of) else None
 
 
 def _is_list(of: pa.DataType | None) -> bool:
