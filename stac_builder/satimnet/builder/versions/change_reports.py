@@ -17,7 +17,10 @@ from satimnet.builder.versions.comparing import Changed, CollectionDiff, Diff, R
 
 _LONGEST_WORD = 80  # characters of an id or a class
 _LONGEST_VALUE = 160  # characters of a field's value in text
+_LONGEST_FIELD = 1000  # characters of the path of a field in JSON
 _LONGEST_JSON = 5000  # the same in JSON
+
+_MOST_NAMES = 100  # properties in text
 
 _KINDS = (
     ("added", "added"),
@@ -126,7 +129,11 @@ def _json_of(collection: CollectionDiff, most: int) -> Json:
         "fields": {
             "count": len(collection.fields),
             "changes": [
-                {"field": change.field, "old": _bounded(change.old), "new": _bounded(change.new)}
+                {
+                    "field": _cut(change.field, _LONGEST_FIELD),
+                    "old": _bounded(change.old),
+                    "new": _bounded(change.new),
+                }
                 for change in collection.fields[:most]
             ],
         },
@@ -165,7 +172,7 @@ def _rows(collection: CollectionDiff, word: Callable[[str], str]) -> Iterator[_R
             named = [word(id) for id in found.ids]
         yield title, f"{found.count:,}", _list(named, found.count)
         if kind == "properties":
-            for name, count in sorted(collection.properties_by_name.items()):
+            for name, count in sorted(collection.properties_by_name.items())[:_MOST_NAMES]:
                 yield "", f"{count:,}", f"of them {word(name)}"
 
 

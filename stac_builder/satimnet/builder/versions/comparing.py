@@ -184,7 +184,7 @@ def compare(old: Side, new: Side, most: int = 20) -> CollectionDiff:
     Raises:
         SatimnetError: one of them cannot be read.
     """
-    documents_ = old.collection.document, new.collection.document
+    said = old.collection.document, new.collection.document
     changes = item_changes(old, new)
     changed = changes.changed
     by_name = {
@@ -193,14 +193,14 @@ def compare(old: Side, new: Side, most: int = 20) -> CollectionDiff:
         if name.startswith(PROPERTY)
     }
     return CollectionDiff(
-        id=new.collection.id,
+        id=_cut(new.collection.id),
         old=shown(old.collection.href),
         new=shown(new.collection.href),
-        old_version=documents_[0].version,
-        new_version=documents_[1].version,
+        old_version=said[0].version,
+        new_version=said[1].version,
         old_items=changes.old_items,
         new_items=changes.new_items,
-        fields=tuple(field_changes(documents_[0].json, documents_[1].json)),
+        fields=tuple(field_changes(*(document.json for document in said))),
         added=_first(changes.added, most),
         removed=_first(changes.removed, most),
         relabelled=_relabelled(old, new, changes, most),
@@ -208,7 +208,7 @@ def compare(old: Side, new: Side, most: int = 20) -> CollectionDiff:
             kind: _first(_flagged(changed, kind), most)
             for kind in ("pixels", "split", "properties", "moved", "unknown")
         },
-        properties_by_name={name: count for name, count in by_name.items() if count},
+        properties_by_name={_cut(name): count for name, count in by_name.items() if count},
     )
 
 

@@ -246,14 +246,12 @@ def _number(
     """
     import pyarrow as pa
 
-    if own is None:
-        return _NOTHING
-    if pa.types.is_struct(own):
-        inner, others = _fields(own), _fields(other)
+    inner, others = _fields(own), _fields(other)
+    if inner or (own is None and others):  # what is not there is like what is null in all its parts
         return _hash(
             [
                 _number(
-                    _part(value, name),
+                    _part(value, name) if name in inner else "NULL",
                     inner.get(name),
                     others.get(name),
                     without=without,
@@ -266,6 +264,8 @@ def _number(
         name = f"x{depth}"
         entry = _number(name, _inner(own), _inner(other), without=without, depth=depth + 1)
         return _hash([f"len({value})", f"list_transform({value}, lambda {name}: {entry})"])
+    if own is None:
+        return _hash(["NULL", "NULL"]) if _is_list(other) else _NOTHING
     if pa.types.is_floating(own) or (pa.types.is_integer(own) and _is_floating(other)):
         return f"hash(({value})::DOUBLE)"  # one collection may have 1, and the other 1.0
     if pa.types.is_integer(own):
