@@ -158,14 +158,18 @@ def diff(
         SatimnetError: something else cannot be read.
 
     Example:
-        >>> from satimnet.builder import build, diff
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from satimnet.builder import build
         >>> from stactools.eurosat.miniature import write_miniature
-        >>> for name, samples in (("before", 2), ("after", 3)):
-        ...     _ = build(write_miniature(folder / name, samples), folder / f"{name}-catalog")
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for name, samples in (("before", 1), ("after", 2)):
+        ...     sources = write_miniature(folder / name, samples, bands=False)
+        ...     _ = build(sources, folder / f"{name}-catalog", overview=False)
         >>> found = diff(folder / "before-catalog", folder / "after-catalog")
         >>> (eurosat,) = found.collections
         >>> eurosat.added.count, eurosat.removed.count, eurosat.added.ids[:2]
-        (10, 0, ('AnnualCrop_3', 'Forest_3'))
+        (10, 0, ('AnnualCrop_2', 'Forest_2'))
     """
     at_least(0, most=most)
     one, other = (_opened(place, allow_outside) for place in (old, new))
