@@ -15,7 +15,7 @@ from faulty_host import hosting
 from serving import served
 from stactools.cli.cli import cli
 
-from satimnet.builder import gdal_path, open, read_bytes, search
+from satimnet.builder import diff, gdal_path, open, read_bytes, search
 from satimnet.builder.exports import export
 from satimnet.builder.query.index import Index
 from satimnet.builder.storage import objects
@@ -58,6 +58,15 @@ def run(*arguments: object) -> str:
     done = CliRunner().invoke(cli, ["satimnet", *(str(one) for one in arguments)])
     assert done.exit_code == 0, done.output
     return done.output
+
+
+def test_versions_are_compared(place):
+    found = diff(place.folder, place.root)
+    (collection,) = found.collections
+    assert (collection.old_items, collection.new_items, found.differs) == (40, 40, False)
+    alone = Index(place.root).collections["eurosat"].href
+    assert not diff(alone, place.folder).differs
+    assert not diff(alone, alone).differs
 
 
 @pytest.mark.parametrize(
