@@ -27,7 +27,7 @@ _OTHER_ROLES = frozenset({"overview", "thumbnail", "metadata"})
 _CLASSES = "satimnet:classes"
 _SPLITS = ("satimnet:split", "satimnet:fold")
 _NO_PROPERTIES = frozenset({"type", "id", "collection", "links", "assets", *_SPLITS})
-_OF_THE_PLACE = frozenset({"href", "range", "offset", "path", "file:size", "file:checksum"})
+_OF_THE_PLACE = frozenset({"href", "archive", "offset", "path", "file:size", "file:checksum"})
 """Fields of assets that say where a member lies, or that are compared as its content."""
 
 _NOTHING = "hash(NULL)"
@@ -190,15 +190,15 @@ class _Columns:
         open_ = "false"
         if "file:checksum" in self._member(key):
             members, checksum = self._field(key, "archive"), _part("x", "file:checksum")
-            open_ = f"coalesce(len(list_filter({members}, lambda x: {checksum} IS NULL)), 0) > 0"
+            nulls = f"len(list_filter({members}, lambda x: {checksum} IS NULL)) > 0"
+            open_ = f"(CASE WHEN len({members}) > 1 THEN {nulls} ELSE false END)"
         return f"(NOT {self.is_there(key)} OR ({self._checksum(key)} IS NOT NULL AND NOT {open_}))"
 
     def place(self, key: str) -> str:
         """The number of where an asset's bytes are."""
         ranges = "NULL"
         if "range" in self._member(key):
-            members = self._field(key, "archive")
-            ranges = f"list_transform({members}, lambda x: hash({_part('x', 'range')}))"
+            ranges = _part(f"{self._field(key, 'archive')}[1]", "range")
         return _hash([self._field(key, "href"), ranges])
 
     def links(self, condition: str) -> str:
@@ -213,7 +213,9 @@ class _Columns:
         if "file:checksum" in self._member(key):
             members = self._field(key, "archive")
             every = f"list_transform({members}, lambda x: {_part('x', 'file:checksum')})"
-            parts.insert(0, f"array_to_string({every}, ' ')")
+            first = _part(f"{members}[1]", "file:checksum")  # nearly always the only one
+            joined = f"array_to_string({every}, ' ')"
+            parts.insert(0, f"CASE WHEN len({members}) > 1 THEN {joined} ELSE {first} END")
         texts = [f"nullif({part}, '')" for part in parts]
         return f"coalesce({', '.join(texts)})"
 
@@ -246,6 +248,8 @@ def _number(
     """
     import pyarrow as pa
 
+    if own is not None and own == other and not _has_any(own, without):  # nearly always
+        return f"hash({value})"
     inner, others = _fields(own), _fields(other)
     if inner or (own is None and others):  # what is not there is like what is null in all its parts
         return _hash(
@@ -289,6 +293,13 @@ def _fields(of: pa.Schema | pa.DataType | None) -> dict[str, pa.DataType]:
     if isinstance(of, pa.DataType) and not pa.types.is_struct(of):
         return {}
     return {field.name: field.type for field in of or ()}
+
+
+def _has_any(of: pa.DataType | None, names: frozenset[str]) -> bool:
+    """Whether a type has a field of one of these names anywhere in it."""
+    fields = _fields(of)
+    parts = [*fields.values(), *filter(None, [_inner(of)])]
+    return not names.isdisjoint(fields) or any(_has_any(part, names) for part in parts)
 
 
 def _inner(of: pa.DataType | None) -> pa.DataType | None:
