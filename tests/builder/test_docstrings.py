@@ -7,7 +7,7 @@ import pytest
 
 MODULES = [
     *("dataset_record", "datasets", "pipeline", "samples", "sources", "splits", "stac"),
-    *("arguments", "storage.assets", "versions.comparing", "versions.document_changes"),
+    *("arguments", "storage.assets", "comparison.comparing", "comparison.document_changes"),
 ]
 
 

@@ -13,6 +13,7 @@ from satimnet.builder.old_names import find_moved_modules
 
 if TYPE_CHECKING:
     from satimnet.builder.catalog.validation import validate
+    from satimnet.builder.comparison.comparing import diff
     from satimnet.builder.errors import BadFileError, SatimnetError
     from satimnet.builder.pipeline import build
     from satimnet.builder.publishing.pruning import prune
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from satimnet.builder.query.client import open
     from satimnet.builder.query.search import search
     from satimnet.builder.storage.assets import gdal_path, open_asset, read_bytes, resolve
-    from satimnet.builder.versions.comparing import diff
 
 __all__ = [
     "BadFileError",
@@ -42,7 +42,7 @@ _HOMES = {
     "BadFileError": "errors",
     "SatimnetError": "errors",
     "build": "pipeline",
-    "diff": "versions.comparing",
+    "diff": "comparison.comparing",
     "gdal_path": "storage.assets",
     "open": "query.client",
     "open_asset": "storage.assets",

@@ -14,7 +14,21 @@ from satimnet.cli.progress_bars import progress_bar
 
 @click.command(short_help="Show what differs between two versions of a catalog.")
 @click.argument("old")
-@click.argument("new")
+@click.argument("new", required=False)
+@click.option(
+    "--from",
+    "old_version",
+    multiple=True,
+    metavar="VERSION",
+    help="The version of a collection of OLD, as satimnet versions lists it.",
+)
+@click.option(
+    "--to",
+    "new_version",
+    multiple=True,
+    metavar="VERSION",
+    help="The version of a collection of NEW; without it, the current one.",
+)
 @click.option(
     "--format",
     "form",
@@ -34,21 +48,40 @@ from satimnet.cli.progress_bars import progress_bar
 @outside_option
 @quiet_option
 @one_line_errors
-def diff(old: str, new: str, form: str, most: int, exit_code: bool, quiet: bool) -> None:
+def diff(
+    old: str,
+    new: str | None,
+    old_version: tuple[str, ...],
+    new_version: tuple[str, ...],
+    form: str,
+    most: int,
+    exit_code: bool,
+    quiet: bool,
+) -> None:
     """Show what differs between OLD and NEW, two catalogs or two versions of a collection.
 
-    Each is the path or URL of a catalog or of a collection.json. Of two catalogs, all collections
+    Without NEW, two versions in one catalog are compared: --from the one, --to the other. Each is the path or URL of a catalog or of a collection.json. Of two catalogs, all collections
     with equal ids are compared.
 
     Items are compared by id: those added, removed and relabelled, and those with other pixels,
     another split or other properties. Only the indexes are read; pixels and masks are compared by
     their checksums. A member that lies elsewhere with the same content is no difference.
     """
-    from satimnet.builder.versions.change_reports import as_json, as_markdown, as_text
-    from satimnet.builder.versions.comparing import diff as run
+    from satimnet.builder.comparison.change_reports import as_json, as_markdown, as_text
+    from satimnet.builder.comparison.comparing import diff as run
 
+    if new is None and not (old_version or new_version):
+        raise click.UsageError("give NEW, or the version of OLD to compare --from")
     with progress_bar(quiet) as progress:
-        found = run(old, new, most=most, allow_outside=allow_outside(), progress=progress)
+        found = run(
+            old,
+            old if new is None else new,
+            old_version=old_version or None,
+            new_version=new_version or None,
+            most=most,
+            allow_outside=allow_outside(),
+            progress=progress,
+        )
     if form == "json":
         say_json(as_json(found, most))
     else:

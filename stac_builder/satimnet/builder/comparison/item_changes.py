@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from satimnet.builder.comparison.item_numbers import PROPERTY, Side, numbers_of
 from satimnet.builder.errors import TooLargeError
 from satimnet.builder.query.statements import quoted
-from satimnet.builder.versions.item_numbers import PROPERTY, Side, numbers_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,7 +48,7 @@ def item_changes(old: Side, new: Side) -> ItemChanges:
 
     tables = numbers_of(old, new)
     names = [name for name in tables[0].column_names if name.startswith(PROPERTY)]
-    with duckdb.connect(config={"enable_external_access": "false"}) as connection:
+    with duckdb.connect(config={"enable_external_access": False}) as connection:
         connection.register("old", tables[0])
         connection.register("new", tables[1])
         try:

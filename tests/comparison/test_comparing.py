@@ -16,9 +16,9 @@ from click.testing import CliRunner
 
 from satimnet.builder import build, diff
 from satimnet.builder.catalog.collection_document import CollectionDocument
+from satimnet.builder.comparison.change_reports import as_json, as_markdown, as_text
 from satimnet.builder.errors import ArgumentError, BadCatalogError, NotFoundError
 from satimnet.builder.query.index import Index
-from satimnet.builder.versions.change_reports import as_json, as_markdown, as_text
 from satimnet.cli.group import satimnet
 from stactools.airbus_ship.miniature import write_miniature as write_airbus
 from stactools.bigearthnet.miniature import ARCHIVE

@@ -2,7 +2,7 @@
 
 import pytest
 
-from satimnet.builder.versions.document_changes import field_changes
+from satimnet.builder.comparison.document_changes import field_changes
 
 SHIP = {"name": "ship", "value": 1}
 QUAY = {"name": "quay", "value": 2}

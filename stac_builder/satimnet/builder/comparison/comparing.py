@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from satimnet.builder.arguments import at_least, checked
 from satimnet.builder.catalog import checked_documents as documents
+from satimnet.builder.comparison.document_changes import FieldChange, field_changes
+from satimnet.builder.comparison.item_changes import ItemChanges, item_changes
+from satimnet.builder.comparison.item_numbers import PROPERTY, Side
 from satimnet.builder.errors import BadCatalogError, CatalogWarning, NotFoundError, SatimnetError
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.query.index import Index
 from satimnet.builder.storage.hrefs import catalog_file
 from satimnet.builder.storage.stores import shown
-from satimnet.builder.versions.document_changes import FieldChange, field_changes
-from satimnet.builder.versions.item_changes import ItemChanges, item_changes
-from satimnet.builder.versions.item_numbers import PROPERTY, Side
 
 if TYPE_CHECKING:
     import numpy as np
@@ -135,6 +136,8 @@ def diff(
     old: str | os.PathLike[str],
     new: str | os.PathLike[str],
     *,
+    old_version: str | Sequence[str] | None = None,
+    new_version: str | Sequence[str] | None = None,
     most: int = 20,
     allow_outside: bool = False,
     progress: Progress = silent,
@@ -148,6 +151,10 @@ def diff(
     Args:
         old: path or URL of the older ``catalog.json``, of its folder, or of a ``collection.json``.
         new: path or URL of the newer one.
+        old_version: which versions of the older catalog's collections (see
+            `satimnet.builder.versions`), instead of the current ones.
+        new_version: which versions of the newer catalog's collections. So two versions in one
+            catalog are compared if ``new`` is ``old``.
         most: how many ids and fields of each kind of change are kept; all are counted.
         allow_outside: catalogs in folders may lead to any file of this machine.
         progress: is told how far it is.
@@ -172,7 +179,8 @@ def diff(
         (10, 0, ('AnnualCrop_2', 'Forest_2'))
     """
     at_least(0, most=most)
-    one, other = (_opened(place, allow_outside) for place in (old, new))
+    one = _opened(old, allow_outside, old_version)
+    other = _opened(new, allow_outside, new_version)
     pairs, removed, added = _pairs(one, other)
     compared = []
     for at, (before, after) in enumerate(pairs):
@@ -219,17 +227,19 @@ def compare(old: Side, new: Side, most: int = 20) -> CollectionDiff:
 # --- which collections --------------------------------------------------------------------------
 
 
-def _opened(place: str | os.PathLike[str], allow_outside: bool) -> Index:
+def _opened(
+    place: str | os.PathLike[str], allow_outside: bool, version: str | Sequence[str] | None
+) -> Index:
     """The open catalog, or that of a single collection."""
     href, alone = catalog_file(place), False
     with suppress(SatimnetError):  # of what cannot be read, the index says why
         alone = documents.read(href).get("type") == "Collection"
     with warnings.catch_warnings():  # what a catalog leaves out is an error here
         warnings.simplefilter("ignore", CatalogWarning)
-        if alone:
+        if alone and version is None:
             index = Index.of_collection(href, allow_outside=allow_outside)
         else:
-            index = Index(place, allow_outside=allow_outside)
+            index = Index(place, allow_outside=allow_outside, version=version)
     for reason in index.unreadable.values():
         raise BadCatalogError(f"{reason}; or compare single collections by their collection.json")
     return index

@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from satimnet.builder.comparison.comparing import Changed, CollectionDiff, Diff, RelabelledItem
 from satimnet.builder.errors import printable
 from satimnet.builder.types import Json
-from satimnet.builder.versions.comparing import Changed, CollectionDiff, Diff, RelabelledItem
 
 _LONGEST_WORD = 80  # characters of an id or a class
 _LONGEST_VALUE = 160  # characters of a field's value in text
