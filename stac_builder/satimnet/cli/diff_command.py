@@ -60,8 +60,9 @@ def diff(
 ) -> None:
     """Show what differs between OLD and NEW, two catalogs or two versions of a collection.
 
-    Without NEW, two versions in one catalog are compared: --from the one, --to the other. Each is the path or URL of a catalog or of a collection.json. Of two catalogs, all collections
-    with equal ids are compared.
+    Without NEW, two versions in one catalog are compared: --from the one, --to the other. Each is
+    the path or URL of a catalog or of a collection.json. Of two catalogs, all collections with
+    equal ids are compared.
 
     Items are compared by id: those added, removed and relabelled, and those with other pixels,
     another split or other properties. Only the indexes are read; pixels and masks are compared by
