@@ -115,7 +115,9 @@ def _differences(wanted: dict[str, str], found: dict[str, str]) -> list[str]:
     lines = [f"{path}: is missing" for path in sorted(wanted.keys() - found.keys())]
     lines += [f"{path}: should not be there" for path in sorted(found.keys() - wanted.keys())]
     return lines + [
-        f"{path}: differs" for path in sorted(wanted) if found.get(path, "") not in ("", wanted[path])
+        f"{path}: differs"
+        for path in sorted(wanted)
+        if found.get(path, "") not in ("", wanted[path])
     ]
 
 

@@ -80,7 +80,9 @@ def can_isolate() -> bool:
     if shutil.which("unshare") is None:
         return False
     script = "mount --make-rprivate /"
-    return subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True).returncode == 0
+    return (
+        subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True).returncode == 0
+    )
 
 
 @contextmanager

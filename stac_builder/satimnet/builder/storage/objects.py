@@ -7,8 +7,11 @@ nothing is there; no other error leaves this module.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import shutil
+import sys
 import threading
 import zlib
 from collections.abc import Iterator, Sequence
@@ -69,6 +72,15 @@ class Object(NamedTuple):
     """In bytes."""
     modified: float = 0.0
     """When it was written, in seconds since 1970."""
+    tag: str = ""
+    """Changes when the content does: what a store tells of it, else when it was written; empty
+    where neither is known, as on this machine."""
+
+    @property
+    def stamp(self) -> int:
+        """A number that stands for tag and size; another one is of another content."""
+        digest = hashlib.sha256(f"{self.tag} {self.size}".encode()).digest()
+        return int.from_bytes(digest[:8], "big") >> 1
 
 
 def read(place: str, first: int = 0, size: int | None = None, *, most: int | None = None) -> bytes:
@@ -124,6 +136,59 @@ def _read_part(url: str, first: int, size: int) -> bytes:
     if len(data) != size:
         raise _too_short(url, len(data), size)
     return data
+
+
+def look(url: str, first: int = 0, size: int | None = None) -> tuple[bytes, Object]:
+    """Bytes of a file in a store, and what the store says of the file with them.
+
+    Args:
+        url: of the file.
+        first: where to begin, in bytes.
+        size: how many bytes; fewer come where the file ends before. By default all that follow.
+
+    Raises:
+        NotFoundError: nothing is there.
+        StorageError: it cannot be read, or a server sends all of it where a part was asked for.
+    """
+    import obstore
+    from obstore.exceptions import GenericError, NotSupportedError
+
+    store, key = store_of(url)
+    wanted: Any = {"offset": first} if size is None else (first, first + size)
+    options: Any = {"range": wanted} if first or size is not None else {}
+
+    def ask() -> tuple[bytes, Object]:
+        answer = obstore.get(store, key, options=options)
+        return bytes(answer.bytes()), _object(url, answer.meta)
+
+    with told(url):
+        try:
+            if address_of(url).root in _UNUSUAL:
+                return _look_at_unusual(url, first, size)
+            return again(ask)
+        except NotSupportedError as error:
+            raise _no_ranges(url) from error
+        except GenericError as error:
+            if _is_unusual(error):
+                _UNUSUAL.add(address_of(url).root)
+                return _look_at_unusual(url, first, size)
+            if first == 0 and reason_of(url, error) == TOO_SHORT:  # an empty file has no range
+                return b"", _object(url, obstore.head(store, key))
+            raise
+
+
+def _look_at_unusual(url: str, first: int, size: int | None) -> tuple[bytes, Object]:
+    there = size_of(url)
+    size = max(0, there - first if size is None else min(size, there - first))
+    return _part_of_unusual(url, first, size) if size else b"", Object(url, there)
+
+
+def _object(place: str, meta: Any) -> Object:
+    """The file that a store's answer is about."""
+    tag = (meta.get("e_tag") or "").removeprefix("W/").strip('"')  # quoted in some answers only
+    if not tag and meta.get("last_modified"):
+        tag = f"{meta['last_modified']:%Y-%m-%dT%H:%M:%S}"  # headers have no more
+    return Object(place, int(meta["size"]), _seconds(meta.get("last_modified")), tag)
 
 
 def download(place: str, target: Path, *, most: int | None = None) -> None:
@@ -324,15 +389,68 @@ def files_below(folder: str) -> Iterator[Object]:
     import obstore
 
     address = address_of(folder)
-    if address.scheme not in WRITTEN:
+    store, prefix = _listed(folder)
+    with _listing(folder):
+        for batch in obstore.list(store, prefix or None, chunk_size=1000):
+            for found in batch:
+                yield _object(f"{address.root}/{found['path']}", found)
+
+
+def children(folder: str, most: int) -> dict[str, bool] | None:
+    """The names in a prefix of a store, and whether each is a folder; None if they are more.
+
+    What lies deeper is passed over by asking for what comes after it, so that a prefix of millions
+    of files costs about as many requests as it has names.
+
+    Raises:
+        StorageError: it cannot be listed; web servers cannot.
+    """
+    import obstore
+
+    store, prefix = _listed(folder)
+    found: dict[str, bool] = {}
+    after: str | None = None
+    with _listing(folder):
+        while page := next(iter(obstore.list(store, prefix, offset=after, chunk_size=1000)), None):
+            known = len(found)
+            for one in page:
+                path = one["path"]
+                name, slash, rest = path[len(prefix) + 1 if prefix else 0 :].partition("/")
+                if name:  # else it is a marker, the folder itself
+                    found[name] = found.get(name, False) or bool(slash)
+                after = path[: len(path) - len(rest)] + chr(sys.maxunicode) if slash else path
+            if len(found) > most:
+                return None
+            if len(found) == known:
+                break
+    return found
+
+
+@contextmanager
+def _listing(folder: str) -> Iterator[None]:
+    """As `told`, and of a bucket that is not there it says so."""
+    from obstore.exceptions import GenericError
+
+    with told(folder, "listed"):
+        try:
+            yield
+        except GenericError as error:
+            if re.search(r"status code: 404\b", str(error)) is None:
+                raise
+            raise NotFoundError(f"{shown(folder)}: there is no such bucket") from error
+
+
+def _listed(folder: str) -> tuple[Any, str]:
+    """The store of a prefix, and its key without a slash at the end."""
+    if address_of(folder).scheme not in WRITTEN:
         raise StorageError(f"{shown(folder)}: a web server cannot be listed")
     store, key = store_of(folder)
-    prefix = key.rstrip("/")
-    with told(folder, "listed"):
-        for batch in obstore.list(store, prefix or None):
-            for found in batch:
-                modified = found["last_modified"].timestamp()
-                yield Object(f"{address.root}/{found['path']}", int(found["size"]), modified)
+    return store, key.rstrip("/")
+
+
+def _seconds(time: Any) -> float:
+    """Seconds since 1970; 0 where nobody knows."""
+    return float(time.timestamp()) if time is not None else 0.0
 
 
 def _files_of_disk(folder: str) -> Iterator[Object]:

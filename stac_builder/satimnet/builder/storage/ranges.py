@@ -6,13 +6,15 @@ Requests run side by side on threads; each is tried again as `satimnet.builder.s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from satimnet.builder.storage.objects import read
+from satimnet.builder.storage.objects import Object, look, read
 from satimnet.builder.storage.stores import refuse_fork
+
+R = TypeVar("R")
 
 GAP = 64 * 1024
 """Bytes between two ranges that cost less than a second request for them."""
@@ -100,6 +102,22 @@ def fetch(hrefs: Sequence[str], starts: Sequence[int], sizes: Sequence[int]) -> 
             at = starts[k] - request.first
             found[k] = answer[at : at + sizes[k]]
     return found
+
+
+def begin(work: Callable[..., R], *arguments: Any) -> Future[R]:
+    """Has one of the threads for requests do it; it must not wait for another one of them."""
+    return _pool().submit(work, *arguments)
+
+
+def look_at_parts(url: str, first: int, size: int) -> tuple[bytes, Object]:
+    """As `satimnet.builder.storage.objects.look`; a long range in several requests at a time."""
+    if size <= BLOCK:
+        return look(url, first, size)
+    refuse_fork(url)
+    starts = range(first, first + size, BLOCK)
+    parts = [begin(look, url, at, min(BLOCK, first + size - at)) for at in starts]
+    answers = [part.result() for part in parts]
+    return b"".join(data for data, _ in answers), answers[0][1]
 
 
 @cache

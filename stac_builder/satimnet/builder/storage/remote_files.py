@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import io
 import threading
+from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict, deque
 from copy import copy
 from typing import TYPE_CHECKING, Any, Self
 
 from satimnet.builder.errors import SatimnetError
-from satimnet.builder.storage.objects import read, size_of
-from satimnet.builder.storage.stores import SCHEMES
+from satimnet.builder.storage.objects import Object, look, read, size_of
+from satimnet.builder.storage.ranges import begin, look_at_parts
+from satimnet.builder.storage.stores import SCHEMES, ChangedError, shown
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
     from datetime import datetime
 
     from fsspec import AbstractFileSystem
@@ -28,6 +31,16 @@ BLOCK = 256 * 1024
 """Bytes that are read where fewer are wanted."""
 _KEPT = 64
 """Blocks of a file that are kept."""
+_FIRST = 64 * 1024
+"""Bytes of the first request for a large file, and of those that hop through it."""
+_LONGEST = 8 * 1024 * 1024
+"""Bytes of a request where reading goes forwards."""
+_NEAR = 256 * 1024
+"""Bytes that reading may leave out and still go forwards: less than a second request costs."""
+_LARGE = 1024 * 1024
+"""Bytes that are not kept when they are read together."""
+_ROOM = 48 * 1024 * 1024
+"""Bytes of a large file that are kept: more than lie between two seek points of a ``.tar.gz``."""
 
 
 class RemoteFile(io.RawIOBase):
@@ -156,6 +169,125 @@ class _Content:
 
     def _length(self, first: int) -> int:
         return min(BLOCK, self.size - first)
+
+
+class SteadyFile(RemoteFile):
+    """A large file in a store, such as an archive, that must stay the same while it is read.
+
+    What is read forwards comes in requests that grow, and one of them ahead; where reading hops
+    over much, as from header to header of a tar, they stay small.
+
+    Args:
+        place: its URL.
+
+    Raises:
+        NotFoundError: nothing is there.
+        StorageError: it cannot be read, or changed since it was opened.
+    """
+
+    def __init__(self, place: str) -> None:
+        io.RawIOBase.__init__(self)
+        self.place = place
+        self._content: _Content = _SteadyContent(place)
+        self._at = 0
+
+    @property
+    def about(self) -> Object:
+        """What the store says of it."""
+        assert isinstance(self._content, _SteadyContent)
+        return self._content.about
+
+
+class _SteadyContent(_Content):
+    """What was read of a large file, in pieces of any size; threads may share it."""
+
+    def __init__(self, place: str) -> None:
+        head, self.about = look(place, 0, _FIRST)
+        self.size = self.about.size
+        self._place = place
+        self._tail_from = max(0, self.size - TAIL)
+        self._pieces: dict[int, bytes] = {}
+        """By their first byte, oldest first."""
+        self._starts: list[int] = []
+        """The first bytes of the pieces, sorted."""
+        self._kept = 0
+        self._end = 0
+        """Where the last piece ends that was read on the way forwards."""
+        self._step = _FIRST
+        self._ahead: tuple[int, int, Future[tuple[bytes, Object]]] | None = None
+        self._lock = threading.Lock()
+        if head:
+            self._keep(0, head)
+            self._end = len(head)
+
+    def range(self, first: int, size: int) -> bytes:
+        """Bytes that are there."""
+        end, parts = first + size, []
+        with self._lock:
+            while first < end:
+                start, piece = self._piece(first, end)
+                parts.append(piece[first - start : end - start])
+                first += len(parts[-1])
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _piece(self, at: int, end: int) -> tuple[int, bytes]:
+        """A piece in which the byte ``at`` is, and where it begins; bytes up to ``end`` follow."""
+        number = bisect_right(self._starts, at)
+        if number:
+            start = self._starts[number - 1]
+            if at < start + len(self._pieces[start]):
+                return start, self._pieces[start]
+        if at >= self._tail_from:
+            return self._keep(self._tail_from, self._fetched(self._tail_from, self.size))
+        if end - at >= _LARGE:  # the content of a member, which nobody reads twice
+            following = self._starts[number] if number < len(self._starts) else end
+            return at, self._fetched(at, min(end, following))
+        return self._keep(*self._forwards(at, end))
+
+    def _forwards(self, at: int, end: int) -> tuple[int, bytes]:
+        """The next piece, larger each time where reading goes on near the last one."""
+        on = 0 <= at - self._end <= _NEAR
+        if self._ahead is not None:
+            first, size, future = self._ahead
+            self._ahead = None
+            if first <= at < first + size:
+                data = self._checked(first, size, *future.result())
+                self._end = first + size
+                self._look_ahead()
+                return first, data
+        self._step = min(2 * self._step, _LONGEST) if on else _FIRST
+        size = min(max(self._step, end - at), self.size - at)
+        data = self._fetched(at, at + size)
+        self._end = at + size
+        if self._step == _LONGEST:
+            self._look_ahead()
+        return at, data
+
+    def _look_ahead(self) -> None:
+        size = min(_LONGEST, self.size - self._end)
+        if size > 0:
+            self._ahead = self._end, size, begin(look, self._place, self._end, size)
+
+    def _fetched(self, first: int, end: int) -> bytes:
+        return self._checked(first, end - first, *look_at_parts(self._place, first, end - first))
+
+    def _checked(self, first: int, size: int, data: bytes, about: Object) -> bytes:
+        if about.stamp != self.about.stamp or len(data) != size:
+            raise ChangedError(f"{shown(self._place)}: changed while it was read; start again")
+        return data
+
+    def _keep(self, start: int, data: bytes) -> tuple[int, bytes]:
+        if start not in self._pieces:
+            insort(self._starts, start)
+        else:
+            self._kept -= len(self._pieces.pop(start))
+        self._pieces[start] = data
+        self._kept += len(data)
+        while self._kept > _ROOM and len(self._pieces) > 1:
+            oldest = next(iter(self._pieces))
+            self._kept -= len(self._pieces.pop(oldest))
+            del self._starts[bisect_left(self._starts, oldest)]
+        return start, data
 
 
 def files_by_ranges() -> AbstractFileSystem:
