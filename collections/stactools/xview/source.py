@@ -11,7 +11,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
-from pathlib import PurePath
 from typing import Any
 
 from satimnet.builder.dataset_record import DatasetRecord
@@ -86,7 +85,7 @@ def scan(source: Source, record: DatasetRecord) -> Iterator[Sample | Problem]:
         yield from _incomplete(labels, path)
     elif training:
         some = files.images[min(training)][1]
-        folder = str(PurePath(some.label).parent) if some.kind == "file" else some.container
+        folder = some.label.rpartition("/")[0] if some.kind == "file" else some.where
         yield Problem(folder, f"training images without {_LABELS}: {len(training)}", "incomplete")
 
     for number, (split, image) in sorted(files.images.items(), key=_by_split_and_number):

@@ -13,8 +13,11 @@ from pathlib import Path
 from satimnet.builder.dataset_record import DatasetRecord
 from satimnet.builder.errors import ArgumentError, SatimnetError
 from satimnet.builder.samples import Problem, Sample, Scan
-from satimnet.builder.scanning.entries import unread_archive
-from satimnet.builder.sources import Source
+from satimnet.builder.scanning.entries import is_archive, layout_path, unread_archive
+from satimnet.builder.sources import Source, source_place
+from satimnet.builder.storage.hrefs import is_web
+from satimnet.builder.storage.objects import children
+from satimnet.builder.storage.stores import shown
 
 UNKNOWN_LAYOUT = "not the layout of a known dataset"
 """What is wrong with a source that no dataset recognises, where nothing better is known."""
@@ -160,7 +163,7 @@ def _packages() -> Iterator[tuple[str, Dataset]]:
 
 
 def recognise(
-    paths: Iterable[Path], datasets: Mapping[str, Dataset], indexes: Path | None = None
+    paths: Iterable[Path | str], datasets: Mapping[str, Dataset], indexes: Path | None = None
 ) -> tuple[dict[str, Source], list[Problem]]:
     """Dataset ids to their sources, each path recognised by the first file that fits a layout.
 
@@ -168,7 +171,7 @@ def recognise(
     lie side by side counts as so many paths.
 
     Args:
-        paths: folders and archives.
+        paths: folders and archives; of texts, URLs are of stores and the web.
         datasets: those that they may be of, by id.
         indexes: as `Source.indexes`.
 
@@ -183,40 +186,54 @@ def recognise(
         >>> list(sources), problems
         (['eurosat'], [])
     """
-    groups: dict[str, list[Path]] = {}
+    groups: dict[str, list[Path | str]] = {}
     problems = []
-    every = chain.from_iterable(_beside_each_other(path, datasets, indexes) for path in paths)
+    places = map(source_place, paths)
+    every = chain.from_iterable(_beside_each_other(path, datasets, indexes) for path in places)
     for path in every:
         name, reason = _dataset_of(path, "", datasets, indexes)
         if name is not None:
             groups.setdefault(name, []).append(path)
         else:
-            problems.append(Problem(str(path), reason, "foreign"))
+            problems.append(Problem(shown(str(path)), reason, "foreign"))
     return {name: Source(tuple(group), indexes) for name, group in groups.items()}, problems
 
 
 def _beside_each_other(
-    path: Path, datasets: Mapping[str, Dataset], indexes: Path | None
-) -> list[Path]:
+    path: Path | str, datasets: Mapping[str, Dataset], indexes: Path | None
+) -> list[Path | str]:
     """What lies in a folder, if it is of several datasets; else the path itself."""
-    if not path.is_dir():
-        return [path]
-    inside = [
-        child
-        for child in sorted(path.iterdir())
-        if not child.is_symlink() and (child.is_dir() or child.is_file())
-    ]
+    inside = _children_of_store(path) if isinstance(path, str) else _children_on_disk(path)
     if len(inside) > _MOST_BESIDE:
         return [path]
     names = {
-        _dataset_of(child, f"{child.name}/" if child.is_dir() else "", datasets, indexes)[0]
-        for child in inside
+        _dataset_of(child, f"{name}/" if is_folder else "", datasets, indexes)[0]
+        for child, name, is_folder in inside
     }
-    return inside if len(names - {None}) > 1 else [path]
+    return [child for child, *_ in inside] if len(names - {None}) > 1 else [path]
+
+
+def _children_on_disk(path: Path) -> list[tuple[Path | str, str, bool]]:
+    """What lies in a folder: path, name, and whether it is a folder; nothing of a file."""
+    if not path.is_dir():
+        return []
+    return [
+        (child, child.name, child.is_dir())
+        for child in sorted(path.iterdir())
+        if not child.is_symlink() and (child.is_dir() or child.is_file())
+    ]
+
+
+def _children_of_store(url: str) -> list[tuple[Path | str, str, bool]]:
+    """As `_children_on_disk`; nothing of an archive, or where there is too much."""
+    if is_web(url) or is_archive(layout_path(url)):
+        return []
+    found = children(url, _MOST_BESIDE) or {}
+    return [(f"{url}/{name}", name, is_folder) for name, is_folder in sorted(found.items())]
 
 
 def _dataset_of(
-    path: Path, prefix: str, datasets: Mapping[str, Dataset], indexes: Path | None
+    path: Path | str, prefix: str, datasets: Mapping[str, Dataset], indexes: Path | None
 ) -> tuple[str | None, str]:
     """The dataset of the first file that fits a layout; else None, and what the path is instead."""
     reason = "an empty source"

@@ -1,9 +1,10 @@
 """Sources: the files of a dataset as its publisher hands them out, read where they lie.
 
 A source is a folder or an archive; archives that lie inside a folder or an archive are looked into
-as well (see `satimnet.builder.scanning.archives`). Only regular files are opened. Sources are
-untrusted: files beyond a limit are refused, and no more bytes are inflated than the archive
-announces.
+as well (see `satimnet.builder.scanning.archives`). It lies on this machine, in an object store,
+where a prefix is a folder, or on a web server, where it must be an archive. Only regular files are
+opened. Sources are untrusted: files beyond a limit are refused, and no more bytes are inflated than
+the archive announces.
 """
 
 from __future__ import annotations
@@ -11,13 +12,27 @@ from __future__ import annotations
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Self, cast
+from urllib.parse import unquote, urlsplit
 
-from satimnet.builder.errors import BadFileError, NotFoundError, StorageError, printable
-from satimnet.builder.scanning.archives import archive_entries, zip_data_offset
+from satimnet.builder.errors import (
+    ArgumentError,
+    BadFileError,
+    NotFoundError,
+    StorageError,
+    printable,
+)
+from satimnet.builder.scanning.archives import (
+    ZIP_HEADER,
+    archive_entries,
+    opened_gzip,
+    zip_data_offset,
+)
+from satimnet.builder.scanning.containers import Containers, require_same
 from satimnet.builder.scanning.entries import (
     Entry,
     archive_folder,
@@ -25,12 +40,20 @@ from satimnet.builder.scanning.entries import (
     is_junk,
     layout_path,
 )
+from satimnet.builder.scanning.prefixes import in_order_of_folders
+from satimnet.builder.scanning.reading_ahead import Ahead, can_be_ahead
+from satimnet.builder.scanning.seek_points import seek_points
 from satimnet.builder.scanning.tallies import Tally
-from satimnet.builder.scanning.unpacking import SEEK_POINT_SPACING, Unpacking, index_path
-from satimnet.builder.storage.hrefs import open_regular
+from satimnet.builder.scanning.unpacking import Unpacking, index_path, is_unpacked
+from satimnet.builder.storage.hrefs import is_url, is_web, open_regular, readable
+from satimnet.builder.storage.objects import Object, files_below, look
+from satimnet.builder.storage.ranges import look_at_parts
+from satimnet.builder.storage.stores import SizeError, address_of, shown
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from satimnet.builder.storage.remote_files import SteadyFile
 
 __all__ = ["MAX_FILE_SIZE", "Entry", "Reader", "Source"]
 
@@ -56,13 +79,16 @@ class Source:
         b'\xff\xd8'
     """
 
-    paths: tuple[Path, ...]
+    paths: tuple[Path | str, ...]
+    """Paths, and texts that are URLs."""
     indexes: Path | None = None
     """Folder for the seek points of ``.tar.gz`` archives, and for what has to be unpacked to be
     read, so that other processes find it. Without it, files in a ``.tar.zst`` (``.bz2``, ``.xz``)
     and in compressed archives inside others are listed, but cannot be read."""
     tally: Tally | None = field(default=None, compare=False)
     """Keeps account of the files that a scan lists and uses."""
+    containers: Containers = field(default_factory=Containers, compare=False, repr=False)
+    """The archives of stores that are open."""
 
     def entries(self) -> Iterator[Entry]:
         """All regular files, archives looked into, in a stable order.
@@ -83,7 +109,7 @@ class Source:
 
     def reader(self) -> Reader:
         """A `Reader` of this source's entries."""
-        return Reader(self.indexes, self.take)
+        return Reader(self.indexes, self.take, containers=self.containers)
 
     def read(self, entry: Entry) -> bytes:
         """The bytes of one file; for many, keep a `reader`. Raises as `Reader.read` does."""
@@ -100,7 +126,7 @@ class Source:
 
     def _entries(self, *, listing_only: bool) -> Iterator[Entry]:
         """As `entries`; with ``listing_only``, compressed tars are not unpacked."""
-        unpacking = Unpacking(self.indexes, listing_only=listing_only)
+        unpacking = Unpacking(self.indexes, listing_only=listing_only, containers=self.containers)
         try:
             for path in self.paths:
                 for entry in self._entries_of(path, unpacking):
@@ -109,16 +135,18 @@ class Source:
         finally:
             unpacking.close()
 
-    def _entries_of(self, path: Path, unpacking: Unpacking) -> Iterator[Entry]:
+    def _entries_of(self, path: Path | str, unpacking: Unpacking) -> Iterator[Entry]:
         """The files of one of the paths."""
-        if path.is_dir():
+        if isinstance(path, str):
+            yield from _entries_of_url(path, unpacking)
+        elif path.is_dir():
             yield from self._folder_entries(path, unpacking)
         elif not path.exists():
             raise NotFoundError(f"{path}: no such file or folder; give a dataset's source")
         elif not path.is_file():
             raise BadFileError(str(path), "neither a file nor a folder; give a dataset's source")
         elif is_archive(layout_path(path.name)):
-            yield from archive_entries(path, archive_folder(path.name), unpacking)
+            yield from archive_entries(str(path), archive_folder(path.name), unpacking)
         else:  # one file alone: the folders above it may say what it is
             yield _file_entry(str(path), path.absolute().as_posix(), path.stat())
 
@@ -151,7 +179,7 @@ class Source:
                     self._pass(entry.path, "neither a file nor a folder")
                 elif is_archive(layout_path(entry.name)):
                     path = prefix + archive_folder(entry.name)
-                    yield from archive_entries(Path(entry.path), path, unpacking)
+                    yield from archive_entries(entry.path, path, unpacking)
                 else:
                     yield _file_entry(entry.path, prefix + entry.name, entry.stat())
 
@@ -163,10 +191,85 @@ class Source:
             self.tally.passed[path] = reason
 
 
+def source_place(given: str | os.PathLike[str]) -> Path | str:
+    """The path of this machine, or the URL as a text without a slash at its end.
+
+    Raises:
+        SatimnetError: it is a URL that cannot be read, or no place at all.
+
+    Example:
+        >>> source_place("s3://bucket/eurosat/")
+        's3://bucket/eurosat'
+    """
+    text = os.fspath(given)
+    if is_url(text):
+        url = readable(text)
+        return url if is_web(url) else url.rstrip("/")
+    if isinstance(given, Path) and is_url(text.replace(":/", "://", 1)):
+        raise ArgumentError(
+            f"{shown(text.replace(':/', '://', 1))}: a URL is no path; give it as a text", "sources"
+        )
+    readable(text)
+    return Path(text)
+
+
+def _entries_of_url(url: str, unpacking: Unpacking) -> Iterator[Entry]:
+    """The files in an archive, or below a prefix of a store."""
+    name = unquote(urlsplit(url).path) if is_web(url) else address_of(url).key
+    name = name.rpartition("/")[2]
+    if is_archive(layout_path(name)):
+        try:
+            yield from archive_entries(url, archive_folder(printable(name)), unpacking)
+            return
+        except NotFoundError:
+            if is_web(url):
+                raise
+    elif is_web(url):
+        raise StorageError(
+            f"{shown(url)}: a web server cannot be listed; give the URL of an archive (.zip, .tar, "
+            ".tar.gz)"
+        )
+    some = False
+    for entry in _prefix_entries(url, unpacking):
+        some = True
+        yield entry
+    if some:
+        return
+    address = address_of(url)
+    try:  # one file alone, as on disk
+        _, about = look(url, 0, 1) if address.key else (b"", None)
+    except NotFoundError:
+        about = None
+    if about is None:
+        raise NotFoundError(f"{shown(url)}: no such file or folder; give a dataset's source")
+    yield _object_entry(about, f"/{address.key}")
+
+
+def _prefix_entries(url: str, unpacking: Unpacking) -> Iterator[Entry]:
+    """The files below a prefix of a store, those of archives there as well."""
+    top = f"{url}/"
+    for path, found in in_order_of_folders(files_below(url), top):
+        folder, slash, name = path.rpartition("/")
+        if is_junk(name):
+            continue
+        if is_archive(layout_path(name)):
+            prefix = printable(f"{folder}{slash}") + archive_folder(name)
+            yield from archive_entries(found.place, prefix, unpacking)
+        else:
+            yield _object_entry(found, path)
+
+
+def _object_entry(found: Object, path: str) -> Entry:
+    """The entry of a file in a store."""
+    path = layout_path(printable(path))
+    return Entry(path, found.size, found.place, "file", 0, found.size, found.stamp)
+
+
 class Reader:
     """Reads entries by their known place, keeping the containers open; one per thread.
 
     A file is in memory as a whole; while it is inflated out of a zip, what was stored is as well.
+    Of files in stores, those that are expected are read ahead.
 
     Example:
         >>> import tempfile
@@ -182,6 +285,7 @@ class Reader:
         indexes: Path | None = None,
         noted: Callable[[Entry], None] | None = None,
         largest: int = MAX_FILE_SIZE,
+        containers: Containers | None = None,
     ) -> None:
         """A reader that has opened nothing yet.
 
@@ -189,10 +293,14 @@ class Reader:
             indexes: as `Source.indexes`.
             noted: is called with every entry that is read.
             largest: bytes that an entry may have.
+            containers: the archives of stores that are open.
         """
         self._indexes = indexes
         self._noted = noted
         self._largest = largest
+        self._containers = Containers() if containers is None else containers
+        self._ahead: Ahead | None = None
+        self._stamps: dict[str, int] = {}
         self._descriptors: dict[str, int] = {}
         self._streams: dict[str, IO[bytes]] = {}
 
@@ -213,19 +321,42 @@ class Reader:
             os.close(descriptor)
         for stream in self._streams.values():
             stream.close()
+        if self._ahead is not None:
+            self._ahead.close()
         self._descriptors.clear()
         self._streams.clear()
+
+    def expect(self, entries: Iterable[Entry]) -> None:
+        """Says which files will be read, in about this order: those of stores are read ahead."""
+        wanted = (entry for entry in entries if entry.stored_size <= self._largest)
+        self._ahead = Ahead(wanted)
 
     def read(self, entry: Entry) -> bytes:
         """The whole content of an entry.
 
         Raises:
             BadFileError: it cannot be read whole, or is not what its archive announces.
+            StorageError: a store cannot be read, or the file there changed since it was scanned.
         """
         if self._noted is not None:
             self._noted(entry)
         try:
             data = self._read(entry)
+        except SizeError as error:
+            raise StorageError(
+                f"{entry.label}: changed since it was scanned; build again"
+            ) from error
+        except StorageError:  # of a store, which is no fault of this one file
+            raise
+        except NotFoundError as error:
+            raise StorageError(f"{entry.label}: is gone since the scan; build again") from error
+        except FileNotFoundError as error:
+            if not is_unpacked(entry.container):
+                raise BadFileError(entry.label, error.strerror or str(error)) from error
+            raise StorageError(
+                f"{entry.where}: was unpacked where the build was started, and this worker does "
+                "not see it; unpack it yourself and give the folder"
+            ) from error
         except OSError as error:
             raise BadFileError(entry.label, error.strerror or str(error)) from error
         if len(data) != entry.size:
@@ -239,6 +370,8 @@ class Reader:
                 entry.label,
                 f"{size} bytes, over the limit {self._largest}; for images, max_scene_size sets it",
             )
+        if is_url(entry.container) and entry.kind in ("file", "zip", "tar"):
+            return self._read_remote(entry)
         if entry.kind == "file":
             descriptor = _opened(entry.container)
             try:
@@ -251,27 +384,48 @@ class Reader:
             raise BadFileError(entry.label, "cannot be read inside its archive; unpack that first")
         if entry.kind == "tar":
             return _read_at(self._descriptor(entry.container), entry.size, entry.offset)
-        stream = self._stream(entry.container)
+        stream = self._stream(entry)
         stream.seek(entry.offset)
         return stream.read(entry.size)
+
+    def _read_remote(self, entry: Entry) -> bytes:
+        """The bytes of a file that lies in a store, or in a zip or tar there."""
+        if entry.stored_size == 0 and entry.kind != "zip":
+            return b""
+        known = self._ahead.take(entry) if self._ahead and can_be_ahead(entry) else None
+        if known is not None:
+            data, about = known
+            # the checksums of a zip tell if it is another one, but would blame its publisher
+            same = self._stamps.setdefault(entry.container, about.stamp)
+            require_same(entry.container, same if entry.kind == "zip" else entry.stamp, about.stamp)
+            if entry.kind != "zip":
+                return data
+            start = zip_data_offset(data[:ZIP_HEADER], 0)
+            if start is not None and start + entry.stored_size <= len(data):
+                return _inflated(entry, data[start : start + entry.stored_size])
+        if entry.kind == "file":
+            data, about = look_at_parts(entry.container, 0, entry.stored_size)
+            require_same(entry.container, entry.stamp, about.stamp)
+            return data
+        file = self._containers.file(entry.container)
+        if entry.kind == "zip":
+            file.seek(entry.offset)
+            return self._zip_content(entry, file.read(ZIP_HEADER), partial(_read_part, file))
+        require_same(entry.container, entry.stamp, file.about.stamp)
+        return _read_part(file, entry.size, entry.offset)
 
     def _read_zip(self, entry: Entry) -> bytes:
         """The bytes of a zip member, whose checksum is right."""
         descriptor = self._descriptor(entry.container)
-        start = zip_data_offset(descriptor, entry.offset)
+        header = os.pread(descriptor, ZIP_HEADER, entry.offset)
+        return self._zip_content(entry, header, partial(_read_at, descriptor))
+
+    def _zip_content(self, entry: Entry, header: bytes, read: Callable[[int, int], bytes]) -> bytes:
+        """The bytes of a zip member, by its local header."""
+        start = zip_data_offset(header, entry.offset)
         if start is None:
             raise BadFileError(entry.label, "no member where the archive's directory points")
-        data = _read_at(descriptor, entry.stored_size, start)
-        if entry.method not in _ZIP_METHODS:
-            raise BadFileError(entry.label, f"zip compression method {entry.method}; use deflate")
-        if entry.method == zipfile.ZIP_DEFLATED:
-            try:
-                data = zlib.decompressobj(-15).decompress(data, entry.size + 1)
-            except zlib.error as error:
-                raise BadFileError(entry.label, f"damaged in the archive ({error})") from error
-        if zlib.crc32(data) != entry.stamp:
-            raise BadFileError(entry.label, "damaged in the archive (CRC-32 differs)")
-        return data
+        return _inflated(entry, read(entry.stored_size, start))
 
     def _descriptor(self, container: str) -> int:
         """The descriptor of a container; it stays open."""
@@ -279,18 +433,35 @@ class Reader:
             self._descriptors[container] = _opened(container)
         return self._descriptors[container]
 
-    def _stream(self, container: str) -> IO[bytes]:
+    def _stream(self, entry: Entry) -> IO[bytes]:
         """The content of a ``.tar.gz``, which seeks by its index; it stays open."""
-        from indexed_gzip import IndexedGzipFile
-
+        container = entry.container
         if container not in self._streams:
-            index = index_path(self._indexes, container) if self._indexes else None
-            self._streams[container] = IndexedGzipFile(
-                container,
-                spacing=SEEK_POINT_SPACING,
-                index_file=str(index) if index and index.exists() else None,
-            )
+            remote = is_url(container)
+            file = self._containers.file(container) if remote else None
+            if file is not None:
+                require_same(container, entry.stamp, file.about.stamp)
+            stamp = entry.stamp if remote else None
+            index = index_path(self._indexes, container, stamp) if self._indexes else None
+            if index is None or not index.exists():
+                # many files are to be read here, by a worker that does not see the index
+                index = None if self._ahead is None else seek_points(container, stamp)
+            self._streams[container] = opened_gzip(container, cast(IO[bytes], file), index)
         return self._streams[container]
+
+
+def _inflated(entry: Entry, data: bytes) -> bytes:
+    """The content of a zip member, of what is stored of it; its checksum is right."""
+    if entry.method not in _ZIP_METHODS:
+        raise BadFileError(entry.label, f"zip compression method {entry.method}; use deflate")
+    if entry.method == zipfile.ZIP_DEFLATED:
+        try:
+            data = zlib.decompressobj(-15).decompress(data, entry.size + 1)
+        except zlib.error as error:
+            raise BadFileError(entry.label, f"damaged in the archive ({error})") from error
+    if zlib.crc32(data) != entry.stamp:
+        raise BadFileError(entry.label, "damaged in the archive (CRC-32 differs)")
+    return data
 
 
 def _read_at(descriptor: int, size: int, first: int) -> bytes:
@@ -300,6 +471,12 @@ def _read_at(descriptor: int, size: int, first: int) -> bytes:
     with open(descriptor, "rb", closefd=False) as file:  # reads on until it has all
         file.seek(first)
         return file.read(size)
+
+
+def _read_part(file: SteadyFile, size: int, first: int) -> bytes:
+    """So many bytes of a file in a store from its byte ``first``; fewer where it ends before."""
+    file.seek(first)
+    return file.read(size)
 
 
 def _file_entry(file: str, path: str, stat: os.stat_result) -> Entry:

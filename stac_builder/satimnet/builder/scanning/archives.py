@@ -2,7 +2,7 @@
 
 A file is what its first bytes say, whatever its name ends with. A member that is an archive is
 looked into as well. Zips and plain tars are read where they are stored, at their place in the outer
-file; a ``.tar.gz`` on disk through an index of seek points. What cannot be read at a place (a
+file; a ``.tar.gz`` through an index of seek points. What cannot be read at a place (a
 ``.tar.bz2``, ``.tar.xz`` or ``.tar.zst``, a compressed archive in another one) is unpacked once
 into a folder of the build.
 
@@ -19,13 +19,16 @@ import struct
 import tarfile
 import zipfile
 import zlib
+from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
-from typing import IO, Literal, cast
+from typing import IO, Any, Literal, cast
 
 from satimnet.builder.errors import BadFileError, SatimnetError, StorageError, printable
+from satimnet.builder.scanning.containers import state_of
 from satimnet.builder.scanning.entries import (
     Entry,
     archive_folder,
@@ -34,6 +37,7 @@ from satimnet.builder.scanning.entries import (
     layout_path,
     shortened,
 )
+from satimnet.builder.scanning.tar_listings import kept
 from satimnet.builder.scanning.unpacking import (
     BLOCK,
     ENDLESS,
@@ -46,13 +50,18 @@ from satimnet.builder.scanning.unpacking import (
     index_path,
     inflate,
     inflate_member,
+    listing_path,
 )
 from satimnet.builder.storage.atomic_files import writing
-from satimnet.builder.storage.hrefs import open_regular
+from satimnet.builder.storage.hrefs import is_url, open_regular
+from satimnet.builder.storage.stores import shown
 
+ZIP_HEADER = 30
+"""Bytes of a local header of a zip whose length does not depend on anything."""
 _DEEPEST = 3  # archives inside each other
 _MAX_HEADERS = 2**18  # bytes of one tar member's headers; names and pax records have a few hundred
 _MAX_DIRECTORY = 2**26  # bytes of the directory of a zip in another archive
+_MAX_REMOTE_DIRECTORY = 2**31  # and in a store; BigEarthNet's 7.7 million files have 1.4 GB
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 _MAGIC: dict[bytes, Form] = {
@@ -87,39 +96,50 @@ class _Archive:
     start: int
     size: int
     depth: int = 1
+    stamp: int | None = None
+    """That of its container, if it is in a store."""
 
     @property
     def origin(self) -> str:
         """What entries say of the archive; nothing if their container says it."""
-        return "" if self.name == self.container else self.name
+        return "" if self.name == shown(self.container) else self.name
 
 
-def archive_entries(file: Path, prefix: str, unpacking: Unpacking) -> Iterator[Entry]:
-    """The files in an archive on disk, those of archives inside it as well, in a stable order.
+def archive_entries(place: str | Path, prefix: str, unpacking: Unpacking) -> Iterator[Entry]:
+    """The files in an archive, those of archives inside it as well, in a stable order.
+
+    Args:
+        place: path or URL of the archive.
+        prefix: the folder that it counts as, with a slash.
+        unpacking: where what cannot be read in place goes.
 
     Raises:
+        NotFoundError: nothing is there, in a store.
         BadFileError: it is broken or unsafe.
         StorageError: it cannot be read, or there is no room to unpack it.
     """
-    try:
-        size = file.stat().st_size
-    except OSError as error:
-        raise StorageError(f"{file}: {error.strerror}") from error
-    archive = _Archive(str(file), prefix, str(file), 0, size)
-    yield from _entries(archive, unpacking, Limit(size))
+    place = str(place)
+    name = shown(place)
+    with _one_line_errors(name), unpacking.containers.listed(place) as file:
+        size, stamp = state_of(file)
+        archive = _Archive(name, prefix, place, 0, size, stamp=stamp if is_url(place) else None)
+        yield from _listed(archive, file, unpacking, Limit(size))
 
 
-def zip_data_offset(descriptor: int, offset: int) -> int | None:
+def zip_data_offset(header: bytes, offset: int) -> int | None:
     """Where the data of a zip member begins, whose local header is at ``offset``; None without one.
 
     The local header repeats the name but may carry another extra field than the central directory
     does, so only its own length fields tell (APPNOTE 4.3.7).
+
+    Args:
+        header: its first `ZIP_HEADER` bytes.
+        offset: where they are.
     """
-    header = os.pread(descriptor, 30, offset)
-    if len(header) < 30 or header[:4] != b"PK\3\4":
+    if len(header) < ZIP_HEADER or header[:4] != b"PK\3\4":
         return None
     name_length, extra_length = struct.unpack_from("<HH", header, 26)
-    return int(offset + 30 + name_length + extra_length)
+    return int(offset + ZIP_HEADER + name_length + extra_length)
 
 
 # --- one archive --------------------------------------------------------------------------------
@@ -127,21 +147,30 @@ def zip_data_offset(descriptor: int, offset: int) -> int | None:
 
 def _entries(archive: _Archive, unpacking: Unpacking, limit: Limit) -> Iterator[Entry]:
     """The files in an archive, wherever it lies."""
-    try:
-        with open_regular(archive.container) as file:
+    with _one_line_errors(archive.name):
+        if is_url(archive.container):  # with what was read of it on the way to here
+            file = cast(IO[bytes], unpacking.containers.file(archive.container))
+        else:
+            file = open_regular(archive.container)
+        with file:
             yield from _listed(archive, file, unpacking, limit)
+
+
+@contextmanager
+def _one_line_errors(name: str) -> Iterator[None]:
+    """Raises what comes of damaged bytes as `BadFileError`, else `StorageError`."""
+    try:
+        yield
     except SatimnetError:
         raise
     except _BROKEN as error:
-        raise BadFileError(
-            archive.name, f"not a whole archive ({error}); download it again"
-        ) from error
+        raise BadFileError(name, f"not a whole archive ({error}); download it again") from error
     except OSError as error:
         # indexed_gzip, bz2 and Arrow raise it of damaged bytes, without a number
         if error.strerror is None:
             reason = f"not a whole archive ({error}); download it again"
-            raise BadFileError(archive.name, reason) from error
-        raise StorageError(f"{archive.name}: {error.strerror}") from error
+            raise BadFileError(name, reason) from error
+        raise StorageError(f"{name}: {error.strerror}") from error
 
 
 def _listed(
@@ -152,22 +181,16 @@ def _listed(
     form = _form(archive.name, window.read(tarfile.BLOCKSIZE))
     inside = partial(_inside, archive, unpacking, limit)
     if form == "zip":
-        stat = os.fstat(file.fileno())
-        for entry in _zip_entries(archive, (stat.st_size, stat.st_mtime_ns)):
+        for entry in _zip_entries(archive, file):
             yield from inside(entry, file)
     elif form == "tar":
-        for entry in _tar_entries(archive, file, "tar"):
+        for entry in _kept(archive, unpacking, _tar_entries(archive, file, "tar")):
             yield from inside(entry, file)
     elif form == "gz" and archive.depth == 1:
-        from indexed_gzip import IndexedGzipFile
-
-        with IndexedGzipFile(archive.container, spacing=SEEK_POINT_SPACING) as stream:
-            for entry in _tar_entries(archive, stream, "targz"):
+        with opened_gzip(archive.container, file) as stream:
+            entries = _gzip_entries(archive, stream, unpacking)
+            for entry in _kept(archive, unpacking, entries):
                 yield from inside(entry, stream)
-            if unpacking.kept is not None:
-                stream.build_full_index()
-                with writing(index_path(unpacking.kept, archive.container)) as part:
-                    stream.export_index(str(part))
     else:
         window.seek(0)
         chunks = limit.counted(inflate(form, window), archive.name)
@@ -176,9 +199,9 @@ def _listed(
             for entry in _tar_entries(archive, inflated, "packed"):
                 yield from inside(entry, inflated)
             return
-        state = archive.start, archive.size, os.fstat(file.fileno()).st_mtime_ns
+        state = archive.start, archive.size, state_of(file)[1]
         path = unpacking.unpacked(archive.name, state, chunks)
-        tar = replace(archive, container=str(path), start=0, size=path.stat().st_size)
+        tar = replace(archive, container=str(path), start=0, size=path.stat().st_size, stamp=None)
         with path.open("rb") as unpacked:
             for entry in _tar_entries(tar, unpacked, "tar"):
                 yield from inside(entry, unpacked)
@@ -204,7 +227,8 @@ def _inside(
         return
     start: int | None = entry.offset
     if entry.kind == "zip":
-        start = zip_data_offset(stream.fileno(), entry.offset)
+        stream.seek(entry.offset)
+        start = zip_data_offset(stream.read(ZIP_HEADER), entry.offset)
         if start is None:
             raise BadFileError(entry.label, "no member where the archive's directory points")
     within = _Archive(
@@ -214,6 +238,7 @@ def _inside(
         start or 0,
         entry.size,
         archive.depth + 1,
+        archive.stamp,
     )
     if entry.kind == "tar" or (entry.kind == "zip" and entry.method == zipfile.ZIP_STORED):
         limit.take(entry.size, entry.label)  # members may overlap, which makes many of one
@@ -227,9 +252,11 @@ def _inside(
                 entry.label, f"zip compression method {entry.method}; unpack it first"
             )
         chunks = inflate_member(packed)
-    state = entry.stamp, entry.size, os.stat(entry.container).st_mtime_ns
+    outer = entry.stamp if is_url(entry.container) else os.stat(entry.container).st_mtime_ns
+    state = entry.stamp, entry.size, outer
     path = unpacking.unpacked(within.name, state, limit.counted(chunks, within.name))
-    unpacked = replace(within, container=str(path), start=0, size=path.stat().st_size)
+    size = path.stat().st_size
+    unpacked = replace(within, container=str(path), start=0, size=size, stamp=None)
     for found in _entries(unpacked, unpacking, limit):
         yield found if unpacking.kept else replace(found, kind="packed")
 
@@ -237,17 +264,29 @@ def _inside(
 # --- zip ----------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=2)
-def _zip_entries(archive: _Archive, state: tuple[int, int]) -> tuple[Entry, ...]:
-    """Members of the zip; kept, as it is first looked into and then scanned.
+_known_zips: OrderedDict[tuple[_Archive, tuple[int, int]], tuple[Entry, ...]] = OrderedDict()
+_MOST_KNOWN = 2
 
-    ``state`` is size and modification time of its container.
-    """
+
+def _zip_entries(archive: _Archive, file: IO[bytes]) -> tuple[Entry, ...]:
+    """Members of the zip, whose container is open; kept, as it is first looked into and then
+    scanned."""
+    key = archive, state_of(file)
+    found = _known_zips.pop(key, None)
+    _known_zips[key] = _read_directory(archive, file) if found is None else found
+    if len(_known_zips) > _MOST_KNOWN:
+        _known_zips.popitem(last=False)
+    return _known_zips[key]
+
+
+def _read_directory(archive: _Archive, file: IO[bytes]) -> tuple[Entry, ...]:
+    """Members of the zip, by its directory."""
     most = _MAX_DIRECTORY if archive.depth > 1 else ENDLESS
-    with open_regular(archive.container) as file:
-        window = Window(file, archive.start, archive.size, most)
-        with zipfile.ZipFile(cast(IO[bytes], window)) as opened:
-            members = opened.infolist()
+    if is_url(archive.container):  # a server may say of any file that it is endless
+        most = min(most, _MAX_REMOTE_DIRECTORY)
+    window = Window(file, archive.start, archive.size, most)
+    with zipfile.ZipFile(cast(IO[bytes], window)) as opened:
+        members = opened.infolist()
     entries = []
     for member in members:
         _refuse_unsafe(archive.name, member.orig_filename)
@@ -277,6 +316,44 @@ def _zip_entries(archive: _Archive, state: tuple[int, int]) -> tuple[Entry, ...]
 # --- tar ----------------------------------------------------------------------------------------
 
 
+def opened_gzip(container: str, file: IO[bytes] | None, index: Path | None = None) -> IO[bytes]:
+    """The content of a ``.tar.gz``, which seeks.
+
+    Args:
+        container: its path or URL.
+        file: it, open, if it is in a store.
+        index: the file of its seek points, if there is one.
+    """
+    from indexed_gzip import IndexedGzipFile
+
+    known = str(index) if index is not None else None
+    if is_url(container):
+        return cast(
+            IO[bytes],
+            IndexedGzipFile(fileobj=file, spacing=SEEK_POINT_SPACING, index_file=known),
+        )
+    return cast(IO[bytes], IndexedGzipFile(container, spacing=SEEK_POINT_SPACING, index_file=known))
+
+
+def _gzip_entries(archive: _Archive, stream: Any, unpacking: Unpacking) -> Iterator[Entry]:
+    """The files in a ``.tar.gz``; its seek points are kept when all were listed."""
+    yield from _tar_entries(archive, stream, "targz")
+    if unpacking.kept is None:
+        return
+    stamp = archive.stamp
+    if stamp is None:  # of one in a store, those of the way through it do
+        stream.build_full_index()
+    with writing(index_path(unpacking.kept, archive.container, stamp)) as part:
+        stream.export_index(str(part))
+
+
+def _kept(archive: _Archive, unpacking: Unpacking, entries: Iterator[Entry]) -> Iterator[Entry]:
+    """The entries of a tar; of one in a store, all are read only once."""
+    if archive.stamp is None or unpacking.kept is None:
+        return entries
+    return kept(listing_path(unpacking.kept, archive), entries)
+
+
 def _tar_entries(
     archive: _Archive, stream: IO[bytes], kind: Literal["tar", "targz", "packed"]
 ) -> Iterator[Entry]:
@@ -284,6 +361,7 @@ def _tar_entries(
     start, size = (archive.start, archive.size) if kind == "tar" else (0, ENDLESS)
     window = Window(stream, start, size, _MAX_HEADERS)
     prefix, container, origin = archive.prefix, archive.container, archive.origin
+    stamp = archive.stamp
     end = 0
     with tarfile.open(fileobj=cast(IO[bytes], window), mode="r:") as tar:
         for member in tar_members(tar, window):
@@ -302,7 +380,7 @@ def _tar_entries(
                 kind,
                 start + member.offset_data,
                 member.size,
-                int(member.mtime),
+                int(member.mtime) if stamp is None else stamp,
                 0,
                 name,
                 origin,

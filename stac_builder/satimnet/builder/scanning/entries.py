@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from satimnet.builder.errors import printable
+from satimnet.builder.storage.stores import shown
 
 _LONGEST = 500  # characters of a path in messages; archives may have 65,535
 
@@ -46,8 +47,8 @@ class Entry:
     size: int
     """Bytes of the file itself (uncompressed)."""
     container: str
-    """The file on disk that holds the bytes: the file itself, its archive, or what that was
-    unpacked to."""
+    """The file, a path or the URL of one in a store, that holds the bytes: the file itself, its
+    archive, or what that was unpacked to."""
     kind: Literal["file", "zip", "tar", "targz", "packed"]
     """``packed`` cannot be read where it is: nothing was unpacked to list it."""
     offset: int
@@ -55,22 +56,23 @@ class Entry:
     stored_size: int
     """Bytes it takes in its container (compressed, for zip)."""
     stamp: int
-    """CRC-32 in zip, modification time elsewhere: changes when the file does."""
+    """CRC-32 in zip, modification time elsewhere, and that of the container in stores
+    (`satimnet.builder.storage.objects.Object.stamp`): changes when the file does."""
     method: int = 0
     """Compression method of a zip member (APPNOTE 4.4.5)."""
     member: str = ""
     """Path inside the archive."""
     archive: str = ""
-    """How messages name the archive, where that is not its container."""
+    """How messages name the archive, where its container does not say it."""
 
     @property
     def where(self) -> str:
         """How messages name the archive, or the file itself if it is in none."""
-        return self.archive or self.container
+        return self.archive or shown(self.container)
 
     @property
     def label(self) -> str:
-        """How messages name the file: its path on disk, or ``archive.zip!member``."""
+        """How messages name the file: its path or URL, or ``archive.zip!member``."""
         text = self.where if self.kind == "file" else f"{self.where}!{self.member}"
         return printable(shortened(text))
 

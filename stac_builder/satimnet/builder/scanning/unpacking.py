@@ -22,6 +22,7 @@ from tempfile import mkdtemp
 from typing import IO, Literal, Protocol, cast
 
 from satimnet.builder.errors import BadFileError, StorageError
+from satimnet.builder.scanning.containers import Containers
 from satimnet.builder.storage.atomic_files import writing
 
 SEEK_POINT_SPACING = 32 * 2**20
@@ -37,6 +38,8 @@ _MAX_UNPACKED = 2**30  # bytes unpacked from an archive, however small it is,
 _MAX_RATIO = 1000  # and those for each byte of it; deflate has no larger ratio
 _XZ_MEMORY = 2**28  # bytes; the strongest preset of xz needs 65 MiB
 
+_UNPACKED = ".unpacked"
+
 Form = Literal["zip", "tar", "gz", "bz2", "xz", "zst"]
 """What the first bytes of an archive say that it is."""
 
@@ -48,8 +51,15 @@ class Unpacking:
     compressed tars are read as streams, and their entries are ``packed``.
     """
 
-    def __init__(self, folder: Path | None, *, listing_only: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        *,
+        listing_only: bool = False,
+        containers: Containers | None = None,
+    ) -> None:
         self.listing_only = listing_only or folder is None
+        self.containers = Containers() if containers is None else containers
         self.kept = folder
         self._folder = folder
 
@@ -67,7 +77,7 @@ class Unpacking:
         """
         if self._folder is None:
             self._folder = Path(mkdtemp(prefix="satimnet-"))
-        path = self._folder / f"{_digest(repr((archive, state)))}.unpacked"
+        path = self._folder / f"{_digest(repr((archive, state)))}{_UNPACKED}"
         if path.exists():
             return path
         written = 0
@@ -84,6 +94,11 @@ class Unpacking:
                 f"{self._folder}; make room, or unpack it elsewhere and give the folder"
             ) from error
         return path
+
+
+def is_unpacked(container: str) -> bool:
+    """Whether the container is what an archive was unpacked to."""
+    return container.endswith(_UNPACKED)
 
 
 class Limit:
@@ -107,9 +122,14 @@ class Limit:
             )
 
 
-def index_path(indexes: Path, container: str) -> Path:
-    """Where the seek points of a ``.tar.gz`` are kept."""
-    return indexes / f"{_digest(container)}.gzidx"
+def index_path(indexes: Path, container: str, stamp: int | None = None) -> Path:
+    """Where the seek points of a ``.tar.gz`` are kept; of one in a store, that with the stamp."""
+    return indexes / f"{_digest(container if stamp is None else f'{container} {stamp}')}.gzidx"
+
+
+def listing_path(indexes: Path, *archive: object) -> Path:
+    """Where the listing of a tar in a store is kept, by all that it depends on."""
+    return indexes / f"{_digest(repr(archive))}.entries"
 
 
 def _digest(text: str) -> str:

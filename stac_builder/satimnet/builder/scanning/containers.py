@@ -1,0 +1,64 @@
+"""Containers: the files that hold the bytes of entries, on this machine or in a store, opened."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from typing import IO, TYPE_CHECKING, cast
+
+from satimnet.builder.errors import StorageError
+from satimnet.builder.storage.hrefs import is_url, open_regular
+from satimnet.builder.storage.stores import shown
+
+if TYPE_CHECKING:
+    from satimnet.builder.storage.remote_files import SteadyFile
+
+_MOST = 2  # files of which what was read is kept: one is listed, another read
+
+
+class Containers:
+    """The archives of stores that a scan has open: what lists them and what reads labels share it.
+
+    Each is looked at anew when it is listed again, so that a change is seen.
+    """
+
+    def __init__(self) -> None:
+        self._files: OrderedDict[str, SteadyFile] = OrderedDict()
+
+    def listed(self, place: str) -> IO[bytes]:
+        """The file, opened anew. Raises as `open_regular` and `SteadyFile` do."""
+        if not is_url(place):
+            return open_regular(place)
+        from satimnet.builder.storage.remote_files import SteadyFile
+
+        self._files.pop(place, None)
+        self._files[place] = SteadyFile(place)
+        if len(self._files) > _MOST:
+            self._files.popitem(last=False)
+        return cast(IO[bytes], self._files[place].copy())
+
+    def file(self, url: str) -> SteadyFile:
+        """A file of a store, with what was read of it. Raises as `SteadyFile` does."""
+        if url not in self._files:
+            self.listed(url)
+        self._files.move_to_end(url)
+        return self._files[url].copy()
+
+
+def state_of(file: IO[bytes]) -> tuple[int, int]:
+    """Size and a number that changes when the content does, of an open container."""
+    about = getattr(file, "about", None)
+    if about is not None:
+        return about.size, about.stamp
+    stat = os.fstat(file.fileno())
+    return stat.st_size, stat.st_mtime_ns
+
+
+def require_same(container: str, expected: int, found: int) -> None:
+    """Refuses a file of a store that is another one than the scan found.
+
+    Raises:
+        StorageError: it is; the stamps tell.
+    """
+    if expected != found:
+        raise StorageError(f"{shown(container)}: changed since the scan; build again")
