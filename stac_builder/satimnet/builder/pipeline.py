@@ -56,12 +56,13 @@ from satimnet.builder.shard_task import (
     shard_name,
     this_version,
 )
-from satimnet.builder.sources import Entry, Source
+from satimnet.builder.sources import Entry, Source, source_place
 from satimnet.builder.storage.atomic_files import write_json
-from satimnet.builder.storage.hrefs import file_name, is_url, on_disk, writable
+from satimnet.builder.storage.hrefs import file_name, is_url, writable
 from satimnet.builder.storage.objects import download_all, remove_below
 from satimnet.builder.storage.parallel import run_tasks
 from satimnet.builder.storage.staging import says, workspace
+from satimnet.builder.storage.stores import shown
 from satimnet.builder.types import Json
 
 _REPORT_NAME = "build-report.json"
@@ -98,10 +99,10 @@ class Report:
 
 @checked()
 def build(
-    sources: Sequence[Path],
+    sources: Sequence[str | Path],
     out: str | os.PathLike[str],
     *,
-    assigned: Mapping[str, Sequence[Path]] | None = None,
+    assigned: Mapping[str, Sequence[str | Path]] | None = None,
     datasets: Mapping[str, Dataset] | None = None,
     options: Mapping[str, Mapping[str, str]] | None = None,
     scheduler: str = "threads",
@@ -120,7 +121,8 @@ def build(
     or the new one. A build that was killed goes on when the same one is started again.
 
     Args:
-        sources: folders and archives, whose datasets are recognised by their layout.
+        sources: folders and archives, whose datasets are recognised by their layout; also URLs
+            of archives, and of prefixes of an object store, which are read by ranges.
         out: folder of the catalog, a path or the URL of an object store (``s3://…``).
         assigned: further sources by the id of their dataset, which are not recognised.
         datasets: those that there are, by id; by default the installed ones.
@@ -158,7 +160,8 @@ def build(
         >>> report.dataset, report.items
         ('eurosat', 20)
     """
-    named = assigned or {}
+    sources = [source_place(source) for source in sources]
+    named = {name: tuple(map(source_place, given)) for name, given in (assigned or {}).items()}
     place = _require_places(out, [*sources, *chain.from_iterable(named.values())])
     if not 0 < shard_size <= MAX_SHARD_SIZE:
         raise ArgumentError(
@@ -174,7 +177,7 @@ def build(
             groups, unknown = recognise(sources, known, indexes)
         if unknown and (bad_files == "stop" or not (groups or named)):
             raise _unrecognised(unknown[0], known)
-        groups |= {name: Source(tuple(paths), indexes) for name, paths in named.items()}
+        groups |= {name: Source(paths, indexes) for name, paths in named.items()}
         how = _How(
             *(place, staging, scheduler, shard_size, max_scene_size),
             *(bad_files, items, overview, progress),
@@ -405,7 +408,7 @@ def _content(report: Report, source: Source) -> Json:
 def _problem_row(problem: Problem, source: Source) -> dict[str, str]:
     """A row of the report; it leaves out the folders above the source, which are private."""
     path = problem.path
-    for root in (printable(str(path)) for path in source.paths):
+    for root in (printable(shown(str(path))) for path in source.paths):
         if path.startswith(root):
             path = os.path.basename(root) + path[len(root) :]
     return {"path": path, "reason": problem.reason}
@@ -480,16 +483,14 @@ def _publish(
 # --- what is refused ----------------------------------------------------------------------------
 
 
-def _require_places(out: str | os.PathLike[str], sources: Sequence[Path]) -> str:
+def _require_places(out: str | os.PathLike[str], sources: Sequence[Path | str]) -> str:
     """The place to write to; refuses one where the catalog must not be written, or cannot be."""
-    for given in sources:
-        on_disk(given)
     place = writable(out)
     if is_url(place):
         publishing.read_root(place)
     else:
         _refuse_foreign(Path(out))
-        _refuse_inside(Path(out), sources)
+    _refuse_inside(place, sources)
     return place
 
 
@@ -522,7 +523,7 @@ def _unrecognised(problem: Problem, known: Mapping[str, Dataset]) -> BadFileErro
 def _without_samples(known: Mapping[str, Dataset], groups: Mapping[str, Source]) -> BadFileError:
     """What to say of sources in which no dataset finds a sample."""
     first = next(iter(groups))
-    where = ", ".join(map(str, groups[first].paths))
+    where = ", ".join(shown(str(path)) for path in groups[first].paths)
     return BadFileError(where, f"no sample of {first}; {known[first].record.layout}")
 
 
@@ -537,10 +538,16 @@ def _refuse_foreign(out: Path) -> None:
         )
 
 
-def _refuse_inside(out: Path, sources: Sequence[Path]) -> None:
+def _refuse_inside(out: str, sources: Sequence[Path | str]) -> None:
     """A catalog inside its own source would be read as a part of it by the next build."""
     for source in sources:
-        if Path(os.path.realpath(out)).is_relative_to(os.path.realpath(source)):
+        if isinstance(source, str):  # a URL
+            inside = f"{out}/".startswith(f"{source.rstrip('/')}/")
+        else:
+            real = Path(os.path.realpath(source))
+            inside = not is_url(out) and Path(os.path.realpath(out)).is_relative_to(real)
+        if inside:
             raise ArgumentError(
-                f"{out}: lies inside the source {source}; choose another out", "out"
+                f"{shown(out)}: lies inside the source {shown(str(source))}; choose another out",
+                "out",
             )
