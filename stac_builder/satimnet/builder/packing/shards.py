@@ -25,7 +25,7 @@ from satimnet.builder.imagery.headers import Data, Header
 from satimnet.builder.packing.sample_files import MAX_SCENE_SIZE, Content, Original, contents
 from satimnet.builder.packing.shard_plans import ShardPlan
 from satimnet.builder.samples import Problem, Sample
-from satimnet.builder.sources import Reader
+from satimnet.builder.sources import Entry, Reader
 
 ALIGNMENT = 64
 _FORMAT = b"1\n"  # changes when the same members would be packed to other bytes
@@ -106,9 +106,11 @@ def pack(
     problems: list[Problem] = []
     digest = ContentDigest()
     part = folder / f"{plan.name}.zip.part"
+    samples_planned = plan.samples
+    reader.expect(m.entry for s in samples_planned for m in s.members if isinstance(m.entry, Entry))
     with part.open("wb", buffering=2**20) as file:
         writer = ShardWriter(file)
-        for sample in plan.samples:
+        for sample in samples_planned:
             size = sum(member.size for member in sample.members)
             with _turn if size > _LARGE else nullcontext():
                 made = contents(sample, reader, record, largest=largest, scratch=scratch)
