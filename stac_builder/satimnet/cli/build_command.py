@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from satimnet.builder.commands import LocalPath, one_line_errors
+from satimnet.builder.errors import SatimnetError
+from satimnet.builder.option_names import with_options
+from satimnet.builder.sources import source_place
+from satimnet.builder.storage.hrefs import is_url
 from satimnet.cli.options import (
     BYTES,
     WRITABLE,
-    named_paths,
     quiet_option,
     scheduler_option,
     single_writer_option,
@@ -25,8 +28,27 @@ if TYPE_CHECKING:
     from satimnet.builder.catalog.item_pages import ItemFiles
 
 
+class _SourcePlace(LocalPath):
+    """A file or folder of this machine, or the URL of an archive or prefix."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """The path, or the URL as a text."""
+        return _place(value) if is_url(str(value)) else super().convert(value, param, ctx)
+
+
+def _place(text: str) -> Path | str:
+    """The source at a place, which is refused in one line if it can be none."""
+    try:
+        return source_place(text)
+    except SatimnetError as error:
+        raise click.ClickException(with_options(error)) from error
+
+
 @click.command(short_help="Build a catalog from the files of publishers.")
-@click.argument("sources", nargs=-1, type=LocalPath(path_type=Path))
+@click.argument("sources", nargs=-1, type=_SourcePlace())
 @click.option(
     "--out",
     required=True,
@@ -37,7 +59,7 @@ if TYPE_CHECKING:
     "--dataset",
     "assigned",
     multiple=True,
-    metavar="NAME=PATH",
+    metavar="NAME=SOURCE",
     help="A source whose dataset you name, instead of having it recognised.",
 )
 @click.option(
@@ -80,7 +102,7 @@ if TYPE_CHECKING:
 @quiet_option
 @one_line_errors
 def build(
-    sources: tuple[Path, ...],
+    sources: tuple[Path | str, ...],
     out: str,
     assigned: tuple[str, ...],
     options: tuple[str, ...],
@@ -95,6 +117,10 @@ def build(
     quiet: bool,
 ) -> None:
     """Build a catalog from SOURCES: the folders, .zip and .tar files of the publishers.
+
+    A source may be the URL of an archive (https://, s3://, gs://, az://), or a prefix of an object
+    store, which is read as a folder. Only the parts that are needed are read, and nothing is
+    downloaded to disk.
 
     A tar may be compressed (.tar.gz, .tar.bz2, .tar.xz, .tar.zst), and archives may lie in
     archives. Most are read where they lie. Compressed tars other than .tar.gz, and compressed
@@ -115,7 +141,7 @@ def build(
         raise click.UsageError("--strict and --keep-going exclude each other")
     if not sources and not assigned:
         raise click.UsageError("give a source")
-    named = named_paths("--dataset", assigned)
+    named = _named(assigned)
     with progress_bar(quiet) as progress:
         reports = run(
             sources,
@@ -135,6 +161,17 @@ def build(
     if not quiet:
         print_reports(reports)
         click.echo(f"{out.rstrip('/')}/catalog.json is ready")
+
+
+def _named(given: Sequence[str]) -> dict[str, list[Path | str]]:
+    """The sources by dataset, of words such as ``eurosat=s3://bucket/EuroSAT.zip``."""
+    named: dict[str, list[Path | str]] = {}
+    for word in given:
+        name, equals, place = word.partition("=")
+        if not equals:
+            raise click.UsageError(f"--dataset {word}: give NAME=SOURCE")
+        named.setdefault(name, []).append(_place(place))
+    return named
 
 
 def _options(given: Sequence[str]) -> dict[str, dict[str, str]]:
