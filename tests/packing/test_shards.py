@@ -11,7 +11,7 @@ from satimnet.builder.errors import SatimnetError
 from satimnet.builder.packing.shard_plans import MAX_SHARD_SIZE, plan
 from satimnet.builder.packing.shards import ALIGNMENT, ContentDigest, pack
 from satimnet.builder.samples import Member, Sample
-from satimnet.builder.sources import Entry, Source
+from satimnet.builder.sources import Entry, Reader, Source
 from stactools.eurosat import dataset
 
 RECORD = dataset.record
@@ -117,10 +117,10 @@ def test_an_interrupted_shard_is_not_there(miniature, tmp_path):
     source = Source((miniature,))
     shard_plan = plan(samples_of(source))[0]
 
-    class Broken:
+    class Broken(Reader):
         def read(self, entry: Entry) -> bytes:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pack(shard_plan, Broken(), RECORD, tmp_path)  # type: ignore[arg-type]  # fails on purpose
+        pack(shard_plan, Broken(), RECORD, tmp_path)
     assert [p.suffix for p in Path(tmp_path).iterdir()] == [".part"]

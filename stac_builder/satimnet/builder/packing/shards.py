@@ -106,11 +106,11 @@ def pack(
     problems: list[Problem] = []
     digest = ContentDigest()
     part = folder / f"{plan.name}.zip.part"
-    samples_planned = plan.samples
-    reader.expect(m.entry for s in samples_planned for m in s.members if isinstance(m.entry, Entry))
+    planned = plan.samples
+    reader.expect(m.entry for s in planned for m in s.members if isinstance(m.entry, Entry))
     with part.open("wb", buffering=2**20) as file:
         writer = ShardWriter(file)
-        for sample in samples_planned:
+        for sample in planned:
             size = sum(member.size for member in sample.members)
             with _turn if size > _LARGE else nullcontext():
                 made = contents(sample, reader, record, largest=largest, scratch=scratch)
