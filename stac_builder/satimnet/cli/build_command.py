@@ -59,7 +59,7 @@ def _place(text: str) -> Path | str:
     "--dataset",
     "assigned",
     multiple=True,
-    metavar="NAME=SOURCE",
+    metavar="NAME=PATH",
     help="A source whose dataset you name, instead of having it recognised.",
 )
 @click.option(
@@ -169,7 +169,7 @@ def _named(given: Sequence[str]) -> dict[str, list[Path | str]]:
     for word in given:
         name, equals, place = word.partition("=")
         if not equals:
-            raise click.UsageError(f"--dataset {word}: give NAME=SOURCE")
+            raise click.UsageError(f"--dataset {word}: give NAME=PATH")
         named.setdefault(name, []).append(_place(place))
     return named
 
