@@ -10,6 +10,7 @@ import random
 import re
 import shutil
 import tarfile
+import time
 import uuid
 import zipfile
 from collections.abc import Callable
@@ -27,7 +28,7 @@ from satimnet.builder.datasets import installed, recognise
 from satimnet.builder.errors import BadFileError, NotFoundError, SatimnetError, StorageError
 from satimnet.builder.scanning import reading_ahead, seek_points
 from satimnet.builder.scanning.prefixes import in_order_of_folders
-from satimnet.builder.sources import Reader, Source, source_place
+from satimnet.builder.sources import Entry, Reader, Source, source_place
 from satimnet.builder.storage import objects
 from satimnet.builder.storage.objects import Object
 from satimnet.builder.storage.remote_files import SteadyFile
@@ -268,6 +269,21 @@ def test_reading_ahead_gives_every_file_in_any_order(order, put, tmp_path, monke
             assert reader.read(entry) == expected[entry.path]
             assert reader._ahead is not None
             assert sum(batch.size for batch in reader._ahead._batches) < 80_000
+
+
+def test_requests_run_side_by_side_before_anything_is_asked_for():
+    with hosting({f"/{at}.bin": bytes(1000) for at in range(200)}) as host:
+        urls = [f"{host.url}/{at}.bin" for at in range(200)]
+        stamp = objects.look(urls[0], 0, 1)[1].stamp  # all have one tag and size
+        entries = [Entry(url, 1000, url, "file", 0, 1000, stamp) for url in urls]
+        with Reader() as reader:
+            reader.expect(entries)
+            waited = time.monotonic() + 60
+            while len(host.requests) <= len(urls) and time.monotonic() < waited:
+                time.sleep(0.01)
+            assert len(host.requests) == len(urls) + 1
+            assert all(reader.read(entry) == bytes(1000) for entry in entries)
+            assert len(host.requests) == len(urls) + 1
 
 
 def test_steady_files_read_like_files(put, tmp_path):
