@@ -147,6 +147,21 @@ def test_same_seed_same_network_and_the_global_seed_is_left_alone(parts, tmp_pat
     assert not same_weights(run("other.pt", seed=1), first)
 
 
+def test_dropout_is_the_published_one_unless_asked_otherwise(parts, tmp_path):
+    def run(name, **how):
+        return train(*parts, tmp_path / name, model="segm", **SHORT["segm"], **COMMON, **how)
+
+    first = run("net.pt")
+    assert same_weights(run("same.pt", dropout=0.1), first)
+    assert not same_weights(run("other.pt", dropout=0.5), first)
+    rates = {
+        layer.p for layer in load(tmp_path / "other.pt").model.modules() if hasattr(layer, "p")
+    }
+    assert rates == {0.5}
+    with pytest.raises(SatimnetError, match=r"holds another training \(dropout 0\.1, not 0\.5\)"):
+        run("net.pt", dropout=0.5)
+
+
 def test_streaming_from_the_shards_trains_the_same_network(parts, tmp_path, monkeypatch):
     resident = train(*parts, tmp_path / "net.pt", **SHORT["class"], **COMMON)
     monkeypatch.setattr("satimnet.training.networks.inputs._RESIDENT", 0)
@@ -380,6 +395,8 @@ def test_training_refuses_what_it_cannot_train_on(tmp_path, parts):
         train(learn, held, tmp_path / "net.pt", bands=["B99"], **COMMON)
     with pytest.raises(SatimnetError, match="64: cannot be divided among 3"):
         train(learn, held, tmp_path / "net.pt", devices=3, **COMMON)
+    with pytest.raises(SatimnetError, match="dropout 1: must be 0 or more, and less than 1"):
+        train(learn, held, tmp_path / "net.pt", dropout=1, **COMMON)
     options = OPTIONS["dual"] | {"learning_rate": 1e30, "schedule": "constant"}
     with pytest.raises(SatimnetError, match="loss of epoch 1 is nan"):
         train(learn, held, tmp_path / "net.pt", model="dual", **options, **COMMON)

@@ -214,12 +214,14 @@ size_options = added(
     ),
 )
 
+limit_option = click.option(
+    "--limit", type=click.IntRange(1), help="Take only so many samples, drawn by the seed."
+)
+
 sample_options = added(
     collection_option,
     filter_option,
-    click.option(
-        "--limit", type=click.IntRange(1), help="Take only so many samples, drawn by the seed."
-    ),
+    limit_option,
     click.option(
         "--bands",
         type=NAMES,
@@ -230,6 +232,38 @@ sample_options = added(
     size_options,
 )
 """Options that say which samples to learn from."""
+
+window_options = added(
+    click.option(
+        "--windows",
+        type=click.IntRange(1),
+        help="For segm and dual: draw so many windows beforehand, and use no others.",
+    ),
+    click.option(
+        "--windows-per-epoch",
+        type=click.IntRange(1),
+        help="For segm and dual: show so many windows in each epoch.",
+    ),
+)
+
+seed_option = click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="The same seed gives the same draws and the same first weights.",
+)
+
+devices_option = click.option(
+    "--devices", default=1, show_default=True, help="How many GPUs, or processes, to use."
+)
+
+save_option = click.option(
+    "--save-seconds",
+    default=60.0,
+    show_default=True,
+    help="How often to save; a killed training loses at most so much when it goes on.",
+)
 
 training_options = added(
     click.option(
@@ -245,39 +279,22 @@ training_options = added(
         "--learning-rate", type=float, help="The highest one; without it, the published one."
     ),
     click.option(
+        "--dropout",
+        type=float,
+        help="The fraction of values that dropout layers drop; without it, the published one.",
+    ),
+    click.option(
         "--schedule",
         type=click.Choice(["one-cycle", "constant"]),
         default="one-cycle",
         show_default=True,
         help="How the learning rate goes: it rises and falls, or stays.",
     ),
-    click.option(
-        "--windows",
-        type=click.IntRange(1),
-        help="For segm and dual: draw so many windows beforehand, and use no others.",
-    ),
-    click.option(
-        "--windows-per-epoch",
-        type=click.IntRange(1),
-        help="For segm and dual: show so many windows in each epoch.",
-    ),
-    click.option(
-        "--seed",
-        type=click.IntRange(0),
-        default=0,
-        show_default=True,
-        help="The same seed gives the same draws and the same first weights.",
-    ),
+    window_options,
+    seed_option,
     device_option,
-    click.option(
-        "--devices", default=1, show_default=True, help="How many GPUs, or processes, to use."
-    ),
+    devices_option,
     reading_option,
-    click.option(
-        "--save-seconds",
-        default=60.0,
-        show_default=True,
-        help="How often to save; a killed training loses at most so much when it goes on.",
-    ),
+    save_option,
 )
 """Options of a training, by the names of `satimnet.training.train`."""

@@ -113,16 +113,20 @@ class Checkpoint:
 
 
 def build(
-    kind: str, bands: int, outputs: tuple[Output, ...], width: int
+    kind: str, bands: int, outputs: tuple[Output, ...], width: int, dropout: float | None = None
 ) -> CnnClass | CnnSegm | CnnDual:
-    """A new network of a kind, for so many bands and these outputs."""
+    """A new network of a kind, for so many bands and these outputs.
+
+    dropout: None is the published one.
+    """
     counts = [len(output.classes) for output in outputs]
+    dropped = {} if dropout is None else {"dropout": dropout}
     if kind == "cnn-class":
-        return CnnClass(bands, counts[0], width)
+        return CnnClass(bands, counts[0], width, **dropped)
     if kind == "cnn-segm":
-        return CnnSegm(bands, counts[0], width)
+        return CnnSegm(bands, counts[0], width, **dropped)
     left, right = counts
-    return CnnDual(bands, (left, right), width)
+    return CnnDual(bands, (left, right), width, **dropped)
 
 
 @checked()
@@ -170,7 +174,8 @@ def load(
         described = {name: _frozen(value) for name, value in content.items() if name != "format"}
         kind, width, names = described["kind"], described["width"], described["bands"]
         with torch.device("meta"):  # neither drawing initial values nor holding them
-            model = build(kind, len(names), outputs, width)
+            dropout = described["settings"].get("dropout")  # what 0.2.0 wrote has none
+            model = build(kind, len(names), outputs, width, dropout)
         _require_sound(state, model, described)
         model.load_state_dict(state, assign=True)
         found = Checkpoint(model.to(where), outputs=outputs, **described)

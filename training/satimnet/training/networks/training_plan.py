@@ -24,18 +24,19 @@ CODE = f"satimnet {version('satimnet')}, protocol {_PROTOCOL}"
 class Recommended:
     """What a network is trained with unless asked otherwise.
 
-    width and learning_rate are the published ones, batch_size is this project's choice.
+    width, learning_rate and dropout are the published ones, batch_size is this project's choice.
     """
 
     width: int
     learning_rate: float
+    dropout: float
     batch_size: int
 
 
 MODELS: Mapping[str, Recommended] = {
-    "class": Recommended(256, 0.01, 64),
-    "segm": Recommended(256, 0.001, 1024),
-    "dual": Recommended(128, 0.01, 1024),
+    "class": Recommended(256, 0.01, 0.09, 64),
+    "segm": Recommended(256, 0.001, 0.1, 1024),
+    "dual": Recommended(128, 0.01, 0.1, 1024),
 }
 """Networks by the name that `train` takes."""
 
@@ -50,6 +51,7 @@ class Wishes:
     epochs: int
     batch_size: int | None
     learning_rate: float | None
+    dropout: float | None
     schedule: str
     windows: int | None
     windows_per_epoch: int | None
@@ -69,6 +71,7 @@ class TrainingPlan:
     epochs: int
     batch_size: int
     learning_rate: float
+    dropout: float
     schedule: str
     seed: int
     windows: int | None
@@ -99,7 +102,8 @@ def plan_training(wishes: Wishes, samples: Samples, held_out: Samples | float) -
     width = usual.width if wishes.width is None else wishes.width
     batch_size = usual.batch_size if wishes.batch_size is None else wishes.batch_size
     rate = usual.learning_rate if wishes.learning_rate is None else wishes.learning_rate
-    _require_numbers(wishes, width, batch_size, rate)
+    dropout = usual.dropout if wishes.dropout is None else wishes.dropout
+    _require_numbers(wishes, width, batch_size, rate, dropout)
     _require_batches(batch_size, wishes.devices)
     fraction = None if isinstance(held_out, Samples) else held_out
     _require_windows(wishes, fraction)
@@ -118,6 +122,7 @@ def plan_training(wishes: Wishes, samples: Samples, held_out: Samples | float) -
         epochs=wishes.epochs,
         batch_size=batch_size,
         learning_rate=rate,
+        dropout=dropout,
         schedule=wishes.schedule,
         seed=wishes.seed,
         windows=wishes.windows,
@@ -129,7 +134,9 @@ def plan_training(wishes: Wishes, samples: Samples, held_out: Samples | float) -
     )
 
 
-def _require_numbers(wishes: Wishes, width: int, batch_size: int, learning_rate: float) -> None:
+def _require_numbers(
+    wishes: Wishes, width: int, batch_size: int, learning_rate: float, dropout: float
+) -> None:
     at_least(1, width=width, epochs=wishes.epochs, batch_size=batch_size, devices=wishes.devices)
     at_least(1, windows=wishes.windows, windows_per_epoch=wishes.windows_per_epoch)
     at_least(0, seed=wishes.seed)
@@ -137,6 +144,8 @@ def _require_numbers(wishes: Wishes, width: int, batch_size: int, learning_rate:
         raise ArgumentError(
             f"learning_rate {learning_rate:g}: must be a number above 0", "learning_rate"
         )
+    if not 0 <= dropout < 1:
+        raise ArgumentError(f"dropout {dropout:g}: must be 0 or more, and less than 1", "dropout")
     if wishes.schedule not in ("one-cycle", "constant"):
         raise ArgumentError(
             f"schedule {wishes.schedule}: there are one-cycle and constant", "schedule"
