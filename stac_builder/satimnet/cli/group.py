@@ -29,6 +29,7 @@ from satimnet.cli.quality_command import quality
 from satimnet.cli.search_command import search
 from satimnet.cli.serve_command import serve
 from satimnet.cli.train_command import train
+from satimnet.cli.tune_command import tune
 from satimnet.cli.validate_command import validate
 from satimnet.cli.versions_command import versions
 
@@ -52,6 +53,7 @@ _COMMANDS: tuple[click.Command, ...] = (
     fuse,
     train,
     crossvalidate,
+    tune,
     evaluate,
     picture,
     map_command,

@@ -60,6 +60,20 @@ class _Names(click.ParamType):  # type: ignore[type-arg]
         return [name.strip() for name in value.split(",")]
 
 
+class Listed(click.ParamType):  # type: ignore[type-arg]
+    """Values of a type with commas between them, or with another sign."""
+
+    def __init__(self, of: click.ParamType, sign: str = ",") -> None:  # type: ignore[type-arg]
+        self.name = f"{of.name}{sign}…"
+        self._of, self._sign = of, sign
+
+    def convert(self, value: Any, param: Parameter | None, ctx: Context | None) -> list[Any]:
+        """The values."""
+        if isinstance(value, list):
+            return value
+        return [self._of.convert(part.strip(), param, ctx) for part in value.split(self._sign)]
+
+
 class _Bytes(click.ParamType):  # type: ignore[type-arg]
     """A number of bytes, perhaps with a unit: ``1000``, ``256MiB``, ``4 GB``."""
 
@@ -174,6 +188,15 @@ single_writer_option = click.option(
     "--single-writer",
     is_flag=True,
     help="Nobody else writes to this catalog now; for stores that cannot take care of it.",
+)
+
+spreading_option = _scheduler_option(
+    "threads",
+    "direct",
+    default="threads",
+    help="tcp://… of a dask cluster that sees the same files: each of its workers trains one "
+    "combination at a time. Without it one is trained after the other here; threads and direct say "
+    "what reads the samples. The result is the same.",
 )
 
 schemas_option = click.option(

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from satimnet.training.networks.checkpoints import Checkpoint, load
     from satimnet.training.networks.crossvalidation import Table, crossvalidate
     from satimnet.training.networks.evaluation import Evaluation, evaluate, held_out
+    from satimnet.training.networks.grids import Grid, read_grid
     from satimnet.training.networks.models import CnnClass, CnnDual, CnnSegm, keras_parameter_count
     from satimnet.training.networks.outputs import find_mask
     from satimnet.training.networks.reports import write_report
     from satimnet.training.networks.training import train
+    from satimnet.training.networks.tuning import Trial, Tuning, tune
 
 __all__ = [
     "Batch",
@@ -33,10 +35,13 @@ __all__ = [
     "CnnSegm",
     "Evaluation",
     "Fused",
+    "Grid",
     "Maps",
     "Recipe",
     "Samples",
     "Table",
+    "Trial",
+    "Tuning",
     "crossvalidate",
     "evaluate",
     "find_mask",
@@ -46,8 +51,10 @@ __all__ = [
     "load",
     "map_scene",
     "open_samples",
+    "read_grid",
     "read_recipe",
     "train",
+    "tune",
     "write_report",
 ]
 
@@ -56,9 +63,11 @@ _HOMES = {
     "networks.checkpoints": ("Checkpoint", "load"),
     "networks.crossvalidation": ("Table", "crossvalidate"),
     "networks.evaluation": ("Evaluation", "evaluate", "held_out"),
+    "networks.grids": ("Grid", "read_grid"),
     "networks.reports": ("write_report",),
     "fusion.fusing": ("Fused", "fuse"),
     "networks.training": ("train",),
+    "networks.tuning": ("Trial", "Tuning", "tune"),
     "maps.mapping": ("Maps", "map_scene"),
     "networks.models": ("CnnClass", "CnnDual", "CnnSegm", "keras_parameter_count"),
     "networks.outputs": ("find_mask",),

@@ -201,7 +201,7 @@ def crossvalidate(
             "without it, and give a number of devices",
             "devices",
         )
-    fold, source = folds_of(samples, folds, seed), _sources(samples)
+    fold, source = folds_of(samples, folds, seed), sources_of(samples)
     numbers = np.unique(fold)[:only].tolist()
     sets = _sets(source)
     told = silent if quiet else progress
@@ -212,9 +212,9 @@ def crossvalidate(
     seconds = 0.0
     with kept_open(scheduler), lock(folder / "table.json"):
         told(_WHAT, 0, count, _UNIT)
-        tasks = _tasks(samples, models, fold, numbers, sets, how.get("bands"))
+        tasks = tasks_of(samples, models, fold, numbers, sets, how.get("bands"))
         for done, task in enumerate(tasks, 1):
-            result = _train_and_test(task, folder, **trainings)
+            result = train_and_test(task, folder, **trainings)
             seconds += result.seconds
             for (tested, output), accuracy in result.accuracies.items():
                 key = (f"cnn-{task.model}", output, task.training, tested)
@@ -227,7 +227,7 @@ def crossvalidate(
             device=device_name(where),
             seconds=seconds,
             recipe=recipe_digest(samples),
-            sample_digest=_digest(samples, source, fold),
+            sample_digest=digest_of_folds(samples, source, fold),
             arguments={k: v for k, v in how.items() if v is not None and k not in _NOT_TOLD}
             | {"seed": seed},
         )
@@ -245,7 +245,7 @@ Set = tuple[str, NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
-class _Task:
+class Task:
     """One training, and the sets that its network is tested on, the held-out part of its own first.
 
     training: the name of the set that `learned` is a part of. tested: by the name of the set.
@@ -263,27 +263,28 @@ class _Task:
 
 
 @dataclass(frozen=True)
-class _Result:
+class Result:
     """What came of a training. accuracies: by the names of the testing set and of the output."""
 
     seconds: float
     accuracies: Mapping[tuple[str, str], float]
 
 
-def _tasks(
+def tasks_of(
     samples: Samples,
     models: Sequence[str],
     fold: NDArray[np.int64],
     numbers: Sequence[int],
     sets: list[Set],
     bands: Sequence[str] | None,
-) -> Iterator[_Task]:
+) -> Iterator[Task]:
+    """The trainings of each model, by the folds `numbers` of the samples and the training sets."""
     for model in models:
         mask = None if model == "class" else find_mask(samples)
         samples = with_contents(samples, bands, mask)  # hashed here for all folds
         for number in numbers:
             for (name, members), testing in _pairs(sets):
-                yield _Task(
+                yield Task(
                     model=model,
                     fold=number,
                     training=name,
@@ -295,7 +296,7 @@ def _tasks(
                 )
 
 
-def _train_and_test(task: _Task, folder: Path, **how: Any) -> _Result:
+def train_and_test(task: Task, folder: Path, **how: Any) -> Result:
     """One training, and the accuracies of its network; they are kept in a file beside it."""
     if task.model == "class":
         how = {name: value for name, value in how.items() if not name.startswith("windows")}
@@ -309,7 +310,7 @@ def _train_and_test(task: _Task, folder: Path, **how: Any) -> _Result:
     digest.update(digest_of(task.tested.values(), checkpoint.bands, mask).encode())
     key = f"{digest.hexdigest()} {', '.join(task.tested)}"
     if kept.exists() and (found := json.loads(kept.read_text()))["key"] == key:
-        return _Result(seconds, {(t, o): value for t, o, value in found["accuracies"]})
+        return Result(seconds, {(t, o): value for t, o, value in found["accuracies"]})
     accuracies = {
         (first, output): result.accuracy for output, result in held_out(checkpoint).items()
     }
@@ -319,7 +320,7 @@ def _train_and_test(task: _Task, folder: Path, **how: Any) -> _Result:
         accuracies |= {(name, output): result.accuracy for output, result in results.items()}
     listing = [(*names, value) for names, value in accuracies.items()]
     write_text(kept, json.dumps({"key": key, "accuracies": listing}) + "\n")
-    return _Result(seconds, accuracies)
+    return Result(seconds, accuracies)
 
 
 def _sets(source: NDArray[Any]) -> list[Set]:
@@ -339,13 +340,14 @@ def _pairs(sets: list[Set]) -> Iterator[tuple[Set, list[Set]]]:
         yield one, [one, *(other for at, other in enumerate(sets) if at != k)]
 
 
-def _sources(samples: Samples) -> NDArray[Any]:
+def sources_of(samples: Samples) -> NDArray[Any]:
     """The collection that each sample was made by: of a fused one, what it was fused of."""
     column = _SOURCE if _SOURCE in samples.table.column_names else "collection"
     return np.array(samples.table[column].to_pylist(), dtype=object).astype(str)
 
 
-def _digest(samples: Samples, source: NDArray[Any], fold: NDArray[np.int64]) -> str:
+def digest_of_folds(samples: Samples, source: NDArray[Any], fold: NDArray[np.int64]) -> str:
+    """SHA-256 over ids, sources, classes and folds of the samples."""
     digest = hashlib.sha256()
     tags = samples.table["satimnet:classes"].to_pylist()
     for row in zip(samples.ids, source.tolist(), tags, fold.tolist(), strict=True):

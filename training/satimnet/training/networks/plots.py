@@ -103,6 +103,32 @@ def draw_curves(history: Sequence[Mapping[str, float]], path: str | os.PathLike[
     _save(figure, Path(path))
 
 
+def draw_trials(
+    rows: Sequence[tuple[str, Sequence[float]]], path: str | os.PathLike[str], title: str
+) -> None:
+    """Writes how combinations of arguments did as a PNG, one below the other.
+
+    Each row has a label and the accuracy of every fold: small dots, and their mean with the
+    standard deviation.
+    """
+    count = max(1, len(rows))
+    longest = max((len(label) for label, _ in rows), default=0)
+    size = (min(20, 5 + 0.075 * longest), 1.2 + 0.3 * count)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots()
+    for row, (_, values) in enumerate(rows):
+        axes.plot(values, [row] * len(values), ".", color="0.6", markersize=5)
+        spread = np.std(values, ddof=1)
+        axes.errorbar(np.mean(values), row, xerr=spread, fmt="o", color="tab:blue", capsize=3)
+    axes.set_yticks(range(len(rows)), [label for label, _ in rows], fontsize=8)
+    axes.set_ylim(count - 0.5, -0.5)  # the best on top
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.set_xlabel("accuracy on the fold held out: each fold, mean and deviation")
+    axes.set_title(title, fontsize=10)
+    axes.grid(axis="x", alpha=0.3)
+    _save(figure, Path(path))
+
+
 def draw_predictions(
     samples: Samples,
     checkpoints: Sequence[Checkpoint],
