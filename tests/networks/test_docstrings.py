@@ -13,6 +13,7 @@ from satimnet.training import fuse
 
 MODULES = [
     *(f"networks.{name}" for name in ("checkpoints", "crossvalidation", "evaluation", "models")),
+    *("networks.grids", "networks.tuning"),
     *("networks.held_out", "networks.reports", "networks.training", "maps.mapping"),
     "fusion.recipes",
 ]
