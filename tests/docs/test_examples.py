@@ -30,6 +30,7 @@ SCENE = "needs a product of Sentinel-2; tests/maps/test_mapping.py makes one"
 PAPER = (
     "needs tens of thousands of patches, and downloaded maps; tests/fusion/test_fusion.py fuses few"
 )
+GRID = "twenty combinations; tests/networks/test_tuning.py reads the grid and tries fewer"
 SKELETON = "tests/cli/test_new_dataset.py does it"
 TORCHRUN = "needs several machines; tests/networks/test_torchrun.py does it on one"
 STORE = "there is no such object store; tests/storage has one"
@@ -61,6 +62,7 @@ NOT_RUN = {
     "satimnet fuse paper catalog --layer gsw=tiles/gsw-2018 --layer esm=tiles/esm-2015": PAPER,
     "satimnet fuse paper catalog --without-masks": PAPER,
     "satimnet new-dataset city-trees CHECKOUT": SKELETON,
+    "satimnet tune catalog --collection eurosat --grid paper --out tuned-paper": GRID,
     'pip install -e "city-trees[test]" && pytest city-trees': SKELETON,
 }
 FRAGMENTS = ("def scan(source: Source, record",)  # of a program, which alone does nothing
@@ -146,7 +148,7 @@ def run(line):
     for option, value in SHORTER.items():
         if option in arguments:
             arguments[arguments.index(option) + 1] = value
-    if arguments[0] in ("train", "crossvalidate"):
+    if arguments[0] in ("train", "crossvalidate", "tune"):
         for option in ("--epochs", "--width"):
             if option not in arguments:
                 arguments += [option, SHORTER[option]]

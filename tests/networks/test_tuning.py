@@ -398,7 +398,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(fused, tmp_path):
         "set --max-combinations to more",
         (*HOW, *bands, *out, "--learning-rate", "0"): "--learning-rate 0: must be a number above 0",
         (*HOW, *bands, *out, "--dropout", "1"): "--dropout 1: must be 0 or more",
-        (*HOW, *bands, *out, "--schedule", "slow"): "--schedule slow: there are one-cycle and constant",
+        (*HOW, *bands, *out, "--schedule", "slow"): "--schedule slow: there are one-cycle",
         (*HOW, *bands, *out, "--windows", 10): "CNN-class learns whole patches",
         (*bands, *out, "--scheduler", "tcp://127.0.0.1:1", "--devices", 2): "--devices 2: a worker",
         (*out, "--grid", "papers"): "papers: no grid; name a .toml file, or one of these: paper",
