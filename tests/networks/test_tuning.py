@@ -198,9 +198,7 @@ def planted(folder, band, count=12):
     return open_samples(write_catalog(folder, made)).search()
 
 
-@pytest.mark.parametrize(
-    "tried", [["B03", "B09", "B11"], pytest.param(BANDS, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("tried", [["B09", "B11"], pytest.param(BANDS, marks=pytest.mark.slow)])
 def test_the_band_that_alone_carries_the_class_ends_on_top(tmp_path, tried):
     grid = Grid(
         {"bands": [[band] for band in tried], "width": [8], "epochs": [16], "batch_size": [8]},
