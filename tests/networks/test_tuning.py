@@ -232,6 +232,10 @@ def test_a_combination_that_runs_away_is_a_row_and_not_the_end(samples, tmp_path
     before = content(tmp_path / "out")
     tune(samples, Grid(values, folds=2), tmp_path / "out", **COMMON)
     assert content(tmp_path / "out") == before
+    none = Grid(values | {"learning_rate": [1e30]}, folds=2)  # all fail: the table says why
+    tuning = tune(samples, none, tmp_path / "out", **COMMON)
+    assert tuning.best.failed
+    assert "| 1 | failed |  |" in (tmp_path / "out" / "table.md").read_text()
 
 
 def test_folds_of_the_items_are_put_together(samples):
@@ -346,6 +350,13 @@ def test_another_search_or_a_damaged_file_is_refused(undisturbed, samples, tmp_p
     assert content(folder) == before
 
 
+def test_the_table_of_a_cross_validation_is_left_alone(samples, tmp_path):
+    (tmp_path / "table.json").write_text("{}")
+    with pytest.raises(ArgumentError, match=r"holds a table that is no search's; choose another"):
+        tune(samples, GRID, tmp_path, **COMMON)
+    assert content(tmp_path) == {"table.json": b"{}"}
+
+
 # --- the command ----------------------------------------------------------------------------------
 
 HOW = ("--width", 4, "--epochs", 1, "--batch-size", 8, "--device", "cpu", "--folds", 2)
@@ -418,6 +429,16 @@ def test_bad_input_is_one_line_and_leaves_nothing(fused, tmp_path):
         assert result.exit_code == 2, (arguments, result.output)
         assert message in result.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.toml", "file"]
+
+
+def test_a_cluster_that_does_not_answer_is_one_line(fused, tmp_path, monkeypatch):
+    monkeypatch.setattr("satimnet.builder.storage.parallel._SECONDS_TO_ANSWER", 0.2)
+    how = ("--bands", "B02;B03", *HOW, "--scheduler", "tcp://127.0.0.1:9")
+    result = run("tune", fused, *how, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: tcp://127.0.0.1:9: no dask scheduler answers there")
+    assert result.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_only_a_training_finds_leaves_nothing_either(tmp_path):

@@ -401,6 +401,10 @@ def _require_same(folder: Path, facts: Mapping[str, Any]) -> None:
     """Refuses a folder that holds another search; one with another grid is the same."""
     there = _read(folder / _SEARCH)
     if there is None:
+        if (folder / "table.json").exists():  # as of crossvalidate
+            raise ArgumentError(
+                f"{folder}: holds a table that is no search's; choose another place", "out"
+            )
         return
     differing = [
         "other samples, or other folds"
