@@ -63,15 +63,35 @@ _BANDS = "B02,B03,B04,B08"
     help=f'Combinations of bands: "B02,B03,B04,B08;B04,B08". Without them, {_BANDS}.',
 )
 @click.option(
-    "--learning-rate", type=Listed(click.FLOAT), help="Rates, with commas, such as 0.01,0.001."
+    "--learning-rate",
+    type=Listed(click.FLOAT),
+    help="Rates: 0.01,0.001. Without it, the published one.",
 )
 @click.option(
-    "--dropout", type=Listed(click.FLOAT), help="Fractions that are dropped, such as 0.1,0.3."
+    "--dropout",
+    type=Listed(click.FLOAT),
+    help="Fractions that are dropped: 0.1,0.3. Without it, the published one.",
 )
-@click.option("--width", type=Listed(click.INT), help="Filters of each convolution: 16,32.")
-@click.option("--batch-size", type=Listed(click.INT), help="Samples in a step: 32,64.")
-@click.option("--epochs", type=Listed(click.INT), help="How often all samples are gone through.")
-@click.option("--schedule", type=NAMES, help="How the learning rate goes: one-cycle,constant.")
+@click.option(
+    "--width",
+    type=Listed(click.INT),
+    help="Filters of each convolution: 16,32. Without it, the published number.",
+)
+@click.option(
+    "--batch-size",
+    type=Listed(click.INT),
+    help="Samples in a step: 32,64. Without it, 64 patches or 1024 windows.",
+)
+@click.option(
+    "--epochs",
+    type=Listed(click.INT),
+    help="How often all samples are gone through: 20,40. Without it, 40.",
+)
+@click.option(
+    "--schedule",
+    type=NAMES,
+    help="How the learning rate goes: one-cycle,constant. Without it, one-cycle.",
+)
 @click.option(
     "--folds",
     type=int,
