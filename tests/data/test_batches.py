@@ -320,6 +320,8 @@ class RangeHandler(http.server.SimpleHTTPRequestHandler):
             self.send_error(503)
             return
         type(self).requests += 1
+        if self.server.together is not None:
+            self.server.together.wait(60)
         first, last = map(int, wanted.groups())
         with open(self.translate_path(self.path), "rb") as file:
             file.seek(first)
@@ -335,7 +337,7 @@ class RangeHandler(http.server.SimpleHTTPRequestHandler):
 def server(catalog):
     handler = partial(RangeHandler, directory=str(catalog.parent))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.ranges, server.failures = True, 0
+        server.ranges, server.failures, server.together = True, 0, None
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server
@@ -352,6 +354,14 @@ def test_over_http_as_from_disk(samples, server, bands, shuffle):
         assert here.images.equal(there.images)
         assert here.labels.equal(there.labels)
         assert here.indices.equal(there.indices)
+
+
+@pytest.mark.parametrize("scheduler", ["threads", "direct"])
+def test_small_batches_are_asked_for_side_by_side_over_http(server, scheduler):
+    remote = open_samples(f"http://127.0.0.1:{server.server_port}").search()
+    batches = remote.subset(np.arange(8)).to_batches(1, bands=["B01"], scheduler=scheduler)
+    server.together = threading.Barrier(8)  # no answer before there are so many requests
+    assert [batch.indices.tolist() for batch in batches] == [[row] for row in range(8)]
 
 
 def test_neighbours_are_one_request_over_http(server):

@@ -1,13 +1,15 @@
 """Pixels of batches, read ahead of whoever wants them, in the planned order.
 
-Whole batches are dask tasks: on threads of this process, or on the workers of a cluster. A reader
-without dask stands beside that, whose threads share each batch. Whichever is chosen, the caller
-gives the memory (`Room`) and finds the same bits in it.
+By dask, a batch on disk is a graph whose tasks are its pieces, one for each thread of this process;
+a batch on another machine is one task, and so it is on the workers of a cluster. A reader without
+dask stands beside that. Whichever is chosen, the caller gives the memory (`Room`) and finds the
+same bits in it.
 
-A dask graph holds a single batch, and as many graphs are computed at a time as there are threads.
-Several batches in one graph were slower: the first one is handed out only when the last one is read
-(measured on two busy cores, 13 bands: groups of two or four took 0.8 to 1.6 times the time of the
-reader without dask, single ones 0.7 to 1).
+Threads share a batch, since fresh memory costs more than the reading of it: when each read a batch
+of its own, one more was held. A dask graph holds a single batch. Several batches in one graph were
+slower: the first one is handed out only when the last one is read (measured on two busy cores, 13
+bands: groups of two or four took 0.8 to 1.6 times the time of the reader without dask, single ones
+0.7 to 1).
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ from dask import threaded
 from dask.local import get_sync
 
 from satimnet.builder.errors import ArgumentError, SatimnetError, StorageError
+from satimnet.builder.storage.hrefs import is_url
 from satimnet.builder.storage.parallel import connected, is_cluster, require_scheduler
+from satimnet.builder.storage.ranges import AT_ONCE
 from satimnet.training.data.array_types import Array, Numbers
 from satimnet.training.data.layouts import Layout
 from satimnet.training.data.pixels import Reader
@@ -44,7 +48,9 @@ Filled = Generator[tuple[Numbers, "list[Tensor]"]]
 
 _AHEAD = 256 * 1024 * 1024
 """Bytes that are read ahead, where more than two batches would be."""
-_MOST_AHEAD = 4
+_FEWEST_WAITING = 4
+"""Threads for batches of other machines, where they wait for bytes while others convert."""
+_MOST_WAITING = 16
 _FEWEST_ON_CLUSTER = 4
 """Tasks that a cluster is given at once, though it has no workers yet: it may start some then."""
 
@@ -89,7 +95,8 @@ def filled(
         parts: Numbers of samples; each part is read as one.
         room: Gives the memory for a part.
         scale: What values are multiplied by where the memory is float32; None leaves them.
-        threads: How many threads read; None: one for each processor, at most 4.
+        threads: How many threads read; None: one for each processor, at most 4, or as many as keep
+            requests in flight where shards are on other machines.
         scheduler: ``threads``, ``direct`` or the address of a cluster; see `Samples.to_batches`.
 
     Raises:
@@ -98,10 +105,44 @@ def filled(
     if is_cluster(scheduler):
         return _by_cluster(layouts, parts, room, scale, scheduler)
     if threads is None:
-        threads = min(4, os.cpu_count() or 1)
+        threads = _threads_for(layouts, parts)
     if scheduler == "direct":
         return _directly(layouts, parts, room, scale, threads)
     return _by_threads(layouts, parts, room, scale, threads)
+
+
+def _threads_for(layouts: Sequence[Layout], parts: Sequence[Numbers]) -> int:
+    """How many threads read where nobody says it."""
+    if not _are_remote(layouts):
+        return min(4, os.cpu_count() or 1)
+    # a thread fetches a part: so many parts that requests never run out while one is converted
+    ranges = max(map(len, parts), default=1) * sum(layout.start.shape[1] for layout in layouts)
+    return max(_FEWEST_WAITING, min(_MOST_WAITING, 2 * AT_ONCE // max(1, ranges)))
+
+
+def _are_remote(layouts: Sequence[Layout]) -> bool:
+    return any(is_url(shard) for layout in layouts for shard in layout.shards)
+
+
+def _cuts(rows: Numbers, threads: int, *, remote: bool) -> list[Numbers]:
+    """Which of the rows threads read by themselves.
+
+    Ranges of other machines are put together over a whole part.
+    """
+    pieces = 1 if remote else max(1, threads)
+    return [cut for cut in np.array_split(np.arange(len(rows)), pieces) if len(cut)]
+
+
+def _depth(
+    layouts: Sequence[Layout], parts: Sequence[Numbers], threads: int, *, remote: bool
+) -> int:
+    """How many parts are read ahead of the one that is waited for.
+
+    One keeps all threads busy, unless it has fewer samples than there are threads.
+    """
+    if not remote:
+        threads = -(-threads // max(1, max(map(len, parts), default=1)))
+    return min(threads, _most(parts, layouts, 4))
 
 
 # --- on threads of this process -------------------------------------------------------------------
@@ -114,43 +155,66 @@ def _by_threads(
     scale: float | None,
     threads: int,
 ) -> Filled:
-    """By dask's threads: each reads a whole part."""
+    """By dask's threads, which share each part."""
     with ExitStack() as stack:
         readers = [stack.enter_context(Reader(layout)) for layout in layouts]
-        depth = min(threads, _most(parts, layouts, 4))
+        remote = any(reader.remote for reader in readers)
+        depth = _depth(layouts, parts, threads, remote=remote)
         pool = waiting = None
         if threads:
             pool = stack.enter_context(ThreadPoolExecutor(threads))
             # dask's call returns when its graph is computed: a thread waits for each
-            waiting = stack.enter_context(ThreadPoolExecutor(depth))
+            waiting = stack.enter_context(ThreadPoolExecutor(depth + 1))
 
-        def start(rows: Numbers) -> tuple[list[Tensor], Future[None] | None]:
+        def start(rows: Numbers) -> tuple[list[Tensor], Future[_Failures] | None]:
             buffers = room(rows)
-            work = partial(_fill, readers, rows, [b.numpy() for b in buffers], scale)
-            graph = {"batch": (work,)}  # by hand: dask.delayed would take 1 ms for each
+            arrays = [buffer.numpy() for buffer in buffers]
+            graph = {}  # by hand: dask.delayed would take 1 ms for each
+            for k, cut in enumerate(_cuts(rows, threads, remote=remote)):
+                own = [array[cut[0] : cut[-1] + 1] for array in arrays]
+                graph[f"piece-{k}"] = (partial(_fill, readers, rows[cut], own, scale),)
+            pieces = list(graph)
             if waiting is not None:
-                return buffers, waiting.submit(threaded.get, graph, "batch", pool=pool)
-            get_sync(graph, "batch")
+                return buffers, waiting.submit(threaded.get, graph, pieces, pool=pool)
+            _raise_first(get_sync(graph, pieces))
             return buffers, None
 
-        ahead: deque[tuple[list[Tensor], Future[None] | None]] = deque()
+        ahead: deque[tuple[list[Tensor], Future[_Failures] | None]] = deque()
         for k, rows in enumerate(parts):
             for following in parts[k + len(ahead) : k + 1 + depth]:
                 ahead.append(start(following))
             buffers, future = ahead.popleft()
             if future is not None:
-                future.result()
+                _raise_first(future.result())
             yield rows, buffers
             del buffers
 
 
+_Failures = Sequence[Exception | None]
+
+
 def _fill(
     readers: Sequence[Reader], rows: Numbers, arrays: list[Array], scale: float | None
-) -> None:
-    """Reads into the arrays, and lets go of them: dask keeps the task a moment longer."""
-    for reader, array in zip(readers, arrays, strict=True):
-        reader.read(rows, array, _scale_for(array, scale))
-    arrays.clear()
+) -> Exception | None:
+    """Reads into the arrays, and lets go of them: dask keeps the task a moment longer.
+
+    What goes wrong is returned. If it were raised, the task that fails first would say what is
+    wrong, and not the one that stands first.
+    """
+    try:
+        for reader, array in zip(readers, arrays, strict=True):
+            reader.read(rows, array, _scale_for(array, scale))
+    except Exception as error:
+        return error
+    finally:
+        arrays.clear()
+    return None
+
+
+def _raise_first(failures: _Failures) -> None:
+    for failure in failures:
+        if failure is not None:
+            raise failure
 
 
 def _scale_for(array: Array, scale: float | None) -> float | None:
@@ -187,17 +251,11 @@ def _directly(
         pool = stack.enter_context(ThreadPoolExecutor(max(1, threads)))
         stack.callback(pool.shutdown, cancel_futures=True)
         remote = any(reader.remote for reader in readers)
-        depth = 0
-        if threads and len(parts):
-            depth = 1
-            if remote:
-                depth = max(1, min(_MOST_AHEAD, _AHEAD // _size(parts, layouts, 4)))
+        depth = _depth(layouts, parts, threads, remote=remote)
 
         def start(rows: Numbers) -> tuple[list[Tensor], list[Future[None]]]:
             buffers = room(rows)
-            # ranges of other machines are put together over a whole batch
-            pieces = 1 if remote else max(1, threads)
-            cuts = [cut for cut in np.array_split(np.arange(len(rows)), pieces) if len(cut)]
+            cuts = _cuts(rows, threads, remote=remote)
             futures = []
             for reader, buffer in zip(readers, buffers, strict=True):
                 array = buffer.numpy()

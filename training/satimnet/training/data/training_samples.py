@@ -255,14 +255,15 @@ class Samples(SampleTable):
               samples are in none.
             - `device`: where the batches are to be: "cpu", the default, "cuda" or another.
             - `threads`: how many threads read and decode. With 0 the caller's own thread reads when
-              it asks. By default one for each processor, at most 4. The workers of a cluster have
-              threads of their own.
+              it asks. By default one for each processor, at most 4; where the shards are on another
+              machine 4 to 16, as they wait most of the time. The workers of a cluster have threads
+              of their own.
             - `scheduler`: who reads, with the same batches in the same order. "threads", the
-              default: dask on threads of this process, each a whole batch, so at most as many
-              batches are read ahead as there are threads. "tcp://…": the workers of the dask
-              cluster at that address, which must see the same files; a batch is a task. "direct":
-              without dask; all threads read the same batch, one batch ahead, or up to four where
-              the shards are on another machine.
+              default: dask on threads of this process, which share each batch; one batch is read
+              ahead, or as many as there are threads where a batch has fewer samples than that or
+              the shards are on another machine. "tcp://…": the workers of the dask cluster at that
+              address, which must see the same files; a batch is a task. "direct": the same threads
+              without dask.
 
         Returns:
             An iterator over the batches.
