@@ -16,6 +16,7 @@ from benchmarks.data import sources
 from benchmarks.decoding import decoding_rows
 from benchmarks.patches import patch_rows
 from benchmarks.reading import reading_rows
+from benchmarks.remote import remote_rows
 from benchmarks.schedulers import scheduler_rows
 from benchmarks.searching import searching_rows
 from benchmarks.table import json_of, machine, table_of
@@ -31,6 +32,7 @@ _GROUPS = {
     "patches": patch_rows,
     "decoding": decoding_rows,
     "schedulers": scheduler_rows,
+    "remote": remote_rows,
     "validating": validating_rows,
     "searching": searching_rows,
 }

@@ -55,7 +55,17 @@ def webdataset(files: Sequence[Path], labels: Sequence[int], folder: Path, size:
 
 def litdata(files: Sequence[Path], labels: Sequence[int], folder: Path, size: int) -> Batches:
     """Its optimised chunks of 64 MB."""
-    from litdata import StreamingDataLoader, StreamingDataset, optimize
+    from litdata import StreamingDataLoader, StreamingDataset
+
+    pack_litdata(files, labels, folder)
+    dataset = StreamingDataset(str(folder), shuffle=True)
+    loader = StreamingDataLoader(dataset, batch_size=size, num_workers=0)
+    return partial(of_dictionaries, loader)
+
+
+def pack_litdata(files: Sequence[Path], labels: Sequence[int], folder: Path) -> None:
+    """Writes LitData's chunks."""
+    from litdata import optimize
 
     optimize(
         fn=_litdata_sample,
@@ -65,9 +75,6 @@ def litdata(files: Sequence[Path], labels: Sequence[int], folder: Path, size: in
         num_workers=1,
         verbose=False,
     )
-    dataset = StreamingDataset(str(folder), shuffle=True)
-    loader = StreamingDataLoader(dataset, batch_size=size, num_workers=0)
-    return partial(_of_dictionaries, loader)
 
 
 def _litdata_sample(entry: tuple[str, int]) -> dict[str, Any]:
@@ -84,21 +91,24 @@ def mosaicml(files: Sequence[Path], labels: Sequence[int], folder: Path, size: i
         for file, label in zip(files, labels, strict=True):
             writer.write({"image": read_image(file), "label": label})
     dataset = StreamingDataset(local=str(folder), shuffle=True, batch_size=size)
-    return partial(_of_dictionaries, DataLoader(dataset, batch_size=size))
+    return partial(of_dictionaries, DataLoader(dataset, batch_size=size))
 
 
 def taco(files: Sequence[Path], labels: Sequence[int], folder: Path, size: int) -> Batches:
     """A .tacozip of the GeoTIFFs as they are, which rasterio reads at the paths in its table."""
-    import duckdb
-    import tacoreader
+    archive = pack_taco(files, labels, folder)
+    return partial(
+        of_dictionaries, DataLoader(open_taco(str(archive)), batch_size=size, shuffle=True)
+    )
+
+
+def pack_taco(files: Sequence[Path], labels: Sequence[int], folder: Path) -> Path:
+    """Writes the archive."""
     import tacotoolbox
     from tacotoolbox.sample.datamodel import Sample
     from tacotoolbox.taco.datamodel import Provider, Taco
     from tacotoolbox.tortilla.datamodel import Tortilla
 
-    connection: Any = duckdb.DuckDBPyConnection
-    if not hasattr(connection, "fetch_arrow_table"):  # tacoreader 2.4 is older than duckdb 2
-        connection.fetch_arrow_table = lambda self, *options: self.to_arrow_table(*options)
     tacotoolbox.disable_logging()
     samples = []
     for file, label in zip(files, labels, strict=True):
@@ -115,13 +125,25 @@ def taco(files: Sequence[Path], labels: Sequence[int], folder: Path, size: int) 
     )
     archive = folder / "eurosat.tacozip"
     tacotoolbox.create(content, archive)
-    table = tacoreader.load(str(archive)).data.head(len(files))
-    paths, classes = table["internal:gdal_vsi"].to_pylist(), table["label"].to_pylist()
-    dataset = _Taco(paths, classes)
-    return partial(_of_dictionaries, DataLoader(dataset, batch_size=size, shuffle=True))
+    return archive
 
 
-class _Taco(Dataset[dict[str, Any]]):
+def open_taco(archive: str) -> TacoDataset:
+    """The samples of an archive, by its path or URL."""
+    import duckdb
+    import tacoreader
+
+    connection: Any = duckdb.DuckDBPyConnection
+    if not hasattr(connection, "fetch_arrow_table"):  # tacoreader 2.4 is older than duckdb 2
+        connection.fetch_arrow_table = lambda self, *options: self.to_arrow_table(*options)
+    data = tacoreader.load(archive).data
+    table = data.head(len(data))
+    return TacoDataset(table["internal:gdal_vsi"].to_pylist(), table["label"].to_pylist())
+
+
+class TacoDataset(Dataset[dict[str, Any]]):
+    """The samples of an archive, each read by rasterio."""
+
     def __init__(self, paths: Sequence[str], labels: Sequence[int]) -> None:
         self._paths, self._labels = paths, labels
 
@@ -163,7 +185,8 @@ def rumi(files: Sequence[Path], labels: Sequence[int], folder: Path, size: int) 
     return epoch
 
 
-def _of_dictionaries(loader: Any) -> Iterator[tuple[Tensor, Tensor]]:
+def of_dictionaries(loader: Any) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of a loader whose samples are dictionaries."""
     for batch in loader:
         yield batch["image"].float(), batch["label"]
 

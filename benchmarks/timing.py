@@ -58,9 +58,9 @@ def race(contenders: Mapping[str, Contender], rounds: int) -> dict[str, Laps]:
     return laps
 
 
-def rate(laps: Laps) -> float:
-    """Median of the things done per core-second."""
-    return median(lap.per_core_second for lap in laps)
+def rate(laps: Laps, *, by_clock: bool = False) -> float:
+    """Median of the things done per core-second, or per second by the clock."""
+    return median(lap.per_second if by_clock else lap.per_core_second for lap in laps)
 
 
 def ratios(laps: Laps, peer: Laps) -> list[float]:
@@ -69,10 +69,10 @@ def ratios(laps: Laps, peer: Laps) -> list[float]:
     return [lap.per_core_second / other.per_core_second for lap, other in pairs]
 
 
-def clock_ratio(laps: Laps, peer: Laps) -> float:
-    """How many times as much is done per second by the clock; median of the rounds."""
+def clock_ratios(laps: Laps, peer: Laps) -> list[float]:
+    """How many times as much is done per second by the clock, round by round."""
     pairs = zip(laps, peer, strict=True)
-    return median(lap.per_second / other.per_second for lap, other in pairs)
+    return [lap.per_second / other.per_second for lap, other in pairs]
 
 
 def _lap(work: Callable[[], int]) -> Lap:

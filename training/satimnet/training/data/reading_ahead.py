@@ -116,7 +116,7 @@ def _threads_for(layouts: Sequence[Layout], parts: Sequence[Numbers]) -> int:
     if not _are_remote(layouts):
         return min(4, os.cpu_count() or 1)
     # a thread fetches a part: so many parts that requests never run out while one is converted
-    ranges = max(map(len, parts), default=1) * sum(layout.start.shape[1] for layout in layouts)
+    ranges = max(map(len, parts), default=1) * sum(int(layout.start.shape[1]) for layout in layouts)
     return max(_FEWEST_WAITING, min(_MOST_WAITING, 2 * AT_ONCE // max(1, ranges)))
 
 
