@@ -256,8 +256,8 @@ class Samples(SampleTable):
             - `device`: where the batches are to be: "cpu", the default, "cuda" or another.
             - `threads`: how many threads read and decode. With 0 the caller's own thread reads when
               it asks. By default one for each processor, at most 4; where the shards are on another
-              machine 4 to 16, as they wait most of the time. The workers of a cluster have threads
-              of their own.
+              machine up to 16 for small batches, as they wait most of the time. The workers of a
+              cluster have threads of their own.
             - `scheduler`: who reads, with the same batches in the same order. "threads", the
               default: dask on threads of this process, which share each batch; one batch is read
               ahead, or as many as there are threads where a batch has fewer samples than that or
