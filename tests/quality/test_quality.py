@@ -232,8 +232,8 @@ def test_other_folders_are_left_alone(clean: Path, tmp_path: Path) -> None:
         assess(clean, tmp_path)
     with pytest.raises(SatimnetError, match="nothing is there"):
         assess(tmp_path / "none", tmp_path / "quality")
-    with pytest.raises(SatimnetError, match="copy it here first"):
-        assess("https://host/catalog.json", tmp_path / "quality")
+    with pytest.raises(SatimnetError, match="cannot be used here"):
+        assess("ftp://host/catalog.json", tmp_path / "quality")
     assert not (tmp_path / "quality").exists()
 
 

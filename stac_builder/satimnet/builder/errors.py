@@ -51,11 +51,16 @@ def hide(secret: str, instead: str) -> None:
         _HIDDEN.pop(next(iter(_HIDDEN)), None)
 
 
+def without_secrets(text: str) -> str:
+    """The text without what `hide` was told of."""
+    for secret, instead in list(_HIDDEN.items()):
+        text = text.replace(secret, instead)
+    return text
+
+
 def _told(message: str) -> str:
     """The message in one line without secrets; the middle of one that is too long is left out."""
-    for secret, instead in list(_HIDDEN.items()):
-        message = message.replace(secret, instead)
-    line = printable(message)
+    line = printable(without_secrets(message))
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 3 :]}"
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from satimnet.builder.commands import one_line_errors
-from satimnet.builder.errors import BadCatalogError
+from satimnet.builder.errors import ArgumentError, BadCatalogError
+from satimnet.builder.storage.stores import is_url, shown
 from satimnet.cli.options import (
     FOLDER,
     allow_outside,
@@ -32,9 +33,8 @@ _COLOURS = {"error": "red", "warning": "yellow", "info": "blue"}
 @click.option(
     "--out",
     type=FOLDER,
-    default=Path("quality"),
-    show_default=True,
-    help="Folder for the report; an earlier report there is replaced.",
+    show_default="quality, for a catalog on disk",
+    help="Folder on this machine for the report; an earlier report there is replaced.",
 )
 @click.option(
     "--fail-on",
@@ -45,8 +45,10 @@ _COLOURS = {"error": "red", "warning": "yellow", "info": "blue"}
 @outside_option
 @quiet_option
 @one_line_errors
-def quality(catalog: str, out: Path, fail_on: str | None, scheduler: str, quiet: bool) -> None:
-    """Read all pixels and labels of CATALOG, a folder on disk, and report what is wrong.
+def quality(
+    catalog: str, out: Path | None, fail_on: str | None, scheduler: str, quiet: bool
+) -> None:
+    """Read all pixels and labels of CATALOG (path or URL), and report what is wrong.
 
     It looks for unreadable files, images that are not as described, empty and unusual images,
     duplicates and near-duplicates, splits that share ground, labels that contradict each other and
@@ -58,6 +60,14 @@ def quality(catalog: str, out: Path, fail_on: str | None, scheduler: str, quiet:
     from satimnet.builder.quality import assess
     from satimnet.builder.quality.findings import SEVERITIES
 
+    if out is None:
+        if is_url(catalog):
+            raise ArgumentError(
+                f"{shown(catalog)}: is not on this machine, where the report is written; "
+                "give --out FOLDER",
+                "catalog",
+            )
+        out = Path("quality")
     with progress_bar(quiet) as progress:
         report = assess(
             catalog, out, scheduler=scheduler, allow_outside=allow_outside(), progress=progress

@@ -7,8 +7,6 @@ from pathlib import Path
 import click
 
 from satimnet.builder.commands import one_line_errors
-from satimnet.builder.errors import ArgumentError
-from satimnet.builder.storage.hrefs import is_url, on_disk
 from satimnet.cli.options import allow_outside, outside_option, quiet_option, schemas_option
 from satimnet.cli.progress_bars import progress_bar
 from satimnet.cli.report_lines import fail_on, print_findings
@@ -22,17 +20,12 @@ from satimnet.cli.report_lines import fail_on, print_findings
 @quiet_option
 @one_line_errors
 def validate(catalog: str, checksums: bool, schemas: Path | None, quiet: bool) -> None:
-    """Check CATALOG, a folder on disk: its schemas, links, byte ranges and index."""
+    """Check CATALOG (path or URL): its schemas, links, byte ranges, shards and index."""
     from satimnet.builder.catalog.validation import validate as run
 
-    if is_url(catalog):
-        raise ArgumentError(
-            f"{catalog}: only catalogs on disk are checked; copy it here first", "catalog"
-        )
-    folder = on_disk(catalog)
     with progress_bar(quiet) as progress:
         findings = run(
-            folder,
+            catalog,
             schemas=schemas,
             checksums=checksums,
             allow_outside=allow_outside(),

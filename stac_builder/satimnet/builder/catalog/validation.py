@@ -1,6 +1,7 @@
 """The validation of a whole catalog: schemas, links, byte ranges, and the parquet.
 
-The parquet, which searches read, must say the same as the files of the Items.
+The parquet, which searches read, must say the same as the files of the Items. A catalog in a store
+is checked as one on disk is, with many files on the way at a time.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,15 +21,33 @@ import orjson
 from satimnet.builder.arguments import checked
 from satimnet.builder.catalog import checked_documents as documents
 from satimnet.builder.catalog.geoparquet import PARQUET_NAME, items_of
-from satimnet.builder.catalog.items import SHA256
+from satimnet.builder.catalog.member_checks import MemberChecks
 from satimnet.builder.catalog.schemas import Schemas
-from satimnet.builder.errors import ArgumentError, NotFoundError, SatimnetError, printable
+from satimnet.builder.errors import (
+    BadCatalogError,
+    NotFoundError,
+    SatimnetError,
+    printable,
+    without_secrets,
+)
 from satimnet.builder.progress import Progress, silent
-from satimnet.builder.storage.hrefs import Bounds, has_scheme, is_url, join, readable
+from satimnet.builder.storage import objects
+from satimnet.builder.storage.hrefs import (
+    Bounds,
+    catalog_file,
+    folder_at,
+    has_scheme,
+    is_url,
+    join,
+)
+from satimnet.builder.storage.parquet_files import parquet_file
+from satimnet.builder.storage.ranges import AT_ONCE, soon
+from satimnet.builder.storage.stores import DeniedError, shown
 
 _SHOWN = 1000  # problems beyond these are counted, not kept
 _PAGE = "FeatureCollection"
 _BATCH = 1000  # rows that are Items at a time
+_LED = "a link leads there"
 _FOLLOWED = ("child", "item", "items", "first", "prev", "next", "last")
 
 Seen = dict[str, dict[str, bytes]]
@@ -56,20 +76,20 @@ class Findings:
     """What is not part of the catalog: collections that it does not link, and hidden folders and
     unfinished files of runs that still work or were killed."""
 
-    def add_error(self, path: Path, error: SatimnetError) -> None:
+    def add_error(self, path: str, error: SatimnetError) -> None:
         """Adds an error whose message names the file already."""
-        self.add(path, str(error).removeprefix(f"{path}: "))
+        self.add(path, str(error).removeprefix(f"{shown(path)}: "))
 
-    def add(self, path: Path, problem: str) -> None:
-        """Adds a problem of a file."""
+    def add(self, path: str, problem: str) -> None:
+        """Adds a problem of the file at a place."""
         self.count += 1
         if len(self.problems) < _SHOWN:
-            self.problems.append(printable(f"{path}: {problem}"))
+            self.problems.append(printable(without_secrets(f"{shown(path)}: {problem}")))
 
 
 @checked()
 def validate(
-    catalog: Path,
+    catalog: str | os.PathLike[str],
     *,
     schemas: Path | None = None,
     checksums: bool = False,
@@ -79,7 +99,7 @@ def validate(
     """Checks every object that ``catalog.json`` leads to, and each collection's parquet.
 
     Args:
-        catalog: Path of ``catalog.json`` or of its folder.
+        catalog: Path or URL of ``catalog.json`` or of its folder.
         schemas: Folder of extension schemas with an ``index.json`` of URI to file; without it they
             come from the cache of an earlier validation, or from the network.
         checksums: Whether to read every member, too, and compare it with its ``file:checksum``.
@@ -91,7 +111,8 @@ def validate(
 
     Raises:
         NotFoundError: there is no catalog.
-        ArgumentError: it lies on the web, or ``schemas`` is no folder of schemas.
+        StorageError: the host of the catalog does not answer.
+        ArgumentError: ``schemas`` is no folder of schemas.
 
     Example:
         >>> from pathlib import Path
@@ -100,65 +121,75 @@ def validate(
         >>> found.problems
         []
     """
-    if is_url(os.fspath(catalog)):
-        raise ArgumentError(
-            f"{catalog}: only catalogs on disk are checked; copy it here first", "catalog"
+    start = catalog_file(catalog)
+    if not objects.exists(start):
+        raise NotFoundError(
+            f"{shown(start)}: no such file; give a catalog's folder or its catalog.json"
         )
-    readable(catalog)
-    start = catalog / "catalog.json" if catalog.is_dir() else catalog
-    if not start.is_file():
-        raise NotFoundError(f"{start}: no such file; give a catalog's folder or its catalog.json")
     findings = Findings()
-    scope = _Scope(Bounds.of(str(start.absolute()), allow_outside=allow_outside))
-    objects = _Objects(Schemas(schemas), scope, findings, checksums, progress)
-    linked: dict[Path, str] = {}
-    for path, content, wrong in _walk(start, scope, findings):
-        objects.check(path, content, wrong)
-        home = path.absolute().parent
-        if content.get("type") == "Collection" or home not in linked:
-            linked[home] = str(content.get("id"))
-    folder = start.parent.absolute()
-    findings.leftovers += _leftovers(folder, set(linked))
-    for file in sorted(folder.rglob(PARQUET_NAME)):
-        if file.parent not in linked:
-            continue
-        if linked[file.parent] in objects.seen:
-            _check_parquet(file, objects.seen, findings)
-            continue
-        for item in _rows(file, findings):  # the tree has no Items: these are all there are
-            objects.check(file, item)
+    scope = _Scope(Bounds.of(start, allow_outside=allow_outside))
+    linked = _Linked(findings)
+    objects_ = _Objects(Schemas(schemas), scope, findings, checksums, progress)
+    parquets: dict[str, str] = {}
+    """Of each collection."""
+    folders = set()
+    for path, content, wrong in _walk(start, scope, linked, findings):
+        objects_.check(path, content, wrong)
+        folders.add(folder_at(path))
+        if content.get("type") == "Collection" and wrong is None:
+            _check_assets(path, content, linked)
+            if (parquet := scope.parquet_of(path, content, findings)) is not None:
+                parquets.setdefault(parquet, content["id"])
+    linked.finish()
+    if not is_url(start):
+        findings.leftovers += _leftovers(folder_at(start), folders)
+    for file, collection in sorted(parquets.items()):
+        if not objects.exists(file):
+            if os.path.lexists(file):  # a pipe would be waited for
+                findings.add(file, "is no file")
+        elif collection in objects_.seen:
+            _check_parquet(file, objects_.seen, findings)
+        else:
+            for item in _rows(file, findings):  # the tree has no Items: these are all there are
+                objects_.check(file, item)
+    objects_.finish()
     items = findings.objects["Feature"]
     progress("Validating items", items, items, "items")
-    findings.checked = objects.schemas.checked()
-    findings.unavailable = sorted(objects.schemas.unavailable)
+    findings.checked = objects_.schemas.checked()
+    findings.unavailable = sorted(objects_.schemas.unavailable)
     return findings
 
 
-def _leftovers(folder: Path, linked: set[Path]) -> Iterator[Path]:
-    homes = {path for one in linked for path in (one, one.parent)}  # and copies of the current
-    for file in sorted(folder.glob("*/collection.json")):
-        if file.parent not in homes:
+def _leftovers(folder: str, linked: set[str]) -> Iterator[Path]:
+    top = Path(folder)
+    for file in sorted(top.glob("*/collection.json")):
+        if not any(f"{one}/".startswith(f"{file.parent}/") for one in linked):
             yield file.parent
-    yield from folder.parent.glob(f".{glob.escape(folder.name)}.*ing")
-    yield from folder.rglob("*.part")
+    yield from top.parent.glob(f".{glob.escape(top.name)}.*ing")
+    yield from top.rglob("*.part")
 
 
-@dataclass
 class _Objects:
     """The checks of one STAC object after the other."""
 
-    schemas: Schemas
-    scope: _Scope
-    findings: Findings
-    checksums: bool
-    progress: Progress
-    seen: Seen = field(default_factory=dict)
-    """The Items that were checked."""
-    _shards: dict[Path, int] = field(default_factory=dict)
+    def __init__(
+        self,
+        schemas: Schemas,
+        scope: _Scope,
+        findings: Findings,
+        checksums: bool,
+        progress: Progress,
+    ) -> None:
+        self.schemas = schemas
+        self.seen: Seen = {}
+        """The Items that were checked."""
+        self._findings = findings
+        self._members = MemberChecks(scope.resolve, findings.add, checksums=checksums)
+        self._progress = progress
 
-    def check(self, path: Path, content: dict[str, Any], wrong: str | None = None) -> None:
+    def check(self, path: str, content: dict[str, Any], wrong: str | None = None) -> None:
         """Checks the object of a file; ``wrong`` is the problem for which it is not followed."""
-        findings, kind = self.findings, str(content.get("type"))
+        findings, kind = self._findings, str(content.get("type"))
         findings.objects[kind] += 1
         if kind == _PAGE:  # its Items follow, one by one
             return
@@ -171,11 +202,15 @@ class _Objects:
             own = self.seen.setdefault(str(content.get("collection")), {})
             if content.get("id") in own:
                 findings.add(path, f"id {content['id']} is there twice in its collection")
-            own[str(content.get("id"))] = _fingerprint(content, path.parent)
-            _check_members(path, content, self.scope, self._shards, self.checksums, findings)
-            self.progress("Validating items", findings.objects[kind], None, "items")
-        elif kind == "Collection":
-            _check_assets(path, content, findings)
+            own[str(content.get("id"))] = _fingerprint(content, path)
+            self._members.add(path, content)
+            self._progress("Validating items", findings.objects[kind], None, "items")
+
+    def finish(self) -> None:
+        """Checks what was left for later, to be read together."""
+        self._members.finish()
+        self._findings.members = self._members.compared
+        self._findings.elsewhere = self._members.elsewhere
 
 
 class _Scope:
@@ -183,53 +218,137 @@ class _Scope:
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
-        self._of_folder: dict[Path, Bounds] = {}
+        self._of_folder: dict[str, Bounds] = {}
 
-    def add(self, path: Path, collection: dict[str, Any]) -> None:
+    def add(self, path: str, collection: dict[str, Any]) -> None:
         """Adds what a Collection says about its files."""
-        folder = path.absolute().parent
-        parquet = str(folder / PARQUET_NAME)
-        self._of_folder[folder] = self._bounds.of_collection(collection, parquet)
+        parquet = join(_mirror(collection) or f"./{PARQUET_NAME}", path)
+        self._of_folder[folder_at(path)] = self._bounds.of_collection(collection, parquet)
 
-    def resolve(self, href: str, path: Path) -> str:
+    def parquet_of(self, path: str, collection: dict[str, Any], findings: Findings) -> str | None:
+        """The place of a Collection's parquet, where it names one and may."""
+        href = _mirror(collection)
+        if href is None or has_scheme(href):
+            return None
+        try:
+            return self.resolve(href, path)
+        except SatimnetError as error:
+            findings.add_error(path, error)
+            return None
+
+    def resolve(self, href: str, path: str) -> str:
         """The place of an href in a file; raises `SatimnetError` where it may not lead there."""
-        path = path.absolute()
-        home = next((up for up in path.parents if up in self._of_folder), None)
-        bounds = self._bounds if home is None else self._of_folder[home]
-        return bounds.resolve(href, str(path))
+        folder = folder_at(path)
+        while folder and folder not in self._of_folder:
+            folder = folder.rpartition("/")[0]
+        return self._of_folder.get(folder, self._bounds).resolve(href, path)
+
+
+def _mirror(collection: dict[str, Any]) -> str | None:
+    """The href of a Collection's parquet, if it names one."""
+    for asset in collection.get("assets", {}).values():
+        if "collection-mirror" in asset.get("roles", ()):
+            return str(asset["href"])
+    return None
+
+
+class _Linked:
+    """Files that links and assets lead to, which must be there; those in stores are asked for
+    side by side, and what is missing is told at the end."""
+
+    def __init__(self, findings: Findings) -> None:
+        self._findings = findings
+        self._there: dict[str, bool] = {}
+        self._asked: dict[str, Future[bool]] = {}
+        self._waiting: list[tuple[str, str, str]] = []
+
+    def add(self, place: str) -> None:
+        """Notes a file that was read, so is there."""
+        self._there[place] = True
+
+    def require(self, place: str, path: str, problem: str) -> None:
+        """Has the problem of the file at ``path`` told, if nothing is at ``place``."""
+        if is_url(place) and place not in self._there:
+            if place not in self._asked:
+                self._asked[place] = soon(_is_there, place)
+            self._waiting.append((place, path, problem))
+            return
+        if place not in self._there:
+            self._there[place] = os.path.isfile(place)  # no name is too long for that
+        if not self._there[place]:
+            self._findings.add(path, problem)
+
+    def finish(self) -> None:
+        """Tells what is not there."""
+        for place, path, problem in self._waiting:
+            if not self._asked[place].result():
+                self._findings.add(path, problem)
+
+
+def _is_there(place: str) -> bool:
+    try:
+        return objects.exists(place)
+    except DeniedError:  # as many hosts say of what is not there
+        return False
+
+
+class _Documents:
+    """The documents that links lead to; in stores those that come next are read ahead."""
+
+    def __init__(self) -> None:
+        self._asked: set[str] = set()
+        self._coming: dict[str, Future[dict[str, Any]]] = {}
+
+    def read(self, place: str, next_ones: list[str]) -> dict[str, Any]:
+        """The document at a place; the last of ``next_ones`` is wanted next."""
+        if not is_url(place):
+            return documents.read(place, _LED)
+        for one in (place, *reversed(next_ones[-AT_ONCE:])):
+            if one not in self._asked:
+                self._asked.add(one)
+                self._coming[one] = soon(documents.read, one, _LED)
+        return self._coming.pop(place).result()
 
 
 def _walk(
-    start: Path, scope: _Scope, findings: Findings
-) -> Iterator[tuple[Path, dict[str, Any], str | None]]:
+    start: str, scope: _Scope, linked: _Linked, findings: Findings
+) -> Iterator[tuple[str, dict[str, Any], str | None]]:
     """Objects by ``child`` and ``item`` links and through pages, depth first.
 
     With each comes the problem for which it is not followed, or None. Other links must lead
     somewhere. A page comes before its Items.
     """
     todo = [start]
-    walked: set[Path] = set()
-    exists: dict[Path, bool] = {}
+    walked: set[str] = set()
+    read = _Documents().read
     while todo:
         path = todo.pop()
         if path in walked:  # pages may lead in circles
             continue
         walked.add(path)
         try:
-            content = documents.read(str(path), "a link leads there")
+            content = read(path, todo)
         except SatimnetError as error:
-            reason = str(error).removeprefix(f"{path}: ")
+            if not _is_of_file(error, path):
+                raise
+            reason = str(error).removeprefix(f"{shown(path)}: ")
             findings.add(path, f"cannot be read as JSON ({reason})")
             continue
+        linked.add(path)
         following = []
         for one in (content, *_features(content)):
             wrong = documents.problem(one)
             if wrong is None:
                 if one.get("type") == "Collection":
                     scope.add(path, one)
-                following += _following(path, one, scope, exists, findings)
+                following += _following(path, one, scope, linked, findings)
             yield path, one, wrong
         todo.extend(reversed(following))
+
+
+def _is_of_file(error: SatimnetError, path: str) -> bool:
+    """Whether it is the fault of this file, and not of a host that does not answer."""
+    return not is_url(path) or isinstance(error, NotFoundError | DeniedError | BadCatalogError)
 
 
 def _features(content: dict[str, Any]) -> list[Any]:
@@ -239,98 +358,50 @@ def _features(content: dict[str, Any]) -> list[Any]:
 
 
 def _following(
-    path: Path,
-    content: dict[str, Any],
-    scope: _Scope,
-    exists: dict[Path, bool],
-    findings: Findings,
-) -> list[Path]:
+    path: str, content: dict[str, Any], scope: _Scope, linked: _Linked, findings: Findings
+) -> list[str]:
     """The files to go on with; what the other links lead to must be there."""
     following = []
     for link in content.get("links", ()):
         href = link["href"]
         if has_scheme(href) or link["rel"] in ("derived_from", "predecessor-version"):
             continue  # the one may be kept elsewhere, the other be pruned
-        target = Path(os.path.normpath((path.parent / href).absolute()))
         if link["rel"] in _FOLLOWED:
             try:
-                following.append(Path(scope.resolve(href, path)))
+                following.append(scope.resolve(href, path))
             except SatimnetError as error:
                 findings.add_error(path, error)
-            continue
-        if target not in exists:
-            exists[target] = os.path.isfile(target)  # no name is too long for that
-        if not exists[target]:
-            findings.add(path, f"link {link['rel']} leads to no file: {href}")
+        else:
+            problem = f"link {link['rel']} leads to no file: {href}"
+            linked.require(join(href, path), path, problem)
     return following
 
 
-def _check_members(
-    path: Path,
-    item: dict[str, Any],
-    scope: _Scope,
-    shards: dict[Path, int],
-    checksums: bool,
-    findings: Findings,
-) -> None:
-    for key, asset in item.get("assets", {}).items():
-        if is_url(asset["href"]):
-            findings.elsewhere += len(asset.get("archive", ())) or 1
-            continue
-        try:
-            shard = Path(scope.resolve(asset["href"], path))
-        except SatimnetError as error:
-            findings.add(path, f"asset {key}: {error}")
-            continue
-        if shard not in shards:
-            shards[shard] = shard.stat().st_size if os.path.isfile(shard) else -1
-        size = shards[shard]
-        if size < 0:
-            findings.add(path, f"asset {key}: no file {asset.get('href')}")
-            continue
-        if asset.get("file:size", size) != size:
-            findings.add(path, f"asset {key}: {shard.name} has {size} bytes, not the size given")
-        for member in asset.get("archive", ()):
-            first, last = (*member.get("range", ()), 0, -1)[:2]
-            length = last - first + 1
-            if not 0 <= first <= last + 1 <= size or length != member.get("file:size", length):
-                findings.add(path, f"asset {key}: range of {member.get('href')} does not fit")
-            elif checksums and "file:checksum" in member:
-                with shard.open("rb") as file:
-                    file.seek(first)
-                    found = SHA256 + hashlib.sha256(file.read(last - first + 1)).hexdigest()
-                findings.members += 1
-                if found != member["file:checksum"]:
-                    findings.add(path, f"asset {key}: checksum of {member.get('href')} differs")
-
-
-def _check_assets(path: Path, collection: dict[str, Any], findings: Findings) -> None:
+def _check_assets(path: str, collection: dict[str, Any], linked: _Linked) -> None:
     for key, asset in collection.get("assets", {}).items():
         href = asset["href"]
-        if not has_scheme(href) and not os.path.isfile(path.parent / href):
-            findings.add(path, f"asset {key}: no file {href}")
+        if not has_scheme(href):
+            linked.require(join(href, path), path, f"asset {key}: no file {href}")
 
 
-def _rows(file: Path, findings: Findings) -> Iterator[dict[str, Any]]:
+def _rows(file: str, findings: Findings) -> Iterator[dict[str, Any]]:
     """The Items of a parquet, a few at a time in memory."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    if not file.is_file():  # a pipe would be waited for
-        findings.add(file, "is no file")
-        return
     try:
-        with pq.ParquetFile(file) as opened:
+        with parquet_file(file) as opened:
             for batch in opened.iter_batches(_BATCH):
-                yield from items_of(pa.Table.from_batches([batch]), str(file.absolute()))
+                yield from items_of(pa.Table.from_batches([batch]), file)
     except SatimnetError as error:
+        if not _is_of_file(error, file):
+            raise
         findings.add_error(file, error)
     except (OSError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
         # columns of any type: nothing of them is certain
         findings.add(file, f"cannot be read as items ({error})")
 
 
-def _check_parquet(file: Path, seen: Seen, findings: Findings) -> None:
+def _check_parquet(file: str, seen: Seen, findings: Findings) -> None:
     """The parquet, which search reads, must say of each Item what the Item's own file says."""
     before = findings.count
     listed: Seen = {}
@@ -338,7 +409,7 @@ def _check_parquet(file: Path, seen: Seen, findings: Findings) -> None:
         own = listed.setdefault(str(item["collection"]), {})
         if item["id"] in own:
             findings.add(file, f"id {item['id']} is there twice")
-        own[item["id"]] = _fingerprint(item, file.parent)
+        own[item["id"]] = _fingerprint(item, file)
     if findings.count > before:
         return
     for collection, own in listed.items():
@@ -351,10 +422,10 @@ def _check_parquet(file: Path, seen: Seen, findings: Findings) -> None:
                 findings.add(file, f"{name} is not what its own file says")
 
 
-def _fingerprint(item: dict[str, Any], folder: Path) -> bytes:
+def _fingerprint(item: dict[str, Any], path: str) -> bytes:
     """Digest of all that search and training use of an Item, wherever it was read."""
     assets = {
-        key: asset | {"href": join(str(asset.get("href")), str(folder.absolute() / "x"))}
+        key: asset | {"href": join(str(asset.get("href")), path)}
         for key, asset in item.get("assets", {}).items()
     }
     content = {k: v for k, v in item.items() if k != "links"} | {"assets": assets}

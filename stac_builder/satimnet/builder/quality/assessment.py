@@ -1,7 +1,8 @@
 """The quality control of a catalog, read from top to bottom: measure, compare, report.
 
 Results are made in a hidden folder beside ``out``, which takes its place once they are complete.
-A killed run leaves the hidden folder behind, and the next run measures only the other shards.
+A killed run leaves the hidden folder behind, and the next run measures only the other shards. The
+workers of a cluster are given places and give back values: they need not see that folder.
 """
 
 from __future__ import annotations
@@ -29,7 +30,14 @@ from satimnet.builder.quality.distributions import (
 from satimnet.builder.quality.duplicates import find_duplicates
 from satimnet.builder.quality.findings import CHECKS
 from satimnet.builder.quality.footprint_overlaps import find_overlaps
-from satimnet.builder.quality.measuring import Task, measure, read_findings, read_results
+from satimnet.builder.quality.measuring import (
+    Measured,
+    Task,
+    keep,
+    measure,
+    read_findings,
+    read_results,
+)
 from satimnet.builder.quality.pixel_statistics import SIDE
 from satimnet.builder.quality.report_files import (
     GENERATOR,
@@ -41,8 +49,12 @@ from satimnet.builder.quality.report_files import (
 from satimnet.builder.query.index import Index
 from satimnet.builder.storage.atomic_files import place, sync
 from satimnet.builder.storage.hrefs import file_name, is_url, join, on_disk
-from satimnet.builder.storage.parallel import run_tasks
+from satimnet.builder.storage.objects import read, size_of
+from satimnet.builder.storage.parallel import is_cluster, run_tasks
+from satimnet.builder.storage.parquet_files import parquet_file
+from satimnet.builder.storage.remote_files import TAIL
 from satimnet.builder.storage.staging import clear, says, workspace
+from satimnet.builder.storage.stores import shown
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,13 +68,13 @@ def assess(
     allow_outside: bool = False,
     progress: Progress = silent,
 ) -> Report:
-    """Reads all members of a catalog on disk once and writes a report.
+    """Reads all members of a catalog once and writes a report.
 
     Args:
-        catalog: Path of ``catalog.json`` or of its folder.
+        catalog: Path or URL of ``catalog.json`` or of its folder.
         out: Folder for the report; an earlier report there is replaced.
-        scheduler: ``threads``, ``processes``, or the address of a dask cluster that sees the same
-            file system.
+        scheduler: ``threads``, ``processes``, or the address of a dask cluster whose workers can
+            read the catalog where it is.
         allow_outside: Whether files that lie outside of the catalog's folder are read as well.
         progress: Is told how many shards were read.
 
@@ -71,13 +83,10 @@ def assess(
 
     Raises:
         NotFoundError: there is no catalog.
-        ArgumentError: the catalog lies on the web, or ``out`` is no folder of a report.
+        ArgumentError: ``out`` is no folder of a report.
+        StorageError: the host of the catalog does not answer.
         BadCatalogError: the catalog cannot be read, or was changed meanwhile.
     """
-    if is_url(os.fspath(catalog)):
-        raise ArgumentError(
-            f"{catalog}: only catalogs on disk are read whole; copy it here first", "catalog"
-        )
     index = Index(catalog, allow_outside=allow_outside)
     _refuse_foreign(on_disk(out))
     with workspace(out, "assessing") as work:
@@ -85,11 +94,14 @@ def assess(
         _forget_others(work, state)
         tasks = _tasks(index, work)
         copies = _room_for_copies(work / "copies", sum(task.count for task in tasks))
-        jobs = [(task,) for task in tasks]
-        for problem in run_tasks(_measure, jobs, scheduler, "Reading shards", progress, "parts"):
-            if problem is not None:
+        jobs = [(task,) for task in tasks if not task.part.exists()]
+        do = _measure if is_cluster(scheduler) else _measure_here
+        for found in run_tasks(do, jobs, scheduler, "Reading shards", progress, "parts"):
+            if isinstance(found, str):
                 _require_same(index, state)
-                raise BadCatalogError(problem)
+                raise BadCatalogError(found)
+            if found is not None:
+                keep(*found)
         with one_step(progress, "Comparing images"):
             report = _compare(index, tasks, copies)
             _require_same(index, state)
@@ -106,7 +118,6 @@ def assess(
 
 def _tasks(index: Index, work: Path) -> list[Task]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     tasks: list[Task] = []
     first = 0
@@ -114,8 +125,10 @@ def _tasks(index: Index, work: Path) -> list[Task]:
         collection = index.collections[name]
         document = _portable(collection.document)
         try:
-            with pq.ParquetFile(collection.parquet) as file:
+            with parquet_file(collection.parquet) as file:
                 counts = [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
+        except SatimnetError:  # some are OSErrors, too
+            raise
         except (OSError, pa.ArrowException) as error:
             raise BadCatalogError(
                 f"{collection.parquet}: cannot be read ({error}); build the collection again"
@@ -140,22 +153,38 @@ def _room_for_copies(path: Path, count: int) -> NDArray[np.uint8]:
     return np.memmap(path, np.uint8, "r", shape=(max(count, 1), SIDE, SIDE))
 
 
-def _measure(task: Task) -> str | None:
-    """Measures; returns what to tell the user if that fails, as processes wrap their errors."""
+def _measure(task: Task) -> tuple[Task, Measured] | str:
+    """Measures; a text is what to tell the user if that fails, as processes wrap their errors."""
     import pyarrow as pa
 
     try:
-        measure(task)
+        return task, measure(task)
     except SatimnetError as error:
         return str(error)
     except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
         return (
-            f"{task.parquet}: row group {task.group} holds no Items of this project "
+            f"{shown(task.parquet)}: row group {task.group} holds no Items of this project "
             f"({type(error).__name__}: {error}); see satimnet validate"
         )
     except OSError as error:
-        return f"{error.filename or task.parquet}: {error.strerror or error}; mend it and run again"
+        return _told(error, task)
+
+
+def _measure_here(task: Task) -> str | None:
+    """Measures, and keeps what is found on the disk of this machine; a text is as `_measure`'s."""
+    found = _measure(task)
+    if isinstance(found, str):
+        return found
+    try:
+        keep(*found)
+    except OSError as error:
+        return _told(error, task)
     return None
+
+
+def _told(error: OSError, task: Task) -> str:
+    at = error.filename or shown(task.parquet)
+    return f"{at}: {error.strerror or error}; mend it and run again"
 
 
 # --- comparing ----------------------------------------------------------------------------------
@@ -211,18 +240,31 @@ def _state(index: Index) -> str:
     """A digest that changes when the catalog or this package does."""
     digest = hashlib.sha256(version("satimnet").encode())
     for collection in index.collections.values():
-        parquet = Path(collection.parquet)
         digest.update(orjson.dumps(collection.document.json))
+        if is_url(collection.parquet):
+            digest.update(_end_of(collection.parquet))
+            continue
+        parquet = Path(collection.parquet)
         for path in (parquet, *sorted(parquet.parent.glob("shards/*"))):
             stat = path.stat() if path.exists() else None
             digest.update(f"{path} {stat and (stat.st_size, stat.st_mtime_ns)}\n".encode())
     return digest.hexdigest()
 
 
+def _end_of(parquet: str) -> bytes:
+    """The size of a parquet and its end, which says where each of its columns lies.
+
+    Another build has other bytes there; not every server tells another time or tag.
+    """
+    size = size_of(parquet)
+    first = max(0, size - TAIL)
+    return b"%d" % size + read(parquet, first, size - first)
+
+
 def _require_same(index: Index, state: str) -> None:
     """Raises if the catalog was changed: then workers may have read files of another build."""
     if _state(index) != state:
-        raise BadCatalogError(f"{index.href}: was changed while it was read; run it again")
+        raise BadCatalogError(f"{shown(index.href)}: was changed while it was read; run it again")
 
 
 def _refuse_foreign(out: Path) -> None:

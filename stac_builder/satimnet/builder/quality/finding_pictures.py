@@ -42,7 +42,8 @@ def draw_item(
     mask = mask_of(item) if with_mask else None
     assets = {k: a for k, a in item["assets"].items() if k in wanted or a is mask}
     with Shards() as shards:
-        content = read_content(item | {"assets": assets}, shards)
+        (shown,) = shards.ahead([item | {"assets": assets}])
+        content = read_content(shown, shards)
     picture = _true_colour(content, chosen)
     if picture is not None:
         yield _encoded(*_cut(picture, outline))

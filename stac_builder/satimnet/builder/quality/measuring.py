@@ -1,6 +1,7 @@
 """One pass over the members of a row group, which are those of a shard.
 
-Each Item leaves a row of numbers, its findings and a small copy of its image.
+Each Item leaves a row of numbers, its findings and a small copy of its image. They are values, for
+the worker that measures may share no disk with the machine that keeps them.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ from satimnet.builder.quality.member_contents import Shards
 from satimnet.builder.quality.pixel_statistics import SIDE, STATISTICS
 from satimnet.builder.storage.atomic_files import settle, sync
 from satimnet.builder.storage.hrefs import Bounds
+from satimnet.builder.storage.parquet_files import parquet_file
 from satimnet.builder.types import Json
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 _BATCH = 500  # Items that are dicts at a time
 
@@ -45,9 +48,20 @@ class Task:
     """Number of its first row among all rows of the catalog."""
     count: int
     part: Path
-    """The file for its results."""
+    """The file for its results, on the machine that keeps them."""
     copies: Path
-    """The file of all small copies."""
+    """The file of all small copies, there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was found of the Items of a task."""
+
+    rows: pa.Table
+    """As `result_schema` has them."""
+    findings: list[Finding]
+    copies: NDArray[np.uint8]
+    """The small copies of their images, (item, y, x)."""
 
 
 def result_schema() -> pa.Schema:
@@ -74,25 +88,18 @@ def result_schema() -> pa.Schema:
     )
 
 
-def measure(task: Task) -> None:
-    """Reads and checks the members of a row group.
-
-    Writes its small copies, its findings to ``<part>.ndjson`` and, last, its results to ``<part>``.
-    Where that file exists, an earlier run has measured the row group.
-    """
+def measure(task: Task) -> Measured:
+    """Reads and checks the members of a row group."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    if task.part.exists():
-        return
     rows: list[Json] = []
     findings: list[Finding] = []
     copies = np.full((task.count, SIDE, SIDE), 128, np.uint8)
     resolve = cache(task.bounds.resolve)
-    with pq.ParquetFile(task.parquet) as file, Shards() as shards:
+    with parquet_file(task.parquet) as file, Shards() as shards:
         for batch in file.iter_batches(_BATCH, row_groups=[task.group]):
             table = pa.Table.from_batches([batch])
-            items = items_of(table, task.parquet, resolve)
+            items = shards.ahead(items_of(table, task.parquet, resolve))
             for item, outline in zip(items, table["geometry"].to_pylist(), strict=True):
                 at = len(rows)
                 found = inspect(item, task.collection, shards)
@@ -103,21 +110,33 @@ def measure(task: Task) -> None:
                 ]
                 if found.copy is not None:
                     copies[at] = found.copy
+    return Measured(pa.Table.from_pylist(rows, result_schema()), findings, copies)
+
+
+def keep(task: Task, measured: Measured) -> None:
+    """Writes the small copies, the findings to ``<part>.ndjson`` and, last, rows to ``<part>``.
+
+    Where that file exists, an earlier run has measured the row group.
+    """
+    import pyarrow as pa
+
     with task.copies.open("r+b", buffering=0) as stored:
-        os.pwrite(stored.fileno(), copies.data.cast("B"), task.first * SIDE * SIDE)
+        os.pwrite(stored.fileno(), measured.copies.data.cast("B"), task.first * SIDE * SIDE)
     _findings_file(task.part).write_bytes(
-        b"".join(orjson.dumps(finding, option=orjson.OPT_APPEND_NEWLINE) for finding in findings)
+        b"".join(
+            orjson.dumps(finding, option=orjson.OPT_APPEND_NEWLINE) for finding in measured.findings
+        )
     )
     unfinished = task.part.with_name(task.part.name + ".part")
-    results = pa.Table.from_pylist(rows, result_schema())
-    with pa.OSFile(str(unfinished), "wb") as sink, pa.ipc.new_file(sink, results.schema) as writer:
-        writer.write_table(results)
+    rows = measured.rows
+    with pa.OSFile(str(unfinished), "wb") as sink, pa.ipc.new_file(sink, rows.schema) as writer:
+        writer.write_table(rows)
     sync(task.part.parent)  # the part says that findings and copies are there
     settle(unfinished, task.part)
 
 
 def read_results(part: Path) -> pa.Table:
-    """The rows that `measure` wrote, mapped from the disk."""
+    """The rows that `keep` wrote, mapped from the disk."""
     import pyarrow as pa
 
     with pa.memory_map(str(part)) as file:
@@ -125,7 +144,7 @@ def read_results(part: Path) -> pa.Table:
 
 
 def read_findings(part: Path) -> list[Finding]:
-    """The findings that `measure` wrote."""
+    """The findings that `keep` wrote."""
     return [
         Finding(
             line["check"],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +10,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import orjson
 
@@ -21,6 +21,9 @@ from satimnet.builder.quality.finding_pictures import draw_item
 from satimnet.builder.quality.findings import CHECKS, SEVERITIES, Finding, Severity
 from satimnet.builder.quality.measuring import Task, read_results
 from satimnet.builder.samples import SPLITS
+from satimnet.builder.storage.hrefs import folder_at, is_web
+from satimnet.builder.storage.parquet_files import parquet_file
+from satimnet.builder.storage.stores import shown
 from satimnet.builder.types import Json
 
 if TYPE_CHECKING:
@@ -55,7 +58,7 @@ class Report:
     """What was found in a catalog."""
 
     catalog: str
-    """Path of ``catalog.json``."""
+    """Path or URL of ``catalog.json``."""
     tasks: tuple[Task, ...]
     summaries: tuple[Summary, ...]
     findings: tuple[Finding, ...]
@@ -156,7 +159,7 @@ def _content(report: Report) -> Json:
         )
     return {
         "generator": GENERATOR,
-        "catalog": os.path.basename(os.path.dirname(report.catalog)),
+        "catalog": _name(report.catalog),
         "items": report.items,
         "members": sum(c["members"] for c in collections),
         "bytes": sum(c["bytes"] for c in collections),
@@ -167,6 +170,12 @@ def _content(report: Report) -> Json:
         ],
         "collections": collections,
     }
+
+
+def _name(catalog: str) -> str:
+    """The name of the folder that a catalog is in; its URL may have secrets."""
+    name = folder_at(shown(catalog)).rpartition("/")[2]
+    return unquote(name) if is_web(catalog) else name
 
 
 def _markdown(report: Report, content: Json) -> str:
@@ -269,11 +278,10 @@ def _width(pictures: Sequence[int]) -> int:
 
 def _item_finder(tasks: Sequence[Task]) -> Callable[[int], Item]:
     """A function that reads the Item of a row by its number among all Items."""
-    import pyarrow.parquet as pq
 
     @lru_cache(maxsize=8)
     def group(at: int) -> pa.Table:
-        with pq.ParquetFile(tasks[at].parquet) as file:
+        with parquet_file(tasks[at].parquet) as file:
             return file.read_row_group(tasks[at].group)
 
     def item_at(row: int) -> Item:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from satimnet.builder.storage.objects import Object, look, read
 from satimnet.builder.storage.stores import refuse_fork
 
+P = ParamSpec("P")
 R = TypeVar("R")
 
 GAP = 64 * 1024
@@ -93,14 +94,17 @@ def fetch(hrefs: Sequence[str], starts: Sequence[int], sizes: Sequence[int]) -> 
         NotFoundError: a file is not there.
     """
     requests = plan(hrefs, starts, sizes)
-    for request in requests[:1]:
-        refuse_fork(request.href)  # which has none of the threads
-    answers = _pool().map(lambda r: memoryview(read(r.href, r.first, r.size)), requests)
+    coming = [soon(read, request.href, request.first, request.size) for request in requests]
     found: list[memoryview] = [memoryview(b"")] * len(hrefs)
-    for request, answer in zip(requests, answers, strict=True):
-        for k in request.ranges:
-            at = starts[k] - request.first
-            found[k] = answer[at : at + sizes[k]]
+    try:
+        for request, future in zip(requests, coming, strict=True):
+            answer = memoryview(future.result())
+            for k in request.ranges:
+                at = starts[k] - request.first
+                found[k] = answer[at : at + sizes[k]]
+    finally:
+        for future in coming:
+            future.cancel()
     return found
 
 
@@ -118,6 +122,20 @@ def look_at_parts(url: str, first: int, size: int) -> tuple[bytes, Object]:
     parts = [begin(look, url, at, min(BLOCK, first + size - at)) for at in starts]
     answers = [part.result() for part in parts]
     return b"".join(data for data, _ in answers), answers[0][1]
+
+
+def soon(
+    work: Callable[Concatenate[str, P], R], place: str, *args: P.args, **options: P.kwargs
+) -> Future[R]:
+    """What ``work`` returns for a place; up to `AT_ONCE` places are worked on side by side.
+
+    ``work`` reads, and must not ask for anything here itself, for which no thread may be left.
+
+    Raises:
+        StorageError: this process was forked from one that used a store.
+    """
+    refuse_fork(place)  # such a process has none of the threads
+    return _pool().submit(work, place, *args, **options)
 
 
 @cache
