@@ -109,7 +109,7 @@ def _command(*arguments: object) -> None:
     done = CliRunner().invoke(cli, ["satimnet", *map(str, arguments)])
     if done.exit_code not in (0, 1) or "a fault of satimnet" in done.output:
         again = CliRunner().invoke(cli, ["satimnet", *map(str, arguments), "--debug"])
-        where = "".join(traceback.format_exception(again.exception)[-4:])
+        where = "\n".join(again.output.splitlines()[-12:])
         raise Fault("traceback", f"{arguments[0]}: {done.output[-1000:]}\n{where}")
     if "\x1b" in done.output or "\x07" in done.output:
         raise Fault("orders to the terminal", repr(done.output))

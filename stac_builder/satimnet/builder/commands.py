@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TextIO, TypeVar
 import click
 
 from satimnet.builder.datasets import Dataset
-from satimnet.builder.errors import CatalogWarning, SatimnetError, printable
+from satimnet.builder.errors import CatalogWarning, SatimnetError, printable, without_secrets
 from satimnet.builder.option_names import with_options
 from satimnet.builder.storage.atomic_files import writing
 from satimnet.builder.storage.hrefs import on_disk
@@ -91,8 +91,10 @@ def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
             click.echo("Error: interrupted; the same command can be given again", err=True)
             raise click.exceptions.Exit(130) from None  # as shells have it
         except Exception as error:
-            if debug:
-                raise
+            if debug:  # of a library's errors as well, which may name a URL with all that is in it
+                trace = "".join(traceback.format_exception(error))
+                click.echo(without_secrets(trace).rstrip(), err=True)
+                raise click.exceptions.Exit(1) from error
             if isinstance(error, SatimnetError):
                 raise click.ClickException(with_options(error)) from error
             if isinstance(error, OSError) and error.filename:
@@ -102,7 +104,8 @@ def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
                 raise click.ClickException(
                     f"{error.name} is not installed; pip install 'satimnet[training,distributed]'"
                 ) from error
-            fault = printable(f"{type(error).__name__}: {error}".splitlines()[0])
+            text = without_secrets(f"{type(error).__name__}: {error}")
+            fault = printable(text.splitlines()[0])
             raise click.ClickException(
                 f"{fault} (a fault of {_culprit(error)}; --debug shows where, please report it)"
             ) from error

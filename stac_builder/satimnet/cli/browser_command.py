@@ -17,7 +17,8 @@ from satimnet.cli.progress_bars import progress_bar
     "--catalog",
     default="../catalog.json",
     show_default=True,
-    help="With --out: URL of the catalog to show; it may be relative to the folder.",
+    help="With --out: URL of the catalog to show; it may be relative to the folder, or s3://, "
+    "gs:// or az:// of one that everybody may read.",
 )
 @quiet_option
 @one_line_errors

@@ -8,7 +8,7 @@ import click
 
 from satimnet.builder.commands import one_line_errors
 from satimnet.cli.options import (
-    FILE,
+    CHECKPOINT,
     FOLDER,
     collection_option,
     device_option,
@@ -24,7 +24,10 @@ from satimnet.cli.sample_lines import chosen_samples, print_results
 @click.argument("catalog")
 @outside_option
 @click.option(
-    "--checkpoint", required=True, type=FILE, help="The trained network, a checkpoint.pt."
+    "--checkpoint",
+    required=True,
+    type=CHECKPOINT,
+    help="The trained network, a checkpoint.pt, path or URL.",
 )
 @collection_option
 @click.option("--split", help="Only samples of this split: train, validation or test.")
@@ -36,7 +39,7 @@ from satimnet.cli.sample_lines import chosen_samples, print_results
 @one_line_errors
 def evaluate(
     catalog: str,
-    checkpoint: Path,
+    checkpoint: Path | str,
     collection: str | None,
     split: str | None,
     filter_: str | None,

@@ -7,20 +7,23 @@ from pathlib import Path
 import click
 
 from satimnet.builder.commands import one_line_errors
-from satimnet.cli.options import ANY_FILE, FOLDER, NAMES, device_option, quiet_option
+from satimnet.cli.options import CHECKPOINT, FOLDER, NAMES, device_option, quiet_option
 from satimnet.cli.progress_bars import progress_bar
 
 
 @click.command("map", short_help="Map a whole scene with a trained network.")
 @click.argument("scene")
 @click.option(
-    "--checkpoint", required=True, type=ANY_FILE, help="The trained network, a checkpoint.pt."
+    "--checkpoint",
+    required=True,
+    type=CHECKPOINT,
+    help="The trained network, a checkpoint.pt, path or URL.",
 )
 @click.option(
     "--within",
-    type=ANY_FILE,
-    help="A trained CNN-class: apply the CNN-segm of --checkpoint only to patches that it finds to "
-    "be water or built-up.",
+    type=CHECKPOINT,
+    help="A trained CNN-class, path or URL: apply the CNN-segm of --checkpoint only to patches "
+    "that it finds to be water or built-up.",
 )
 @click.option(
     "--bands", type=NAMES, help="Names of a raster's bands, if it does not say: B02,B03,B04,B08."
@@ -48,8 +51,8 @@ from satimnet.cli.progress_bars import progress_bar
 @one_line_errors
 def map_command(
     scene: str,
-    checkpoint: Path,
-    within: Path | None,
+    checkpoint: Path | str,
+    within: Path | str | None,
     bands: list[str] | None,
     offset: float,
     sensed: str | None,

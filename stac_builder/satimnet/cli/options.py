@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -46,6 +47,19 @@ FILE = LocalPath(exists=True, dir_okay=False, path_type=Path)
 
 ANY_FILE = LocalPath(dir_okay=False, path_type=Path)
 """A file, whether it is there or not."""
+
+
+class _Place(LocalPath):
+    """A file of this machine or a URL; that stays a text, which a path would not keep as it is."""
+
+    name = "place"
+
+    def convert(self, value: Any, param: Parameter | None, ctx: Context | None) -> Any:
+        return value if is_url(os.fspath(value)) else super().convert(value, param, ctx)
+
+
+CHECKPOINT = _Place(exists=True, dir_okay=False, path_type=Path)
+"""A trained network that is there, on disk or at a URL."""
 
 
 # In older versions of click, ParamType takes no type argument.

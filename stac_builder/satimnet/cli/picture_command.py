@@ -10,7 +10,7 @@ from satimnet.builder.commands import one_line_errors
 from satimnet.builder.errors import SatimnetError, StorageError
 from satimnet.cli.options import (
     ANY_FILE,
-    FILE,
+    CHECKPOINT,
     collection_option,
     filter_option,
     outside_option,
@@ -26,8 +26,8 @@ from satimnet.cli.sample_lines import chosen_samples
     "checkpoints",
     required=True,
     multiple=True,
-    type=FILE,
-    help="A trained CNN-segm or CNN-dual; give the option again for further ones.",
+    type=CHECKPOINT,
+    help="A trained CNN-segm or CNN-dual, path or URL; give the option again for further ones.",
 )
 @collection_option
 @click.option("--split", help="Only samples of this split: train, validation or test.")
@@ -46,7 +46,7 @@ from satimnet.cli.sample_lines import chosen_samples
 @one_line_errors
 def picture(
     catalog: str,
-    checkpoints: tuple[Path, ...],
+    checkpoints: tuple[Path | str, ...],
     collection: str | None,
     split: str | None,
     filter_: str | None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from satimnet.builder.commands import one_line_errors
+from satimnet.builder.storage.hrefs import public_item, warn_of_secret
 from satimnet.cli.options import ANY_FILE, FOLDER, allow_outside, outside_option, quiet_option
 from satimnet.cli.output import cell, count_table, say, say_json
 from satimnet.cli.progress_bars import progress_bar
@@ -140,10 +141,13 @@ def search(
     elif facets:
         say_json(found.facets(), indent=2 if form == "json" else None)
     elif form == "json":
-        say_json({"type": "FeatureCollection", "features": list(found)})
+        warn_of_secret(index.href)
+        features = [public_item(item, index.href) for item in found]
+        say_json({"type": "FeatureCollection", "features": features})
     elif form == "ndjson":
+        warn_of_secret(index.href)
         for item in found:
-            say_json(item, indent=None)
+            say_json(public_item(item, index.href), indent=None)
     else:
         if concepts:
             _print_meaning(index, concepts)

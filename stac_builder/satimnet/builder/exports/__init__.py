@@ -21,7 +21,7 @@ from satimnet.builder.exports.links import Links
 from satimnet.builder.exports.relocation import Relocation
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.storage.atomic_files import settle
-from satimnet.builder.storage.hrefs import file_name, on_disk
+from satimnet.builder.storage.hrefs import file_name, on_disk, warn_of_secret
 from satimnet.builder.storage.staging import lock
 from satimnet.builder.types import PathLike
 
@@ -91,7 +91,9 @@ def export(
         jobs = [(chosen, _NAMES_OF_ALL[form])]
     else:
         raise ArgumentError(f"no format {form!r}; there are {', '.join(FORMATS)}", "form")
-    links = Links(Path(os.path.abspath(folder)))
+    links = Links(Path(os.path.abspath(folder)), catalog=index.href)
+    if base is None and form not in ("bibtex", "citation"):
+        warn_of_secret(index.href)
     # First those that exist: one may be the user's own, such as a references.bib in this folder.
     for members, name in sorted(jobs, key=lambda job: not os.path.lexists(folder / job[1])):
         with lock(folder / name):

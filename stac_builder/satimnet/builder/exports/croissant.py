@@ -7,19 +7,19 @@ are ``items.parquet`` and the shards; the members of the shards are file sets, b
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 from satimnet.builder.catalog.collection_document import CollectionDocument
-from satimnet.builder.errors import ArgumentError, NotFoundError, StorageError
+from satimnet.builder.errors import NotFoundError, StorageError
 from satimnet.builder.exports.citations import bibtex
 from satimnet.builder.exports.item_batches import asset_keys, column_names, shards_of
 from satimnet.builder.exports.links import Links, licence_urls
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.query.index import IndexedCollection
-from satimnet.builder.storage.hrefs import is_url, open_regular
+from satimnet.builder.storage.digests import sha256_of
+from satimnet.builder.storage.hrefs import is_web
 from satimnet.builder.types import Json
 
 _CONFORMS_TO = "http://mlcommons.org/croissant/1.0"
@@ -83,16 +83,15 @@ def croissant(collection: IndexedCollection, links: Links, progress: Progress = 
     """A collection in Croissant 1.0; every file is read once, for its checksum.
 
     Raises:
-        ArgumentError: the collection lies on the web.
         NotFoundError: a shard is missing.
         StorageError: a shard cannot be read.
     """
     document = collection.document
     shards = shards_of(collection)
-    hashes = {}
+    hashes: dict[str, tuple[str, int]] = {}
     progress(f"Hashing {collection.id}", 0, len(shards) + 1, "files")
     for done, href in enumerate([collection.parquet, *shards], 1):
-        hashes[href] = _sha256(href)
+        hashes[href] = _hashed(href)
         progress(f"Hashing {collection.id}", done, len(shards) + 1, "files")
     return {
         "@context": _CONTEXT,
@@ -161,35 +160,32 @@ def _responsible(collection: CollectionDocument) -> Json:
 # --- files ----------------------------------------------------------------------------------------
 
 
-def _sha256(href: str) -> str:
-    if is_url(href):
-        raise ArgumentError(
-            f"{href}: Croissant asks for the checksum of every file; export the catalog where it "
-            "lies on disk",
-            "index",
-        )
+_Hashes = Mapping[str, tuple[str, int]]
+"""The SHA-256 and the size of each file."""
+
+
+def _hashed(href: str) -> tuple[str, int]:
     try:
-        with open_regular(href) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError as error:
-        raise NotFoundError(f"{href}: {error.strerror or error}; validate the catalog") from error
-    except OSError as error:
-        raise StorageError(f"{href}: {error.strerror or error}; validate the catalog") from error
+        return sha256_of(href)
+    except (NotFoundError, StorageError) as error:
+        raise type(error)(f"{error}; validate the catalog") from error
 
 
 def _shard_id(href: str) -> str:
-    return f"shards/{os.path.basename(href)}"
+    name = (href.partition("?")[0] if is_web(href) else href).rpartition("/")[2]
+    return f"shards/{unquote(name) if is_web(href) else name}"
 
 
-def _file(id_: str, href: str, kind: str, hashes: Mapping[str, str], links: Links) -> Json:
+def _file(id_: str, href: str, kind: str, hashes: _Hashes, links: Links) -> Json:
+    sha256, size = hashes[href]
     return {
         "@type": "cr:FileObject",
         "@id": id_,
         "name": id_,
         "contentUrl": links.to(href),
-        "contentSize": f"{os.path.getsize(href)} B",
+        "contentSize": f"{size} B",
         "encodingFormat": kind,
-        "sha256": hashes[href],
+        "sha256": sha256,
     }
 
 

@@ -6,7 +6,6 @@ head of a web page (https://developers.google.com/search/docs/appearance/structu
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +16,7 @@ from satimnet.builder.exports.item_batches import row_count
 from satimnet.builder.exports.links import Links, licence_urls
 from satimnet.builder.imagery.lonlat import flat, spans
 from satimnet.builder.query.index import Index, IndexedCollection
-from satimnet.builder.storage.hrefs import is_url
+from satimnet.builder.storage.objects import size_of
 from satimnet.builder.types import Json
 
 _CONTEXT: Json = {
@@ -98,7 +97,7 @@ def _distributions(collection: IndexedCollection, links: Links) -> list[Json]:
             "dcat:downloadURL": {"@id": links.to(href)},
             "dcat:mediaType": {"@id": _MEDIA_TYPES + kind},
         }
-        | ({} if is_url(href) else {"dcat:byteSize": _typed(os.path.getsize(href), "integer")})
+        | {"dcat:byteSize": _typed(size_of(href), "integer")}
         for title, href, kind in files
     ]
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from satimnet.builder.catalog.checked_documents import require_texts
 from satimnet.builder.errors import BadCatalogError, SatimnetError
 from satimnet.builder.query.index import IndexedCollection
-from satimnet.builder.storage.hrefs import is_url
-from satimnet.builder.storage.remote_files import RemoteFile
+from satimnet.builder.storage.parquet_files import parquet_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -93,15 +92,10 @@ def shards_of(collection: IndexedCollection) -> list[str]:
 @contextmanager
 def _opened(collection: IndexedCollection) -> Iterator[pq.ParquetFile]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        if is_url(collection.place):
-            with RemoteFile(collection.place) as file:
-                yield pq.ParquetFile(file)
-        else:
-            with pq.ParquetFile(collection.place) as local:
-                yield local
+        with parquet_file(collection.place) as file:
+            yield file
     except SatimnetError:  # some are OSErrors, too
         raise
     except (OSError, ValueError, LookupError, OverflowError, pa.ArrowException) as error:

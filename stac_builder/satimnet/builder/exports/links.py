@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote, urljoin
 
 from satimnet.builder.catalog.collection_document import CollectionDocument
-from satimnet.builder.storage.hrefs import is_url
+from satimnet.builder.storage.hrefs import is_url, public
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +18,13 @@ class Links:
     folder: Path
     base: str = ""
     """URL of the folder; if there is one, links are absolute."""
+    catalog: str = ""
+    """Where the catalog was opened: what may be secret in its URL is in no link."""
 
     def to(self, href: str) -> str:
-        """The link to an absolute path or URL; a URL stays as it is."""
+        """The link to an absolute path or URL; a URL stays as it is, but for secrets."""
         if is_url(href):
-            return href
+            return public(href, self.catalog)
         path = Path(os.path.relpath(href, self.folder)).as_posix()
         if self.base:
             return urljoin(self.base, quote(path))

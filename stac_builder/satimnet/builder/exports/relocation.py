@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from satimnet.builder.errors import ArgumentError, SatimnetError
 from satimnet.builder.storage.gdal_paths import store_scheme
-from satimnet.builder.storage.hrefs import is_url, quoted_url, readable
+from satimnet.builder.storage.hrefs import is_url, public, quoted_url, readable
 from satimnet.builder.types import PathLike
 
 _KINDS = "a folder, or a URL with https, http, s3, gs or az"
@@ -22,6 +22,8 @@ class Relocation:
     """Path or URL of the folder, without a slash at the end."""
     base: str | None = None
     """As ``home``, of the folder that the catalog is moved to; None if it stays."""
+    catalog: str = ""
+    """Where the catalog was opened: what may be secret in its URL is in no place."""
 
     @classmethod
     def of(cls, catalog: str, base: PathLike | None = None) -> Relocation:
@@ -32,7 +34,8 @@ class Relocation:
                 password, which would be written into files.
         """
         plain = catalog.partition("?")[0] if _on_web(catalog) else catalog
-        return cls(plain.rpartition("/")[0], None if base is None else _checked(os.fspath(base)))
+        moved = None if base is None else _checked(os.fspath(base))
+        return cls(plain.rpartition("/")[0], moved, catalog)
 
     def to(self, place: str) -> str:
         """Where the file at this place will lie; on the web, what is not of the catalog stays.
@@ -41,12 +44,12 @@ class Relocation:
             ArgumentError: the file is on this machine and not of the catalog.
         """
         if self.base is None:
-            return place
+            return public(place, self.catalog)
         rest = self._below_home(place)
         if rest is not None:
             return f"{self.base}/{quote(rest) if _on_web(self.base) else rest}"
         if is_url(place) or store_scheme(place) is not None:
-            return place
+            return public(place, self.catalog)
         raise ArgumentError(
             f"{place}: is not in the catalog's folder {self.home}, so it will not lie below "
             f"{self.base}; copy the catalog with its files first, or export without base",

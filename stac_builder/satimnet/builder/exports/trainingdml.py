@@ -23,6 +23,9 @@ from satimnet.builder.exports.links import Links
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.query.index import IndexedCollection
 from satimnet.builder.storage.assets import read_bytes
+from satimnet.builder.storage.checked_offsets import span_of
+from satimnet.builder.storage.hrefs import is_url
+from satimnet.builder.storage.ranges import fetch
 from satimnet.builder.types import Json
 
 _SPLITS = {"train": "training", "validation": "validation", "test": "test"}
@@ -34,6 +37,8 @@ _TASKS = {
 }
 _METHODS = {"manual": "manual", "expert": "manual", "volunteer": "manual", "derived": "automatic"}
 _MICROMETRES = "um"
+_READ = "(annotation)"
+"""Key of a row for the bytes of its annotation; no column has it."""
 
 
 def write_trainingdml(
@@ -99,7 +104,21 @@ class _LabelPlan:
             ]
             columns += [f"assets.{self.annotation}"] if self.annotation else []
         for batch in batches(self.collection, columns):
-            yield from batch
+            yield from batch if only_labels else self._with_annotations(batch)
+
+    def _with_annotations(self, batch: list[Json]) -> Iterator[Json]:
+        """The rows, with the bytes of their annotations: those of many are read together."""
+        rows = [(row, self._asset(row, self.annotation)) for row in batch]
+        spans = {}
+        for at, (_, asset) in enumerate(rows):
+            if asset is not None and (member := _member(asset)) and member.get("range"):
+                place = self.collection.resolve(asset["href"])
+                if is_url(place):
+                    spans[at] = (place, *span_of(member, f"{place}, member 0"))
+        hrefs, starts, sizes = zip(*spans.values(), strict=True) if spans else ((), (), ())
+        read = dict(zip(spans, fetch(hrefs, starts, sizes), strict=True))
+        for at, (row, _) in enumerate(rows):
+            yield row | ({_READ: bytes(read[at])} if at in read else {})
 
     def has_labels(self, row: Json) -> bool:
         return bool(
@@ -141,7 +160,7 @@ class _LabelPlan:
                 for name in row.get("satimnet:classes") or ()
             ]
         if asset := self._asset(row, self.annotation):
-            labels += self._objects(asset)
+            labels += self._objects(asset, row.get(_READ))
         if asset := self._asset(row, self.mask):
             label = {"type": "AI_PixelLabel", "confidence": 1.0, "imageURL": [self._url(asset)]}
             if kind := (_member(asset) or asset).get("type"):
@@ -149,10 +168,11 @@ class _LabelPlan:
             labels.append(label)
         return labels or [{"type": "AI_AbstractLabel", "confidence": 1.0, "isNegative": True}]
 
-    def _objects(self, asset: Json) -> list[Json]:
+    def _objects(self, asset: Json, data: bytes | None) -> list[Json]:
         """Labels of the objects; coordinates are pixels of the image, as in the annotation."""
         there = asset | {"href": self.collection.resolve(asset["href"])}
-        data = read_bytes(there)
+        if data is None:
+            data = read_bytes(there)
         try:
             return [
                 {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from satimnet.builder.arguments import checked
@@ -72,12 +71,10 @@ def versions(catalog: str | os.PathLike[str], *, collection: str | None = None) 
 def _version(at: Location, root: Root, catalog: str) -> Version:
     href = join(at.href, catalog)
     try:
-        seconds = objects.modified(href)
+        written = objects.written_at(href)
     except SatimnetError:  # it may be gone, and is still listed
-        seconds = None
-    time = None
-    if seconds is not None:
-        time = datetime.fromtimestamp(int(seconds), UTC).isoformat().replace("+00:00", "Z")
+        written = None
+    time = None if written is None else written.isoformat().replace("+00:00", "Z")
     return Version(at.id, str(at.version), at in root.titles, href, time)
 
 

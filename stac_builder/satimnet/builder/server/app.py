@@ -29,7 +29,7 @@ from satimnet.builder.server.proxies import BehindProxy, root_path_of
 from satimnet.builder.server.refusals import Refusals
 from satimnet.builder.server.served_documents import PLAIN
 from satimnet.builder.server.static_files import VisibleFiles
-from satimnet.builder.storage.hrefs import folder_at, is_url
+from satimnet.builder.storage.hrefs import folder_at, is_url, warn_of_secret
 
 SECONDS = 10.0
 """How long a search may take, where nobody says."""
@@ -66,6 +66,7 @@ def create_app(
     index = Index(catalog, allow_outside=allow_outside)
     index.readable()  # a broken index shows here, not at the first question
     index.seconds = seconds
+    warn_of_secret(index.href)
     folder = folder_at(index.href)
     outside = (place for one in index.collections.values() for place in one.bounds.also)
     refusals = Refusals(dict.fromkeys((folder, *outside)))

@@ -19,8 +19,9 @@ from pathlib import Path
 from satimnet.builder.errors import ArgumentError, SatimnetError, StorageError
 from satimnet.builder.progress import Progress, one_step, silent
 from satimnet.builder.storage.atomic_files import place, sync
-from satimnet.builder.storage.hrefs import on_disk
+from satimnet.builder.storage.hrefs import has_secret, on_disk
 from satimnet.builder.storage.staging import workspace
+from satimnet.builder.storage.stores import shown, web_address
 
 PACKAGE = "@radiantearth/stac-browser@4.0.1"
 _PINNED = {"ol-stac": "1.1.0"}  # newer ones need a newer ol than the package allows
@@ -69,14 +70,23 @@ def install(destination: Path, catalog: str, progress: Progress = silent) -> Non
     Args:
         destination: the new folder.
         catalog: URL of the catalog, which may be relative to the page, such as
-            ``../catalog.json``.
+            ``../catalog.json``. Of one in an object store the page has the address at which
+            browsers read it.
         progress: is told how far the build is.
 
     Raises:
-        ArgumentError: the destination is there already.
+        ArgumentError: the destination is there already, or the URL has a query or a password,
+            which would be written into the page.
         SatimnetError: as `build`.
     """
     on_disk(destination)
+    if has_secret(catalog):
+        raise ArgumentError(
+            f"{shown(catalog)}: its query or password may be a secret, and would be in a page for "
+            "everybody; give a URL that needs none",
+            "catalog",
+        )
+    catalog = web_address(catalog)
     folder = build(progress)
     if destination.exists():
         message = f"{destination}: is there already; choose another folder"

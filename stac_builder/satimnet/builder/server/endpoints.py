@@ -117,7 +117,8 @@ class Endpoints:
         """The page of STAC Browser; its head tells search engines what the catalog has."""
         assert self._browser is not None
         html = (self._browser / "index.html").read_text()
-        links = Links(Path(self._folder), f"{root_of(request)}/catalog/")
+        base = f"{root_of(request)}/catalog/"
+        links = Links(Path(self._folder), base, self._index.href)
         content = data_catalog(self._index, list(self._index.collections.values()), links)
         # no text of a catalog may end the script (HTML, 13.2.5.14)
         script = json.dumps(content, ensure_ascii=False).replace("<", "\\u003c")

@@ -12,7 +12,7 @@ from satimnet.builder.query.index import Index, IndexedCollection
 from satimnet.builder.query.stac_api import GEOJSON, QUERYABLES_REL
 from satimnet.builder.server.thumbnails import has_picture
 from satimnet.builder.storage.assets import take_member
-from satimnet.builder.storage.hrefs import SEALED, folder_at, is_url, join
+from satimnet.builder.storage.hrefs import SEALED, folder_at, is_url, join, public
 from satimnet.builder.types import Json
 
 PLAIN = "/plain"
@@ -30,9 +30,12 @@ class ServedDocuments:
         return href.startswith(f"{self._folder}/") and not is_url(self._index.href)
 
     def _published(self, href: str, root: str, below: str = "catalog") -> str | None:
-        """The URL of a file of the catalog or on the web; None for any other of this machine."""
+        """The URL of a file of the catalog or on the web; None for any other of this machine.
+
+        What may be secret in the URL of the catalog stays here.
+        """
         if is_url(href):
-            return href
+            return public(href, self._index.href)
         if not self._lies_inside(href):
             return None
         path = quote(href.removeprefix(self._folder))

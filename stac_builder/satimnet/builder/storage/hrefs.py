@@ -19,6 +19,7 @@ import posixpath
 import re
 import secrets
 import stat
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -29,7 +30,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
-from satimnet.builder.errors import ArgumentError, BadCatalogError, SatimnetError, StorageError
+from satimnet.builder.errors import (
+    ArgumentError,
+    BadCatalogError,
+    CatalogWarning,
+    SatimnetError,
+    StorageError,
+)
 from satimnet.builder.storage.stores import address_of, shown
 from satimnet.builder.storage.stores import is_url as is_url
 from satimnet.builder.storage.stores import is_web as is_web
@@ -183,6 +190,64 @@ def join(href: str, base: str) -> str:
         root, key = address_of(base)
         return f"{root}{posixpath.normpath(posixpath.join('/', posixpath.dirname(key), href))}"
     return os.path.normpath(os.path.join(os.path.dirname(base), href))
+
+
+def public(place: str, catalog: str) -> str:
+    """The place as a file may have it that others will read.
+
+    What `join` handed on to it from the URL by which a catalog was opened, and may be a secret, is
+    left out: the query, and user and password. A query of its own stays.
+
+    Args:
+        place: path or URL.
+        catalog: the URL by which the catalog was opened, or that of another file of it.
+
+    Example:
+        >>> public("https://me:pw@host/a.zip?sig=abc", "https://me:pw@host/catalog.json?sig=abc")
+        'https://host/a.zip'
+        >>> public("https://host/a?file=1", "https://host/catalog.json?sig=abc")
+        'https://host/a?file=1'
+    """
+    if not (is_web(place) and has_secret(catalog)):
+        return place
+    path, mark, query = place.partition("?")
+    if query == catalog.partition("?")[2]:
+        mark = query = ""
+    given, kept = (url.split("/", 3)[2].rpartition("@")[0] for url in (catalog, path))
+    if given and given == kept:
+        path = path.replace(f"//{kept}@", "//", 1)
+    return f"{path}{mark}{query}"
+
+
+def has_secret(catalog: str) -> bool:
+    """Whether the URL of a catalog has a query or a password, which may be secrets."""
+    return is_web(catalog) and ("?" in catalog or "@" in catalog.split("/", 3)[2])
+
+
+def public_item(item: dict[str, Any], catalog: str) -> dict[str, Any]:
+    """The Item with hrefs as `public` gives them."""
+    assets, links = item.get("assets"), item.get("links")
+    found = dict(item)
+    if assets is not None:
+        found["assets"] = {
+            key: one | {"href": public(one["href"], catalog)} if "href" in one else one
+            for key, one in assets.items()
+        }
+    if links is not None:
+        found["links"] = [one | {"href": public(one["href"], catalog)} for one in links]
+    return found
+
+
+def warn_of_secret(catalog: str) -> None:
+    """Says that the hrefs that are handed on lack what the URL of their catalog has."""
+    if has_secret(catalog):
+        warnings.warn(
+            CatalogWarning(
+                f"{shown(catalog)}: its query or password may be a secret and is left out of the "
+                "hrefs that are written; whoever reads them needs one of their own"
+            ),
+            stacklevel=3,
+        )
 
 
 def relative(place: str, folder: str | os.PathLike[str]) -> str:

@@ -8,6 +8,7 @@ nothing is there; no other error leaves this module.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -16,11 +17,12 @@ import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from satimnet.builder.errors import NotFoundError, SatimnetError, StorageError
+from satimnet.builder.errors import NotFoundError, SatimnetError, StorageError, without_secrets
 from satimnet.builder.storage.hrefs import open_regular
 from satimnet.builder.storage.stores import (
     PATIENCE,
@@ -304,6 +306,8 @@ def _session_of(thread: int) -> requests.Session:
     from requests.adapters import HTTPAdapter
     from urllib3.util import Retry
 
+    for name in ("urllib3.connectionpool", "urllib3.util.retry"):
+        logging.getLogger(name).addFilter(_keep_secrets)
     session = requests.Session()
     retry = Retry(
         TRIES - 1,
@@ -315,6 +319,12 @@ def _session_of(thread: int) -> requests.Session:
     for scheme in ("http://", "https://"):
         session.mount(scheme, HTTPAdapter(max_retries=retry))
     return session
+
+
+def _keep_secrets(record: logging.LogRecord) -> bool:
+    """Takes what may be secret out of a line of a library's log, which names URLs."""
+    record.msg, record.args = without_secrets(record.getMessage()), None
+    return True
 
 
 def _session() -> requests.Session:
@@ -348,22 +358,21 @@ def size_of(place: str) -> int:
             return int(obstore.head(store, key)["size"])
 
 
-def modified(place: str) -> float | None:
-    """When a file was written, in seconds since 1970; None if the server does not tell.
-
-    Raises:
-        NotFoundError: nothing is there.
-        StorageError: it cannot be read.
-    """
+def written_at(place: str) -> datetime | None:
+    """When a file was written; None if its server does not tell. Raises as `size_of`."""
     if not is_url(place):
         with _of_disk(place):
-            return os.stat(place).st_mtime
+            return datetime.fromtimestamp(int(os.stat(place).st_mtime), UTC)
     import obstore
+    from obstore.exceptions import GenericError, NotSupportedError
 
     store, key = store_of(place)
     with told(place):
-        found = obstore.get(store, key, options={"range": (0, 1)}).meta["last_modified"]
-    return float(found.timestamp()) or None
+        try:
+            found = obstore.head(store, key)["last_modified"].astimezone(UTC)
+        except (GenericError, NotSupportedError):  # no HEAD, or one that does not tell the size
+            return None
+    return found if found.timestamp() > 0 else None  # else it stands for nothing
 
 
 def exists(place: str) -> bool:

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from satimnet.builder.errors import (
     BadCatalogError,
@@ -60,6 +60,13 @@ _KEYS = {
     ),
     "az": ("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_ACCESS_KEY"),
 }
+_SECRETS = (
+    *("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "GOOGLE_SERVICE_ACCOUNT_KEY"),
+    *("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_ACCESS_KEY", "AZURE_STORAGE_SAS_TOKEN"),
+    "AZURE_CLIENT_SECRET",
+)
+_SECRET_LENGTH = 8
+"""Characters of the shortest secret that is kept out of messages; shorter ones are words."""
 _UNSIGNED = {
     "s3": "AWS_SKIP_SIGNATURE",
     "gs": "GOOGLE_SKIP_SIGNATURE",
@@ -228,6 +235,9 @@ def _signing(scheme: str, root: str) -> dict[str, Any]:
     """
     if _is_true(_UNSIGNED[scheme]):
         return {"skip_signature": True}
+    for name in _SECRETS:
+        if len(secret := os.environ.get(name, "")) >= _SECRET_LENGTH:
+            hide(secret, "…")
     needed, others = _KEYS[scheme], _OTHER_SIGNERS[scheme]
     there = [name for name in needed if os.environ.get(name)]
     if (len(there) == len(needed)) if scheme == "s3" else there:
@@ -257,6 +267,7 @@ def _shared_keys() -> dict[str, str]:
         return {}
     if not {"aws_access_key_id", "aws_secret_access_key"} <= set(section):
         return {}
+    hide(section["aws_secret_access_key"], "…")
     keys = {
         "access_key_id": section["aws_access_key_id"],
         "secret_access_key": section["aws_secret_access_key"],
@@ -266,11 +277,50 @@ def _shared_keys() -> dict[str, str]:
     return keys
 
 
+def web_address(place: str) -> str:
+    """The URL at which a web browser finds an object that everybody may read.
+
+    Any place that is not in an object store stays as it is. The endpoint of S3 is that of the
+    environment.
+
+    Raises:
+        StorageError: the environment does not say whose container it is.
+
+    Example:
+        >>> web_address("gs://bucket/my data/catalog.json")
+        'https://storage.googleapis.com/bucket/my%20data/catalog.json'
+        >>> web_address("../catalog.json")
+        '../catalog.json'
+    """
+    if not is_url(place) or is_web(place):
+        return place
+    address = address_of(place)
+    bucket, key = address.root.partition("://")[2], quote(address.key)
+    if address.scheme == "gs":
+        return f"https://storage.googleapis.com/{bucket}/{key}"
+    if address.scheme == "az":
+        account = os.environ.get("AZURE_STORAGE_ACCOUNT_NAME")
+        if not account:
+            raise StorageError(f"{place}: whose container it is, AZURE_STORAGE_ACCOUNT_NAME says")
+        return f"https://{account}.blob.core.windows.net/{bucket}/{key}"
+    endpoint = _s3_endpoint()
+    if endpoint is None:
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", "us-east-1")
+        return f"https://{bucket}.s3.{region}.amazonaws.com/{key}"
+    if _is_true("AWS_VIRTUAL_HOSTED_STYLE_REQUEST"):
+        return f"{endpoint.rstrip('/')}/{key}"  # which has the bucket in its name
+    return f"{endpoint.rstrip('/')}/{bucket}/{key}"
+
+
+def _s3_endpoint() -> str | None:
+    variables = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+    return next((url for name in variables if (url := os.environ.get(name))), None)
+
+
 def gdal_settings() -> dict[str, str]:
     """What GDAL is to be told, by variables of the environment, to reach the same S3 endpoint."""
     found: dict[str, str] = {}
-    variables = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-    endpoint = next((url for name in variables if (url := os.environ.get(name))), None)
+    endpoint = _s3_endpoint()
     if endpoint is not None:
         scheme, _, host = endpoint.rpartition("://")
         found["AWS_S3_ENDPOINT"] = host.rstrip("/")

@@ -33,7 +33,7 @@ from satimnet.builder.progress import Progress, silent
 from satimnet.builder.publishing import protocol as publishing
 from satimnet.builder.publishing.layout import SHARDS_NAME, version_of
 from satimnet.builder.publishing.protocol import Made, Vocabulary
-from satimnet.builder.storage.atomic_files import place, sync, writing
+from satimnet.builder.storage.atomic_files import sync, writing
 from satimnet.builder.storage.held_files import folder_of
 from satimnet.builder.storage.hrefs import (
     SEALED,
@@ -43,8 +43,10 @@ from satimnet.builder.storage.hrefs import (
     is_web,
     join,
     on_disk,
+    public,
     relative,
     sealed,
+    warn_of_secret,
 )
 from satimnet.builder.storage.staging import announce, lock, placed, workspace
 from satimnet.builder.transfer.member_copying import copy_members
@@ -130,7 +132,8 @@ def write_found(found: Found, path: Path) -> int:
         for value, base in zip(values, hosts, strict=True):
             for one in value.values() if isinstance(value, dict) else value or ():
                 if one is not None:
-                    one["href"] = relative(join(one["href"], base), here)
+                    place = public(join(one["href"], base), found.index.href)
+                    one["href"] = relative(place, here)
         columns[name] = pa.array(values, table.schema.field(name).type)
     for name, column in columns.items():
         table = table.set_column(table.column_names.index(name), name, column)
@@ -144,6 +147,7 @@ def write_found(found: Found, path: Path) -> int:
         raise
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror or error}; choose another file") from error
+    warn_of_secret(found.index.href)
     return len(table)
 
 
@@ -163,12 +167,15 @@ def _write(found: Found, destination: Path, copied: bool, progress: Progress) ->
         parts = []
         for collection in found.collections:
             name = file_name(collection.id)
-            out = _Out(collection, work / name, whole / name / _ANY_VERSION, copied)
+            place = whole / name / _ANY_VERSION
+            out = _Out(collection, work / name, place, copied, found.index.href)
             parts.append(_write_collection(found, out, progress))
         publishing.add(made, parts, Vocabulary({}, _scheme(found.index)))
         sync(made)
         announce(destination, made_of, made)
         place(made, destination)
+    if not copied:
+        warn_of_secret(found.index.href)
     return len(found)
 
 
@@ -198,6 +205,12 @@ class _Out:
     place: Path
     """Where it will lie, but for the name of its version; relative hrefs count from there."""
     copied: bool
+    catalog: str
+    """Where the catalog was opened: what may be secret in its URL is not written."""
+
+    def href(self, place: str) -> str:
+        """The href of a place in a file of the collection."""
+        return relative(public(place, self.catalog), str(self.place))
 
     @property
     def folder(self) -> Path:
@@ -253,14 +266,14 @@ def _write_collection(found: Found, out: _Out, progress: Progress) -> Made:
 def _document(out: _Out, total: int) -> dict[str, Any]:
     """The Collection, without what belongs to the whole of it."""
     document = dict(out.source.document.json)
-    base, here = out.source.href, str(out.place)
+    base = out.source.href
     links = [
-        link | {"href": relative(place, here)}
+        link | {"href": out.href(place)}
         for link in document.get("links", ())
         if link["rel"] not in _TREE and (place := _linked(link["href"], base))
     ]
     if not out.copied or is_url(base):
-        whole = {"rel": "derived_from", "href": relative(base, here), "type": "application/json"}
+        whole = {"rel": "derived_from", "href": out.href(base), "type": "application/json"}
         links.append(whole | {"title": f"All of {document.get('title', out.source.id)}"})
     title = document.get("title", out.source.id)
     part = f"A part of it: {total:,} item{'' if total == 1 else 's'} that a search found."
@@ -314,14 +327,15 @@ def _level(item: Item, source: IndexedCollection) -> Level:
     if not parent.startswith(home):
         return ()
     path = parent.removeprefix(home)
-    names = (unquote(path) if is_web(home) else path).split("/")[:-1]
+    if is_web(home):
+        path = unquote(path.partition("?")[0])
+    names = path.split("/")[:-1]
     return tuple(map(file_name, names))
 
 
 def _placed(item: Item, level: Level, out: _Out) -> Item:
     """The Item as it will stand in the new index, but for members that are still to be packed."""
     file_name(item["id"])
-    here = str(out.place)
     node = "/".join((".", *level, "catalog.json" if level else "collection.json"))
     links = [
         {"rel": rel, "href": href, "type": "application/json"}
@@ -332,14 +346,14 @@ def _placed(item: Item, level: Level, out: _Out) -> Item:
         )
     ]
     links += [
-        link | {"href": relative(place, here)}
+        link | {"href": out.href(place)}
         for link in item["links"]
         if link["rel"] not in _TREE and (place := _linked(link["href"], out.source.href))
     ]
     assets = item["assets"]
     for asset in assets.values():
         if not (out.copied and "archive" in asset):
-            asset["href"] = relative(asset["href"], here)
+            asset["href"] = out.href(asset["href"])
     return item | {"links": links}
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.errors import BadCatalogError, SatimnetError
 from satimnet.builder.imagery.lonlat import flat, union
-from satimnet.builder.storage.hrefs import is_url, relative
+from satimnet.builder.storage.hrefs import is_url, public, relative
 from satimnet.builder.types import Json
 from satimnet.training.fusion.recipes import MASK_CLASSES, Recipe
 from satimnet.training.fusion.selection import Drawn, band_files
@@ -188,7 +188,7 @@ def _derived(homes: Sequence[IndexedCollection], folder: Path) -> list[Json]:
     return [
         {
             "rel": "derived_from",
-            "href": relative(home.href, folder),
+            "href": relative(public(home.href, home.href), folder),
             "type": "application/json",
             "title": home.document.title,
         }

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +17,7 @@ from satimnet.builder.errors import SatimnetError
 from satimnet.builder.imagery.grids import Grid
 from satimnet.builder.samples import Member, Sample
 from satimnet.builder.storage.checked_offsets import number_type
-from satimnet.builder.storage.hrefs import join, relative
+from satimnet.builder.storage.hrefs import is_web, join, public, relative
 from satimnet.builder.storage.objects import exists
 from satimnet.training.data.order import even_folds
 from satimnet.training.fusion.mask_layers import Layer
@@ -106,7 +107,8 @@ def _of_draw(
             ends = ("start_datetime", "end_datetime")
             properties |= {key: _text(row[key]) for key in ends if row.get(key) is not None}
         href, kind = _derived_from(row, home.parquet, own_files=own_files)
-        link = {"rel": "derived_from", "href": relative(href, folder), "type": kind}
+        href = relative(public(href, home.href), folder)
+        link = {"rel": "derived_from", "href": href, "type": kind}
         yield Sample(
             id_,
             (name, home.id),
@@ -189,8 +191,13 @@ def _derived_from(row: Mapping[str, Any], parquet: str, *, own_files: bool) -> t
     parent = next((link["href"] for link in links if link["rel"] == "parent"), "./collection.json")
     node = join(parent, parquet)
     if own_files:
-        return f"{node.rpartition('/')[0]}/{row['id']}.json", "application/geo+json"
+        return join(f"./{_in_url(row['id'], node)}.json", node), "application/geo+json"
     return node, "application/json"
+
+
+def _in_url(name: str, base: str) -> str:
+    """The name as an href in the file at ``base`` has it."""
+    return quote(name) if is_web(base) else name
 
 
 def _have_files(rows: Sequence[Mapping[str, Any]], parquet: str) -> bool:

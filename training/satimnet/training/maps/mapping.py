@@ -83,7 +83,7 @@ def map_scene(
 
     Args:
         path: a Sentinel-2 product (its ``.SAFE`` folder), or any raster that GDAL reads.
-        checkpoint: the file of the network.
+        checkpoint: the file of the network, a path or URL.
         out: the folder of all files.
         within: the file of a CNN-class, see above.
         bands: names of the bands of a raster that does not name them.
@@ -149,7 +149,7 @@ def _write(
         for output in trained.outputs
     }
     try:
-        made_of = repr((CODE, scene.stamp, [origin for _, origin in networks]))
+        made_of = repr((CODE, scene.stamp, [origin.identity for _, origin in networks]))
         digest = hashlib.sha256(made_of.encode())
         growing = [GrowingMap(file, scene, digest.hexdigest()[:12]) for file, _ in maps.values()]
         legends = [legend for _, legend in maps.values()]

@@ -5,7 +5,6 @@ https://github.com/stac-extensions/mlm (v1.5.2)
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +15,9 @@ import torch
 
 from satimnet.builder.catalog.checked_documents import STAC_VERSION
 from satimnet.builder.catalog.items import FILE_URI, SHA256
-from satimnet.builder.errors import NotFoundError, StorageError
+from satimnet.builder.storage.digests import sha256_of
+from satimnet.builder.storage.hrefs import is_url, public, readable
+from satimnet.builder.storage.objects import written_at
 from satimnet.training.maps.legends import legend_of
 from satimnet.training.networks.checkpoints import Checkpoint
 from satimnet.training.networks.models import PATCH, keras_parameter_count
@@ -26,25 +27,28 @@ MLM_URI = "https://stac-extensions.github.io/mlm/v1.5.2/schema.json"
 
 @dataclass(frozen=True)
 class Origin:
-    """The file that a network was read from. sha256: hexadecimal. written: RFC 3339."""
+    """The file that a network was read from. sha256: hexadecimal. written: RFC 3339.
 
-    path: Path
+    path: an absolute path or a URL, without what may be secret in it.
+    """
+
+    path: str
     size: int
     sha256: str
     written: str
 
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What tells the file from any other: where it is, and what it is."""
+        return self.path, self.sha256
+
     @classmethod
     def of(cls, path: str | os.PathLike[str]) -> Origin:
-        """What a file is. Raises `StorageError` if it cannot be read."""
-        try:
-            with open(path, "rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-                stat = os.fstat(file.fileno())
-        except OSError as error:
-            kind = NotFoundError if isinstance(error, FileNotFoundError) else StorageError
-            raise kind(f"{path}: cannot be read ({error.strerror})") from error
-        written = datetime.fromtimestamp(int(stat.st_mtime), UTC).isoformat().replace("+00:00", "Z")
-        return cls(Path(path), stat.st_size, digest, written)
+        """What a file on this machine or a URL is. Raises `StorageError` if it cannot be read."""
+        place = readable(path)
+        sha256, size = sha256_of(place)
+        written = written_at(place) or datetime.now(UTC).replace(microsecond=0)
+        return cls(public(place, place), size, sha256, written.isoformat().replace("+00:00", "Z"))
 
 
 def model_name(trained: Checkpoint, origin: Origin) -> str:
@@ -138,7 +142,9 @@ def model_item(trained: Checkpoint, origin: Origin, folder: Path) -> dict[str, A
     }
 
 
-def relative(path: Path, folder: Path) -> str:
-    """The href of a file in a JSON file of that folder."""
+def relative(path: str | Path, folder: Path) -> str:
+    """The href of a file in a JSON file of that folder; a URL as it is."""
+    if is_url(str(path)):
+        return str(path)
     href = Path(os.path.relpath(path, folder)).as_posix()
     return href if href.startswith("..") else f"./{href}"

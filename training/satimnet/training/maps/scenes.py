@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from satimnet.builder.errors import ArgumentError, BadFileError
 from satimnet.builder.imagery.grids import on_earth
-from satimnet.builder.storage.hrefs import is_url, readable
+from satimnet.builder.storage.hrefs import is_url, public, readable
 from satimnet.training.maps.sentinel_safe import is_product, open_product
 
 if TYPE_CHECKING:
@@ -122,8 +122,9 @@ def open_scene(
                 factor = QUANTIFICATION
                 stored.append(StoredBand(path, index + 1, nodata, scale * factor, shift * factor))
         shape, crs, transform = _grid(path, image)
-    href = path if is_url(path) or Path(path).is_file() else None
-    return Scene(Path(path).stem, href, tuple(stored), shape, crs, transform)
+    name = public(path, path)  # without what may be secret in its URL
+    href = name if is_url(path) or Path(path).is_file() else None
+    return Scene(Path(name).stem, href, tuple(stored), shape, crs, transform)
 
 
 @contextmanager

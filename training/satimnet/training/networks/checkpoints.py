@@ -16,12 +16,17 @@ from torch import Tensor, nn
 
 from satimnet.builder.arguments import checked
 from satimnet.builder.errors import ArgumentError, BadCatalogError, NotFoundError, StorageError
+from satimnet.builder.storage import objects
 from satimnet.builder.storage.atomic_files import settle
+from satimnet.builder.storage.hrefs import is_url, readable
+from satimnet.builder.storage.stores import shown
 from satimnet.training.devices import pick_device, reduced_precision
 from satimnet.training.networks.models import CnnClass, CnnDual, CnnSegm
 from satimnet.training.networks.outputs import Class, Output
 
 KINDS = ("cnn-class", "cnn-segm", "cnn-dual")
+LARGEST = 2**30
+"""Bytes of a checkpoint that is downloaded; those of the published networks have a few million."""
 _FORMAT = "satimnet checkpoint 1"
 
 
@@ -140,7 +145,7 @@ def load(
     """Reads a checkpoint; runs no code out of the file.
 
     Args:
-        path: the file that `train` wrote.
+        path: the file that `train` wrote, on disk, on the web or in an object store.
         device: where the model is to be; None: the GPU if there is one.
         kinds: refuse other networks.
         bands: refuse networks that take other bands; None: any.
@@ -181,15 +186,16 @@ def load(
         found = Checkpoint(model.to(where), outputs=outputs, **described)
     except Exception as error:  # whatever a file with the right format but other content raises
         raise BadCatalogError(
-            f"{path}: the checkpoint is damaged ({_first_line(error)}); train again"
+            f"{shown(str(path))}: the checkpoint is damaged ({_first_line(error)}); train again"
         ) from error
     if found.kind not in kinds:
         raise ArgumentError(
-            f"{path}: holds {found.kind}; give a checkpoint of {' or '.join(kinds)}"
+            f"{shown(str(path))}: holds {found.kind}; give a checkpoint of {' or '.join(kinds)}"
         )
     if bands is not None and found.bands != bands:
         raise ArgumentError(
-            f"{path}: trained on {_listed(found.bands)}; the images have {_listed(bands)}"
+            f"{shown(str(path))}: trained on {_listed(found.bands)}; "
+            f"the images have {_listed(bands)}"
         )
     return found
 
@@ -242,12 +248,8 @@ def read(
 
     Of any other file the error says what to do `instead`.
     """
-    try:
-        with open(path, "rb") as file:
-            data = io.BytesIO(file.read())
-    except OSError as error:
-        kind = NotFoundError if isinstance(error, FileNotFoundError) else StorageError
-        raise kind(f"{path}: cannot be read ({error.strerror})") from error
+    data = io.BytesIO(content_of(path))
+    path = shown(os.fspath(path))
     try:
         content: dict[str, Any] = torch.load(data, map_location=device, weights_only=True)
         found = str(content["format"])
@@ -259,6 +261,24 @@ def read(
             f"{path}: not a {what} of satimnet but of the format {found[:50]!r}; {instead}"
         )
     return content
+
+
+def content_of(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of such a file; one that is not on this machine may have at most `LARGEST`.
+
+    Raises:
+        NotFoundError: it is not there.
+        StorageError: it cannot be read, or is larger.
+    """
+    place = os.fspath(path)
+    if is_url(place):
+        return objects.read(readable(place), most=LARGEST)
+    try:
+        with open(place, "rb") as file:
+            return file.read()
+    except OSError as error:
+        kind = NotFoundError if isinstance(error, FileNotFoundError) else StorageError
+        raise kind(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def discard(path: str | os.PathLike[str]) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from satimnet.builder.arguments import checked
 from satimnet.builder.errors import ArgumentError
+from satimnet.builder.storage.stores import shown
 from satimnet.training.data.reading_ahead import kept_open, require_way
 from satimnet.training.data.training_samples import Samples
 from satimnet.training.devices import pick_device
@@ -86,7 +87,7 @@ def evaluate(
     edge.
 
     Args:
-        checkpoint: the file that `train` wrote.
+        checkpoint: the file that `train` wrote, a path or URL.
         samples: the samples to judge it on.
         device: ``cpu`` or ``cuda``; None: the GPU if there is one.
         scheduler: what reads the samples: ``threads``, ``direct`` or the address of a dask cluster;
@@ -116,7 +117,7 @@ def evaluate(
     for output, other in zip(trained.outputs, theirs, strict=True):
         if other.names != output.names:
             raise ArgumentError(
-                f"{checkpoint}: trained for other classes than the samples of "
+                f"{shown(os.fspath(checkpoint))}: trained for other classes than the samples of "
                 f"{', '.join(samples.collections)} have "
                 f"({_difference(output.names, other.names)}); choose samples with its classes",
                 "samples",
