@@ -167,8 +167,8 @@ def _write(found: Found, destination: Path, copied: bool, progress: Progress) ->
         parts = []
         for collection in found.collections:
             name = file_name(collection.id)
-            place = whole / name / _ANY_VERSION
-            out = _Out(collection, work / name, place, copied, found.index.href)
+            where = whole / name / _ANY_VERSION
+            out = _Out(collection, work / name, where, copied, found.index.href)
             parts.append(_write_collection(found, out, progress))
         publishing.add(made, parts, Vocabulary({}, _scheme(found.index)))
         sync(made)
