@@ -588,8 +588,10 @@ def test_a_catalog_on_the_web(everything, serve, tmp_path):
         (path,) = export(index, "trainingdml", tmp_path, collections=["inria"])
         link = json.loads(path.read_bytes())["data"][0]["dataURL"][0]
         assert link.startswith(f"{url}/inria/shards/")
-        with pytest.raises(SatimnetError, match="where it lies on disk"):
-            export(index, "croissant", tmp_path, collections=["inria"])
+        (path,) = export(index, "croissant", tmp_path, collections=["inria"])
+    (here,) = export(Index(everything), "croissant", tmp_path / "here", collections=["inria"])
+    files = [json.loads(one.read_bytes())["distribution"] for one in (path, here)]
+    assert [one.get("sha256") for one in files[0]] == [one.get("sha256") for one in files[1]]
 
 
 def test_bad_requests_leave_nothing_half_written(everything, index, tmp_path):

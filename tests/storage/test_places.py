@@ -23,6 +23,7 @@ import rasterio
 from click.testing import CliRunner
 from faulty_host import hosting
 from mini_masks import make_patches, write_masked_catalog
+from places import RECIPE, files_of, upload
 from serving import served
 from stactools.cli.cli import cli
 
@@ -39,26 +40,6 @@ KINDS = ("disk", "http", "s3")
 SIGNED = "?sig=a/b%3D"
 NAME = "my data+ü"
 HOW = ("--epochs", "1", "--width", "2", "--batch-size", "16", "--device", "cpu", "-q")
-RECIPE = """
-id = "fused"
-title = "Fused"
-description = "Some patches."
-seed = 3
-folds = 2
-bands = ["B04", "B02"]
-size = [64, 64]
-
-[[classes]]
-value = 1
-name = "River"
-concept = "water"
-
-[[draws]]
-collection = "eurosat"
-classes = ["River"]
-number = 3
-to = "River"
-"""
 TABLE = (
     "info {catalog}",
     "info {catalog} --attributes",
@@ -202,11 +183,6 @@ def place(request, shelf, serve) -> Iterator[Place]:
         root = f"{request.getfixturevalue('bucket')}/{NAME}"
         upload(shelf, root)
         yield Place(root, shelf)
-
-
-def upload(folder: Path, root: str) -> None:
-    for file in objects.files_below(str(folder)):
-        objects.write(f"{root}/{os.path.relpath(file.place, folder)}", Path(file.place))
 
 
 @pytest.fixture(autouse=True)
@@ -418,12 +394,3 @@ def test_signed_urls(catalog):
         assert item.assets["rgb"].href.endswith(SIGNED)
         batches = open_samples(url).search().to_batches(8, bands=["B04"])
         assert sum(len(batch.indices) for batch in batches) == len(list(search(catalog)))
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    """The files of a folder, as a host has them."""
-    return {
-        f"/{path.relative_to(folder)}": path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }

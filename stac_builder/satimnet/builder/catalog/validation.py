@@ -124,7 +124,7 @@ def validate(
     start = catalog_file(catalog)
     if not objects.exists(start):
         raise NotFoundError(
-            f"{shown(start)}: no such file; give a catalog's folder or its catalog.json"
+            f"{shown(os.fspath(catalog))}: no such file; give a catalog's folder or its catalog.json"
         )
     findings = Findings()
     scope = _Scope(Bounds.of(start, allow_outside=allow_outside))

@@ -236,8 +236,7 @@ def _signing(scheme: str, root: str) -> dict[str, Any]:
     if _is_true(_UNSIGNED[scheme]):
         return {"skip_signature": True}
     for name in _SECRETS:
-        if len(secret := os.environ.get(name, "")) >= _SECRET_LENGTH:
-            hide(secret, "…")
+        _hide(os.environ.get(name, ""))
     needed, others = _KEYS[scheme], _OTHER_SIGNERS[scheme]
     there = [name for name in needed if os.environ.get(name)]
     if (len(there) == len(needed)) if scheme == "s3" else there:
@@ -250,6 +249,12 @@ def _signing(scheme: str, root: str) -> dict[str, Any]:
         f"{root}: no credentials; set {' and '.join(needed) if scheme == 's3' else needed[0]}, or "
         f"{_UNSIGNED[scheme]}=true if everybody may read it"
     )
+
+
+def _hide(secret: str) -> None:
+    """Keeps a key out of all messages, unless it is so short that it may be a word of them."""
+    if len(secret) >= _SECRET_LENGTH:
+        hide(secret, "…")
 
 
 def _shared_keys() -> dict[str, str]:
@@ -267,7 +272,8 @@ def _shared_keys() -> dict[str, str]:
         return {}
     if not {"aws_access_key_id", "aws_secret_access_key"} <= set(section):
         return {}
-    hide(section["aws_secret_access_key"], "…")
+    for name in ("aws_secret_access_key", "aws_session_token"):
+        _hide(section.get(name, ""))
     keys = {
         "access_key_id": section["aws_access_key_id"],
         "secret_access_key": section["aws_secret_access_key"],
