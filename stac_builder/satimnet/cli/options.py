@@ -190,6 +190,14 @@ scheduler_option = _scheduler_option(
     help="threads, processes, or tcp://… of a dask cluster that sees the same files.",
 )
 
+measuring_option = _scheduler_option(
+    "threads",
+    "processes",
+    default="processes",
+    help="threads, processes, or tcp://… of a dask cluster whose workers can read CATALOG where it "
+    "is; they need no other disk of this machine.",
+)
+
 reading_option = _scheduler_option(
     "threads",
     "direct",

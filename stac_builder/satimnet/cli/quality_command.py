@@ -13,9 +13,9 @@ from satimnet.builder.storage.stores import is_url, shown
 from satimnet.cli.options import (
     FOLDER,
     allow_outside,
+    measuring_option,
     outside_option,
     quiet_option,
-    scheduler_option,
 )
 from satimnet.cli.output import cell
 from satimnet.cli.progress_bars import progress_bar
@@ -41,7 +41,7 @@ _COLOURS = {"error": "red", "warning": "yellow", "info": "blue"}
     type=click.Choice(["error", "warning", "info"]),
     help="End with an error if there is a finding of this severity or a graver one.",
 )
-@scheduler_option
+@measuring_option
 @outside_option
 @quiet_option
 @one_line_errors

@@ -123,9 +123,8 @@ def validate(
     """
     start = catalog_file(catalog)
     if not objects.exists(start):
-        raise NotFoundError(
-            f"{shown(os.fspath(catalog))}: no such file; give a catalog's folder or its catalog.json"
-        )
+        given = shown(os.fspath(catalog))
+        raise NotFoundError(f"{given}: no such file; give a catalog's folder or its catalog.json")
     findings = Findings()
     scope = _Scope(Bounds.of(start, allow_outside=allow_outside))
     linked = _Linked(findings)
