@@ -52,6 +52,8 @@ NOT_RUN = {
     """-d '{"limit": 1, "filter-lang": "cql2-text", "filter": "gsd = 10"}'""": SERVER,
     "export AWS_ENDPOINT_URL=https://store.example.org AWS_REGION=eu-west-1": STORE,
     "satimnet search s3://bucket/catalog --class River --limit 5": STORE,
+    "satimnet validate s3://bucket/catalog --checksums": STORE,
+    "satimnet quality s3://bucket/catalog --out quality": STORE,
     "torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint HOST:29500 "
     "-m satimnet.cli train catalog --out runs/class": TORCHRUN,
     "satimnet browser": BROWSER,

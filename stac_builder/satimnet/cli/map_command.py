@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from satimnet.builder.commands import one_line_errors
-from satimnet.cli.options import CHECKPOINT, FOLDER, NAMES, device_option, quiet_option
+from satimnet.cli.options import ANY_CHECKPOINT, FOLDER, NAMES, device_option, quiet_option
 from satimnet.cli.progress_bars import progress_bar
 
 
@@ -16,12 +16,12 @@ from satimnet.cli.progress_bars import progress_bar
 @click.option(
     "--checkpoint",
     required=True,
-    type=CHECKPOINT,
+    type=ANY_CHECKPOINT,
     help="The trained network, a checkpoint.pt, path or URL.",
 )
 @click.option(
     "--within",
-    type=CHECKPOINT,
+    type=ANY_CHECKPOINT,
     help="A trained CNN-class, path or URL: apply the CNN-segm of --checkpoint only to patches "
     "that it finds to be water or built-up.",
 )

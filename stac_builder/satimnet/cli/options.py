@@ -61,6 +61,9 @@ class _Place(LocalPath):
 CHECKPOINT = _Place(exists=True, dir_okay=False, path_type=Path)
 """A trained network that is there, on disk or at a URL."""
 
+ANY_CHECKPOINT = _Place(dir_okay=False, path_type=Path)
+"""The same, whether it is there or not."""
+
 
 # In older versions of click, ParamType takes no type argument.
 class _Names(click.ParamType):  # type: ignore[type-arg]
