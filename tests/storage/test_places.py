@@ -142,16 +142,18 @@ def network(shelf, once):
 
 def spoil(catalog: Path) -> None:
     """Faults of all kinds: of shards, members, directories, files of Items."""
-    shards = next(catalog.rglob("*.parquet")).parent / "shards"
+
+    def shard(name: str) -> Path:
+        return next(catalog.rglob(f"{name}-00000*.zip"))
 
     def change(name: str, edit) -> None:
-        path = shards / f"{name}-00000.zip"
+        path = shard(name)
         data = bytearray(path.read_bytes())
         edit(data)
         path.write_bytes(data)
 
     def other_bytes(data: bytearray) -> None:
-        with zipfile.ZipFile(shards / "Forest-00000.zip") as file:
+        with zipfile.ZipFile(shard("Forest")) as file:
             data[file.infolist()[1].header_offset + 400] ^= 255
 
     def other_directory(data: bytearray) -> None:
@@ -162,7 +164,7 @@ def spoil(catalog: Path) -> None:
     change("Forest", other_bytes)
     change("Highway", other_directory)
     change("Pasture", lambda data: data.__delitem__(slice(-1000, None)))
-    (shards / "Residential-00000.zip").unlink()
+    shard("Residential").unlink()
     items = sorted(catalog.rglob("SeaLake_*.json"))
     items[0].unlink()
     items[1].write_text("{")
