@@ -33,7 +33,7 @@ from satimnet.builder.progress import Progress, silent
 from satimnet.builder.publishing import protocol as publishing
 from satimnet.builder.publishing.layout import SHARDS_NAME, version_of
 from satimnet.builder.publishing.protocol import Made, Vocabulary
-from satimnet.builder.storage.atomic_files import sync, writing
+from satimnet.builder.storage.atomic_files import place, sync, writing
 from satimnet.builder.storage.held_files import folder_of
 from satimnet.builder.storage.hrefs import (
     SEALED,
