@@ -209,6 +209,53 @@ def test_a_tar_of_small_files_is_gone_through_once(tmp_path):
         assert sum(_length(headers["range"]) for *_, headers in host.requests) < 1.2 * len(data)
 
 
+def many_in_targz(tmp_path: Path) -> tuple[bytes, list[bytes]]:
+    members = [random.Random(at).randbytes(10_000) for at in range(600)]
+    with tarfile.open(tmp_path / "many.tar.gz", "w:gz", compresslevel=1) as archive:
+        for at, data in enumerate(members):
+            info = tarfile.TarInfo(f"a/{at}.tif")
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return (tmp_path / "many.tar.gz").read_bytes(), members
+
+
+def test_a_targz_is_read_twice_to_be_scanned(tmp_path):
+    """Once for its index, once for its listing and the labels on the way."""
+    data, members = many_in_targz(tmp_path)
+    with hosting({"/many.tar.gz": data}) as host:
+        source = Source((f"{host.url}/many.tar.gz",), tmp_path / "indexes")
+        with source.reader() as reader:
+            for at, entry in enumerate(source.entries()):
+                if at % 10 == 0:
+                    assert reader.read(entry) == members[at]
+        assert len(host.requests) < 30
+        assert sum(_length(headers["range"]) for *_, headers in host.requests) < 2.2 * len(data)
+
+
+@pytest.mark.parametrize("doing", ["indexing", "listing", "reading"])
+def test_a_host_that_fails_on_the_way(doing, tmp_path, monkeypatch):
+    monkeypatch.setattr("satimnet.builder.storage.remote_files._ROOM", 100_000)
+    data, _ = many_in_targz(tmp_path)
+    with hosting({"/many.tar.gz": data}) as host:
+        url = f"{host.url}/many.tar.gz?sig=secret"
+        entries = (
+            [] if doing == "indexing" else list(Source((url,), tmp_path / "indexes").entries())
+        )
+        source = Source((url,), None if doing == "listing" else tmp_path / "indexes")
+        source.containers.file(url)
+        failing = len(host.requests)
+        host.faults.add("always 503")
+        with pytest.raises(StorageError) as caught, source.reader() as reader:
+            _ = (
+                [reader.read(entry) for entry in entries]
+                if doing == "reading"
+                else list(source.entries())
+            )
+        assert len(host.requests) > failing
+    one_line(caught.value, "/many.tar.gz?…: cannot be read", "answered 503, 4 times")
+    assert "secret" not in str(caught.value)
+
+
 # --- workers that share nothing but the store -----------------------------------------------------
 
 

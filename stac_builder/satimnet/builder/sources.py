@@ -32,7 +32,7 @@ from satimnet.builder.scanning.archives import (
     opened_gzip,
     zip_data_offset,
 )
-from satimnet.builder.scanning.containers import Containers, require_same
+from satimnet.builder.scanning.containers import Containers, own_errors, require_same
 from satimnet.builder.scanning.entries import (
     Entry,
     archive_folder,
@@ -302,7 +302,7 @@ class Reader:
         self._ahead: Ahead | None = None
         self._stamps: dict[str, int] = {}
         self._descriptors: dict[str, int] = {}
-        self._streams: dict[str, IO[bytes]] = {}
+        self._streams: dict[str, tuple[IO[bytes], SteadyFile | None]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -319,7 +319,7 @@ class Reader:
         """Closes every container."""
         for descriptor in self._descriptors.values():
             os.close(descriptor)
-        for stream in self._streams.values():
+        for stream, _ in self._streams.values():
             stream.close()
         if self._ahead is not None:
             self._ahead.close()
@@ -384,9 +384,10 @@ class Reader:
             raise BadFileError(entry.label, "cannot be read inside its archive; unpack that first")
         if entry.kind == "tar":
             return _read_at(self._descriptor(entry.container), entry.size, entry.offset)
-        stream = self._stream(entry)
-        stream.seek(entry.offset)
-        return stream.read(entry.size)
+        stream, file = self._stream(entry)
+        with own_errors(file):
+            stream.seek(entry.offset)
+            return stream.read(entry.size)
 
     def _read_remote(self, entry: Entry) -> bytes:
         """The bytes of a file that lies in a store, or in a zip or tar there."""
@@ -433,8 +434,9 @@ class Reader:
             self._descriptors[container] = _opened(container)
         return self._descriptors[container]
 
-    def _stream(self, entry: Entry) -> IO[bytes]:
-        """The content of a ``.tar.gz``, which seeks by its index; it stays open."""
+    def _stream(self, entry: Entry) -> tuple[IO[bytes], SteadyFile | None]:
+        """The content of a ``.tar.gz``, which seeks by its index, and its file, if that is in a
+        store; both stay open."""
         container = entry.container
         if container not in self._streams:
             remote = is_url(container)
@@ -446,7 +448,8 @@ class Reader:
             if index is None or not index.exists():
                 # many files are to be read here, by a worker that does not see the index
                 index = None if self._ahead is None else seek_points(container, stamp)
-            self._streams[container] = opened_gzip(container, cast(IO[bytes], file), index)
+            stream = opened_gzip(container, cast(IO[bytes], file), index)
+            self._streams[container] = stream, file
         return self._streams[container]
 
 

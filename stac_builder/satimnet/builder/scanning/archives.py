@@ -17,6 +17,7 @@ import os
 import re
 import struct
 import tarfile
+import threading
 import zipfile
 import zlib
 from collections import OrderedDict
@@ -28,7 +29,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, cast
 
 from satimnet.builder.errors import BadFileError, SatimnetError, StorageError, printable
-from satimnet.builder.scanning.containers import state_of
+from satimnet.builder.scanning.containers import own_errors, state_of
 from satimnet.builder.scanning.entries import (
     Entry,
     archive_folder,
@@ -187,7 +188,10 @@ def _listed(
         for entry in _kept(archive, unpacking, _tar_entries(archive, file, "tar")):
             yield from inside(entry, file)
     elif form == "gz" and archive.depth == 1:
-        with opened_gzip(archive.container, file) as stream:
+        with (
+            own_errors(file),
+            opened_gzip(archive.container, file, _seek_points(archive, file, unpacking)) as stream,
+        ):
             entries = _gzip_entries(archive, stream, unpacking)
             for entry in _kept(archive, unpacking, entries):
                 yield from inside(entry, stream)
@@ -266,17 +270,22 @@ def _inside(
 
 _known_zips: OrderedDict[tuple[_Archive, tuple[int, int]], tuple[Entry, ...]] = OrderedDict()
 _MOST_KNOWN = 2
+_known_lock = threading.Lock()
 
 
 def _zip_entries(archive: _Archive, file: IO[bytes]) -> tuple[Entry, ...]:
     """Members of the zip, whose container is open; kept, as it is first looked into and then
     scanned."""
     key = archive, state_of(file)
-    found = _known_zips.pop(key, None)
-    _known_zips[key] = _read_directory(archive, file) if found is None else found
-    if len(_known_zips) > _MOST_KNOWN:
-        _known_zips.popitem(last=False)
-    return _known_zips[key]
+    found = _known_zips.get(key)
+    if found is None:
+        found = _read_directory(archive, file)
+    with _known_lock:
+        _known_zips[key] = found
+        _known_zips.move_to_end(key)
+        if len(_known_zips) > _MOST_KNOWN:
+            _known_zips.popitem(last=False)
+    return found
 
 
 def _read_directory(archive: _Archive, file: IO[bytes]) -> tuple[Entry, ...]:
@@ -326,25 +335,41 @@ def opened_gzip(container: str, file: IO[bytes] | None, index: Path | None = Non
     """
     from indexed_gzip import IndexedGzipFile
 
-    known = str(index) if index is not None else None
+    how: dict[str, Any] = {
+        "spacing": SEEK_POINT_SPACING,
+        "index_file": None if index is None else str(index),
+    }
     if is_url(container):
-        return cast(
-            IO[bytes],
-            IndexedGzipFile(fileobj=file, spacing=SEEK_POINT_SPACING, index_file=known),
-        )
-    return cast(IO[bytes], IndexedGzipFile(container, spacing=SEEK_POINT_SPACING, index_file=known))
+        # each read begins at a seek point; by default it has four times the spacing
+        how |= {"fileobj": file, "buffer_size": SEEK_POINT_SPACING}
+        return cast(IO[bytes], IndexedGzipFile(**how))
+    return cast(IO[bytes], IndexedGzipFile(container, **how))
 
 
 def _gzip_entries(archive: _Archive, stream: Any, unpacking: Unpacking) -> Iterator[Entry]:
     """The files in a ``.tar.gz``; its seek points are kept when all were listed."""
     yield from _tar_entries(archive, stream, "targz")
-    if unpacking.kept is None:
-        return
-    stamp = archive.stamp
-    if stamp is None:  # of one in a store, those of the way through it do
+    if unpacking.kept is not None and archive.stamp is None:
         stream.build_full_index()
-    with writing(index_path(unpacking.kept, archive.container, stamp)) as part:
-        stream.export_index(str(part))
+        with writing(index_path(unpacking.kept, archive.container)) as part:
+            stream.export_index(str(part))
+
+
+def _seek_points(archive: _Archive, file: IO[bytes], unpacking: Unpacking) -> Path | None:
+    """The seek points of a ``.tar.gz`` in a store, made before it is listed, in one pass: what
+    reads labels meanwhile would have to begin at its beginning each time."""
+    if archive.stamp is None or unpacking.kept is None:
+        return None
+    path = index_path(unpacking.kept, archive.container, archive.stamp)
+    if path.exists():
+        return path
+    if unpacking.listing_only:
+        return None
+    with opened_gzip(archive.container, file) as stream, writing(path) as part:
+        whole: Any = stream
+        whole.build_full_index()
+        whole.export_index(str(part))
+    return path
 
 
 def _kept(archive: _Archive, unpacking: Unpacking, entries: Iterator[Entry]) -> Iterator[Entry]:

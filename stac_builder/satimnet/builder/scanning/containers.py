@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, cast
 
 from satimnet.builder.errors import StorageError
@@ -52,6 +54,24 @@ def state_of(file: IO[bytes]) -> tuple[int, int]:
         return about.size, about.stamp
     stat = os.fstat(file.fileno())
     return stat.st_size, stat.st_mtime_ns
+
+
+@contextmanager
+def own_errors(file: object) -> Iterator[None]:
+    """Raises the error of a file of a store where a library that reads it raises one of its own, or
+    takes it for the end."""
+    try:
+        yield
+    except Exception:
+        _raise_failure(file)
+        raise
+    _raise_failure(file)
+
+
+def _raise_failure(file: object) -> None:
+    failure = getattr(file, "failure", None)
+    if failure is not None:
+        raise failure from None
 
 
 def require_same(container: str, expected: int, found: int) -> None:

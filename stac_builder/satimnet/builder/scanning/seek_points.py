@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import IO, Any, cast
 
 from satimnet.builder.scanning.archives import opened_gzip
+from satimnet.builder.scanning.containers import own_errors
 from satimnet.builder.storage.hrefs import is_url
 
 _lock = threading.Lock()
@@ -41,7 +42,7 @@ def _made(container: str, stamp: int) -> Path:
         from satimnet.builder.storage.remote_files import SteadyFile
 
         file = SteadyFile(container)
-    with opened_gzip(container, cast(IO[bytes], file)) as stream:
+    with own_errors(file), opened_gzip(container, cast(IO[bytes], file)) as stream:
         indexed: Any = stream
         indexed.build_full_index()
         indexed.export_index(str(path))

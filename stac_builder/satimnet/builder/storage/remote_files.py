@@ -37,10 +37,11 @@ _LONGEST = 8 * 1024 * 1024
 """Bytes of a request where reading goes forwards."""
 _NEAR = 256 * 1024
 """Bytes that reading may leave out and still go forwards: less than a second request costs."""
-_LARGE = 1024 * 1024
-"""Bytes that are not kept when they are read together."""
-_ROOM = 48 * 1024 * 1024
-"""Bytes of a large file that are kept: more than lie between two seek points of a ``.tar.gz``."""
+_LARGE = 4 * 1024 * 1024
+"""Bytes that are not kept when they are read together; indexed_gzip reads one MiB at a time."""
+_ROOM = 72 * 1024 * 1024
+"""Bytes of a large file that are kept: twice what lies between two seek points of a ``.tar.gz``, as
+what reads labels is one behind what lists it."""
 
 
 class RemoteFile(io.RawIOBase):
@@ -190,6 +191,16 @@ class SteadyFile(RemoteFile):
         self.place = place
         self._content: _Content = _SteadyContent(place)
         self._at = 0
+        self.failure: SatimnetError | None = None
+        """The last error of reading, for whoever uses a library that makes another one of it."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """As `RemoteFile.read`."""
+        try:
+            return super().read(size)
+        except SatimnetError as error:
+            self.failure = error
+            raise
 
     @property
     def about(self) -> Object:
