@@ -61,18 +61,22 @@ TABLE = (
     "quality {broken} --out {out}/report --scheduler threads --fail-on error",
     *(f"export {{catalog}} --format {form} --out {{out}}" for form in FORMATS),
     "copy {catalog} {out}/copy",
+    "versions {catalog}",
+    "diff {catalog} {catalog}",
+    "diff {catalog} {catalog}/eurosat/collection.json",
     "serve {catalog}",
     "browser --out {out}/browser --catalog {catalog}",
     "fuse {recipe} {catalog} --out {out}/fused --without-masks",
     f"train {{catalog}} --bands B04,B11 --holdout 0.5 --out {{out}} {' '.join(HOW)}",
     "evaluate {masks} --checkpoint {network} --device cpu --out {out}",
     f"crossvalidate {{masks}} --bands B02,B03,B04 --out {{out}} {' '.join(HOW)}",
+    f"tune {{masks}} --bands B02,B03;B04 --folds 2 --out {{out}} {' '.join(HOW)}",
     "picture {masks} --checkpoint {network} --count 2 --out {out}/picture.png",
     "map {scene} --checkpoint {network} --device cpu --out {out}",
 )
-SLOW = {"fuse", "train", "evaluate", "crossvalidate", "picture", "map"}
-NO_CATALOG = {"demo", "download", "build", "new-dataset"}
-"""Commands that read no catalog, but sources or nothing."""
+SLOW = {"fuse", "train", "evaluate", "crossvalidate", "tune", "picture", "map"}
+NO_CATALOG = {"demo", "download", "build", "new-dataset", "prune"}
+"""Commands that read no catalog, but sources or nothing, or only write to one."""
 
 
 @dataclass(frozen=True)
