@@ -79,7 +79,8 @@ def test_the_miniature_has_every_image_once(miniature):
     assert counts(samples["104"])["container-ship"] == 1
     assert counts(samples["2355"])["storage-tank"] == 6
     assert samples["27"].objects is None
-    assert [m.asset for m in samples["27"].members] == ["image"]
+    assert [m.asset for m in samples["27"].members] == ["image", "multispectral"]
+    assert [m.asset for m in samples["104"].members] == ["image", "labels"]
     assert [(p.kind, p.reason) for p in problems] == [
         ("incomplete", "features whose image is not here: 1 (of '1395.tif')"),
         (
@@ -95,7 +96,7 @@ def test_images_take_their_features_along_in_the_publishers_bytes(miniature):
     text = (miniature / "xView_train.geojson").read_bytes()
     whole = json.loads(text)["features"]
     for name in ("10", "104", "2355"):
-        cut = samples[name].members[1].entry
+        cut = samples[name].members[-1].entry
         assert isinstance(cut, bytes)
         own = [f for f in whole if f["properties"]["image_id"] == f"{name}.tif"]
         assert json.loads(cut) == {"type": "FeatureCollection", "features": own}
@@ -104,7 +105,7 @@ def test_images_take_their_features_along_in_the_publishers_bytes(miniature):
 
 
 def own_of(sample: Sample) -> list[dict]:
-    return json.loads(sample.members[1].entry)["features"]
+    return json.loads(sample.members[-1].entry)["features"]
 
 
 def test_boxes_are_half_open(miniature):
@@ -119,7 +120,7 @@ def test_boxes_are_half_open(miniature):
 def test_the_same_seed_gives_the_same_files(miniature, tmp_path):
     write_miniature(tmp_path)
     files = sorted(p.relative_to(miniature) for p in miniature.rglob("*") if p.is_file())
-    assert len(files) == 5
+    assert len(files) == 7
     assert all((miniature / p).read_bytes() == (tmp_path / p).read_bytes() for p in files)
 
 
@@ -153,7 +154,7 @@ def test_second_copies_are_left_out(miniature, tmp_path):
     samples, problems = scan(tmp_path)
     assert len(samples) == 4
     copies = [p for p in problems if p.kind == "foreign"]
-    assert len(copies) == 5
+    assert len(copies) == 7
     assert all("a second copy" in p.reason and "/b/" in p.path for p in copies)
 
 
@@ -188,6 +189,84 @@ def test_recognised_by_its_layout(miniature):
     assert all(map(dataset.recognises, entries))
     assert not dataset.recognises("train/images/austin1.tif")
     assert not dataset.recognises("train_images/notes.tif")
+
+
+# --- the edition of 8 bands ----------------------------------------------------------------------
+
+
+def moved(miniature: Path, to: Path, where: str) -> Path:
+    """A copy of the source whose 8-band image of scene 10 lies somewhere else."""
+    shutil.copytree(miniature, to)
+    shutil.rmtree(to / "val_images_8band")
+    target = to / where
+    target.parent.mkdir(parents=True, exist_ok=True)
+    (to / "train_images_8band/10.tif").rename(target)
+    return to
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "train_images_ms/10.tif",
+        "train_images-8-band/10.tif",
+        "8band/train_images/10.tif",
+        "xView_multispectral/train_images/10.tif",
+        "train_images_multi_spectral/train_images/10.tif",
+        "train_images/10_ms.tif",
+        "train_images/10_8band.TIF",
+    ],
+)
+def test_the_8_bands_are_known_by_folder_or_name(miniature, tmp_path, where):
+    source = moved(miniature, tmp_path / "x", where)
+    samples, problems = scan(source)
+    assert [m.asset for m in samples["10"].members] == ["image", "multispectral", "labels"]
+    assert samples["10"].objects == scan(miniature)[0]["10"].objects
+    assert len(problems) == 2
+    entries = [entry.path for entry in Source((source,)).entries()]
+    assert all(map(dataset.recognises, entries))
+
+
+def test_a_folder_around_the_source_marks_nothing(miniature, tmp_path):
+    shutil.copytree(miniature / "train_images", tmp_path / "ms" / "train_images")
+    samples, _ = scan(tmp_path)
+    assert {m.asset for s in samples.values() for m in s.members} == {"image"}
+    item = create_item(str(tmp_path / "ms" / "train_images" / "10.tif"))
+    assert "image" in item.assets
+
+
+def test_8_bands_alone_have_no_boxes(miniature, tmp_path):
+    source = moved(miniature, tmp_path / "x", "train_images_ms/10.tif")
+    (source / "train_images/10.tif").unlink()
+    samples, problems = scan(source)
+    assert [m.asset for m in samples["10"].members] == ["multispectral", "labels"]
+    assert samples["10"].objects is None
+    assert "without its RGB image" in problems[-1].reason
+    assert problems[-1].kind == "incomplete"
+
+
+def test_boxes_are_never_drawn_on_the_grid_of_the_8_bands(miniature, tmp_path):
+    shutil.copytree(miniature, tmp_path / "x")
+    broken = tmp_path / "x/train_images/10.tif"
+    broken.write_bytes(broken.read_bytes()[:1000])
+    build([tmp_path / "x"], tmp_path / "catalog", overview=False, bad_files="any")
+    _, files = items_of(tmp_path / "catalog")["10"]
+    assert set(files) == {"multispectral", "labels"}
+
+
+def test_the_8_bands_are_built_with_their_names_and_values(miniature, built):
+    item, files = built["10"]
+    assert [band["name"] for band in item["assets"]["multispectral"]["bands"]] == [
+        *("C", "B", "G", "Y", "R", "RE", "N", "N2")
+    ]
+    with (
+        rasterio.open(miniature / "train_images_8band/10.tif") as source,
+        rasterio.open(io.BytesIO(files["multispectral"])) as image,
+    ):
+        assert image.dtypes == ("uint16",) * 8
+        assert np.array_equal(source.read(), image.read())
+    with rasterio.open(io.BytesIO(files["mask"])) as mask:
+        assert mask.shape == (400, 440)  # that of the RGB image
+    assert "multispectral" not in built["104"][1]
 
 
 # --- the label file -----------------------------------------------------------------------------
@@ -395,7 +474,7 @@ def test_scenes_keep_their_pixels_and_their_place(miniature, built):
 def test_masks_are_what_the_boxes_say(built):
     for name, (item, files) in built.items():
         if name == "27":
-            assert set(files) == {"image"}
+            assert set(files) == {"image", "multispectral"}
             continue
         with rasterio.open(io.BytesIO(files["mask"])) as mask:
             pixels, grid = mask.read(1), (mask.crs, mask.transform, mask.shape)

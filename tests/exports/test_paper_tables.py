@@ -178,7 +178,15 @@ PAPER: dict[str, tuple[str, ...]] = {
         "10 m; 20 m; 60 m",
     ),
     # The paper gives the name of the instrument, or once "class name", and never a wavelength.
-    "Name of bands": ("RGB", "RGB", "RGB", "Sentinel-2 bands", "RGB", "Sentinel-2 L2A bands", ""),
+    "Name of bands": (
+        "RGB",
+        "RGB and 8-band",
+        "RGB",
+        "Sentinel-2 bands",
+        "RGB",
+        "Sentinel-2 L2A bands",
+        "",
+    ),
 }
 
 # The same in other words, or what depends on the samples that were built.
@@ -187,7 +195,12 @@ OTHERWISE = {
     "Google Earth",
     ("Spatial resolution", "inria"): "0.3 m",
     ("Type of original imagery", "xview"): "WorldView-3; geo-referenced",
-    ("File format", "xview"): "GeoTIFF (COG)",
+    # The paper counts the RGB edition alone, and names the other one among the bands.
+    ("File format", "xview"): "RGB: GeoTIFF (COG); 8-band: GeoTIFF (COG)",
+    ("Number of bands", "xview"): "8-band & RGB",
+    ("Name of bands", "xview"): "RGB; WorldView-3 bands",
+    ("Data type per band", "xview"): "RGB: 8-bits; 8-band: 16-bits",
+    ("No data value", "xview"): "RGB: 0",
     ("File format", "inria"): "GeoTIFF (COG)",
     ("Spatial resolution", "dota"): "-",
     ("Image dimensions (rows × cols)", "dota"): "-",  # noqa: RUF001

@@ -2,7 +2,9 @@
 
 Three training scenes (a town, a port, an airfield with tanks) and one for validation, drawn where
 their boxes are, on made-up ground somewhere in the sea. The label file has the oddities of the real
-one: features of an image that is not there, class numbers without a name, an empty box.
+one: features of an image that is not there, class numbers without a name, an empty box. Two of the
+scenes are there in 8 bands, too, at four times the pixel size as WorldView-3 takes them: of that
+edition no real file was seen.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 _PIXEL = 0.3  # metres
 _DEGREE = 111_320.0  # metres on the equator
+_COARSER = 4  # pixels of the 8 bands a side, in those of the pan-sharpened image
+_ALSO_IN_8_BANDS = ("train_images/10.tif", "val_images/27.tif")
 
 Colour = tuple[int, int, int]
 Box = tuple[int, int, int, int]
@@ -97,6 +101,9 @@ def write_miniature(folder: Path, seed: int = 0) -> list[Path]:
         rng = np.random.default_rng((seed, at))
         scene = _scene(draw, shape, rng)
         _write_image(folder / path, scene.pixels, crs, transform)
+        if path in _ALSO_IN_8_BANDS:
+            eight = folder / path.replace("_images/", "_images_8band/")
+            _write_image(eight, _eight_bands(scene.pixels), crs, transform @ Affine.scale(_COARSER))
         if path.startswith("train"):
             features += _features(Path(path).name, scene.objects, crs, transform)
     features.append(
@@ -204,11 +211,25 @@ def _airfield(scene: _Scene) -> None:
                 scene.vehicle((left, top, left + 7, top + 15))
 
 
+def _eight_bands(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Made-up values: coastal, blue, green, yellow, red, red edge and two of near infrared."""
+    rows, columns = (length // _COARSER for length in pixels.shape[:2])
+    cut = pixels[: rows * _COARSER, : columns * _COARSER]
+    red, green, blue = (
+        cut.reshape(rows, _COARSER, columns, _COARSER, 3).mean((1, 3)).transpose(2, 0, 1)
+    )
+    plants = np.clip(2 * green - red - blue, 0, None)  # what is green is bright in the infrared
+    bands = [0.9 * blue, blue, green, (red + green) / 2, red]
+    bands += [red + plants, red + 3 * plants, red + 3.2 * plants]
+    return 4 * np.stack(bands, axis=-1)
+
+
 def _write_image(path: Path, pixels: NDArray[np.float64], crs: str, transform: Any) -> None:
     import rasterio
 
     path.parent.mkdir(parents=True, exist_ok=True)
     rows, columns, bands = pixels.shape
+    dtype = "uint8" if bands == 3 else "uint16"
     with rasterio.open(
         path,
         "w",
@@ -216,13 +237,13 @@ def _write_image(path: Path, pixels: NDArray[np.float64], crs: str, transform: A
         height=rows,
         width=columns,
         count=bands,
-        dtype="uint8",
+        dtype=dtype,
         crs=crs,
         transform=transform,
         interleave="pixel",
-        photometric="RGB",
+        photometric="RGB" if bands == 3 else "MINISBLACK",
     ) as image:
-        image.write(pixels.astype(np.uint8).transpose(2, 0, 1))
+        image.write(pixels.astype(dtype).transpose(2, 0, 1))
 
 
 def _features(

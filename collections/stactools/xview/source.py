@@ -3,6 +3,11 @@
 One GeoJSON file labels all training images: 600,000 features, each naming its image, its class by
 number (``type_id``) and its box in pixels (``bounds_imcoords``). Each image takes the bytes of its
 own features along. The images under ``val_images`` have no labels.
+
+The same scenes are published with the 8 bands of WorldView-3, too. How the publisher names the
+files of that edition is not public, and none was at hand: a file is taken for one of it if a folder
+or an archive that it lies in, or its own name, says so (``train_images_8band/5.tif``,
+``5_ms.tif``). The boxes are in pixels of the RGB scenes.
 """
 
 from __future__ import annotations
@@ -21,8 +26,12 @@ from stactools.xview.features import read_features
 
 _LABELS = "xView_train.geojson"
 _MAX_FEATURES = 2**20  # of images at hand; the official file has 601,937
-_SPLITS = {"train_images": "train", "val_images": "validation"}
-_IMAGE = re.compile(r"([0-9]{1,9})\.(?i:tiff?)")
+_SPLITS = {"train": "train", "val": "validation"}
+_MARK = r"[-_ .]?(?:8[-_ ]?bands?|ms|mul|multi[-_ ]?spectral)"
+_FOLDER = re.compile(rf"(?P<split>train|val)_images(?P<mark>{_MARK})?", re.IGNORECASE)
+_IMAGE = re.compile(rf"(?P<number>[0-9]{{1,9}})(?P<mark>{_MARK})?\.tiff?", re.IGNORECASE)
+_PLAIN = re.compile(r"(8|eight)[-_ ]?bands?|multi[-_ ]?spectral", re.IGNORECASE)
+"""Words for the 8-band edition that no folder around a source has by chance, as ``ms`` may be."""
 _NUMBER = r"(-?[0-9]{1,6}(?:\.[0-9]{0,16})?)"
 _BOUNDS = re.compile(rf" *{_NUMBER} *, *{_NUMBER} *, *{_NUMBER} *, *{_NUMBER} *")
 
@@ -31,12 +40,30 @@ _BOUNDS = re.compile(rf" *{_NUMBER} *, *{_NUMBER} *, *{_NUMBER} *, *{_NUMBER} *"
 class _Files:
     """What a source holds, put in order."""
 
-    images: dict[str, tuple[str, Entry]] = field(default_factory=dict)
+    rgb: dict[str, tuple[str, Entry]] = field(default_factory=dict)
     """By number: the split and the file."""
+    eight_bands: dict[str, tuple[str, Entry]] = field(default_factory=dict)
+    """The same of the edition of 8 bands."""
     labels: list[Entry] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     in_both: set[str] = field(default_factory=set)
     """Numbers of images that are both for training and for validation."""
+
+    def scenes(self) -> Iterator[tuple[str, str]]:
+        """Split and number of each scene, in order. The RGB image decides on the split."""
+        known = {**self.eight_bands, **self.rgb}
+        scenes = ((split, number) for number, (split, _) in known.items())
+        return iter(sorted(scenes, key=lambda scene: (scene[0], int(scene[1]), scene[1])))
+
+    def members(self, split: str, number: str) -> list[Member]:
+        """The images of a scene."""
+        found = []
+        if number in self.rgb:
+            found.append(Member("image", f"{split}/{number}.tif", self.rgb[number][1]))
+        if number in self.eight_bands:
+            path = f"{split}/{number}_multispectral.tif"
+            found.append(Member("multispectral", path, self.eight_bands[number][1]))
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,53 +104,58 @@ def scan(source: Source, record: DatasetRecord) -> Iterator[Sample | Problem]:
     files = _files(source)
     yield from files.problems
     classes = {entry.value: entry.name for entry in record.classes if entry.value != 0}
-    training = {number for number, (split, _) in files.images.items() if split == "train"}
+    scenes = list(files.scenes())
+    training = {number for split, number in scenes if split == "train"}
     labels: _Labels | None = None
     if files.labels:
         path = files.labels[0].label
         labels = _read_labels(source.read(files.labels[0]), path, classes, training)
         yield from _incomplete(labels, path)
     elif training:
-        some = files.images[min(training)][1]
+        some = {**files.eight_bands, **files.rgb}[min(training)][1]
         folder = some.label.rpartition("/")[0] if some.kind == "file" else some.where
         yield Problem(folder, f"training images without {_LABELS}: {len(training)}", "incomplete")
 
-    for number, (split, image) in sorted(files.images.items(), key=_by_split_and_number):
-        members = [Member("image", f"{split}/{number}.tif", image)]
-        annotation = None
+    for split, number in scenes:
+        members = files.members(split, number)
+        objects = None
         if labels is not None and split == "train":
             annotation = labels.annotations.get(number)
+            label = members[0].label
             if annotation is None:
-                yield Problem(image.label, f"no feature of {_LABELS} names it", "incomplete")
+                yield Problem(label, f"no feature of {_LABELS} names it", "incomplete")
+            elif number in files.rgb:
+                objects = tuple(annotation.objects)
             else:
+                reason = "an 8-band image without its RGB image, in whose pixels its boxes are"
+                yield Problem(label, reason, "incomplete")
+            if annotation is not None:
                 cut = labels.cut(annotation)
                 members.append(Member("labels", f"{split}/{number}.geojson", cut))
-        objects = None if annotation is None else tuple(annotation.objects)
         own = None if number in files.in_both else split
         yield Sample(number, (split,), tuple(members), split=own, objects=objects)
-
-
-def _by_split_and_number(item: tuple[str, tuple[str, Entry]]) -> tuple[str, int, str]:
-    number, (split, _) = item
-    return split, int(number), number
 
 
 def _files(source: Source) -> _Files:
     found = _Files()
     for entry in source.entries():
         *folders, name = entry.path.split("/")
-        split = next((_SPLITS[folder] for folder in reversed(folders) if folder in _SPLITS), None)
         image = _IMAGE.fullmatch(name)
+        around = [folder for one in reversed(folders) if (folder := _FOLDER.fullmatch(one))]
         if name == _LABELS:
             found.labels.append(entry)
             first, other_split = found.labels[0], False
-        elif image is not None and split is not None:
-            first_split, first = found.images.setdefault(image[1], (split, entry))
+        elif image is not None and around:
+            split = _SPLITS[around[0]["split"].lower()]
+            marked = image["mark"] or any(folder["mark"] for folder in around)
+            eight_bands = marked or any(map(_PLAIN.search, folders))
+            images = found.eight_bands if eight_bands else found.rgb
+            first_split, first = images.setdefault(image["number"], (split, entry))
             other_split = first_split != split
             if other_split:
-                found.in_both.add(image[1])
+                found.in_both.add(image["number"])
                 if split == "train":  # only these have labels
-                    found.images[image[1]] = split, entry
+                    images[image["number"]] = split, entry
                     first, entry = entry, first
         else:
             continue
@@ -162,13 +194,13 @@ def _read_labels(data: bytes, path: str, classes: Mapping[int, str], training: S
                 continue
             usable += 1
             image = _IMAGE.fullmatch(name)
-            if image is None or image[1] not in training:
+            if image is None or image["mark"] or image["number"] not in training:
                 labels.missing[name] += 1
                 continue
             count += 1
             if count > _MAX_FEATURES:  # each takes almost a kilobyte
                 raise ValueError(f"more than {_MAX_FEATURES} features")
-            annotation = labels.annotations.setdefault(image[1], _Annotation())
+            annotation = labels.annotations.setdefault(image["number"], _Annotation())
             annotation.spans.append((feature.start, feature.end))
             outline = _outline(bounds)
             if type_id not in classes:

@@ -39,6 +39,7 @@ def either(value: Any, if_true: str, if_false: str) -> str:
 def product(collection: CollectionDocument) -> str:
     """Satellites and processing level as product names have them: ``Sentinel-2 L1C``."""
     names = collection.summary("constellation") or collection.summary("platform")
-    parts = [", ".join(name.title() for name in names)]
+    own = str(collection.json.get("satimnet:original_imagery", ""))  # knows how a name is written
+    parts = [", ".join(own if name == own.lower() else name.title() for name in names)]
     parts.append(", ".join(collection.summary("processing:level")))
     return " ".join(filter(None, parts))

@@ -141,6 +141,9 @@ def contents(
         return Contents((), None, (), tuple(problems))
     if sample.objects is None and pixels is None:
         return Contents(tuple(files), sample.classes, (), tuple(problems))
+    if sample.objects is not None and files[0].asset != sample.members[0].asset:
+        # outlines are in pixels of the sample's first image, which is broken
+        return Contents(tuple(files), sample.classes, (), tuple(problems))
     if sample.objects is not None:
         try:
             derived, pixels = _derived(sample, image, files[0].path, record, how)
