@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from satimnet.training.maps.scenes import open_scene
+from satimnet.builder.imagery.scenes import open_scene
 from satimnet.training.maps.strips import STRIP, strips
 from satimnet.training.networks.models import MARGIN
 

@@ -1,6 +1,6 @@
 """Maps of whole scenes by trained networks.
 
-A scene (``sentinel_safe``, ``scenes``) goes in ``strips`` through a network (``labelling``) and
-becomes ``cogs`` with ``legends``, ``quicklooks`` and STAC Items (``map_items``, ``modelcards``);
-``mapping`` does all of it.
+A scene (``satimnet.builder.imagery.scenes``) goes in ``strips`` through a network (``labelling``)
+and becomes ``cogs`` with ``legends``, ``quicklooks`` and STAC Items (``map_items``,
+``modelcards``); ``mapping`` does all of it.
 """

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from satimnet.builder.errors import StorageError
 from satimnet.builder.imagery.encoding import COG_TYPE, write_cog
+from satimnet.builder.imagery.scenes import Scene
 from satimnet.builder.storage.atomic_files import settle
 from satimnet.training.maps.legends import Entry, Legend
-from satimnet.training.maps.scenes import Scene
 
 MEDIA_TYPE = COG_TYPE
 _CACHE = 256 * 1024**2

@@ -15,11 +15,11 @@ from satimnet.builder.catalog.items import (
     SHA256,
 )
 from satimnet.builder.imagery.footprints import footprints_of
+from satimnet.builder.imagery.scenes import Scene
 from satimnet.builder.storage.hrefs import is_url
 from satimnet.training.maps.cogs import MEDIA_TYPE
 from satimnet.training.maps.legends import Legend
 from satimnet.training.maps.modelcards import Origin, model_name, relative
-from satimnet.training.maps.scenes import Scene
 from satimnet.training.networks.checkpoints import Checkpoint
 
 CLASSIFICATION_URI = "https://stac-extensions.github.io/classification/v1.1.0/schema.json"

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from satimnet.builder.arguments import checked
 from satimnet.builder.errors import ArgumentError, SatimnetError, StorageError
+from satimnet.builder.imagery.scenes import Scene, open_scene
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.storage.atomic_files import write_json
 from satimnet.builder.storage.hrefs import on_disk, readable
@@ -26,7 +27,6 @@ from satimnet.training.maps.legends import Legend, legend_of
 from satimnet.training.maps.map_items import map_item
 from satimnet.training.maps.modelcards import Origin, model_item
 from satimnet.training.maps.quicklooks import draw
-from satimnet.training.maps.scenes import Scene, open_scene
 from satimnet.training.maps.strips import STRIP, strips
 from satimnet.training.networks.checkpoints import KINDS, Checkpoint, load
 from satimnet.training.networks.models import PATCH, WINDOW

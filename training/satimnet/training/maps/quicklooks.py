@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from satimnet.builder.imagery.colours import natural, true_colour_names, unlike
+from satimnet.builder.imagery.scenes import Scene, reading
 from satimnet.builder.storage.atomic_files import writing
 from satimnet.training.maps.legends import Legend
-from satimnet.training.maps.scenes import Scene, reading
 
 _LONGEST = 900
 """Pixels of the longer side of a panel, roughly."""

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from satimnet.training.maps.scenes import Rows, Scene, reading
+from satimnet.builder.imagery.scenes import Rows, Scene, reading
 from satimnet.training.networks.models import MARGIN, PATCH
 
 STRIP = 4 * PATCH

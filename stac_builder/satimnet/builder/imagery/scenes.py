@@ -1,4 +1,4 @@
-"""Scenes: whole images to be mapped, read row by row in the units that networks were trained on."""
+"""Scenes: whole images to be mapped or compared, read row by row as reflectances times 10,000."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from satimnet.builder.errors import ArgumentError, BadFileError
 from satimnet.builder.imagery.grids import on_earth
+from satimnet.builder.imagery.sentinel_safe import is_product, open_product
 from satimnet.builder.storage.hrefs import is_url, public, readable
-from satimnet.training.maps.sentinel_safe import is_product, open_product
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -125,6 +125,22 @@ def open_scene(
     name = public(path, path)  # without what may be secret in its URL
     href = name if is_url(path) or Path(path).is_file() else None
     return Scene(Path(name).stem, href, tuple(stored), shape, crs, transform)
+
+
+def band_names(path: str, order: Sequence[str] | None = None) -> list[str]:
+    """Names of the bands that a scene has, as `open_scene` takes them.
+
+    Those of a raster are in its order, and empty for a band without a name.
+
+    Raises `SatimnetError` when it cannot be read, or names no band and `order` does not either.
+    """
+    readable(path)
+    if not is_url(path) and is_product(Path(path)):
+        if order is not None:
+            raise ArgumentError(f"{path}: the metadata names bands; do not give bands", "bands")
+        return sorted(open_product(Path(path)).images)
+    with _opened(path) as image:
+        return _names(path, image, order)
 
 
 @contextmanager
@@ -277,15 +293,13 @@ def _indices(path: str, names: Sequence[str], bands: Sequence[str]) -> list[int]
 
 def _lacking(path: str, missing: Sequence[str], names: Sequence[str]) -> BadFileError:
     there = ", ".join(name or "one without a name" for name in names) or "none"
-    return BadFileError(
-        path, f"has not the bands {', '.join(missing)} that the network takes; it has {there}"
-    )
+    return BadFileError(path, f"has not the bands {', '.join(missing)}; it has {there}")
 
 
 def _grid(path: str, image: DatasetReader) -> tuple[tuple[int, int], str, tuple[float, ...]]:
     """Shape, coordinate reference system and transform of an image that has a place."""
     if image.crs is None:
-        raise BadFileError(path, "no coordinate reference system, so a map has no place")
+        raise BadFileError(path, "no coordinate reference system, so it has no place")
     code = image.crs.to_epsg()
     crs = image.crs.to_wkt() if code is None else f"EPSG:{code}"
     transform = tuple(image.transform)[:6]
