@@ -12,6 +12,7 @@ from satimnet.builder.errors import ArgumentError, BadCatalogError
 from satimnet.builder.storage.stores import is_url, shown
 from satimnet.cli.options import (
     FOLDER,
+    NAMES,
     allow_outside,
     measuring_option,
     outside_option,
@@ -41,18 +42,43 @@ _COLOURS = {"error": "red", "warning": "yellow", "info": "blue"}
     type=click.Choice(["error", "warning", "info"]),
     help="End with an error if there is a finding of this severity or a graver one.",
 )
+@click.option(
+    "--compare",
+    multiple=True,
+    metavar="SCENE",
+    help="Compare the bands of collections with those of a scene: a Sentinel-2 product (its .SAFE "
+    "folder) or any raster that GDAL reads. Give the option again for further scenes.",
+)
+@click.option(
+    "--bands",
+    type=NAMES,
+    help="Names of the bands of --compare, if it does not say: B02,B03,B04,B08.",
+)
+@click.option(
+    "--offset",
+    default=0.0,
+    help="A number to add to the values of --compare: -1000 if it was cut from a product of "
+    "processing baseline 04.00 or later.",
+)
 @measuring_option
 @outside_option
 @quiet_option
 @one_line_errors
 def quality(
-    catalog: str, out: Path | None, fail_on: str | None, scheduler: str, quiet: bool
+    catalog: str,
+    out: Path | None,
+    fail_on: str | None,
+    compare: tuple[str, ...],
+    bands: list[str] | None,
+    offset: float,
+    scheduler: str,
+    quiet: bool,
 ) -> None:
     """Read all pixels and labels of CATALOG (path or URL), and report what is wrong.
 
     It looks for unreadable files, images that are not as described, empty and unusual images,
-    duplicates and near-duplicates, splits that share ground, labels that contradict each other and
-    unbalanced classes.
+    duplicates and near-duplicates, splits that share ground, labels that contradict each other,
+    unbalanced classes, and bands with other values in another collection of the same satellite.
 
     The folder --out gets report.html with pictures, report.md, report.json, findings.ndjson with
     every finding, and items.parquet with the measurements of every item.
@@ -70,7 +96,14 @@ def quality(
         out = Path("quality")
     with progress_bar(quiet) as progress:
         report = assess(
-            catalog, out, scheduler=scheduler, allow_outside=allow_outside(), progress=progress
+            catalog,
+            out,
+            scheduler=scheduler,
+            allow_outside=allow_outside(),
+            compare=compare,
+            bands=bands,
+            offset=offset,
+            progress=progress,
         )
     if not quiet:
         _print(report)

@@ -2,7 +2,8 @@
 
 The way of the data: `member_contents` reads and decodes, `item_checks` looks at one Item,
 `measuring` at those of a shard (a task each, one pass); `duplicates`, `footprint_overlaps` and
-`distributions` compare all Items; `report_files` writes what was found. `assess` does all of it.
+`distributions` compare all Items, `source_comparison` collections with each other and with scenes;
+`report_files` writes what was found. `assess` does all of it.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ import orjson
 from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.errors import ArgumentError, BadCatalogError, SatimnetError
 from satimnet.builder.progress import Progress, one_step, silent
+from satimnet.builder.quality.compared_scenes import read_scene
 from satimnet.builder.quality.distributions import (
     bands_of,
     count_classes,
@@ -46,6 +47,12 @@ from satimnet.builder.quality.report_files import (
     Summary,
     write_report,
 )
+from satimnet.builder.quality.source_comparison import (
+    SourceBands,
+    bands_of_collection,
+    compare_sources,
+    find_differences,
+)
 from satimnet.builder.query.index import Index
 from satimnet.builder.storage.atomic_files import place, sync
 from satimnet.builder.storage.hrefs import file_name, is_url, join, on_disk
@@ -66,6 +73,9 @@ def assess(
     *,
     scheduler: str = "threads",
     allow_outside: bool = False,
+    compare: Sequence[str] = (),
+    bands: Sequence[str] | None = None,
+    offset: float = 0,
     progress: Progress = silent,
 ) -> Report:
     """Reads all members of a catalog once and writes a report.
@@ -76,6 +86,10 @@ def assess(
         scheduler: ``threads``, ``processes``, or the address of a dask cluster whose workers can
             read the catalog where it is.
         allow_outside: Whether files that lie outside of the catalog's folder are read as well.
+        compare: Scenes whose bands are compared with those of the collections: Sentinel-2
+            products (their ``.SAFE`` folders), or rasters that GDAL reads.
+        bands: Names of the bands of rasters that do not name them.
+        offset: Added to the values of rasters, see `satimnet.builder.imagery.scenes.open_scene`.
         progress: Is told how many shards were read.
 
     Returns:
@@ -83,12 +97,14 @@ def assess(
 
     Raises:
         NotFoundError: there is no catalog.
-        ArgumentError: ``out`` is no folder of a report.
+        ArgumentError: ``out`` is no folder of a report, or a scene has no band of a collection.
+        BadFileError: a scene cannot be read.
         StorageError: the host of the catalog does not answer.
         BadCatalogError: the catalog cannot be read, or was changed meanwhile.
     """
     index = Index(catalog, allow_outside=allow_outside)
     _refuse_foreign(on_disk(out))
+    scenes = _scenes(index, compare, bands, offset)
     with workspace(out, "assessing") as work:
         state = _state(index)
         _forget_others(work, state)
@@ -103,7 +119,7 @@ def assess(
             if found is not None:
                 keep(*found)
         with one_step(progress, "Comparing images"):
-            report = _compare(index, tasks, copies)
+            report = _compare(index, tasks, copies, scenes)
             _require_same(index, state)
         with one_step(progress, "Writing the report"):
             shutil.rmtree(work / "report", ignore_errors=True)
@@ -190,7 +206,25 @@ def _told(error: OSError, task: Task) -> str:
 # --- comparing ----------------------------------------------------------------------------------
 
 
-def _compare(index: Index, tasks: Sequence[Task], copies: NDArray[np.uint8]) -> Report:
+def _scenes(
+    index: Index, paths: Sequence[str], bands: Sequence[str] | None, offset: float
+) -> list[SourceBands]:
+    if not paths and (bands is not None or offset):
+        name = "offset" if bands is None else "bands"
+        words = f"{name} is said of a scene that collections are compared with; give compare"
+        raise ArgumentError(words, name, "compare")
+    documents = [index.collections[name].document for name in index.readable()]
+    known = {band.name for one in documents for asset in one.images for band in asset.bands}
+    found: list[SourceBands] = []
+    for path in paths:
+        taken = {*index.collections, *(scene.id for scene in found)}
+        found.append(read_scene(path, known, taken, order=bands, offset=offset))
+    return found
+
+
+def _compare(
+    index: Index, tasks: Sequence[Task], copies: NDArray[np.uint8], scenes: Sequence[SourceBands]
+) -> Report:
     import pyarrow as pa
 
     rows = pa.concat_tables([read_results(task.part) for task in tasks])
@@ -198,7 +232,7 @@ def _compare(index: Index, tasks: Sequence[Task], copies: NDArray[np.uint8]) -> 
     findings = [finding for task in tasks for finding in read_findings(task.part)]
     findings += find_duplicates(rows, copies, families)
     findings += find_overlaps(rows, families)
-    summaries = []
+    summaries, sources = [], []
     for name in dict.fromkeys(task.collection.id for task in tasks):
         own = [task for task in tasks if task.collection.id == name]
         first, count = own[0].first, sum(task.count for task in own)
@@ -206,10 +240,13 @@ def _compare(index: Index, tasks: Sequence[Task], copies: NDArray[np.uint8]) -> 
         counts = count_classes(part)
         findings += find_outliers(part, first)
         findings += find_imbalance(own[0].collection, counts)
+        sources.append(bands_of_collection(own[0].collection, part))
         summaries.append(Summary(own[0].collection, first, part, counts, tuple(bands_of(part))))
+    comparisons = compare_sources([*sources, *scenes], families)
+    findings += find_differences(comparisons)
     ranks = {check: rank for rank, check in enumerate(CHECKS)}
     findings.sort(key=lambda finding: ranks[finding.check])  # stable: the order of the checks
-    return Report(index.href, tuple(tasks), tuple(summaries), tuple(findings))
+    return Report(index.href, tuple(tasks), tuple(summaries), tuple(findings), tuple(comparisons))
 
 
 def _families(index: Index) -> set[frozenset[str]]:

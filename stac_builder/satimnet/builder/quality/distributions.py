@@ -50,7 +50,7 @@ class Band:
 def bands_of(rows: pa.Table) -> list[Band]:
     """The bands of a collection, in order of appearance."""
     bands = []
-    for (asset, name), (_, values) in _values(rows).items():
+    for (asset, name), (_, values) in values_by_band(rows).items():
         mean = values["mean"]
         median = float(np.nanmedian(mean))
         bands.append(
@@ -77,7 +77,7 @@ def find_outliers(rows: pa.Table, first: int) -> Iterator[Finding]:
     """
     varied = rows["comparable"].to_numpy()
     found: dict[int, list[tuple[float, str]]] = {}
-    for (_, name), (numbers, values) in _values(rows).items():
+    for (_, name), (numbers, values) in values_by_band(rows).items():
         for key, what in (("mean", "mean"), ("stddev", "standard deviation")):
             scores = _scores(values[key])
             unusual = varied[numbers] & (np.abs(scores) > OUTLIER_SCORE)
@@ -108,7 +108,7 @@ def _scores(values: NDArray[np.float32]) -> NDArray[Any]:
     return distances / max(spread, _LEAST_SPREAD)
 
 
-def _values(
+def values_by_band(
     rows: pa.Table,
 ) -> dict[tuple[str, str], tuple[NDArray[np.int64], dict[str, NDArray[np.float32]]]]:
     """The numbers of the rows of each asset and band, and their statistics."""
@@ -123,7 +123,7 @@ def _values(
     assets, bands = (encoded.dictionary.to_pylist() for encoded in names)
     keys = names[0].indices.to_numpy().astype(np.int64) * len(bands) + names[1].indices.to_numpy()
     numbers = {key: flat.field(key).to_numpy() for key in ("minimum", "maximum", "mean", "stddev")}
-    numbers |= {key: flat.field(key).to_numpy() for key in ("p02", "p98")}
+    numbers |= {key: flat.field(key).to_numpy() for key in ("p02", "p50", "p98")}
     occurring, at = np.unique(keys, return_index=True)
     found = {}
     for key in occurring[np.argsort(at)].tolist():

@@ -16,10 +16,13 @@ import orjson
 
 from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.catalog.geoparquet import items_of
+from satimnet.builder.quality.comparison_picture import draw_comparison
+from satimnet.builder.quality.comparison_rows import comparison_lines, comparison_row
 from satimnet.builder.quality.distributions import Band
 from satimnet.builder.quality.finding_pictures import draw_item
 from satimnet.builder.quality.findings import CHECKS, SEVERITIES, Finding, Severity
 from satimnet.builder.quality.measuring import Task, read_results
+from satimnet.builder.quality.source_comparison import BandComparison
 from satimnet.builder.samples import SPLITS
 from satimnet.builder.storage.hrefs import folder_at, is_web
 from satimnet.builder.storage.parquet_files import parquet_file
@@ -63,6 +66,8 @@ class Report:
     summaries: tuple[Summary, ...]
     findings: tuple[Finding, ...]
     """In the order of `satimnet.builder.quality.findings.CHECKS`."""
+    comparisons: tuple[BandComparison, ...] = ()
+    """Bands that several collections have, or a scene that was given."""
 
     def count(self, severity: Severity) -> int:
         """How many findings are of a severity."""
@@ -169,6 +174,7 @@ def _content(report: Report) -> Json:
             for name, check in CHECKS.items()
         ],
         "collections": collections,
+        "comparisons": [comparison_row(comparison) for comparison in report.comparisons],
     }
 
 
@@ -213,6 +219,7 @@ def _markdown(report: Report, content: Json) -> str:
                 "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
                 *(_band_line(band) for band in collection["bands"]),
             ]
+    lines += comparison_lines(content["comparisons"])
     return "\n".join(lines) + "\n"
 
 
@@ -247,7 +254,9 @@ def _html(report: Report, content: Json) -> str:
         found = report.of(check["name"])
         cards = [_card(report, finding, item_at) for finding in found[:_SHOWN]]
         sections.append({**check, "cards": cards, "more": max(0, len(found) - _SHOWN)})
-    return environment.get_template("report.html").render(**content, sections=sections)
+    picture = draw_comparison(report.comparisons) if report.comparisons else ""
+    template = environment.get_template("report.html")
+    return template.render(**content, sections=sections, picture=picture)
 
 
 def _card(report: Report, finding: Finding, item_at: Callable[[int], Item]) -> Json:
