@@ -74,8 +74,8 @@ OVERLAP_SHARE = 0.01
 SOURCE_DISTANCE = 1.0
 """Standard deviations (the root of the mean of both variances) that values of a band have to be
 moved by, on average, to be those of another source. What images show makes less: between 90 patches
-of EuroSAT and 12 of BigEarthNet it is 0.3 to 0.8 in ten bands of twelve, 1.2 in B01, which haze
-brightens before it is corrected for, and 2.6 in B09, of which the SatImNet paper says that it
+of EuroSAT and 12 of BigEarthNet it is 0.3 to 0.9 in ten bands of twelve, 1.3 in B01, which haze
+brightens before it is corrected for, and 2.8 in B09, of which the SatImNet paper says that it
 differs (Section 3.1)."""
 FEWEST_TO_COMPARE = 10
 """With fewer Items, what a collection shows decides on its values."""
