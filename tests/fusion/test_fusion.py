@@ -238,6 +238,35 @@ def test_the_description_tells_what_was_drawn(catalog, tmp_path):
     assert sum(map(int, drawn.groups())) == made
 
 
+def test_nothing_is_said_of_what_was_not_fused(catalog, tmp_path):
+    """A draw that finds nothing, though it may; a map that no sample drawn needs; no masks."""
+    crops, _, water = DRAWS.partition("[[draws]]")[2].split("[[draws]]")
+    lakes = water.replace('"eurosat"', '"bigearthnet"').replace("number = 11", "at_most = 5")
+    none = lakes.replace('concept = "water"', "filter = \"id = 'nobody'\"")
+    recipe = recipe_of(tmp_path, f"{HEAD}[[draws]]{crops}[[draws]]{none}{MASKS}")
+    layer = water_over(catalog, tmp_path / "layer")
+    fuse(recipe, catalog, layers={"gsw": layer})
+    made = json.loads((catalog / "fused/collection.json").read_text())
+    assert made["title"] == "Fused (in part)"
+    assert "Some patches" not in made["description"]
+    assert "BigEarthNet" not in made["description"]
+    assert made["description"].endswith("Masks: the same for all pixels of a class.")
+    assert made["item_assets"]["mask"]["processing:lineage"] == "the same for all pixels of a class"
+    assert made["providers"]
+    assert not any("host" in one["roles"] for one in made["providers"])  # Zenodo has it not
+    fuse(recipe_of(tmp_path, HEAD + DRAWS + MASKS), catalog)
+    made = json.loads((catalog / "fused/collection.json").read_text())
+    assert made["title"] == "Fused"
+    assert made["description"].endswith("Masks, of which the recipe speaks, were not made.")
+    assert "masks" not in made["satimnet:annotation_description"]
+    both = recipe_of(tmp_path, HEAD + DRAWS + MASKS)
+    fuse(both, catalog, layers={"gsw": layer})
+    lineage = json.loads((catalog / "fused/collection.json").read_text())["item_assets"]["mask"]
+    assert lineage["processing:lineage"] == (
+        "warped by nearest neighbour from Water; the same for all pixels of a class, for Cropland"
+    )
+
+
 def test_items_lead_to_what_they_were_made_of(built, fused, tmp_path):
     fuse(recipe_of(tmp_path, HEAD + DRAWS), built, tmp_path / "elsewhere" / "catalog")
     for root in (fused, tmp_path / "elsewhere" / "catalog"):

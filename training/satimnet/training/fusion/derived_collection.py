@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
 
 from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.errors import BadCatalogError, SatimnetError
@@ -50,22 +53,24 @@ def record_of(
     boxes = [flat(document.box) for document in sources]
     times = [document.interval for document in sources]
     licences = {document.license for document in sources}
+    used = _MaskSources.of(recipe, drawn) if masks else _MaskSources()
     assets: Json = {"image": _image(recipe, sources)}
     if masks and (recipe.layers or recipe.fill):
-        assets["mask"] = _mask(recipe)
+        assets["mask"] = _mask(recipe, used)
+    short = sum(map(_is_short, drawn))
     return {
         "id": recipe.id,
-        "title": recipe.title,
-        "description": _description(recipe, index, drawn),
+        "title": f"{recipe.title} (in part)" if short else recipe.title,
+        "description": _description(recipe, index, drawn, used if "mask" in assets else None),
         "license": licences.pop() if len(licences) == 1 else "other",
         "keywords": ["training data", "data fusion", *names],
-        "providers": _unique(row for document in sources for row in document.providers()),
+        "providers": _providers(sources),
         "links": [*_licences(sources), *_derived(homes, folder)],
         "layout": "the samples of a recipe",
         "bbox": union(boxes),
         "start_datetime": _outermost(min, [start for start, _ in times]),
         "end_datetime": _outermost(max, [end for _, end in times]),
-        "collection": _collection(recipe, sources, "mask" in assets),
+        "collection": _collection(recipe, sources, used if "mask" in assets else None),
         "classes": [dict(row) for row in recipe.classes],
         "fields": dict(_FIELDS),
         "properties": {},
@@ -79,28 +84,87 @@ def _outermost(choose: Callable[[list[str]], str], times: list[str | None]) -> s
     return choose(known) if len(known) == len(times) else None
 
 
-def _description(recipe: Recipe, index: Index, drawn: Sequence[Drawn]) -> str:
-    """The recipe's own words, if all that it wants was there; and what was drawn, in any case."""
+@dataclass(frozen=True)
+class _MaskSources:
+    """What the masks of the samples drawn were made of.
+
+    layers: titles of the maps. filled: classes whose masks are one value all over.
+    """
+
+    layers: tuple[str, ...] = ()
+    filled: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, recipe: Recipe, drawn: Sequence[Drawn]) -> Self:
+        labels = {int(label) for one in drawn for label in np.unique(one.labels)}
+        names = [name for at, name in enumerate(recipe.class_names) if at in labels]
+        filled = tuple(name for name in names if name in recipe.fill)
+        others = {*names} - {*filled}
+        layers = tuple(layer.title for layer in recipe.layers if others & {*layer.classes})
+        return cls(layers, filled)
+
+    @property
+    def lineage(self) -> str:
+        """How they were made."""
+        parts = (
+            [f"warped by nearest neighbour from {', '.join(self.layers)}"] if self.layers else []
+        )
+        if self.filled:
+            of = f", for {', '.join(self.filled)}" if self.layers else ""
+            parts.append(f"the same for all pixels of a class{of}")
+        return "; ".join(parts) or "none was made"
+
+
+def _is_short(one: Drawn) -> bool:
+    """Whether a draw took fewer samples than the recipe speaks of."""
+    wanted = (one.draw.number or 0) if one.draw.exact else 1
+    return len(one.table) < wanted
+
+
+def _description(
+    recipe: Recipe, index: Index, drawn: Sequence[Drawn], masks: _MaskSources | None
+) -> str:
+    """The recipe's own words, if all that it wants was there; and what was fused, in any case."""
     counts: dict[str, int] = {}
     for one in drawn:
         title = index.collections[one.draw.collection].document.title
         counts[title] = counts.get(title, 0) + len(one.table)
     listing = ", ".join(f"{count:,} of {title}" for title, count in counts.items() if count)
-    short = [one for one in drawn if one.draw.exact and len(one.table) < (one.draw.number or 0)]
+    short = sum(map(_is_short, drawn))
     text = recipe.description.strip()
     if short:  # what the recipe says of itself is not true of this
-        text = f"A part of what the recipe {recipe.id} describes: {len(short)} of its "
+        text = f"A part of what the recipe {recipe.id} describes: {short} of its "
         text += f"{len(drawn)} draws found fewer samples than it wants."
-    return f"{text}\n\nSamples drawn: {listing}."
+    text += f"\n\nSamples drawn: {listing}."
+    if masks is not None:
+        text += f" Masks: {masks.lineage}."
+    elif recipe.layers or recipe.fill:
+        text += " Masks, of which the recipe speaks, were not made."
+    return text
 
 
-def _collection(recipe: Recipe, sources: Sequence[CollectionDocument], masked: bool) -> Json:
+def _providers(sources: Sequence[CollectionDocument]) -> list[Json]:
+    """Those of the collections drawn from, but not as hosts: they do not host this one."""
+    rows = []
+    for row in (row for document in sources for row in document.providers()):
+        roles = [role for role in row.get("roles", ()) if role != "host"]
+        if roles:
+            rows.append({**row, "roles": roles})
+        elif not row.get("roles"):
+            rows.append(row)
+    return _unique(rows)
+
+
+def _collection(
+    recipe: Recipe, sources: Sequence[CollectionDocument], masks: _MaskSources | None
+) -> Json:
+    masked = masks is not None
     problems = ["patch-based land cover classification"]
     fields: Json = {
         "satimnet:classification_problem": problems,
         "satimnet:annotation_method": ["derived"],
         "satimnet:annotation_description": "classes of the collections drawn from, as the recipe "
-        "maps them" + ("; masks of other maps" if masked and recipe.layers else ""),
+        "maps them" + ("" if masks is None else f"; masks: {masks.lineage}"),
         "satimnet:georeferenced": all(
             document.json.get("satimnet:georeferenced", False) for document in sources
         ),
@@ -167,8 +231,7 @@ def _band(name: str, sources: Sequence[CollectionDocument]) -> Json:
     return {"name": name, **alike}
 
 
-def _mask(recipe: Recipe) -> Json:
-    titles = ", ".join(layer.title for layer in recipe.layers)
+def _mask(recipe: Recipe, sources: _MaskSources) -> Json:
     return {
         "title": "Mask of water, built-up and other",
         "description": "Class of each pixel of the image, 0 where nobody knows",
@@ -176,9 +239,7 @@ def _mask(recipe: Recipe) -> Json:
         "type": _TIFF,
         "data_type": "uint8",
         "shape": list(recipe.size),
-        "processing:lineage": f"warped by nearest neighbour from {titles}"
-        if titles
-        else "the same for all pixels of a class",
+        "processing:lineage": sources.lineage,
         "bands": [{"name": "class"}],
         "classes": [dict(row) for row in MASK_CLASSES],
     }
