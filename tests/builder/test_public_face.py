@@ -18,7 +18,7 @@ NAMES = {
     "satimnet.training": """
         Batch Catalog Checkpoint CnnClass CnnDual CnnSegm Evaluation Fused Maps Recipe Samples Table
         crossvalidate evaluate find_mask fuse held_out keras_parameter_count load map_scene
-        open_samples read_recipe train write_report
+        MapFigure map_scenes open_samples read_recipe train write_report
     """,
     "satimnet.extension": """
         AssetSatimnetExtension CollectionSatimnetExtension HOOKS ItemAssetSatimnetExtension
@@ -95,6 +95,9 @@ PARAMETERS = {
     "satimnet.training.map_scene": """
         path checkpoint out within bands offset sensed device picture progress
     """,
+    "satimnet.training.map_scenes": """
+        paths checkpoints out within outputs bands offset sensed device progress
+    """,
     "satimnet.training.open_samples": """
         href
     """,
@@ -166,7 +169,7 @@ COMMANDS = {
         --out --catalog --quiet -q --debug
     """,
     "satimnet quality": """
-        CATALOG --out --fail-on --scheduler --quiet -q --debug
+        CATALOG --out --fail-on --compare --bands --offset --scheduler --quiet -q --debug
     """,
     "satimnet copy": """
         CATALOG DESTINATION --collection --quiet -q --debug
@@ -198,8 +201,8 @@ COMMANDS = {
         CATALOG --checkpoint --collection --split --filter --count --seed --out --debug
     """,
     "satimnet map": """
-        SCENE --checkpoint --within --bands --offset --datetime --device --picture --no-picture
-        --out --quiet -q --debug
+        SCENE --checkpoint --within --bands --offset --datetime --outputs --device
+        --picture --no-picture --out --quiet -q --debug
     """,
 }
 """Commands of stac, their arguments and options."""

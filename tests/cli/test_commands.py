@@ -301,10 +301,8 @@ def test_an_option_that_counts_once_is_refused_the_second_time():
             assert f"{'/'.join(option.opts)} is given 2 times" in done.output
             tried += 1
     assert tried > 60
-    done = stac(
-        "satimnet", "map", "x.tif", "--checkpoint=a.pt", "--out", "o", "--checkpoint", "b.pt"
-    )
-    assert "Error: --checkpoint is given 2 times, and counts once" in done.output
+    done = stac("satimnet", "map", "x.tif", "--within=a.pt", "--out", "o", "--within", "b.pt")
+    assert "Error: --within is given 2 times, and counts once" in done.output
     done = stac("satimnet", "train", "x", "-q", "--quiet", "--out", "o")
     assert "--quiet/-q is given 2 times" in done.output
 

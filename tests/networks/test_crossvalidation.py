@@ -16,7 +16,10 @@ from satimnet.builder.errors import SatimnetError
 from satimnet.builder.storage.staging import lock
 from satimnet.training import crossvalidate, load, open_samples
 from satimnet.training.data.folds import folds_of, hold_out
+from satimnet.training.networks import plots
+from satimnet.training.networks.checkpoints import Checkpoint, build
 from satimnet.training.networks.crossvalidation import Row, Table
+from satimnet.training.networks.outputs import class_output
 from satimnet.training.networks.windows import hold_out_windows
 
 OPTIONS = {"width": 4, "epochs": 1, "batch_size": 16, "device": "cpu", "quiet": True}
@@ -266,11 +269,35 @@ def test_bad_input_is_one_line(fused, catalog, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.pt", "file"]
 
 
-def test_a_picture_needs_networks_that_see_pixels(fused, tmp_path):
+def test_cnn_class_says_its_answer_in_words_below_the_images(fused, tmp_path, monkeypatch):
     how = ("--bands", "B02,B03,B04", "--width", 4, "--epochs", 1, "--device", "cpu", "--quiet")
     assert run("train", fused, *how, "--out", tmp_path / "run").exit_code == 0
-    checkpoint = tmp_path / "run" / "checkpoint.pt"
-    result = run("picture", fused, "--checkpoint", checkpoint, "--out", tmp_path / "figure.png")
-    assert result.exit_code == 1
-    assert "holds cnn-class; give a checkpoint of cnn-segm or cnn-dual" in result.output
-    assert not (tmp_path / "figure.png").exists()
+    segm = ("--model", "segm", "--windows", 2_000, "--holdout", 0.25)
+    assert run("train", fused, *how, *segm, "--out", tmp_path / "segm").exit_code == 0
+    drawn = []
+    save = plots._save
+    monkeypatch.setattr(
+        plots, "_save", lambda figure, path: drawn.append(figure) or save(figure, path)
+    )
+    both = [f"--checkpoint={tmp_path / name / 'checkpoint.pt'}" for name in ("run", "segm")]
+    for networks, columns in ((both[:1], 1), (both, 3)):
+        picture = tmp_path / f"figure-{columns}.png"
+        result = run("picture", fused, *networks, "--count", 3, "--out", picture)
+        assert result.exit_code == 0, result.output
+        assert picture.exists()
+        assert len(drawn[-1].axes) == 3 * columns
+        for row in drawn[-1].axes[::columns]:
+            (words,) = [text for text in row.texts if text.get_text().startswith("CNN-class: ")]
+            right = words.get_text().removeprefix("CNN-class: ") == row.get_ylabel()
+            assert words.get_color() == ("black" if right else "tab:red")
+
+
+def test_cnn_class_answers_for_patches_of_its_size_only(samples, tmp_path):
+    model = build("cnn-class", 3, (class_output(samples),), 4)
+    numbers = (1000.0,) * 3
+    network = Checkpoint(
+        model, "cnn-class", 4, ("B02", "B03", "B04"), (class_output(samples),), numbers, numbers
+    )
+    with pytest.raises(SatimnetError, match=r"takes images of 64 x 64 .* have 40 x 40"):
+        plots.draw_predictions(samples.cropped(40, 40), [network], tmp_path / "x.png")
+    assert os.listdir(tmp_path) == []

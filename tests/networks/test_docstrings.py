@@ -15,6 +15,7 @@ MODULES = [
     *(f"networks.{name}" for name in ("checkpoints", "crossvalidation", "evaluation", "models")),
     *("networks.grids", "networks.tuning"),
     *("networks.held_out", "networks.reports", "networks.training", "maps.mapping"),
+    "maps.map_figures",
     "fusion.recipes",
 ]
 

@@ -27,7 +27,7 @@ from satimnet.cli.sample_lines import chosen_samples
     required=True,
     multiple=True,
     type=CHECKPOINT,
-    help="A trained CNN-segm or CNN-dual, path or URL; give the option again for further ones.",
+    help="A trained network, path or URL; give the option again for further ones.",
 )
 @collection_option
 @click.option("--split", help="Only samples of this split: train, validation or test.")
@@ -54,14 +54,18 @@ def picture(
     seed: int,
     out: Path,
 ) -> None:
-    """Draw what networks see in samples of CATALOG, beside each image and its mask."""
+    """Draw what networks see in samples of CATALOG, beside each image and its mask.
+
+    The answer of CNN-class stands in words below the image.
+    """
     from satimnet.training import load
     from satimnet.training.networks.plots import draw_predictions
 
-    trained = [load(path, kinds=("cnn-segm", "cnn-dual")) for path in checkpoints]
+    trained = [load(path) for path in checkpoints]
     bands = list(dict.fromkeys(name for one in trained for name in one.bands))
+    models = list(dict.fromkeys(one.kind.removeprefix("cnn-") for one in trained))
     samples = chosen_samples(
-        catalog, bands, ["segm"], collection=collection, split=split, filter=filter_
+        catalog, bands, models, collection=collection, split=split, filter=filter_
     )
     try:
         draw_predictions(samples, trained, out, count, seed)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from satimnet.training.data.training_samples import Catalog, Samples, open_samples
     from satimnet.training.fusion.fusing import Fused, fuse
     from satimnet.training.fusion.recipes import Recipe, read_recipe
+    from satimnet.training.maps.map_figures import MapFigure, map_scenes
     from satimnet.training.maps.mapping import Maps, map_scene
     from satimnet.training.networks.checkpoints import Checkpoint, load
     from satimnet.training.networks.crossvalidation import Table, crossvalidate
@@ -36,6 +37,7 @@ __all__ = [
     "Evaluation",
     "Fused",
     "Grid",
+    "MapFigure",
     "Maps",
     "Recipe",
     "Samples",
@@ -50,6 +52,7 @@ __all__ = [
     "keras_parameter_count",
     "load",
     "map_scene",
+    "map_scenes",
     "open_samples",
     "read_grid",
     "read_recipe",
@@ -68,6 +71,7 @@ _HOMES = {
     "fusion.fusing": ("Fused", "fuse"),
     "networks.training": ("train",),
     "networks.tuning": ("Trial", "Tuning", "tune"),
+    "maps.map_figures": ("MapFigure", "map_scenes"),
     "maps.mapping": ("Maps", "map_scene"),
     "networks.models": ("CnnClass", "CnnDual", "CnnSegm", "keras_parameter_count"),
     "networks.outputs": ("find_mask",),

@@ -112,9 +112,62 @@ def map_scene(
         >>> [image.name for image in maps.images]
         ['scene_cnn-segm_mask.tif']
     """
+    plan = planned(
+        path,
+        checkpoint,
+        out,
+        within=within,
+        bands=bands,
+        offset=offset,
+        sensed=sensed,
+        device=str(pick_device(device)),
+    )
+    return carry_out(plan, picture, progress)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A mapping that can be done, as far as can be seen before it is.
+
+    networks: the one that maps, then the one within whose patches it does.
+    """
+
+    target: Path
+    scene: Scene
+    networks: tuple[tuple[Checkpoint, Origin], ...]
+
+    @property
+    def trained(self) -> Checkpoint:
+        """The network that maps."""
+        return self.networks[0][0]
+
+    @property
+    def maps(self) -> dict[str, tuple[Path, Legend]]:
+        """The file and the legend of each output."""
+        return {
+            output.name: (
+                self.target.with_name(f"{self.target.name}_{output.name}.tif"),
+                legend_of(output),
+            )
+            for output in self.trained.outputs
+        }
+
+
+def planned(
+    path: str,
+    checkpoint: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    within: str | os.PathLike[str] | None,
+    bands: Sequence[str] | None,
+    offset: float,
+    sensed: str | None,
+    device: str,
+) -> Plan:
+    """Opens scene and networks and checks that they go together; as `map_scene`."""
     on_disk(out)
     readable(path)
-    where = str(pick_device(device))
+    where = device
     trained = load(checkpoint, where, kinds=KINDS if within is None else ("cnn-segm",))
     networks = [(trained, Origin.of(checkpoint))]
     finder = None
@@ -132,22 +185,18 @@ def map_scene(
         )
     stem = f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', scene.id)}_{trained.kind}"
     target = Path(out, stem if finder is None else f"{stem}-within")
-    with lock(target):
-        return _write(target, scene, networks, picture, progress)
+    return Plan(target, scene, tuple(networks))
 
 
-def _write(
-    target: Path,
-    scene: Scene,
-    networks: Sequence[tuple[Checkpoint, Origin]],
-    picture: bool,
-    progress: Progress,
-) -> Maps:
-    trained, finder = networks[0][0], networks[1][0] if len(networks) > 1 else None
-    maps = {
-        output.name: (target.with_name(f"{target.name}_{output.name}.tif"), legend_of(output))
-        for output in trained.outputs
-    }
+def carry_out(plan: Plan, picture: bool, progress: Progress) -> Maps:
+    """Maps, and writes the files."""
+    with lock(plan.target):
+        return _write(plan, picture, progress)
+
+
+def _write(plan: Plan, picture: bool, progress: Progress) -> Maps:
+    target, scene, networks, maps = plan.target, plan.scene, plan.networks, plan.maps
+    trained, finder = plan.trained, networks[1][0] if len(networks) > 1 else None
     try:
         made_of = repr((CODE, scene.stamp, [origin.identity for _, origin in networks]))
         digest = hashlib.sha256(made_of.encode())

@@ -39,7 +39,7 @@ from satimnet.training.data.training_samples import Samples
 from satimnet.training.networks.checkpoints import Checkpoint
 from satimnet.training.networks.evaluation import Evaluation
 from satimnet.training.networks.inputs import classify
-from satimnet.training.networks.models import MARGIN
+from satimnet.training.networks.models import MARGIN, PATCH
 from satimnet.training.networks.outputs import Class, find_mask
 
 if TYPE_CHECKING:
@@ -140,23 +140,27 @@ def draw_predictions(
 
     Columns: the image (red, green, blue where the first network takes them, all samples stretched
     alike: see `satimnet.builder.imagery.colours.natural`), the mask, and each output of each
-    network. `count` samples are drawn by `seed`, as many kinds of masks as can be among them.
+    network. CNN-class has no column: its answer stands in words below the image, red where the
+    sample has other classes. `count` samples are drawn by `seed`, as many kinds of masks as can be
+    among them.
 
-    Raises `SatimnetError` when samples lack bands or masks, or a network has whole patches.
+    Raises `SatimnetError` when samples lack bands, or masks where a network gives such, or are of
+    another size than CNN-class takes.
     """
     at_least(1, count=count)
     at_least(0, seed=seed)
     on_disk(path)
-    if any(not checkpoint.dense for checkpoint in checkpoints):
-        raise ArgumentError(
-            "checkpoints: CNN-class gives no picture; name those of CNN-segm and CNN-dual",
-            "checkpoints",
-        )
-    mask = find_mask(samples)
+    if not checkpoints:
+        raise ArgumentError("checkpoints: name at least one", "checkpoints")
+    dense = [checkpoint for checkpoint in checkpoints if checkpoint.dense]
+    mask = find_mask(samples) if dense else None
     chosen = samples.subset(_varied(samples, count, seed))
-    truth = mask.indices(_read(locate_mask(chosen, mask.key))[:, 0].astype(np.uint8))
-    columns = [_Column("mask", mask.classes, truth, mask.unobserved)]
-    for checkpoint in checkpoints:
+    words = [_answers(chosen, one) for one in checkpoints if not one.dense]
+    columns = []
+    if mask is not None:
+        truth = mask.indices(_read(locate_mask(chosen, mask.key))[:, 0].astype(np.uint8))
+        columns.append(_Column("mask", mask.classes, truth, mask.unobserved))
+    for checkpoint in dense:
         images = torch.from_numpy(_read(locate(chosen, checkpoint.bands))).float()
         device = next(checkpoint.model.parameters()).device
         padded = F.pad(images.to(device), (MARGIN,) * 4, mode="reflect")
@@ -167,15 +171,61 @@ def draw_predictions(
                 title += f": {output.name}"
             columns.append(_Column(title, output.classes, indices.cpu().numpy()))
     rows, width = len(chosen), len(columns) + 1
-    figure = Figure(figsize=(0.3 + 1.75 * width, 0.9 + 1.72 * rows), layout="constrained")
+    size = max(3.0, 0.3 + 1.75 * width), 0.9 + (1.72 + 0.16 * len(words)) * rows
+    figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(rows, width, squeeze=False)
     for row, image in enumerate(_visible(chosen, checkpoints[0])):
         _show(grid[row, 0], image, "RGB" if row == 0 else None)
         grid[row, 0].set_ylabel(_label(chosen, row), fontsize=8)
+        _say(grid[row, 0], [answers[row] for answers in words], _tags(chosen, row))
         for at, column in enumerate(columns, 1):
             _show(grid[row, at], column.picture(row), column.title if row == 0 else None)
-    figure.legend(handles=_legend(columns), loc="outside lower center", ncols=5, fontsize=8)
+    if columns:
+        figure.legend(
+            handles=_legend(columns), loc="outside lower center", ncols=len(columns) + 1, fontsize=8
+        )
     _save(figure, Path(path))
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What CNN-class says of a sample: the name and the title of a class."""
+
+    name: str
+    title: str
+
+
+def _answers(samples: Samples, checkpoint: Checkpoint) -> list[_Answer]:
+    images = torch.from_numpy(_read(locate(samples, checkpoint.bands))).float()
+    if images.shape[2:] != (PATCH, PATCH):
+        rows, columns = images.shape[2:]
+        raise ArgumentError(
+            f"checkpoints: CNN-class takes images of {PATCH} x {PATCH} pixels, and those of the "
+            f"samples have {rows} x {columns}; choose others, by collection or filter",
+            "checkpoints",
+        )
+    device = next(checkpoint.model.parameters()).device
+    (logits,) = checkpoint.logits(images.to(device))
+    classes = checkpoint.outputs[0].classes
+    return [_Answer(classes[k].name, classes[k].label) for k in logits.argmax(1).tolist()]
+
+
+def _say(axes: Axes, answers: Sequence[_Answer], tags: Sequence[str]) -> None:
+    """The answers below an image, a line each, red if the sample has tags and not this one."""
+    for line, answer in enumerate(answers):
+        wrong = bool(tags) and answer.name not in tags
+        axes.annotate(
+            f"CNN-class: {answer.title}",
+            (0.5, 0),
+            (0, -3 - 11 * line),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            ha="center",
+            va="top",
+            fontsize=7,
+            color="tab:red" if wrong else "black",
+            annotation_clip=False,
+        )
 
 
 def _save(figure: Figure, path: Path) -> None:
@@ -253,9 +303,12 @@ def _show(axes: Axes, picture: Picture, title: str | None) -> None:
         axes.set_title(title, fontsize=9)
 
 
+def _tags(samples: Samples, row: int) -> Sequence[str]:
+    return samples.table["satimnet:classes"][row].as_py() or ()
+
+
 def _label(samples: Samples, row: int) -> str:
-    tags = samples.table["satimnet:classes"][row].as_py() or ()
-    return ", ".join(tags)
+    return ", ".join(_tags(samples, row))
 
 
 def _legend(columns: Sequence[_Column]) -> list[Patch]:
