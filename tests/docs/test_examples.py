@@ -61,6 +61,8 @@ NOT_RUN = {
     "satimnet map S2A_MSIL2A_….SAFE --checkpoint run/checkpoint.pt --out maps": SCENE,
     "satimnet map S2A_MSIL2A_20221005T115411_N0400_R023_T29UNU_20221005T164454.SAFE "
     "--checkpoint run/checkpoint.pt --out maps": SCENE,
+    "satimnet quality catalog --out quality "
+    "--compare S2A_MSIL2A_20221005T115411_N0400_R023_T29UNU_20221005T164454.SAFE": SCENE,
     "satimnet fuse paper catalog --layer gsw=tiles/gsw-2018 --layer esm=tiles/esm-2015": PAPER,
     "satimnet fuse paper catalog --without-masks": PAPER,
     "satimnet new-dataset city-trees CHECKOUT": SKELETON,
@@ -171,7 +173,15 @@ def prepare(page):
         run("satimnet fuse recipe.toml catalog")
     if page.stem == "maps":
         run("satimnet train catalog --bands B02,B03,B04,B08 --collection eurosat --out run")
-        write_scene("scene.tif")
+        run("satimnet fuse recipe.toml catalog")
+        for model in ("class", "segm", "dual"):
+            of = "--bands B02,B03,B04,B08 --collection eurosat-bigearthnet --windows 500"
+            of = of if model != "class" else of.partition(" --windows")[0]
+            run(f"satimnet train catalog {of} --model {model} --out {model}")
+        for name in ("scene", "china", "usa", "europe"):
+            write_scene(f"{name}.tif")
+    if page.stem == "quality":
+        write_scene("mine.tif")
 
 
 def write_scene(path):

@@ -7,7 +7,7 @@ from math import floor, log10
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from satimnet.builder.quality.source_comparison import BandComparison
+from satimnet.builder.quality.source_comparison import BandComparison, rounded
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Of the sources: M. Okabe and K. Ito's, told apart by everybody (jfly.uni-koeln.de/color)."""
@@ -73,7 +73,7 @@ def draw_comparison(comparisons: Sequence[BandComparison]) -> str:
             _box(root, first, centre - 5, max(third - first, 1), 10, colour)
             dot = {"cx": f"{x(one.mean):.1f}", "cy": f"{centre:.1f}", "r": "3"}
             SubElement(root, "circle", dot | {"fill": "#fff", "stroke": "#000"})
-            _text(root, _WIDTH - 16, centre + 4, f"{one.mean:,.4g}", anchor="end")
+            _text(root, _WIDTH - 16, centre + 4, rounded(one.mean), anchor="end")
             y += _ROW
         y += _GAP
     return ElementTree.tostring(root, encoding="unicode")

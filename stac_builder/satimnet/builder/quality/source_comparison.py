@@ -133,7 +133,7 @@ def bands_of_collection(collection: CollectionDocument, rows: pa.Table) -> Sourc
             _pooled(np.stack([values[key][seen] for key in _KNOTS], axis=1)),
         )
         band, offset = known[asset, name]
-        if band.scale is not None:
+        if band.scale:
             scales[name] = band.scale, offset
     return SourceBands(collection.id, frozenset(map(str, satellites)), distributions, scales)
 
@@ -144,7 +144,8 @@ def _bands_of(collection: CollectionDocument) -> dict[tuple[str, str], tuple[Ban
     for asset in collection.images:
         rows = collection.json["item_assets"][asset.key]["bands"]
         for band, row in zip(asset.bands, rows, strict=True):
-            found[asset.key, band.name] = band, float(row.get("raster:offset", 0))
+            offset = row.get("raster:offset")
+            found[asset.key, band.name] = band, offset if isinstance(offset, int | float) else 0.0
     return found
 
 
@@ -262,6 +263,11 @@ def find_differences(comparisons: Sequence[BandComparison]) -> Iterator[Finding]
         yield Finding("sources-differ", (), printable(message), collections)
 
 
+def rounded(value: float) -> str:
+    """A value as people read it: ``3,232``, ``14.2``."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
 def _usual(distribution: Distribution) -> str:
     where = "the scene " if distribution.scene else ""
-    return f"{distribution.mean:,.4g} in {where}{distribution.label}"
+    return f"{rounded(distribution.mean)} in {where}{distribution.label}"
