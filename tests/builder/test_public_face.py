@@ -96,7 +96,7 @@ PARAMETERS = {
         path checkpoint out within bands offset sensed device picture progress
     """,
     "satimnet.training.map_scenes": """
-        paths checkpoints out within outputs bands offset sensed device progress
+        paths checkpoints out within outputs bands offset sensed device picture progress
     """,
     "satimnet.training.open_samples": """
         href

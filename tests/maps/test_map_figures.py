@@ -139,6 +139,9 @@ def test_figure_5(checkpoints, scenes, drawn, tmp_path):
     assert figure.picture == tmp_path / "figure.png"
     assert [len(maps.images) for maps in figure.maps] == [1, 2]  # maps are made of all outputs
     assert not list(tmp_path.glob("*cnn-*.png"))
+    none = map_scenes(scenes[:1], files, tmp_path / "bare", device="cpu", picture=False)
+    assert none.picture is None
+    assert not list((tmp_path / "bare").glob("*.png"))
 
 
 def test_the_maps_are_those_of_each_network_alone(checkpoints, scenes, tmp_path):

@@ -53,7 +53,7 @@ from satimnet.cli.progress_bars import progress_bar
     "--picture/--no-picture",
     default=True,
     show_default=True,
-    help="Draw the maps beside the scene, as a PNG. Several are always drawn, into one.",
+    help="Draw the maps beside the scene, as a PNG.",
 )
 @click.option("--out", required=True, type=FOLDER, help="Folder for maps, picture and Items.")
 @quiet_option
@@ -82,12 +82,12 @@ def map_command(
     from satimnet.training import map_scene, map_scenes
 
     how: dict[str, Any] = {"within": within, "bands": bands, "offset": offset, "sensed": sensed}
-    how["device"] = device
+    how |= {"device": device, "picture": picture}
     figure = None
     with progress_bar(quiet) as progress:
         if len(scenes) == len(checkpoints) == 1 and outputs is None:
             scene, checkpoint = scenes[0], checkpoints[0]
-            made = [map_scene(scene, checkpoint, out, picture=picture, progress=progress, **how)]
+            made = [map_scene(scene, checkpoint, out, progress=progress, **how)]
         else:
             figure = map_scenes(scenes, checkpoints, out, outputs=outputs, progress=progress, **how)
             made = list(figure.maps)

@@ -43,7 +43,8 @@ _LETTER, _LINE = 0.072, 0.21  # inches of a letter and of a line of the legends,
 class MapFigure:
     """The files that several mappings wrote.
 
-    maps: for each scene those of each network. picture: what shows all of them side by side.
+    maps: for each scene those of each network. picture: what shows all of them side by side, None
+    if it was not wanted.
 
     Example:
         >>> figure = MapFigure((), Path("maps/figure.png"))
@@ -52,7 +53,7 @@ class MapFigure:
     """
 
     maps: tuple[Maps, ...]
-    picture: Path
+    picture: Path | None
 
 
 @checked()
@@ -67,6 +68,7 @@ def map_scenes(
     offset: float = 0,
     sensed: str | None = None,
     device: str | None = None,
+    picture: bool = True,
     progress: Progress = silent,
 ) -> MapFigure:
     """Maps scenes with several trained networks, and draws all maps as one picture.
@@ -86,6 +88,7 @@ def map_scenes(
         offset: added to the values of rasters.
         sensed: when the scene was taken, if there is only one.
         device: ``cpu`` or ``cuda``; None: the GPU if there is one.
+        picture: whether the picture is drawn.
         progress: is called as the work goes on.
 
     Returns:
@@ -120,15 +123,17 @@ def map_scenes(
     )
     _require_outputs(plans, outputs)
     maps = [carry_out(plan, False, progress) for row in plans for plan in row]
-    picture = Path(out, NAME)
+    if not picture:
+        return MapFigure(tuple(maps), None)
+    file = Path(out, NAME)
     try:
-        with lock(picture), writing(picture) as part:
+        with lock(file), writing(file) as part:
             _draw(plans, outputs, part)
     except SatimnetError:
         raise
     except OSError as error:
-        raise StorageError(f"{picture}: cannot be written ({error.strerror})") from error
-    return MapFigure(tuple(maps), picture)
+        raise StorageError(f"{file}: cannot be written ({error.strerror})") from error
+    return MapFigure(tuple(maps), file)
 
 
 def _plans(
