@@ -262,6 +262,41 @@ def test_names_of_bands_and_an_offset_can_be_given(
     assert usual["B02"] == 0  # no value is below 0
 
 
+def test_a_sentinel_2_product_of_several_resolutions_is_compared(
+    eurosat: Path, tmp_path: Path
+) -> None:
+    product = tmp_path / "S2A_MSIL2A_20221005T115411_N0509_R023_T32TQM_20221005T164454.SAFE"
+    images = product / "GRANULE" / "L2A_T32TQM_A038058_20221005T115407" / "IMG_DATA"
+    for band, size, value in (("B02", 10, 2000), ("B09", 60, 4200)):
+        (images / f"R{size}m").mkdir(parents=True)
+        side = 600 // size
+        with rasterio.open(
+            images / f"R{size}m" / f"T32TQM_20221005T115411_{band}_{size}m.jp2",
+            "w",
+            driver="JP2OpenJPEG",
+            **{"width": side, "height": side, "count": 1, "dtype": "uint16"},
+            **{"crs": "EPSG:32632", "QUALITY": 100, "REVERSIBLE": "YES"},
+            transform=rasterio.Affine(size, 0, 600000, 0, -size, 5000040),
+        ) as file:
+            stored = np.full((side, side), value, np.uint16)
+            stored[0, 0] = 0  # nobody saw it
+            file.write(stored, 1)
+    offsets = "".join(f'<BOA_ADD_OFFSET band_id="{k}">-1000</BOA_ADD_OFFSET>' for k in range(13))
+    (product / "MTD_MSIL2A.xml").write_text(
+        "<Product><PRODUCT_START_TIME>2022-10-05T11:54:11.024Z</PRODUCT_START_TIME>"
+        "<PROCESSING_LEVEL>Level-2A</PROCESSING_LEVEL>"
+        "<PROCESSING_BASELINE>05.09</PROCESSING_BASELINE>"
+        f"<BOA_QUANTIFICATION_VALUE>10000</BOA_QUANTIFICATION_VALUE>{offsets}</Product>"
+    )
+    report = assess(eurosat, tmp_path / "q", compare=[str(product)])
+    found = {one.band: one.distributions[1] for one in report.comparisons}
+    assert {band: one.mean for band, one in found.items()} == {"B02": 1000, "B09": 3200}
+    assert {one.level for one in found.values()} == {"L2A"}
+    (finding,) = report.of("sources-differ")
+    assert "B09 is usually" in finding.message
+    assert f"3,200 in the scene {product.stem} (L2A)" in finding.message
+
+
 def test_two_scenes_of_one_name_are_told_apart(eurosat: Path, scene: Path, tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
