@@ -26,6 +26,7 @@ from satimnet.extension import (
     HOOKS,
     PREFIX,
     SCHEMA_URI,
+    SCHEMA_URIS,
     AssetSatimnetExtension,
     CollectionSatimnetExtension,
     ItemAssetSatimnetExtension,
@@ -96,6 +97,17 @@ GOOD: dict[str, dict[str, Any]] = {
             {"class": "background", "pixels": 589_824},
         ],
         "synthetic": False,
+        "formats": ["jpg", "tif"],
+        "data_types": ["uint8", "uint16"],
+        "band_counts": [3, 13],
+        "band_names": ["B02", "red"],
+        "rows": 64,
+        "columns": 32,
+        "bytes": 109_835,
+        "has_mask": False,
+        "has_annotation": True,
+        "georeferenced": True,
+        "has_nodata": False,
     },
     "asset": {"pixels": PIXELS, "original": ORIGINAL},
     "item_asset": {"member_type": "image/tiff; application=geotiff"},
@@ -107,6 +119,17 @@ GOOD: dict[str, dict[str, Any]] = {
         "country": ["Austria", "Lithuania"],
         "source": ["bigearthnet", "eurosat"],
         "synthetic": [False, True],
+        "formats": ["jpg", "tif"],
+        "data_types": ["uint16"],
+        "band_counts": [1, 12],
+        "band_names": ["B02", "red"],
+        "rows": [64],
+        "columns": [32, 4000],
+        "bytes": [1329, 109_835],
+        "has_mask": [False, True],
+        "has_annotation": [True],
+        "georeferenced": [False],
+        "has_nodata": [False, True],
     },
 }
 LEVELS = {  # level: (its part of the schema, the class of its fields)
@@ -267,6 +290,9 @@ def test_plausible_values_are_valid(level, name):
         ("asset", "original", ORIGINAL | {"type": "image/jpeg"}),
         ("asset", "pixels", {"offset": 0, "dtype": "|u1", "shape": [9, 9], "order": ["x", "y"]}),
         ("summaries", "fold", {"minimum": 0, "maximum": 9}),
+        ("summaries", "band_counts", {"minimum": 1, "maximum": 13}),
+        ("summaries", "rows", {"minimum": 32, "maximum": 4000}),
+        ("item", "bytes", 0),
         *(
             ("asset", "pixels", PIXELS | {"order": list(order)})
             for order in itertools.permutations(["y", "x", "band"])
@@ -347,6 +373,15 @@ def wrong(level: str, name: str, **changes: Any) -> tuple[str, str, dict[str, An
         ("item", "statistics", [{"class": "ship", "count": 3, "area": 3.0}]),
         ("item", "statistics", 2 * [{"class": "ship", "count": 3}]),
         ("item", "synthetic", "true"),
+        ("item", "formats", "jpg"),
+        ("item", "formats", []),
+        ("item", "formats", ["image/jpeg"]),
+        ("item", "band_counts", [0]),
+        ("item", "band_counts", [3, 3]),
+        ("item", "rows", 0),
+        ("item", "columns", [64]),
+        ("item", "bytes", 0.5),
+        ("item", "has_mask", "yes"),
         wrong("asset", "pixels", offset=-1),
         wrong("asset", "pixels", offset=None),
         wrong("asset", "pixels", dtype="uint16"),
@@ -375,6 +410,9 @@ def wrong(level: str, name: str, **changes: Any) -> tuple[str, str, dict[str, An
         ("summaries", "split", "train"),
         ("summaries", "split", ["val"]),
         ("summaries", "fold", {"minimum": 0}),
+        ("summaries", "rows", 64),
+        ("summaries", "bytes", {"maximum": 5}),
+        ("summaries", "has_mask", True),
     ],
 )
 def test_wrong_values_are_refused(level, name, value):
@@ -433,6 +471,42 @@ def test_the_extension_has_to_be_declared():
 def test_schema_is_the_caller_s_own():
     schema().clear()
     assert schema()["$id"] == SCHEMA_URI
+
+
+OLD_URI = SCHEMA_URI.replace("v1.1.0", "v1.0.0")
+
+
+def test_every_version_has_its_schema():
+    assert SCHEMA_URIS == (SCHEMA_URI, OLD_URI)
+    for uri in SCHEMA_URIS:
+        text = schema(uri)
+        assert text["$id"] == uri
+        assert text["definitions"]["stac_extensions"]["properties"]["stac_extensions"][
+            "contains"
+        ] == {"const": uri}
+
+
+NEWER = {
+    *("formats", "data_types", "band_counts", "band_names", "rows", "columns", "bytes"),
+    *("has_mask", "has_annotation", "georeferenced", "has_nodata"),
+}
+
+
+@pytest.mark.parametrize(("level", "name"), FIELDS)
+def test_what_was_valid_before_still_is(level, name):
+    obj = stac(level, {name: GOOD[level][name]}) | {"stac_extensions": [OLD_URI]}
+    old = jsonschema.Draft7Validator(schema(OLD_URI))
+    assert old.is_valid(obj) is (level not in ("item", "summaries") or name not in NEWER)
+
+
+@pytest.mark.parametrize("level", ["item", "collection"])
+def test_pystac_reads_objects_of_the_first_version(level):
+    obj = stac(level, {"synthetic": True}) | {"stac_extensions": [OLD_URI]}
+    kind = pystac.Item if level == "item" else pystac.Collection
+    read = kind.from_dict(obj, migrate=True)
+    assert read.stac_extensions == [SCHEMA_URI]
+    assert SatimnetExtension.ext(read).synthetic is True
+    assert SatimnetExtension.ext(kind.from_dict(obj, migrate=False)).synthetic is True
 
 
 # --- class

@@ -15,12 +15,13 @@ from satimnet.extension._extension import (
     SatimnetExtension,
     SummariesSatimnetExtension,
 )
-from satimnet.extension._schema import PREFIX, SCHEMA_URI, schema
+from satimnet.extension._schema import PREFIX, SCHEMA_URI, SCHEMA_URIS, schema
 
 __all__ = [
     "HOOKS",
     "PREFIX",
     "SCHEMA_URI",
+    "SCHEMA_URIS",
     "AssetSatimnetExtension",
     "CollectionSatimnetExtension",
     "ItemAssetSatimnetExtension",

@@ -20,7 +20,7 @@ from pystac.extensions.base import (
 )
 from pystac.extensions.hooks import ExtensionHooks
 
-from satimnet.extension._schema import PREFIX, SCHEMA_URI
+from satimnet.extension._schema import PREFIX, SCHEMA_URI, SCHEMA_URIS
 from satimnet.extension._types import (
     AnnotationMethod,
     CitationCount,
@@ -192,6 +192,28 @@ class ItemSatimnetExtension(PropertiesExtension):
     """Objects and mask pixels of each class."""
     synthetic = _Field[bool]()
     """True where the pixels are made up."""
+    formats = _Field[list[str]]()
+    """Formats of the images, such as ``jpg``, ``png`` and ``tif``."""
+    data_types = _Field[list[str]]()
+    """Data types of the images, as STAC names them: ``uint16``."""
+    band_counts = _Field[list[int]]()
+    """How many bands an image has; also all together, where each band is a file of its own."""
+    band_names = _Field[list[str]]()
+    """Names of the bands of all images."""
+    rows = _Field[int]()
+    """Rows of the image with the most pixels."""
+    columns = _Field[int]()
+    """Columns of the image with the most pixels."""
+    bytes = _Field[int]()
+    """Bytes of the image files together, without masks and annotations."""
+    has_mask = _Field[bool]()
+    """Whether there is an asset with the role ``mask``."""
+    has_annotation = _Field[bool]()
+    """Whether there is an asset with the role ``annotation``."""
+    georeferenced = _Field[bool]()
+    """Whether an image says where it lies."""
+    has_nodata = _Field[bool]()
+    """Whether an image has a no-data value."""
 
     def __init__(self, item: Item) -> None:
         self.properties = item.properties
@@ -273,6 +295,28 @@ class SummariesSatimnetExtension(SummariesExtension):
     """All Collections that samples were taken from."""
     synthetic = _Summary[list[bool]]()
     """Whether made-up samples, real ones or both occur."""
+    formats = _Summary[list[str]]()
+    """All formats of images that occur."""
+    data_types = _Summary[list[str]]()
+    """All data types that occur."""
+    band_counts = _Summary[list[int] | RangeSummary[int]]()
+    """All numbers of bands that occur, or the least and the most."""
+    band_names = _Summary[list[str]]()
+    """All names of bands that occur."""
+    rows = _Summary[list[int] | RangeSummary[int]]()
+    """The numbers of rows, or the least and the most."""
+    columns = _Summary[list[int] | RangeSummary[int]]()
+    """The numbers of columns, or the least and the most."""
+    bytes = _Summary[list[int] | RangeSummary[int]]()
+    """The sizes in bytes, or the least and the most."""
+    has_mask = _Summary[list[bool]]()
+    """Whether Items with a mask, without or both occur."""
+    has_annotation = _Summary[list[bool]]()
+    """Whether Items with an annotation, without or both occur."""
+    georeferenced = _Summary[list[bool]]()
+    """Whether georeferenced Items, others or both occur."""
+    has_nodata = _Summary[list[bool]]()
+    """Whether Items with a no-data value, without or both occur."""
 
 
 class SatimnetExtension(ExtensionManagementMixin[Item | Collection]):
@@ -369,7 +413,7 @@ class SatimnetExtension(ExtensionManagementMixin[Item | Collection]):
 
 class _Hooks(ExtensionHooks):
     schema_uri = SCHEMA_URI
-    prev_extension_ids = set()  # noqa: RUF012 - pystac wants a plain class attribute here
+    prev_extension_ids = set(SCHEMA_URIS[1:])  # noqa: RUF012 - pystac wants a plain class attribute
     stac_object_types = {STACObjectType.ITEM, STACObjectType.COLLECTION}  # noqa: RUF012 - as above
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from satimnet.builder.errors import ArgumentError
 from satimnet.builder.storage.atomic_files import write
-from satimnet.extension import SCHEMA_URI, schema
+from satimnet.extension import SCHEMA_URIS, schema
 
 if TYPE_CHECKING:
     from jsonschema import ValidationError
@@ -44,7 +44,7 @@ class Schemas:
         from pystac.validation import JsonSchemaSTACValidator
 
         self._known |= JsonSchemaSTACValidator().schema_cache
-        self._known[SCHEMA_URI] = schema()
+        self._known |= {uri: schema(uri) for uri in SCHEMA_URIS}
         projjson = Path(pyproj.datadir.get_data_dir(), "projjson.schema.json")
         if projjson.exists():
             content = json.loads(projjson.read_bytes())

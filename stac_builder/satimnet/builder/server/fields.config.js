@@ -12,6 +12,16 @@ Registry.addMetadataFields({
   'satimnet:country': 'Country',
   'satimnet:source': 'Taken from collection',
   'satimnet:synthetic': 'Made-up pixels',
+  'satimnet:formats': 'Formats of the images',
+  'satimnet:data_types': 'Data types of the images',
+  'satimnet:band_counts': 'Numbers of bands',
+  'satimnet:band_names': 'Bands',
+  'satimnet:rows': 'Rows',
+  'satimnet:columns': 'Columns',
+  'satimnet:bytes': { label: 'Size of the images', format: 'FileSize' },
+  'satimnet:has_mask': 'Has a mask',
+  'satimnet:has_annotation': 'Has an annotation',
+  'satimnet:has_nodata': 'Has a no-data value',
   'satimnet:statistics': {
     label: 'Class statistics',
     items: {
