@@ -299,8 +299,8 @@ class SummariesSatimnetExtension(SummariesExtension):
     """All formats of images that occur."""
     data_types = _Summary[list[str]]()
     """All data types that occur."""
-    band_counts = _Summary[list[int] | RangeSummary[int]]()
-    """All numbers of bands that occur, or the least and the most."""
+    band_counts = _Summary[list[int]]()
+    """All numbers of bands that occur."""
     band_names = _Summary[list[str]]()
     """All names of bands that occur."""
     rows = _Summary[list[int] | RangeSummary[int]]()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from satimnet.builder.catalog.file_facts import FACTS
 from satimnet.builder.catalog.json_shapes import Href, Shape, misfit, shown
 from satimnet.builder.errors import BadCatalogError, NotFoundError, SatimnetError, StorageError
 from satimnet.builder.storage import objects
@@ -262,7 +263,10 @@ _PROJECTION: Shape = {
     **dict.fromkeys(("proj:code?", "proj:wkt2?"), str),
     **{"proj:shape?": [int], "proj:transform?": [float]},
 }
-_TEXTS = ("stac_extensions", "satimnet:classes", "satimnet:concepts")
+_TEXTS = (
+    *("stac_extensions", "satimnet:classes", "satimnet:concepts"),
+    *(name for name, kind in FACTS.items() if kind == [str]),
+)
 _TIMES = ("datetime?", "start_datetime?", "end_datetime?")
 _COLUMNS: Shape = {
     **dict.fromkeys(("type", "stac_version", "id", "collection"), str),
@@ -271,6 +275,7 @@ _COLUMNS: Shape = {
     **dict.fromkeys(_TIMES, datetime),
     **_PROJECTION,
     "satimnet:fold?": int,
+    **{f"{name}?": kind for name, kind in FACTS.items()},
     "satimnet:statistics?": [{"class": str, "count?": int, "pixels?": int}],
     "geometry": bytes,
     "bbox": dict.fromkeys(("xmin", "ymin", "xmax", "ymax"), float),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from satimnet.builder.catalog.checked_documents import STAC_VERSION, box_of
+from satimnet.builder.catalog.file_facts import FACTS
 from satimnet.builder.catalog.item_columns import BBOX, bbox_type
 from satimnet.builder.catalog.items import (
     ARCHIVE_URI,
@@ -83,7 +84,8 @@ def collection_of(record: Mapping[str, Any], tables: Sequence[pa.Table] = ()) ->
 def narrowed(collection: Json, tables: Sequence[pa.Table]) -> Json:
     """The Collection with extent and summaries of some of its rows.
 
-    Only summaries of columns of texts become narrower; others stay as they are.
+    Only summaries of columns of texts and of facts of files become narrower; others stay as they
+    are.
     """
     import pyarrow as pa
 
@@ -95,10 +97,18 @@ def narrowed(collection: Json, tables: Sequence[pa.Table]) -> Json:
         "temporal": {"interval": [_interval(record, tables)]},
     }
     schema, texts = tables[0].schema, (pa.string(), pa.list_(pa.string()))
-    summaries: Json = {}
-    for name, summary in collection.get("summaries", {}).items():
-        narrower = name in schema.names and schema.field(name).type in texts
-        summaries |= _summary(name, tables) if narrower else {name: summary}
+    summaries: Json = dict(collection.get("summaries", {}))
+    narrower = [
+        name
+        for name in summaries
+        if name in schema.names and (name in FACTS or schema.field(name).type in texts)
+    ]
+    narrow = _occurring(narrower, tables)
+    summaries = {
+        name: narrow.get(name, summary)
+        for name, summary in summaries.items()
+        if name in narrow or name not in narrower
+    }
     return {**collection, "extent": extent, **({"summaries": summaries} if summaries else {})}
 
 
@@ -147,10 +157,8 @@ def _summaries(record: Mapping[str, Any], tables: Sequence[pa.Table]) -> Json:
         for key, value in record["properties"].items()
     }
     summaries["classification:classes"] = _class_table(record["classes"])
-    for key in ("satimnet:classes", "satimnet:concepts", "satimnet:split", "proj:code"):
-        summaries |= _summary(key, tables)
-    for key in record.get("fields", ()):
-        summaries |= _summary(key, tables)
+    keys = ("satimnet:classes", "satimnet:concepts", "satimnet:split", "proj:code")
+    summaries |= _occurring([*keys, *FACTS, *record.get("fields", ())], tables)
     if any("bands" in spec and "shape" not in spec for spec in record["assets"].values()):
         summaries |= _shapes(tables)
     return summaries
@@ -160,19 +168,28 @@ def _class_table(classes: Sequence[Mapping[str, Any]]) -> list[Json]:
     return [{key: row[key] for key in _CLASS_FIELDS if key in row} for row in classes]
 
 
-def _summary(key: str, tables: Sequence[pa.Table]) -> Json:
-    """The values that occur in a column, the range of numbers; nothing if there are too many."""
+def _occurring(keys: Sequence[str], tables: Sequence[pa.Table]) -> Json:
+    """Of columns the values that occur, the range of numbers; nothing if there are too many.
+
+    Numbers of bands have no range: they are of images, of which each has as many as its kind has.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    values: set[Any] = set()
-    for table in tables:
-        column = table[key].combine_chunks()
-        flat = pc.list_flatten(column) if pa.types.is_list(column.type) else column
-        values |= set(pc.unique(flat).drop_null().to_pylist())
-    if len(values) > 1 and all(type(value) in (int, float) for value in values):
-        return {key: {"minimum": min(values), "maximum": max(values)}}
-    return {key: sorted(values)} if 0 < len(values) <= _MANY else {}
+    values: dict[str, set[Any]] = {key: set() for key in keys}
+    for table in tables:  # once, for each of them may be read from a file
+        for key in keys:
+            column = table[key].combine_chunks()
+            flat = pc.list_flatten(column) if pa.types.is_list(column.type) else column
+            values[key].update(pc.unique(flat).drop_null().to_pylist())
+    summaries: Json = {}
+    for key, found in values.items():
+        numbers = all(type(value) in (int, float) for value in found)
+        if len(found) > 1 and numbers and key != "satimnet:band_counts":
+            summaries[key] = {"minimum": min(found), "maximum": max(found)}
+        elif 0 < len(found) <= _MANY:
+            summaries[key] = sorted(found)
+    return summaries
 
 
 def _shapes(tables: Sequence[pa.Table]) -> Json:

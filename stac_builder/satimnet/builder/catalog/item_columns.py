@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from satimnet.builder.catalog.file_facts import FACTS
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -87,8 +89,19 @@ def _schema_parts() -> dict[str, Any]:
             "satimnet:statistics": pa.list_(pa.struct(statistic)),
             "satimnet:split": pa.string(),
             "satimnet:fold": pa.int64(),
+            "data_type": pa.string(),
+            **{name: _of_python(kind) for name, kind in FACTS.items()},
         },
     }
+
+
+def _of_python(kind: Any) -> pa.DataType:
+    """Arrow type of what `FACTS` has."""
+    import pyarrow as pa
+
+    if isinstance(kind, list):
+        return pa.list_(_of_python(kind[0]))
+    return {str: pa.string(), int: pa.int64(), bool: pa.bool_()}[kind]
 
 
 def bbox_type() -> pa.StructType:

@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 
 from satimnet.builder.catalog.checked_documents import STAC_VERSION
+from satimnet.builder.catalog.file_facts import FileFacts, bands_of
 from satimnet.builder.imagery.footprints import Footprint, footprints_of
 from satimnet.builder.imagery.headers import Header
 from satimnet.builder.packing.shards import PackedMember, PackedSample, Shard
@@ -52,13 +53,14 @@ def describe(shard: Shard, record: Mapping[str, Any]) -> list[Item]:
     """The Items of a shard's samples; ``record`` is the content of ``dataset.toml``."""
     grids = [_grid(packed.members) for packed in shard.samples]
     meanings = _meanings(record, {packed.classes for packed in shard.samples})
+    facts = FileFacts(record)
     return [
         _item(
             packed,
             grid,
             footprint,
             {m.asset: _packed_asset(m, grid, shard, record) for m in packed.members},
-            meanings[packed.classes],
+            facts.of(packed.members) | meanings[packed.classes],
             record,
         )
         for packed, grid, footprint in zip(shard.samples, grids, footprints_of(grids), strict=True)
@@ -77,8 +79,9 @@ def describe_files(packed: PackedSample, record: Mapping[str, Any]) -> Item:
             **_asset(member, grid, spec),
             **_file_info(member),
         }
-    meaning = _meanings(record, {packed.classes})[packed.classes]
-    item = _item(packed, grid, footprints_of([grid])[0], assets, meaning, record)
+    made = FileFacts(record).of(packed.members)
+    made |= _meanings(record, {packed.classes})[packed.classes]
+    item = _item(packed, grid, footprints_of([grid])[0], assets, made, record)
     del item["collection"]  # STAC asks for a link to it, and there is no file to link to
     return item | {"links": [], "stac_extensions": item["stac_extensions"][1:]}
 
@@ -88,7 +91,7 @@ def _item(
     grid: Header | None,
     footprint: Footprint | None,
     assets: dict[str, Any],
-    meaning: Mapping[str, Any],
+    made: Mapping[str, Any],
     record: Mapping[str, Any],
 ) -> Item:
     sample = packed.sample
@@ -100,12 +103,12 @@ def _item(
         properties["end_datetime"] = record["end_datetime"]
     properties |= record["properties"]
     properties |= sample.properties
+    properties |= made
     if grid is not None:
         properties |= _projection(grid)
     extensions = [ARCHIVE_URI, FILE_URI, PROJECTION_URI]
-    if meaning.get("themes"):
+    if made.get("themes"):
         extensions.append(THEMES_URI)
-    properties |= meaning
     if packed.statistics:
         properties["satimnet:statistics"] = list(packed.statistics)
     if sample.split is not None:
@@ -189,9 +192,8 @@ def _asset(member: PackedMember, grid: Header | None, spec: Mapping[str, Any]) -
     asset: dict[str, Any] = {"title": spec["title"], "roles": spec["roles"]}
     if header is None:
         return asset
-    bands = next(b for b in (spec["bands"], *spec.get("other_bands", ())) if len(b) == header.bands)
     asset["data_type"] = spec["data_type"]
-    asset["bands"] = [{"name": band["name"]} for band in bands]
+    asset["bands"] = [{"name": band["name"]} for band in bands_of(spec, header.bands)]
     if member.original is not None:
         asset["satimnet:original"] = {
             "path": member.original.path,
