@@ -52,21 +52,19 @@ class FileFacts:
 
     record: Mapping[str, Any]
     """The content of ``dataset.toml``."""
-    _known: dict[tuple[Any, ...], dict[str, Any]] = field(default_factory=dict)
+    _known: dict[tuple[Any, ...], tuple[dict[str, Any], list[int]]] = field(default_factory=dict)
 
     def of(self, members: Sequence[PackedMember]) -> dict[str, Any]:
         """The properties of the Item that has these members as its files."""
-        key = tuple(
-            (m.asset, m.type, h and (h.shape, h.bands, h.crs is not None, h.transform is not None))
-            for m in members
-            for h in (m.header,)
-        )
+        key = tuple([_kind_of(member) for member in members])
         known = self._known.get(key)
         if known is None:
-            known = self._known[key] = self._made(members)
-        if "satimnet:rows" not in known:
-            return known
-        return known | {"satimnet:bytes": sum(m.size for m in members if self._is_image(m))}
+            images = [at for at, member in enumerate(members) if self._is_image(member)]
+            known = self._known[key] = self._made(members), images
+        facts, images = known
+        if not images:
+            return dict(facts)
+        return facts | {"satimnet:bytes": sum([members[at].size for at in images])}
 
     def _is_image(self, member: PackedMember) -> bool:
         return member.header is not None and NO_IMAGES.isdisjoint(
@@ -74,7 +72,7 @@ class FileFacts:
         )
 
     def _made(self, members: Sequence[PackedMember]) -> dict[str, Any]:
-        """All facts but the number of bytes, which has a place where there is an image."""
+        """All facts but the number of bytes."""
         specs = [self.record["assets"][member.asset] for member in members]
         roles = {role for spec in specs for role in spec["roles"]}
         facts: dict[str, Any] = {}
@@ -100,7 +98,6 @@ class FileFacts:
                 ),
                 "satimnet:rows": rows,
                 "satimnet:columns": columns,
-                "satimnet:bytes": 0,
             }
         return facts | {
             "satimnet:has_mask": "mask" in roles,
@@ -115,6 +112,15 @@ class FileFacts:
                 for given in (spec, *bands_of(spec, header.bands))
             ),
         }
+
+
+def _kind_of(member: PackedMember) -> tuple[Any, ...]:
+    """All that the facts depend on but the size."""
+    header = member.header
+    if header is None:
+        return member.asset, member.type
+    placed = header.crs is not None and header.transform is not None
+    return member.asset, member.type, header.shape, header.bands, placed
 
 
 def bands_of(spec: Mapping[str, Any], number: int) -> Sequence[Mapping[str, Any]]:
