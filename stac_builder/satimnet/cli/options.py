@@ -121,9 +121,50 @@ class _RowsAndColumns(click.ParamType):  # type: ignore[type-arg]
         return int(match[1]), int(match[2])
 
 
+# In older versions of click, ParamType takes no type argument.
+class _Range(click.ParamType):  # type: ignore[type-arg]
+    """A number, or the least and the most with a colon between them: ``64``, ``100:300``, ``:64``.
+
+    Args:
+        number: Reads one of the numbers.
+        such: What the numbers look like, for messages.
+    """
+
+    name = "range"
+
+    def __init__(self, number: click.ParamType, such: str) -> None:  # type: ignore[type-arg]
+        self._number = number
+        self._such = such
+
+    def convert(
+        self, value: Any, param: Parameter | None, ctx: Context | None
+    ) -> tuple[int | None, int | None]:
+        if isinstance(value, tuple):
+            return value
+        low, colon, high = (part.strip() for part in value.partition(":"))
+        ends = [low, high] if colon else [low, low]
+        if not any(ends) or ":" in high:
+            self.fail(f"{value!r}: give a number or a range, as in {self._such}", param, ctx)
+        found = [self._number.convert(end, param, ctx) if end else None for end in ends]
+        return found[0], found[1]
+
+
+class _Count(click.ParamType):  # type: ignore[type-arg]
+    """A whole number from 0."""
+
+    name = "count"
+
+    def convert(self, value: Any, param: Parameter | None, ctx: Context | None) -> int:
+        if not re.fullmatch(r"\d{1,18}", value, re.ASCII):
+            self.fail(f"{value!r} is no whole number, as in 64", param, ctx)
+        return int(value)
+
+
 NAMES = _Names()
 BYTES = _Bytes()
 ROWS_AND_COLUMNS = _RowsAndColumns()
+COUNTS = _Range(_Count(), "64, 100:300 or :300")
+SIZES = _Range(BYTES, "10kB:1MB or :1MB")
 
 
 def added(*options: Callable[[_Command], _Command]) -> Callable[[_Command], _Command]:

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from satimnet.builder.commands import one_line_errors
 from satimnet.builder.storage.hrefs import public_item, warn_of_secret
-from satimnet.cli.options import ANY_FILE, FOLDER, allow_outside, outside_option, quiet_option
+from satimnet.cli.options import (
+    ANY_FILE,
+    COUNTS,
+    FOLDER,
+    NAMES,
+    SIZES,
+    added,
+    allow_outside,
+    outside_option,
+    quiet_option,
+)
 from satimnet.cli.output import cell, count_table, say, say_json
 from satimnet.cli.progress_bars import progress_bar
 from satimnet.cli.wording import counted
@@ -18,6 +28,54 @@ from satimnet.cli.wording import counted
 if TYPE_CHECKING:
     from satimnet.builder.query.index import Index
     from satimnet.builder.query.search_results import Found
+
+_file_options = added(
+    click.option(
+        "--file-format",
+        multiple=True,
+        metavar="FORMAT",
+        help="Format of an image: jpg, png, tif.",
+    ),
+    click.option(
+        "--band-count",
+        type=click.IntRange(min=1),
+        multiple=True,
+        help="Number of bands of an image, or of all where each band is a file.",
+    ),
+    click.option(
+        "--bands", type=NAMES, metavar="B02,B08", help="Names of bands; the item has all of them."
+    ),
+    click.option(
+        "--data-type", multiple=True, metavar="TYPE", help="Data type of an image: uint8, uint16."
+    ),
+    click.option(
+        "--rows", type=COUNTS, metavar="FROM:TO", help="Rows of the largest image: 64, 100:300."
+    ),
+    click.option("--columns", type=COUNTS, metavar="FROM:TO", help="Its columns."),
+    click.option(
+        "--bytes", type=SIZES, metavar="FROM:TO", help="Size of the image files: :1MB, 100kB:."
+    ),
+    click.option("--mask/--no-mask", "has_mask", default=None, help="With or without a mask."),
+    click.option(
+        "--annotation/--no-annotation",
+        "has_annotation",
+        default=None,
+        help="With or without a file of annotations.",
+    ),
+    click.option(
+        "--georeference/--no-georeference",
+        "georeferenced",
+        default=None,
+        help="Whether the images say where they lie.",
+    ),
+    click.option(
+        "--nodata/--no-nodata",
+        "has_nodata",
+        default=None,
+        help="Whether an image has a no-data value.",
+    ),
+)
+"""Options about the files of items, by the arguments of `satimnet.builder.search`."""
 
 
 @click.command(short_help="Find items of a catalog.")
@@ -52,19 +110,27 @@ if TYPE_CHECKING:
     help="A phrase in a title or description of the item, its classes or its collection; of "
     "several, also with commas between them, one suffices.",
 )
+@_file_options
 @click.option("--sortby", help="Fields to sort by, with '-' for descending order: -datetime,id.")
 @click.option("--limit", type=click.IntRange(min=0), help="Find at most so many items.")
 @click.option("--count", is_flag=True, help="Print only how many there are.")
 @click.option(
-    "--facets", is_flag=True, help="Print how many there are by class, split, country and month."
+    "--facets", is_flag=True, help="Print how many there are by class, split, month, format..."
 )
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["table", "json", "ndjson", "geoparquet"]),
+    type=click.Choice(["table", "json", "ndjson", "paths", "geoparquet"]),
     default="table",
     show_default=True,
-    help="How to print the items or facets; geoparquet goes to the file --out.",
+    help="How to print the items or facets; paths are those that GDAL opens, of the images that "
+    "were asked for; geoparquet goes to the file --out.",
+)
+@click.option(
+    "--asset",
+    "assets",
+    multiple=True,
+    help="Of --format paths: the key of an asset, such as mask, instead of the images.",
 )
 @click.option(
     "--out",
@@ -97,10 +163,12 @@ def search(
     count: bool,
     facets: bool,
     form: str,
+    assets: tuple[str, ...],
     out: Path | None,
     save: Path | None,
     copy: Path | None,
     quiet: bool,
+    **facts: Any,
 ) -> None:
     """Find items of CATALOG (path or URL), and print, count, save or copy them.
 
@@ -116,6 +184,12 @@ def search(
         raise click.UsageError("give one of --count, --facets, --out, --save and --copy")
     if all_classes and not classes:
         raise click.UsageError("--all-classes says how several --class are meant; give them")
+    if form == "paths" and (count or facets):
+        raise click.UsageError("--format paths prints items; leave out --count and --facets")
+    if assets and form != "paths":
+        raise click.UsageError("--asset says whose paths are printed; give --format paths")
+    # an option that was not given is no condition
+    facts = {name: None if value == () else value for name, value in facts.items()}
     index = Index(catalog, allow_outside=allow_outside())
     found = run(
         index,
@@ -131,6 +205,7 @@ def search(
         q=[part for text in texts for part in text.split(",")] or None,
         sortby=sortby,
         limit=limit,
+        **facts,
     )
     if save or copy or out:
         _write(found, save, copy, out, quiet)
@@ -140,6 +215,8 @@ def search(
         _print_facets(found)
     elif facets:
         say_json(found.facets(), indent=2 if form == "json" else None)
+    elif form == "paths":
+        _print_paths(found, assets, facts)
     elif form == "json":
         warn_of_secret(index.href)
         features = [public_item(item, index.href) for item in found]
@@ -192,6 +269,21 @@ def _print_facets(found: Found) -> None:
         if values:
             console.print(count_table(name, values), "")
     click.echo(counted(len(found), "item"))
+
+
+def _print_paths(found: Found, assets: tuple[str, ...], facts: dict[str, Any]) -> None:
+    """Prints a line for each file: of the assets that were named, else of the images that fit."""
+    from satimnet.builder.query.image_paths import asset_paths, image_paths
+
+    documents = [collection.document for collection in found.collections]
+    known = {key: None for document in documents for key in document.item_assets}
+    if unknown := set(assets).difference(known) if known else None:
+        there = ", ".join(known)
+        raise click.UsageError(f"--asset {min(unknown)}: no such asset; there are {there}")
+    of_files = {name: facts[name] for name in ("file_format", "band_count", "bands", "data_type")}
+    for item in found:
+        for path in asset_paths(item, assets) if assets else image_paths(item, **of_files):
+            say(path)
 
 
 def _print_items(items: Found) -> None:

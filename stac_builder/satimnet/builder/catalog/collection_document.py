@@ -12,10 +12,8 @@ from functools import cached_property
 from typing import Any
 
 from satimnet.builder.catalog import checked_documents as documents
+from satimnet.builder.catalog.file_facts import NO_IMAGE_ROLES
 from satimnet.builder.types import Json
-
-NO_IMAGE_ROLES = frozenset({"mask", "annotation", "overview", "thumbnail", "metadata", "labels"})
-"""Roles of assets that are no images to learn from, though they may have bands."""
 
 UNNAMED_LICENCES = ("other", "various", "proprietary")
 """What ``license`` says where the licence has no SPDX identifier, and links say what it is."""

@@ -27,8 +27,8 @@ FACTS: Mapping[str, Any] = {
 }
 """The properties, as ``extensions/README.md`` has them, and the types of their values."""
 
-NO_IMAGES = frozenset({"mask", "annotation", "overview", "thumbnail"})
-"""Roles of assets whose files are not the image itself."""
+NO_IMAGE_ROLES = frozenset({"mask", "annotation", "overview", "thumbnail", "metadata", "labels"})
+"""Roles of assets that are no images to learn from, though they may have bands."""
 
 _ENDINGS = {"jpeg": "jpg", "tiff": "tif"}
 
@@ -67,7 +67,7 @@ class FileFacts:
         return facts | {"satimnet:bytes": sum([members[at].size for at in images])}
 
     def _is_image(self, member: PackedMember) -> bool:
-        return member.header is not None and NO_IMAGES.isdisjoint(
+        return member.header is not None and NO_IMAGE_ROLES.isdisjoint(
             self.record["assets"][member.asset]["roles"]
         )
 

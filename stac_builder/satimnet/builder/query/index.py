@@ -17,6 +17,7 @@ import numpy as np
 
 from satimnet.builder.catalog import checked_documents as documents
 from satimnet.builder.catalog.collection_document import CollectionDocument
+from satimnet.builder.catalog.file_facts import FACTS
 from satimnet.builder.errors import (
     BadCatalogError,
     CatalogWarning,
@@ -27,6 +28,7 @@ from satimnet.builder.errors import (
 from satimnet.builder.publishing.layout import location_of
 from satimnet.builder.publishing.versions import chosen
 from satimnet.builder.query.bounded_sql import Database, failure
+from satimnet.builder.query.derived_facts import derived_facts
 from satimnet.builder.query.parquet_rows import asset_hrefs, rows_at
 from satimnet.builder.query.statements import Statement, kind_of, quoted
 from satimnet.builder.storage.held_files import Held, folder_of
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
 
     from satimnet.builder.vocabulary.concepts import Scheme
 
+_OF_PYTHON = {str: "VARCHAR", int: "BIGINT", bool: "BOOLEAN"}
+
 ALWAYS_THERE = {
     "id": "VARCHAR",
     "collection": "VARCHAR",
@@ -54,9 +58,13 @@ ALWAYS_THERE = {
     "satimnet:classes": "VARCHAR[]",
     "satimnet:concepts": "VARCHAR[]",
     "satimnet:split": "VARCHAR",
+    **{
+        name: f"{_OF_PYTHON[kind[0]]}[]" if isinstance(kind, list) else _OF_PYTHON[kind]
+        for name, kind in FACTS.items()
+    },
 }
 """What a search itself may ask for, with DuckDB's types, for files that lack the column because
-all its values are null."""
+all its values are null. Facts of files are derived from the assets there."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +156,7 @@ class Index:
         self.unreadable: dict[str, str] = {}
         self._open_collections()
         self._types: dict[str, dict[str, str]] = {}
+        self._derived: dict[str, dict[str, str]] = {}
         self._footers: dict[str, pq.FileMetaData] = {}
         on_web = any(is_url(one.parquet) for one in self.collections.values())
         self._web_files: AbstractFileSystem | None = files_by_ranges() if on_web else None
@@ -267,8 +276,18 @@ class Index:
             types = self._database.column_types(self._rows_of(collection), parquet)
             del types["file_row_number"]
             documents.columns(types, parquet)
+            self._derived[collection] = derived_facts(types, self._with_nodata(collection))
             self._types[collection] = {name: str(type_) for name, type_ in types.items()}
         return self._types[collection]
+
+    def _with_nodata(self, collection: str) -> set[str]:
+        """Keys of the collection's assets that have a no-data value."""
+        assets = self.collections[collection].document.item_assets
+        return {
+            asset.key
+            for asset in assets.values()
+            if asset.nodata is not None or any(band.nodata is not None for band in asset.bands)
+        }
 
     def run(self, sql: str, statement: Statement) -> pa.Table:
         """The result of a query, with what ``statement`` says that it refers to.
@@ -298,18 +317,23 @@ class Index:
     def union(self, collections: Sequence[str], columns: Iterable[str]) -> str:
         """SQL for these columns of all rows, null where a collection lacks one.
 
+        Facts of files that a collection has no column for come from its assets.
+
         Two columns more, ``source_`` and ``row_``, have a row's position in ``collections`` and
         its number in that collection's file.
         """
+        columns = sorted(set(columns))
         types = dict(ALWAYS_THERE)
         for collection in collections:
             types |= self.column_types(collection)
         selects = []
         for position, collection in enumerate(collections):
             own = self.column_types(collection)
+            derived = self._derived[collection]
+            otherwise = {name: f"({derived.get(name, 'NULL')})::{types[name]}" for name in columns}
             parts = [
-                f"{quoted(name) if name in own else f'NULL::{types[name]}'} AS {quoted(name)}"
-                for name in sorted(columns)
+                f"{quoted(name) if name in own else otherwise[name]} AS {quoted(name)}"
+                for name in columns
             ]
             parts += [f"{position}::BIGINT AS source_", "file_row_number AS row_"]
             selects.append(f"SELECT {', '.join(parts)} FROM {self._rows_of(collection)}")

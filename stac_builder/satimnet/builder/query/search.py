@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from satimnet.builder.arguments import checked
-from satimnet.builder.catalog.collection_document import LabelClass
+from satimnet.builder.catalog.collection_document import CollectionDocument, LabelClass
 from satimnet.builder.errors import ArgumentError, BadQueryError, TooLargeError
 from satimnet.builder.query.cql2_json import parse_filter
 from satimnet.builder.query.cql2_text import Node
+from satimnet.builder.query.fact_conditions import fact_conditions
 from satimnet.builder.query.freetext import condition_of
 from satimnet.builder.query.geometry import geometry_node
 from satimnet.builder.query.index import Index
@@ -44,6 +45,17 @@ def search(
     concept: Sequence[str] | str | None = None,
     split: Sequence[str] | str | None = None,
     q: Sequence[str] | str | None = None,
+    file_format: Sequence[str] | str | None = None,
+    band_count: Sequence[int] | int | None = None,
+    bands: Sequence[str] | str | None = None,
+    data_type: Sequence[str] | str | None = None,
+    rows: Sequence[int | None] | int | None = None,
+    columns: Sequence[int | None] | int | None = None,
+    bytes: Sequence[int | None] | int | None = None,
+    has_mask: bool | None = None,
+    has_annotation: bool | None = None,
+    georeferenced: bool | None = None,
+    has_nodata: bool | None = None,
     sortby: str | Sequence[str | Mapping[str, str]] | None = None,
     fields: str | Sequence[str] | Mapping[str, Sequence[str] | None] | None = None,
     limit: int | None = None,
@@ -74,6 +86,19 @@ def search(
         q: terms, one of which must stand in a title or description of the Item, of its classes or
             of its collection, or among the collection's keywords. See
             `satimnet.builder.query.freetext`.
+        file_format: formats of images, such as ``jpg`` and ``tif``; an image must have one of them.
+        band_count: numbers of bands; an image must have one of them, or all images together where
+            each band is a file of its own.
+        bands: names of bands; an Item must have all of them.
+        data_type: data types such as ``uint16``; an image must have one of them.
+        rows: the rows of the largest image: a number, or the least and the most, of which one may
+            be None.
+        columns: its columns, in the same way.
+        bytes: the bytes of all image files of the Item, in the same way.
+        has_mask: whether the Item has a mask.
+        has_annotation: whether the Item has a file of annotations.
+        georeferenced: whether its images say where they lie.
+        has_nodata: whether an image has a no-data value.
         sortby: fields, with ``-`` before those to sort downwards, or as ``{"field": ...,
             "direction": ...}``. Nulls come last; ties go by collection and id. Without it, Items
             come in the order of the catalog's collections and of their rows.
@@ -91,7 +116,7 @@ def search(
         NotFoundError: the catalog or one of ``collections`` is not there.
         BadCatalogError: the catalog cannot be understood.
         BadQueryError: a condition cannot be understood, or names what no Item has.
-        ArgumentError: ``limit`` is negative, or an argument has the wrong type.
+        ArgumentError: ``limit`` is negative, a range is none, or an argument has the wrong type.
         StorageError: files of the catalog cannot be read.
 
     Example:
@@ -102,7 +127,22 @@ def search(
         >>> item = next(iter(found))
         >>> item["collection"], item["properties"]["satimnet:classes"]
         ('eurosat', ['Forest'])
+        >>> len(search("catalog", file_format="jpg", classes="PermanentCrop", rows=(32, 64)))
+        30
     """
+    facts = {
+        "file_format": file_format,
+        "band_count": band_count,
+        "bands": bands,
+        "data_type": data_type,
+        "rows": rows,
+        "columns": columns,
+        "bytes": bytes,
+        "has_mask": has_mask,
+        "has_annotation": has_annotation,
+        "georeferenced": georeferenced,
+        "has_nodata": has_nodata,
+    }
     index = catalog if isinstance(catalog, Index) else Index(catalog, allow_outside=allow_outside)
     if limit is not None and limit < 0:
         raise ArgumentError(f"limit {limit} is negative", "limit")
@@ -117,6 +157,7 @@ def search(
         *([] if bbox is None else [_op("s_intersects", _GEOMETRY, {"bbox": list(bbox)})]),
         *([] if intersects is None else [_op("s_intersects", _GEOMETRY, _geojson(intersects))]),
         *([] if datetime is None else [_overlaps(datetime)]),
+        *fact_conditions(facts, _documents(index, names)),
         *([] if filter is None else [parse_filter(filter)]),
     ]
     return Found(
@@ -160,6 +201,14 @@ def _one_of(name: str, values: Sequence[str] | str | None) -> list[Node]:
     return [] if values is None else [_op("in", {"property": name}, _listed(values))]
 
 
+def _documents(index: Index, collections: Sequence[str] | None) -> list[CollectionDocument]:
+    return [
+        collection.document
+        for id_, collection in index.collections.items()
+        if collections is None or id_ in collections
+    ]
+
+
 def _known_splits(names: Sequence[str] | str | None) -> list[str] | None:
     for name in _listed(names or ()):
         if name not in SPLITS:
@@ -173,11 +222,7 @@ def _of_classes(
     """The condition, if each name stands in the class table of one of the collections."""
     if names is None:
         return []
-    tables = [
-        collection.document.classes
-        for id_, collection in index.collections.items()
-        if collections is None or id_ in collections
-    ]
+    tables = [document.classes for document in _documents(index, collections)]
     rows = [row for table in tables for row in table]
     known = {row.name for row in rows}
     for name in _listed(names):
