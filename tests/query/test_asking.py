@@ -14,12 +14,14 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from click.testing import CliRunner
 from cql2_by_the_book import brute_force, op
+from facts_by_hand import facts_of
 from stactools.cli.cli import cli
 from trial_catalog import CLASSES, ids_of, write_catalog
 
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.query.index import Index
 from satimnet.builder.query.search import count, search
+from satimnet.builder.query.search_results import FACETS
 
 TABLES = {
     "eurosat": [
@@ -127,13 +129,22 @@ def test_all_classes_occur_together(index, items):
 )
 def test_facets_count_what_a_loop_counts(index, query):
     found = search(index, **query)
-    expected = {name: Counter() for name in ("collection", "class", "split", "country", "month")}
+    expected = {name: Counter() for name in FACETS}
     for item in found:
         properties = item["properties"]
         expected["collection"][item["collection"]] += 1
         expected["class"].update(properties.get("satimnet:classes", ()))
         expected["split"].update(filter(None, [properties.get("satimnet:split")]))
         expected["month"].update([properties["datetime"][:7]] if properties["datetime"] else [])
+        facts = facts_of(item, set())
+        expected["format"].update(facts["formats"])
+        expected["data_type"].update(facts.get("data_types", ()))
+        expected["band_count"].update(map(str, facts["band_counts"]))
+        expected["band"].update(facts["band_names"])
+        expected["mask"][str(facts["has_mask"]).lower()] += 1
+        expected["annotation"][str(facts["has_annotation"]).lower()] += 1
+        expected["georeference"][str(facts["georeferenced"]).lower()] += 1
+        expected["nodata"][str(facts["has_nodata"]).lower()] += 1
     facets = found.facets()
     assert facets == expected
     for values in facets.values():

@@ -18,6 +18,7 @@ Range = int | Sequence[int | None]
 """A number, or the least and the most, of which one may be None."""
 
 _LARGEST = 2**63 - 1
+_FEW = 30  # names that a message lists
 _LISTS = {
     "file_format": ("satimnet:formats", "a_overlaps", "format"),
     "data_type": ("satimnet:data_types", "a_overlaps", "data type"),
@@ -71,7 +72,7 @@ def _values(argument: str, given: Any) -> list[Any]:
     if argument == "band_count":
         for number in values:
             if not 1 <= number <= _LARGEST:
-                raise ArgumentError(f"{argument} {number:.4g}: must be 1 or more", argument)
+                raise ArgumentError(f"{argument} {number!s:.20}: must be 1 or more", argument)
         return [int(number) for number in values]
     names = [value.strip() for value in values]
     if "" in names:
@@ -97,12 +98,15 @@ def _require_known(
     for value in values:
         if value not in known:
             texts = [str(one) for one in known]
-            raise BadQueryError(f"no Item has the {word} {value!s:.80}; {hint(str(value), texts)}")
+            there = (
+                f"there are {', '.join(texts)}" if len(texts) <= _FEW else hint(str(value), texts)
+            )
+            raise BadQueryError(f"no Item has the {word} {value!s:.80}; {there}")
 
 
 def _within(argument: str, name: Node, given: Range) -> list[Node]:
     ends = [given, given] if isinstance(given, int) else list(given)
-    shown = ":".join("" if end is None else f"{end:.15g}" for end in ends)
+    shown = ":".join("" if end is None else f"{end!s:.20}" for end in ends)
     if len(ends) != 2 or ends == [None, None]:
         raise ArgumentError(
             f"{argument} {shown}: give a number, or the least and the most, one of which may be "

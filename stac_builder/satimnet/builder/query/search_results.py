@@ -8,7 +8,7 @@ join to the whole.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -44,7 +44,24 @@ _FACETS = {
     "split": _Facet("satimnet:split", '"satimnet:split"'),
     "country": _Facet("satimnet:country", '"satimnet:country"'),
     "month": _Facet("datetime", "strftime(datetime, '%Y-%m')"),
+    "format": _Facet("satimnet:formats", 'unnest(list_distinct("satimnet:formats"))'),
+    "data_type": _Facet("satimnet:data_types", 'unnest(list_distinct("satimnet:data_types"))'),
+    "band_count": _Facet(
+        "satimnet:band_counts", 'unnest(list_distinct("satimnet:band_counts"))::VARCHAR'
+    ),
+    "band": _Facet("satimnet:band_names", 'unnest(list_distinct("satimnet:band_names"))'),
+    **{
+        name: _Facet(f"satimnet:{fact}", f'"satimnet:{fact}"::VARCHAR')
+        for name, fact in {
+            "mask": "has_mask",
+            "annotation": "has_annotation",
+            "georeference": "georeferenced",
+            "nodata": "has_nodata",
+        }.items()
+    },
 }
+FACETS = tuple(_FACETS)
+"""What `Found.facets` counts."""
 
 
 class Found:
@@ -107,14 +124,19 @@ class Found:
         n = int(self._index.run(sql, self._statement)["n"][0].as_py())
         return n if self._limit is None else min(n, self._limit)
 
-    def facets(self) -> dict[str, dict[str, int]]:
-        """How many Items there are of each collection, class, split, country and month.
+    def facets(self, names: Collection[str] = FACETS) -> dict[str, dict[str, int]]:
+        """How many Items there are of each collection, class, month, format and so on.
 
-        The most frequent value comes first. An Item counts once for each of its classes, and not
-        at all where it has no value. The month, such as ``2018-07``, is that of its ``datetime``.
+        The most frequent value comes first. An Item counts once for each of its classes, bands and
+        formats, and not at all where it has no value. The month, such as ``2018-07``, is that of
+        its ``datetime``. Whether there is a mask is ``true`` or ``false``.
+
+        Args:
+            names: what is counted, of `FACETS`.
         """
         kinds = self._index.kinds(self._collections)
-        known = {name: facet for name, facet in _FACETS.items() if facet.column in kinds}
+        asked = {name: facet for name, facet in _FACETS.items() if name in names}
+        known = {name: facet for name, facet in asked.items() if facet.column in kinds}
         columns = {*self._statement.columns, *(facet.column for facet in known.values())}
         source = self._index.union(self._collections, columns)
         sql = f"SELECT * FROM ({source}) WHERE {self._where}"
@@ -124,13 +146,15 @@ class Found:
             f"SELECT '{name}' AS facet, {facet.sql} AS value FROM found"
             for name, facet in known.items()
         ]
+        if not counts:
+            return {name: {} for name in asked}
         table = self._index.run(
             f"WITH found AS MATERIALIZED ({sql}) SELECT facet, value, count(*) AS items "
             f"FROM ({' UNION ALL '.join(counts)}) WHERE value IS NOT NULL "
             "GROUP BY facet, value ORDER BY items DESC, value",
             self._statement,
         )
-        found: dict[str, dict[str, int]] = {name: {} for name in _FACETS}
+        found: dict[str, dict[str, int]] = {name: {} for name in asked}
         for facet, value, items in zip(*(column.to_pylist() for column in table.columns)):
             found[facet][value] = items
         return found

@@ -17,6 +17,14 @@ _NAMES = {
     "satimnet:split_frequency": "split",
     "satimnet:country_frequency": "country",
     "datetime_frequency": "month",
+    "satimnet:formats_frequency": "format",
+    "satimnet:data_types_frequency": "data_type",
+    "satimnet:band_counts_frequency": "band_count",
+    "satimnet:band_names_frequency": "band",
+    "satimnet:has_mask_frequency": "mask",
+    "satimnet:has_annotation_frequency": "annotation",
+    "satimnet:georeferenced_frequency": "georeference",
+    "satimnet:has_nodata_frequency": "nodata",
 }
 _TOTAL = "total_count"
 _DISTRIBUTION = "frequency_distribution"
@@ -44,7 +52,7 @@ def aggregate(api: Api, asked: Mapping[str, str], root: str) -> Json:
         known = ", ".join([_TOTAL, *_NAMES])
         raise BadQueryError(f"no aggregation {', '.join(sorted(unknown))}; there are: {known}")
     found = api.found(conditions)
-    facets = found.facets() if set(wanted) & _NAMES.keys() else {}
+    facets = found.facets([_NAMES[name] for name in wanted if name != _TOTAL])
     counts: list[Json] = []
     for name in wanted or [_TOTAL]:
         if name == _TOTAL:
