@@ -26,6 +26,8 @@ from satimnet.builder.vocabulary.concepts import THEMES_URI, concepts_by_class, 
 from satimnet.extension import SCHEMA_URI
 from stactools.eurosat import create_collection
 
+_ABSENT = ("satimnet:has_mask", "satimnet:has_annotation", "satimnet:has_nodata")
+
 
 def catalog_by_hand(files: Iterable[Path], record: Mapping[str, Any], out: Path) -> int:
     """Writes ``out/collection.json`` and an Item file for each image; returns how many Items."""
@@ -64,6 +66,7 @@ def _item(file: Path, record: Mapping[str, Any], meaning: Mapping[str, Any]) -> 
         crs, transform, shape = image.crs, image.transform, image.shape
         bands, dtype = image.count, image.dtypes[0]
         pixels = _pixels(image)
+    names = [band["name"] for _, band in zip(range(bands), spec["bands"])]
     geometry = None if crs is None else _footprint(crs, transform, shape)
     item = pystac.Item(
         id=file.stem,
@@ -76,6 +79,17 @@ def _item(file: Path, record: Mapping[str, Any], meaning: Mapping[str, Any]) -> 
             "title": file.stem,
             **record["properties"],
             **meaning,
+            "data_type": dtype,
+            "proj:shape": list(shape),
+            "satimnet:formats": ["tif" if file.suffix == ".tif" else "jpg"],
+            "satimnet:data_types": [dtype],
+            "satimnet:band_counts": [bands],
+            "satimnet:band_names": sorted(names),
+            "satimnet:rows": shape[0],
+            "satimnet:columns": shape[1],
+            "satimnet:bytes": len(data),
+            "satimnet:georeferenced": crs is not None,
+            **dict.fromkeys(_ABSENT, False),
         },
         stac_extensions=[PROCESSING_URI, THEMES_URI, SCHEMA_URI],
     )
@@ -86,7 +100,7 @@ def _item(file: Path, record: Mapping[str, Any], meaning: Mapping[str, Any]) -> 
         roles=spec["roles"],
         extra_fields={
             "data_type": dtype,
-            "bands": [{"name": band["name"]} for _, band in zip(range(bands), spec["bands"])],
+            "bands": [{"name": name} for name in names],
         },
     )
     item.add_asset(key, asset)
