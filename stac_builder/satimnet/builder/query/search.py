@@ -172,7 +172,10 @@ def search_table(
     columns: Sequence[str] | None = None,
     **query: Any,
 ) -> pa.Table:
-    """The rows that `search` finds with the same ``query``; see `Found.table`."""
+    """The rows that `search` finds with the same ``query``; see `Found.table`.
+
+    ``columns`` are those of the table: ask for columns of images by a ``filter``.
+    """
     return search(catalog, **query).table(columns)
 
 
