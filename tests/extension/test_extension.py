@@ -83,6 +83,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "synthetic": True,
         "recipe": {"text": "seed = 1\n", "sha256": 32 * "0a", "layers": ["gsw"]},
         "attribute_sources": {"license": "https://example.com/licence"},
+        "attribute_notes": {"nodata": "explicitly defined in some cases only"},
     },
     "item": {
         "classes": ["ship", "harbor"],
@@ -333,6 +334,7 @@ def wrong(level: str, name: str, **changes: Any) -> tuple[str, str, dict[str, An
         ("collection", "release_date", "31.08.2017"),
         ("collection", "release_date", "2017-13-01"),
         ("collection", "attribute_sources", {"license": ""}),
+        ("collection", "attribute_notes", {"nodata": ["in some cases"]}),
         ("collection", "research_usage", GOOD["collection"]["research_usage"][0]),
         ("collection", "research_usage", [{"title": "One", "purpose": "segmentation"}]),
         ("collection", "research_usage", [{"title": "One", "doi": "10.3390/rs12203358"}]),
@@ -750,7 +752,7 @@ def test_every_field_is_in_the_table_of_attributes_or_beyond_the_paper():
     mapped = set(re.findall(r"`satimnet:(\w+)`", fields))
     everywhere = set().union(*map(fields_of, LEVELS))
     assert mapped <= everywhere
-    beyond = {"attribute_sources", "synthetic", "concepts", "split", "fold"}
+    beyond = {"attribute_sources", "attribute_notes", "synthetic", "concepts", "split", "fold"}
     assert everywhere - mapped == beyond | {"country", "statistics", "original", "recipe", "source"}
 
 

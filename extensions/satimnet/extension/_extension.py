@@ -153,6 +153,8 @@ class CollectionSatimnetExtension(PropertiesExtension):
     """How the dataset was fused from others."""
     attribute_sources = _Field[dict[str, str]]()
     """By name of a field, where its value comes from."""
+    attribute_notes = _Field[dict[str, str]]()
+    """By name of a field, what has to be known beside its value."""
 
     def __init__(self, collection: Collection) -> None:
         self.properties = collection.extra_fields

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def print_attributes(index: Index, form: str) -> None:
-    """Prints the three tables of all collections; ``form`` is table, markdown or json."""
+    """Prints the tables of all collections; ``form`` is table, markdown or json."""
     made = tables([collection.document for collection in index.collections.values()])
     if form == "json":
         say_json(as_json(made))

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _CLASS_FIELDS = ("value", "name", "title", "description", "color_hint")
 _BUILDERS_KEYS = ("shape", "type", "store", "derive", "other_bands", "classes")
+_BY_FIELD = ("satimnet:attribute_sources", "satimnet:attribute_notes")  # keys are names of fields
 _MANY = 100  # values of a summary; nobody takes in more at a glance
 
 _EXTENSIONS = {
@@ -219,5 +220,5 @@ def _extensions_of(collection: Json) -> list[str]:
             for child in value:
                 visit(child)
 
-    visit({k: v for k, v in collection.items() if k != "satimnet:attribute_sources"})
+    visit({k: v for k, v in collection.items() if k not in _BY_FIELD})
     return [ARCHIVE_URI, *(uri for prefix, uri in _EXTENSIONS.items() if prefix in prefixes)]

@@ -1,10 +1,14 @@
-"""Attributes of a dataset as the paper's Tables 1 and 2 word them: its scope, use and upkeep."""
+"""Attributes of a dataset as the paper's Tables 1 and 2 word them: its scope, use and upkeep.
+
+Also the informative features that it names after Table 3.
+"""
 
 from __future__ import annotations
 
 from satimnet.builder.catalog.collection_document import CollectionDocument, LabelClass
 from satimnet.builder.exports.attributes import Attribute, product, words, yes_or_no
 from satimnet.builder.exports.image_attributes import editions_of, labelled
+from satimnet.builder.types import Json
 
 # --- scope of the training data -----------------------------------------------------------------
 
@@ -43,11 +47,13 @@ def _verification(collection: CollectionDocument) -> str:
 
 
 def _licence(collection: CollectionDocument) -> tuple[str, str]:
-    """The SPDX identifier, or what the terms are called where there is none; further terms."""
-    if collection.has_spdx_license:
-        return collection.license, ""
+    """The SPDX identifier, or what the terms are called where there is none; further terms.
+
+    The first link is the licence itself.
+    """
     titles = [str(link["title"]) for link in collection.links("license") if link.get("title")]
-    return "".join(titles[:1]), "; ".join(titles[1:])
+    name = collection.license if collection.has_spdx_license else "".join(titles[:1])
+    return name, "; ".join(titles[1:])
 
 
 def _url(collection: CollectionDocument) -> str:
@@ -168,3 +174,33 @@ USAGE = (
     ),
 )
 """The rows of Table 2, usage and sustainability of the training data."""
+
+
+# --- additional informative features --------------------------------------------------------------
+
+
+def _uses(collection: CollectionDocument) -> str:
+    """What each publication used the dataset for."""
+    return "; ".join(
+        f"{use['purpose']} ({use['title']}, {_where(use)})"
+        for use in collection.json.get("satimnet:research_usage", ())
+    )
+
+
+def _where(use: Json) -> str:
+    return f"https://doi.org/{use['doi']}" if use.get("doi") else str(use["href"])
+
+
+def _citations(collection: CollectionDocument) -> tuple[str, str]:
+    """The count, and who counted and when."""
+    found = collection.json.get("satimnet:citation_count")
+    return (f"{found['count']:,}", f"{found['source']}, {found['date']}") if found else ("", "")
+
+
+ADDITIONAL = (
+    Attribute("Usage in other research", ("satimnet:research_usage",), _uses),
+    Attribute("Number of citations", ("satimnet:citation_count",), _citations),
+    Attribute("Impact", ("satimnet:impact",), words("satimnet:impact")),
+    Attribute("Release date", ("satimnet:release_date",), words("satimnet:release_date")),
+)
+"""What the paper names after Table 3. Where the files lie, each Item says."""

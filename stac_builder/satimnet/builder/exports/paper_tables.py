@@ -1,6 +1,7 @@
-"""The three tables of the SatImNet paper, made of what collections say.
+"""The tables of the SatImNet paper, made of what collections say.
 
-Rows and their wording are those of Tables 1 to 3 of https://doi.org/10.3390/rs12203358;
+Rows and their wording are those of Tables 1 to 3 of https://doi.org/10.3390/rs12203358, and of the
+features that it names below them;
 ``extensions/README.md`` says which STAC field carries which attribute. Values come from the
 ``collection.json`` alone, so the tables of a catalog on the web cost a request for each collection.
 """
@@ -15,7 +16,7 @@ from typing import Any
 from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.errors import BadCatalogError
 from satimnet.builder.exports.attributes import Attribute
-from satimnet.builder.exports.dataset_attributes import SCOPE, USAGE
+from satimnet.builder.exports.dataset_attributes import ADDITIONAL, SCOPE, USAGE
 from satimnet.builder.exports.image_attributes import INTRINSIC
 
 UNKNOWN = "-"
@@ -27,6 +28,7 @@ _TABLES = (
     ("Attributes related to the scope of the training data", SCOPE),
     ("Attributes related to the usage and sustainability of the training data", USAGE),
     ("Intrinsic image attributes", INTRINSIC),
+    ("Additional informative features", ADDITIONAL),
 )
 
 
@@ -80,7 +82,7 @@ class AttributeTable:
 
 
 def tables(collections: Sequence[CollectionDocument]) -> list[AttributeTable]:
-    """The paper's three tables, a column for each of the collections.
+    """The paper's tables, a column for each of the collections.
 
     Raises:
         BadCatalogError: a ``satimnet:`` field of a collection is not what its schema asks for.
@@ -143,9 +145,15 @@ def _json_of(cell: Cell) -> dict[str, Any]:
 def _cell(collection: CollectionDocument, attribute: Attribute) -> Cell:
     try:
         found = attribute.value(collection)
-        text, note = found if isinstance(found, tuple) else (found, "")
+        text, *remarks = found if isinstance(found, tuple) else (found,)
+        notes = collection.json.get("satimnet:attribute_notes", {})
+        remarks += [str(notes[key]) for key in attribute.fields if key in notes]
+        if not text:  # all that is known may be words
+            text = "; ".join(filter(None, remarks))
+            remarks = []
         if not text:
             return Cell(UNKNOWN)
+        note = "; ".join(filter(None, remarks))
         origins = collection.json.get("satimnet:attribute_sources", {})
         sources = tuple(_clean(str(origins[key])) for key in attribute.fields if key in origins)
         return Cell(_clean(text), _clean(note), tuple(dict.fromkeys(sources)))
