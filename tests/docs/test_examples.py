@@ -32,6 +32,7 @@ PAPER = (
 )
 GRID = "twenty combinations; tests/networks/test_tuning.py reads the grid and tries fewer"
 SKELETON = "tests/cli/test_new_dataset.py does it"
+HARVEST = "there is no such description; tests/harvest/test_harvest.py has some of each form"
 TORCHRUN = "needs several machines; tests/networks/test_torchrun.py does it on one"
 STORE = "there is no such object store; tests/storage has one"
 NOT_RUN = {
@@ -67,6 +68,9 @@ NOT_RUN = {
     "satimnet fuse paper catalog --without-masks": PAPER,
     "satimnet new-dataset city-trees CHECKOUT": SKELETON,
     "satimnet tune catalog --collection eurosat --grid paper --out tuned-paper": GRID,
+    "satimnet harvest https://zenodo.org/api/records/7711810 --name city-trees": HARVEST,
+    "satimnet harvest README.md": HARVEST,
+    "satimnet harvest harbours.croissant.json datasets": HARVEST,
     'pip install -e "city-trees[test]" && pytest city-trees': SKELETON,
 }
 FRAGMENTS = ("def scan(source: Source, record",)  # of a program, which alone does nothing

@@ -20,6 +20,7 @@ from satimnet.cli.download_command import download
 from satimnet.cli.evaluate_command import evaluate
 from satimnet.cli.export_command import export
 from satimnet.cli.fuse_command import fuse
+from satimnet.cli.harvest_command import harvest
 from satimnet.cli.info_command import info
 from satimnet.cli.map_command import map_command
 from satimnet.cli.new_dataset_command import new_dataset
@@ -50,6 +51,7 @@ _COMMANDS: tuple[click.Command, ...] = (
     prune,
     export,
     new_dataset,
+    harvest,
     fuse,
     train,
     crossvalidate,

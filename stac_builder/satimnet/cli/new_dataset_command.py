@@ -1,51 +1,14 @@
-"""``satimnet new-dataset``: the skeleton of a dataset package is written.
-
-It is made of the templates beside this file: a package that works, with gaps for its names.
-"""
+"""``satimnet new-dataset``: the skeleton of a dataset package is written."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import keyword
-import re
-import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 from satimnet.builder.commands import one_line_errors
-from satimnet.builder.errors import ArgumentError
-from satimnet.builder.storage.atomic_files import place, sync, write
-from satimnet.builder.storage.staging import announce, placed, workspace
 from satimnet.cli.options import FOLDER
-
-_TEMPLATES = Path(__file__).with_name("templates")
-_ID = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-_CHECKOUT = Path("collections", "stactools", "satimnet")
-_STACTOOLS = frozenset(
-    [
-        "add",
-        "add-asset",
-        "add-raster",
-        "copy",
-        "create-item",
-        "describe",
-        "info",
-        "layout",
-        "lint",
-        "merge",
-        "migrate",
-        "move-assets",
-        "summary",
-        "update-extent",
-        "update-geometry",
-        "validate",
-        "version",
-    ]
-)
-"""What ``stac`` itself calls its commands; `satimnet` alone does not load them."""
+from satimnet.cli.package_skeleton import in_checkout, skeleton, write_package
 
 
 @click.command("new-dataset", short_help="Write the skeleton of a dataset package.")
@@ -59,23 +22,12 @@ def new_dataset(name: str, folder: Path) -> None:
     FOLDER/NAME, as a distribution of its own; or, if FOLDER is a checkout of satimnet, into its
     folders collections/stactools and tests. Without FOLDER, it is the current folder.
     """
-    in_checkout = (folder / _CHECKOUT).is_dir()
-    package = folder / _CHECKOUT.with_name(name.replace("-", "_")) if in_checkout else folder / name
-    _require_sound(name)
-    if not package.exists():
-        _require_free(name)
-    files = _skeleton(name, folder, in_checkout)
-    made_of = hashlib.sha256(repr(files).encode()).hexdigest()
-    # The package comes last and at once: what a kill leaves before it is no package of this name.
-    beside = {path: text for path, text in files.items() if not path.is_relative_to(package)}
-    with workspace(package, "writing") as staging:
-        if not placed(package, package, made_of):
-            _require_absent(package, beside)
-            _write(package, files, beside, staging, made_of)
+    files = skeleton(name, folder)
+    write_package(name, folder, files)
     for path in files:
         click.echo(path)
     test = next(path for path in files if path.name.startswith("test_"))
-    install = "" if in_checkout else f'  pip install -e "{folder / name}[test]"\n'
+    install = "" if in_checkout(folder) else f'  pip install -e "{folder / name}[test]"\n'
     click.echo(f"""
 It works as it stands:
 
@@ -83,81 +35,3 @@ It works as it stands:
 
 Make it yours: dataset.toml says what the dataset is, source.py reads it, miniature.py makes
 a small one up. docs/new-dataset.md of satimnet goes through them.""")
-
-
-def _write(
-    package: Path,
-    files: Mapping[Path, str],
-    beside: Mapping[Path, str],
-    staging: Path,
-    made_of: str,
-) -> None:
-    made = staging / "package"
-    shutil.rmtree(made, ignore_errors=True)  # of a run that was killed
-    for path in files.keys() - beside.keys():
-        target = made / path.relative_to(package)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(files[path], "utf-8")
-    for path, text in beside.items():
-        write(path, text.encode())
-    sync(made)
-    announce(package, made_of, made)
-    place(made, package)
-
-
-def _skeleton(name: str, folder: Path, in_checkout: bool) -> dict[Path, str]:
-    """What each file of the package for ``name`` says."""
-    module = name.replace("-", "_")
-    if in_checkout:
-        package = folder / _CHECKOUT.with_name(module)
-        test, around = folder / "tests" / "datasets", {}
-    else:
-        package = folder / name / "src" / "stactools" / module
-        test = folder / name / "tests"
-        around = {folder / name / f: f for f in ("pyproject.toml", "README.md")}
-    inside = ("__init__.py", "dataset.toml", "source.py", "miniature.py", "py.typed")
-    templates = {
-        **around,
-        **{package / file: f"package/{file}" for file in inside},
-        test / f"test_{module}.py": "test.py",
-    }
-    return {path: _filled(template, name) for path, template in templates.items()}
-
-
-def _filled(template: str, name: str) -> str:
-    text = (_TEMPLATES / f"{template}.txt").read_text("utf-8")
-    words = name.replace("-", " ")
-    gaps = {"id": name, "module": name.replace("-", "_"), "title": words[0].upper() + words[1:]}
-    for gap, value in gaps.items():
-        text = text.replace("{{" + gap + "}}", value)
-    return text
-
-
-def _require_sound(name: str) -> None:
-    if _ID.fullmatch(name) is None or keyword.iskeyword(name.replace("-", "_")):
-        raise ArgumentError(
-            f"{name!r}: no name for a dataset; take lower-case letters, digits and single hyphens, "
-            "a letter first, as in city-trees",
-            "name",
-        )
-
-
-def _require_free(name: str) -> None:
-    root = click.get_current_context().find_root().command
-    taken = isinstance(root, click.Group) and name in root.commands
-    if (
-        taken
-        or name in _STACTOOLS
-        or importlib.util.find_spec(f"stactools.{name.replace('-', '_')}") is not None
-    ):
-        raise ArgumentError(
-            f"{name}: is taken by a command or a package; take another name", "name"
-        )
-
-
-def _require_absent(package: Path, beside: Mapping[Path, str]) -> None:
-    """A file beside the package may be there if it is what will be written, as after a kill."""
-    others = [path for path, text in beside.items() if path.exists() and path.read_text() != text]
-    for path in (package, *others):
-        if path.exists():
-            raise ArgumentError(f"{path}: is there already; move it or take another name", "name")

@@ -22,6 +22,8 @@ from satimnet.builder.storage.digests import sha256_of
 from satimnet.builder.storage.hrefs import is_web
 from satimnet.builder.types import Json
 
+COLLECTION = "satimnet:collection"
+"""The term that has what the Collection says of the dataset: Croissant has no words for most."""
 _CONFORMS_TO = "http://mlcommons.org/croissant/1.0"
 _ITEMS = "items.parquet"
 _SPLITS = {
@@ -62,6 +64,8 @@ _CONTEXT: Json = {
     "repeated": "cr:repeated",
     "replace": "cr:replace",
     "samplingRate": "cr:samplingRate",
+    "satimnet": "https://satimnet.github.io/stac-extension/",
+    COLLECTION: {"@type": "@json"},
     "sc": "https://schema.org/",
     "separator": "cr:separator",
     "source": "cr:source",
@@ -99,6 +103,7 @@ def croissant(collection: IndexedCollection, links: Links, progress: Progress = 
         "conformsTo": _CONFORMS_TO,
         **described(document),
         **_responsible(document),
+        COLLECTION: _said_of_the_dataset(document),
         "distribution": [
             _file(_ITEMS, collection.parquet, "application/x-parquet", hashes, links),
             *(_file(_shard_id(href), href, "application/zip", hashes, links) for href in shards),
@@ -135,6 +140,14 @@ def _providers(collection: CollectionDocument, role: str) -> list[Json]:
         {"@type": "sc:Organization", "name": p["name"]} | ({"url": p["url"]} if "url" in p else {})
         for p in collection.providers(role)
     ]
+
+
+def _said_of_the_dataset(document: CollectionDocument) -> Json:
+    """The Collection without what leads into its catalog, so that no attribute gets lost."""
+    kept = {key: value for key, value in document.json.items() if key not in ("assets", "links")}
+    inside = ("root", "parent", "self", "child", "item", "items", "collection")
+    links = [link for link in document.json["links"] if link["rel"] not in inside]
+    return {**kept, "links": [link for link in links if is_url(str(link["href"]))]}
 
 
 def _responsible(collection: CollectionDocument) -> Json:
