@@ -32,6 +32,7 @@ PAPER = (
 )
 GRID = "twenty combinations; tests/networks/test_tuning.py reads the grid and tries fewer"
 SKELETON = "tests/cli/test_new_dataset.py does it"
+CONTAINER = ".ci/container_steps runs the steps of Containerfile"
 HARVEST = "there is no such description; tests/harvest/test_harvest.py has some of each form"
 TORCHRUN = "needs several machines; tests/networks/test_torchrun.py does it on one"
 STORE = "there is no such object store; tests/storage has one"
@@ -39,6 +40,8 @@ NOT_RUN = {
     'pip install -c constraints.txt -e ".[training]" && satimnet demo demo': INSTALLS,
     'pip install -c constraints.txt -e ".[test]" && pytest': INSTALLS,
     'pip install -c constraints.txt -e ".[serve]"': INSTALLS,
+    "docker build --file Containerfile --build-arg VARIANT=cuda --tag satimnet .": CONTAINER,
+    "docker run --publish 8080:8080 satimnet": CONTAINER,
     "satimnet demo demo": "the demo is made once, for all pages",
     "satimnet download eurosat": NETWORK,
     "satimnet build EuroSAT/ --out catalog --option eurosat.splits=spatial": (
