@@ -19,7 +19,7 @@ from satimnet.builder.exports.links import Links, licence_urls
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.query.index import IndexedCollection
 from satimnet.builder.storage.digests import sha256_of
-from satimnet.builder.storage.hrefs import is_web
+from satimnet.builder.storage.hrefs import is_url, is_web
 from satimnet.builder.types import Json
 
 COLLECTION = "satimnet:collection"
