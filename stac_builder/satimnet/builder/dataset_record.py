@@ -96,8 +96,8 @@ class AssetEntry:
     store: str | None
     """``cog`` where images are stored as cloud-optimised GeoTIFFs."""
     derive: str | None
-    """What the builder draws from the annotation: ``mask``, ``annotation``, ``annotation-lonlat``.
-    None is a file of the publisher."""
+    """What the builder draws from the annotation: ``mask``, ``annotation``, ``annotation-lonlat``,
+    or ``tag-mask`` of a single tag. None is a file of the publisher."""
     classes: tuple[ClassEntry, ...] | None
     """Of a mask whose values are not those of the dataset's class table."""
     content: Table

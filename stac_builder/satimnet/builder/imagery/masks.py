@@ -66,6 +66,26 @@ def draw(
         yield mask
 
 
+def filled(value: int, shape: tuple[int, int], height: int | None = None) -> Iterator[Mask]:
+    """The mask of an image that is of one class as a whole, in strips from its top.
+
+    Args:
+        value: Class value.
+        shape: Rows and columns of the image.
+        height: How many rows a strip has; None is all of them.
+
+    Yields:
+        Strips (y, x), uint8.
+
+    Example:
+        >>> next(filled(3, (1, 2))).tolist()
+        [[3, 3]]
+    """
+    rows, columns = shape
+    for top in range(0, rows, height or rows):
+        yield np.full((min(height or rows, rows - top), columns), value, np.uint8)
+
+
 def _refuse_heaps(objects: Sequence[Object], shape: tuple[int, int]) -> None:
     rows, columns = shape
     pixels = 0.0

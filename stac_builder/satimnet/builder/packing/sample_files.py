@@ -27,7 +27,8 @@ from satimnet.builder.imagery.encoding import (
     recode,
 )
 from satimnet.builder.imagery.headers import MAX_IMAGE_SIZE, Data, Header, read_header
-from satimnet.builder.imagery.masks import draw, harmonise, histogram, statistics
+from satimnet.builder.imagery.masks import draw, filled, harmonise, histogram, statistics
+from satimnet.builder.packing.tag_masks import TAG_MASK, value_of_tag
 from satimnet.builder.samples import Member, Problem, Sample
 from satimnet.builder.sources import Entry, Reader
 
@@ -139,14 +140,21 @@ def contents(
             problems.append(Problem(error.path, error.reason, error.kind))
     if image is None:
         return Contents((), None, (), tuple(problems))
+    tag = None
     if sample.objects is None and pixels is None:
-        return Contents(tuple(files), sample.classes, (), tuple(problems))
+        stated = None if as_published else value_of_tag(sample, record)
+        if isinstance(stated, Problem):
+            problems.append(stated)
+        else:
+            tag = stated
+        if tag is None:
+            return Contents(tuple(files), sample.classes, (), tuple(problems))
     if sample.objects is not None and files[0].asset != sample.members[0].asset:
         # outlines are in pixels of the sample's first image, which is broken
         return Contents(tuple(files), sample.classes, (), tuple(problems))
-    if sample.objects is not None:
+    if sample.objects is not None or tag is not None:
         try:
-            derived, pixels = _derived(sample, image, files[0].path, record, how)
+            derived, pixels = _derived(sample, image, files[0].path, record, how, tag)
             files.extend(derived)
         except ValueError as error:
             problems.append(Problem(sample.members[0].label, f"its label: {error}"))
@@ -230,17 +238,21 @@ def _publishers_mask(
 
 
 def _derived(
-    sample: Sample, image: Header, beside: str, record: DatasetRecord, how: _How
+    sample: Sample, image: Header, beside: str, record: DatasetRecord, how: _How, tag: int | None
 ) -> tuple[list[Content], NDArray[np.int64]]:
     """What the builder draws for a sample, and the histogram of its mask.
 
-    It draws what the record has assets for; files in degrees need an image with a place. Raises
-    `ValueError` as `draw` does.
+    It draws what the record has assets for; files in degrees need an image with a place. ``tag``
+    is the class value of the whole image, where that is all that is known. Raises `ValueError` as
+    `draw` does.
     """
     objects: Sequence[Any] = sample.objects or ()
     values = {entry.name: entry.value for entry in record.classes}
     large = image.size > MAX_IMAGE_SIZE
-    masks = draw(objects, values, image.shape, STRIP if large else None)
+    height = STRIP if large else None
+    masks = draw(objects, values, image.shape, height)
+    if tag is not None:
+        masks = filled(tag, image.shape, height)
     pixels = np.zeros(256, np.int64)
 
     def counted() -> Iterator[NDArray[np.uint8]]:
@@ -253,10 +265,12 @@ def _derived(
         kind = spec.derive
         if kind is None or how.as_published or (kind == "annotation-lonlat" and image.crs is None):
             continue
+        if (kind == TAG_MASK) is (tag is None):
+            continue
         header = None
         path, type_ = f"{sample.id}_{asset}.{_ENDINGS[spec.type]}", spec.type
         data: Data
-        if kind == "mask":
+        if kind in ("mask", TAG_MASK):
             path, type_ = _as_stored(path, type_, large)
             data = encode_mask(counted(), image, record.class_rows, type_, how.scratch)
             header = how.header(data, sample.id)
