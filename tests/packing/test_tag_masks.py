@@ -6,13 +6,19 @@ import io
 
 import numpy as np
 import pytest
+import rasterio
+from click.testing import CliRunner
 from PIL import Image
 
+from satimnet.builder import gdal_path, search
+from satimnet.builder.catalog.validation import validate
 from satimnet.builder.datasets import installed
 from satimnet.builder.packing.sample_files import Contents, contents
 from satimnet.builder.packing.tag_masks import TAG_MASK, why_no_tag_masks, with_tag_masks
+from satimnet.builder.query.index import Index
 from satimnet.builder.samples import Member, Object, Sample
 from satimnet.builder.sources import Reader
+from satimnet.cli.group import satimnet
 from stactools.eurosat import dataset as eurosat
 from stactools.uc_merced import dataset as uc_merced
 
@@ -80,8 +86,6 @@ def test_a_large_image_is_filled_in_strips(monkeypatch, tmp_path):
     (mask,) = (file for file in found.files if file.asset == "mask")
     assert mask.path == "forest/x_mask.tif"
     value = next(entry.value for entry in uc_merced.record.classes if entry.name == "river")
-    import rasterio
-
     with rasterio.open(io.BytesIO(bytes(mask.data))) as image:
         assert np.array_equal(image.read(1), np.full((20, 30), value))
 
@@ -109,3 +113,32 @@ def test_the_record_says_what_was_done():
     assert sources.items() >= eurosat.record.attributes["satimnet:attribute_sources"].items()
     values = [{**row, "value": row["value"] + 250} for row in eurosat.record["classes"]]
     assert why_no_tag_masks(eurosat.record.changed(classes=values)) is not None
+
+
+# --- a build
+
+
+def test_a_build_with_masks_of_tags_and_one_without(sources, tmp_path):
+    paths = [str(path) for name in ("eurosat", "bigearthnet") for path in sources[name]]
+    catalogs = {}
+    for option in ("--masks", "--quiet"):
+        catalogs[option] = tmp_path / option.strip("-")
+        arguments = ["build", *paths, "--out", str(catalogs[option]), option, "--no-overview"]
+        done = CliRunner().invoke(satimnet, arguments)
+        assert done.exit_code == 0, done.output
+        said = "bigearthnet: no masks were made of tags: its tags say which classes occur"
+        assert (said in done.output) is (option == "--masks")
+        assert "eurosat: no masks" not in done.output
+    table = eurosat.record.classes
+    values = {entry.name: entry.value for entry in table}
+    found = search(catalogs["--masks"], collections="eurosat")
+    assert len(found) > 0
+    for item in found:
+        (name,) = item["properties"]["satimnet:classes"]
+        with rasterio.open(gdal_path(item["assets"]["mask"])) as mask:
+            assert np.unique(mask.read(1)).tolist() == [values[name]]
+    assert validate(catalogs["--masks"], checksums=True).problems == []
+    for catalog, collection in (("--masks", "bigearthnet"), ("--quiet", "eurosat")):
+        document = Index(str(catalogs[catalog])).collections[collection].document
+        assert document.masks == []
+        assert document.json["satimnet:class_conversion"] == {"converted": False}

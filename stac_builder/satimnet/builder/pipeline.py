@@ -39,6 +39,7 @@ from satimnet.builder.errors import ArgumentError, BadFileError, SatimnetError, 
 from satimnet.builder.overview.contact_sheet import OVERVIEW_ASSET, OVERVIEW_NAME, write_overview
 from satimnet.builder.packing.sample_files import MAX_SCENE_SIZE
 from satimnet.builder.packing.shard_plans import DEFAULT_SHARD_SIZE, MAX_SHARD_SIZE, ShardPlan, plan
+from satimnet.builder.packing.tag_masks import with_tag_masks
 from satimnet.builder.progress import Progress, one_step, silent
 from satimnet.builder.publishing import protocol as publishing
 from satimnet.builder.publishing.layout import SHARDS_NAME, version_of
@@ -111,6 +112,7 @@ def build(
     bad_files: BadFiles = "few",
     items: ItemFiles | None = None,
     overview: bool = True,
+    masks: bool = False,
     single_writer: bool = False,
     progress: Progress = silent,
 ) -> list[Report]:
@@ -136,6 +138,8 @@ def build(
             of more than `satimnet.builder.catalog.item_pages.MOST_FILES`.
         overview: whether collections get a picture of some samples, which takes most of the time
             of a small build.
+        masks: whether samples that are labelled as a whole get a mask of their only class, as
+            `satimnet.builder.packing.tag_masks` says.
         single_writer: nobody else writes to this catalog meanwhile. Object stores that cannot keep
             two runs from overwriting each other ask for it.
         progress: is told how far the build is.
@@ -168,6 +172,8 @@ def build(
             f"shard_size {shard_size}: must be from 1 to {MAX_SHARD_SIZE} bytes", "shard_size"
         )
     known = _with_options(installed() if datasets is None else datasets, options or {})
+    if masks:
+        known = {id: replace(one, record=with_tag_masks(one.record)) for id, one in known.items()}
     for name in named:
         _require_known(name, known, "assigned")
     publishing.require_one_by_one(place, single_writer=single_writer)

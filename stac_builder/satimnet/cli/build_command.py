@@ -22,7 +22,7 @@ from satimnet.cli.options import (
     single_writer_option,
 )
 from satimnet.cli.progress_bars import progress_bar
-from satimnet.cli.report_lines import print_reports, warn_of_nothing
+from satimnet.cli.report_lines import print_reports, print_without_masks, warn_of_nothing
 
 if TYPE_CHECKING:
     from satimnet.builder.catalog.item_pages import ItemFiles
@@ -96,6 +96,11 @@ def _place(text: str) -> Path | str:
     show_default=True,
     help="Draw a picture of samples of each collection.",
 )
+@click.option(
+    "--masks",
+    is_flag=True,
+    help="Also fill a mask with the class of a patch that is labelled as a whole by one tag.",
+)
 @click.option("--strict", is_flag=True, help="Stop at the first broken file.")
 @click.option("--keep-going", is_flag=True, help="Leave out any number of broken files.")
 @single_writer_option
@@ -111,6 +116,7 @@ def build(
     max_scene_size: int,
     items: ItemFiles | None,
     overview: bool,
+    masks: bool,
     strict: bool,
     keep_going: bool,
     single_writer: bool,
@@ -154,12 +160,15 @@ def build(
             bad_files="stop" if strict else "any" if keep_going else "few",
             items=items,
             overview=overview,
+            masks=masks,
             single_writer=single_writer,
             progress=progress,
         )
     warn_of_nothing(reports)
     if not quiet:
         print_reports(reports)
+        if masks:
+            print_without_masks(reports)
         click.echo(f"{out.rstrip('/')}/catalog.json is ready")
 
 

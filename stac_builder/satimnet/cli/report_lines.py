@@ -40,6 +40,19 @@ def print_reports(reports: Sequence[Report]) -> None:
                 click.echo(f"  {what}: {more:,} more, see build-report.json")
 
 
+def print_without_masks(reports: Sequence[Report]) -> None:
+    """Prints of which datasets no masks were made of their tags, and why."""
+    from satimnet.builder.datasets import installed
+    from satimnet.builder.packing.tag_masks import why_no_tag_masks
+
+    datasets = installed()
+    for report in reports:
+        if report.dataset in datasets and report.items:
+            reason = why_no_tag_masks(datasets[report.dataset].record)
+            if reason is not None:
+                click.echo(f"{report.dataset}: no masks were made of tags: {reason}")
+
+
 def warn_of_nothing(reports: Sequence[Report]) -> None:
     """Names, aside and even where quiet was asked for, the sources of which nothing came."""
     for report in reports:
