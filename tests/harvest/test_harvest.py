@@ -284,6 +284,37 @@ def test_no_text_breaks_out_of_the_record(tmp_path):
     assert all(line.isprintable() for line in made.text.splitlines())
 
 
+def test_the_name_of_the_file_breaks_out_of_nothing(tmp_path):
+    path = tmp_path / "a\nx = 1\nb.json"
+    path.write_text(json.dumps(ZENODO))
+    _, record, _ = harvested(path)
+    assert "x" not in record
+
+
+@pytest.mark.parametrize(
+    ("stated", "named"),
+    [
+        ("mit", "MIT"),
+        ("https://choosealicense.com/licenses/apache-2.0/", "Apache-2.0"),
+        ("https://creativecommons.org/publicdomain/zero/1.0/", "CC0-1.0"),
+        ({"@type": "CreativeWork", "name": "CC BY-NC-SA 4.0"}, "CC-BY-NC-SA-4.0"),
+        (["ask us", "https://spdx.org/licenses/ODbL-1.0.html"], "ODbL-1.0"),
+        ("ask us", "other"),
+        (100 * "(" + "MIT" + 100 * ")", "other"),
+        ("MIT OR GPL-2.0-only", "other"),
+    ],
+)
+def test_licences(stated, named, tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps(CROISSANT | {"license": stated}))
+    _, record, made = harvested(path)
+    assert record["license"] == named
+    notes = record["collection"].get("satimnet:attribute_notes", {})
+    words = isinstance(stated, list) or named == "other"  # what has no identifier is kept
+    assert ("license" in notes) is words
+    assert "Licence" not in made.open
+
+
 def test_the_code_of_the_package_has_no_word_of_the_description(tmp_path):
     document = STAC | {"title": '"""\nimport os\n"""', "id": "../../evil"}
     path = tmp_path / "x.json"
@@ -303,6 +334,7 @@ def test_the_code_of_the_package_has_no_word_of_the_description(tmp_path):
         ("{}", "no description that is known"),
         ('{"type": "Collection"', "not JSON"),
         ("---\n- a\n---\n", "its head has no fields"),
+        (f"---\na: {600_000 * 'x'}\n---\n", "its head has more than 524288 characters"),
         ("---\na: [\n---\n", "its head is no YAML"),
         ("---\na: &x [1]\nb: [*x, *x]\n---\n", "its head has a YAML alias"),
         (f"---\na: {30 * '['}{30 * ']'}\n---\n", "its head has more than 20 levels"),

@@ -25,6 +25,7 @@ from satimnet.builder.types import Json
 _HEAD = re.compile(r"\ufeff?---[ \t]*\r?\n(.*?)^---[ \t]*\r?$", re.DOTALL | re.MULTILINE)
 _CARD = re.compile(r"(https://huggingface\.co/datasets/[\w.-]+/([\w.-]+))(?:/.*)?", re.ASCII)
 _DEEPEST = 20  # levels of a head
+_LONGEST = 2**19  # characters of a head, as YAML is read slowly
 _PROBLEMS = {
     "object-detection": "object detection",
     "image-segmentation": "pixel-based classification",
@@ -50,7 +51,10 @@ def read_card(text: str, place: str) -> Description:
         BadFileError: it is no YAML, or one that is made to take up the machine.
     """
     match = _HEAD.match(text)
-    head = _parsed(match[1] if match else "", place)
+    text = match[1] if match else ""
+    if len(text) > _LONGEST:
+        raise BadFileError(place, f"its head has more than {_LONGEST} characters")
+    head = _parsed(text, place)
     found = Description("a dataset card of Hugging Face", place)
     found.title = line(head.get("pretty_name"), 300)
     if page := _CARD.fullmatch(place):

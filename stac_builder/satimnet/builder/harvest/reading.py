@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from satimnet.builder.catalog.checked_documents import parse
-from satimnet.builder.errors import BadCatalogError, BadFileError
+from satimnet.builder.errors import BadCatalogError, BadFileError, printable
 from satimnet.builder.harvest.description import Description
 from satimnet.builder.harvest.from_croissant import is_croissant, read_croissant
 from satimnet.builder.harvest.from_hugging_face import is_card, read_card
@@ -46,7 +46,7 @@ def read_description(place: str) -> Description:
         'CC-BY-4.0'
     """
     content = objects.read(place, most=MAX_SIZE)
-    named = shown(place) if is_url(place) else os.path.basename(place)
+    named = printable(shown(place) if is_url(place) else os.path.basename(place))
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -35,7 +35,7 @@ _SECTIONS = (  # the lines of the skeleton that begin a part of it
 )
 _IMAGE = "image"
 """Key of the skeleton's image asset."""
-_NEVER_STATED = ("layout", "signature")
+_NEVER_STATED = ("layout", "signature", "the concept of each class")
 """Keys that no description states."""
 
 

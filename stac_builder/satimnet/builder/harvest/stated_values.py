@@ -20,7 +20,11 @@ _LONGEST = 2000  # characters of a text on one line
 _LONGEST_PROSE = 20_000
 _WHOLE = 2**63 - 1
 _DOI = re.compile(r"(?:https?://(?:dx\.)?doi\.org/|doi:)?(10\.[0-9]{4,9}/[^\s\"<>]+)", re.I)
-_SPDX_PAGE = re.compile(r"https?://spdx\.org/licenses/([A-Za-z0-9.+-]+?)(?:\.html|\.json)?/?")
+_LICENCE_PAGE = re.compile(
+    r"https?://(?:spdx\.org|choosealicense\.com|opensource\.org)/licen[cs]es?/"
+    r"([A-Za-z0-9.+-]+?)(?:\.html|\.json)?/?"
+)
+_SPDX = re.compile(r"[A-Za-z0-9.+-]{1,60}")
 _CREATIVE_COMMONS = re.compile(
     r"https?://creativecommons\.org/(?:licenses/(by(?:-nc)?(?:-nd|-sa)?)|publicdomain/(zero))/"
     r"([0-9.]+)(?:/.*)?"
@@ -164,20 +168,23 @@ def spdx(value: Any) -> str | None:
     Example:
         >>> spdx("cc-by-4.0"), spdx("https://creativecommons.org/licenses/by-sa/4.0/")
         ('CC-BY-4.0', 'CC-BY-SA-4.0')
-        >>> spdx("https://spdx.org/licenses/MIT.html"), spdx("ask us") is None
-        ('MIT', True)
+        >>> spdx("https://spdx.org/licenses/MIT.html"), spdx("CC BY 4.0"), spdx("ask us")
+        ('MIT', 'CC-BY-4.0', None)
     """
     if not isinstance(value, str) or len(value) > 200:
         return None
-    if page := _SPDX_PAGE.fullmatch(value.strip()):
-        value = page[1]
-    elif found := _CREATIVE_COMMONS.fullmatch(value.strip()):
-        value = f"CC0-{found[3]}" if found[2] else f"CC-{found[1].upper()}-{found[3]}"
+    text = value.strip()
+    if page := _LICENCE_PAGE.fullmatch(text):
+        text = page[1]
+    elif found := _CREATIVE_COMMONS.fullmatch(text):
+        text = f"CC0-{found[3]}" if found[2] else f"CC-{found[1].upper()}-{found[3]}"
+    text = text.replace(" ", "-")
+    if _SPDX.fullmatch(text) is None:  # no expression of several: a record has one
+        return None
     try:
-        named = str(canonicalize_license_expression(value.strip()))
+        return str(canonicalize_license_expression(text))
     except InvalidLicenseExpression:
         return None
-    return named if re.fullmatch(r"[A-Za-z0-9.+-]+", named) else None
 
 
 def box(value: Any) -> list[float] | None:
