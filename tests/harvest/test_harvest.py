@@ -368,6 +368,8 @@ def test_what_is_too_large_is_not_read(tmp_path):
     ("arguments", "message"),
     [
         (("nowhere.json",), "nothing is there"),
+        (("ftp://host/a.json",), "ftp"),
+        (("/etc",), "no regular file"),
         ((EXAMPLES / "README.md", "out", "--name", "../x"), "no name for a dataset"),
         ((EXAMPLES / "README.md", "out", "--name", "eurosat"), "is taken"),
     ],

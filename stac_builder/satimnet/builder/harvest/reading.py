@@ -12,6 +12,7 @@ from satimnet.builder.harvest.from_hugging_face import is_card, read_card
 from satimnet.builder.harvest.from_stac import is_stac, read_stac
 from satimnet.builder.harvest.from_zenodo import is_zenodo, read_zenodo
 from satimnet.builder.storage import objects
+from satimnet.builder.storage.hrefs import readable
 from satimnet.builder.storage.stores import is_url, shown
 
 MAX_SIZE = 2**23
@@ -33,6 +34,7 @@ def read_description(place: str) -> Description:
 
     Raises:
         NotFoundError: nothing is there.
+        SatimnetError: it is at a place that cannot be read from, such as ``ftp://``.
         StorageError: it cannot be read, or is larger than `MAX_SIZE`.
         BadFileError: it has none of these forms.
 
@@ -45,7 +47,7 @@ def read_description(place: str) -> Description:
         >>> read_description(str(file)).license
         'CC-BY-4.0'
     """
-    content = objects.read(place, most=MAX_SIZE)
+    content = objects.read(readable(place), most=MAX_SIZE)
     named = printable(shown(place) if is_url(place) else os.path.basename(place))
     try:
         text = content.decode("utf-8-sig")
