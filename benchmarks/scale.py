@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import io
 import json
+import os
 import resource
 import shutil
 import statistics
@@ -71,7 +72,7 @@ def _build(source: Path, catalog: Path) -> None:
             [], catalog, assigned={dataset.id: [source]}, datasets=_tiny(), scheduler="processes"
         )
     files = sum(1 for path in catalog.rglob("*") if path.is_file())
-    size = (catalog / dataset.id / "items.parquet").stat().st_size / 2**20
+    size = os.stat(Index(catalog).collections[dataset.id].parquet).st_size / 2**20
     print(f"  {report.items:,} items, {report.members:,} members, {len(report.problems)} problems")
     print(f"  {files:,} files in the catalog, items.parquet {size:,.0f} MiB")
 

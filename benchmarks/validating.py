@@ -16,6 +16,7 @@ from benchmarks.data import Data
 from benchmarks.table import Row
 from benchmarks.timing import Contender, race
 from satimnet.builder.catalog.schemas import Schemas
+from satimnet.builder.query.index import Index
 from satimnet.extension import schema
 
 SCHEMAS = Path(__file__).parents[2] / "shared" / "schemas"
@@ -31,7 +32,8 @@ def validating_rows(data: Data, rounds: int) -> Iterator[Row]:
     catalog = data.folder / "catalog"
     if not catalog.exists():
         catalog_of(data.tiff_source, catalog)
-    files = sorted(catalog.glob("eurosat/*/*_*.json"))
+    home = Path(Index(catalog).collections["eurosat"].href).parent
+    files = sorted(home.glob("*/*_*.json"))
     items = [json.loads(path.read_bytes()) for path in files[:: -(-len(files) // _ITEMS)]]
     folder = SCHEMAS if SCHEMAS.is_dir() else None
     schemas = Schemas(folder)

@@ -204,8 +204,8 @@ def spoil(catalog: Path) -> None:
     def bands(row: dict[str, Any]) -> None:
         row["assets"]["rgb"]["bands"] = [{"name": "red"}]
 
-    edit(catalog / "eurosat", {"AnnualCrop_2": shape, "AnnualCrop_3": bands})
-    edit(catalog / "eurosat", {"AnnualCrop_4": classes})
+    edit(home_of(catalog), {"AnnualCrop_2": shape, "AnnualCrop_3": bands})
+    edit(home_of(catalog), {"AnnualCrop_4": classes})
     _overwrite(catalog, "Forest_1", -200, b"\x55")  # in the pixels
     _overwrite(catalog, "Forest_3", 0, b"nothing!")
     first, _, shard = _place(catalog, "Pasture_2")
@@ -219,12 +219,12 @@ def spoil(catalog: Path) -> None:
     def tags(row: dict[str, Any]) -> None:
         row["satimnet:classes"] = ["ship", "harbor"]
 
-    other = row_of(catalog / "dota", "P0005")["assets"]["mask"]
+    other = row_of(home_of(catalog, "dota"), "P0005")["assets"]["mask"]
 
     def mask(row: dict[str, Any]) -> None:
         row["assets"]["mask"] = other
 
-    edit(catalog / "dota", {"P0001": counts, "P0002": tags, "P0004": mask})
+    edit(home_of(catalog, "dota"), {"P0001": counts, "P0002": tags, "P0004": mask})
     path = home_of(catalog, "dota") / "collection.json"
     collection = json.loads(path.read_bytes())
     table = collection["summaries"]["classification:classes"]
@@ -252,8 +252,9 @@ def edit(folder: Path, changes: dict[str, Callable[[dict[str, Any]], None]]) -> 
 
 def _place(catalog: Path, item: str) -> tuple[int, int, Path]:
     """First byte, last byte and shard of the JPEG of an Item."""
-    asset = row_of(catalog / "eurosat", item)["assets"]["rgb"]
-    return (*asset["archive"][0]["range"], catalog / "eurosat" / asset["href"])
+    home = home_of(catalog)
+    asset = row_of(home, item)["assets"]["rgb"]
+    return (*asset["archive"][0]["range"], home / asset["href"])
 
 
 def _overwrite(catalog: Path, item: str, at: int, data: bytes) -> None:

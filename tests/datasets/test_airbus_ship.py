@@ -11,6 +11,7 @@ import numpy as np
 import pystac
 import pytest
 from PIL import Image
+from published import home_of
 from rasterio.features import rasterize
 from shapely.geometry import shape
 
@@ -105,7 +106,7 @@ def rows_of(data: bytes) -> dict[str, list[str]]:
 
 
 def items_of(catalog: Path) -> dict[str, pystac.Item]:
-    files = catalog.glob("airbus-ship/t*/**/*.json")
+    files = home_of(catalog, "airbus-ship").glob("t*/**/*.json")
     items = [pystac.Item.from_file(str(f)) for f in files if f.name != "catalog.json"]
     return {item.id: item for item in items}
 

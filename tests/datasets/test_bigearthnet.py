@@ -81,7 +81,7 @@ def patch_files(patch: str = PATCH, labels: bytes | dict | None = None) -> dict[
 def items_of(catalog: Path) -> dict[str, tuple[dict, dict[str, bytes]]]:
     """Ids to Items and the bytes of their assets."""
     found = {}
-    for file in (catalog / "bigearthnet").rglob("S2*.json"):
+    for file in home_of(catalog, "bigearthnet").rglob("S2*.json"):
         item = json.loads(file.read_bytes())
         files = {}
         for key, asset in item["assets"].items():

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import shapely
 from PIL import Image
+from published import home_of
 
 from satimnet.builder import build
 from satimnet.builder.samples import Problem, Sample
@@ -60,7 +61,7 @@ def scan_label(folder: Path, text: str | bytes) -> tuple[Sample, list[Problem]]:
 def items_of(catalog: Path) -> dict[str, tuple[dict, dict[str, bytes]]]:
     """Ids to Items and the bytes of their assets."""
     found = {}
-    for file in (catalog / "dota").glob("*/P*.json"):
+    for file in home_of(catalog, "dota").glob("*/P*.json"):
         item = json.loads(file.read_bytes())
         files = {}
         for key, asset in item["assets"].items():

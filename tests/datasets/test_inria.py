@@ -7,6 +7,7 @@ import numpy as np
 import pystac
 import pytest
 import rasterio
+from published import home_of
 from rasterio.io import MemoryFile
 
 from satimnet.builder import build
@@ -57,7 +58,7 @@ def write(folder: Path, *names: str, data: bytes = b"") -> Path:
 
 
 def items_of(catalog: Path) -> dict[str, pystac.Item]:
-    files = catalog.glob("inria/t*/*/*.json")
+    files = home_of(catalog, "inria").glob("t*/*/*.json")
     items = [pystac.Item.from_file(str(f)) for f in files if f.name != "catalog.json"]
     return {item.id: item for item in items}
 

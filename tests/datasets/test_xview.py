@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from published import home_of
 
 from satimnet.builder import build
 from satimnet.builder.errors import BadFileError
@@ -442,7 +443,7 @@ def test_features_across_the_windows_of_the_reader():
 def items_of(catalog: Path) -> dict[str, tuple[dict, dict[str, bytes]]]:
     """Ids to Items and the bytes of their assets."""
     found = {}
-    for file in (catalog / "xview").glob("*/[0-9]*.json"):
+    for file in home_of(catalog, "xview").glob("*/[0-9]*.json"):
         item = json.loads(file.read_bytes())
         files = {}
         for key, asset in item["assets"].items():

@@ -92,7 +92,7 @@ def test_mlcroissant_gives_back_counts_classes_and_files(exported, items, everyt
         for key, asset in item["assets"].items():
             shard = record[f"items/{key}_shard"].decode()
             first, last = record[f"items/{key}_first"], record[f"items/{key}_last"]
-            with (everything / name / shard).open("rb") as file:
+            with (home_of(everything, name) / shard).open("rb") as file:
                 file.seek(first)
                 assert file.read(last - first + 1) == read_bytes(asset)
 
@@ -268,11 +268,12 @@ def test_trainingdml_gives_back_counts_classes_and_urls(exported, items, name):
 
 def catalog_of(everything: Path, name: str, folder: Path) -> None:
     """Writes a catalog of that collection alone, without its shards."""
-    (folder / name).mkdir(parents=True)
+    home = home_of(everything, name).relative_to(everything)
+    (folder / home).mkdir(parents=True)
     document = json.loads((everything / "catalog.json").read_bytes())
     document["links"] = [k for k in document["links"] if name in k["href"]]
     (folder / "catalog.json").write_text(json.dumps(document))
-    for file in (f"{name}/collection.json", f"{name}/items.parquet"):
+    for file in (home / "collection.json", home / "items.parquet"):
         (folder / file).write_bytes((everything / file).read_bytes())
 
 
@@ -416,7 +417,9 @@ def test_dcat_as_a_graph(exported, items, everything):
             for distribution in graph.objects(dataset, DCAT.distribution)
             for url in graph.objects(distribution, DCAT.downloadURL)
         }
-        assert files == {everything / name / f for f in ("items.parquet", "collection.json")}
+        assert files == {
+            home_of(everything, name) / f for f in ("items.parquet", "collection.json")
+        }
     west = graph.value(graph.value(datasets[0], DCT.spatial), DCAT.bbox)
     assert re.fullmatch(r"POLYGON\(\((-?[\d.]+ -?[\d.]+(, )?){5}\)\)", str(west))
 
@@ -543,10 +546,10 @@ def test_text_names_licence_and_doi(exported):
 def test_the_command_writes_beside_the_collection_and_changes_nothing(everything, tmp_path):
     before = {p: p.stat().st_mtime_ns for p in everything.rglob("*") if p.is_file()}
     arguments = ["--format", "croissant", "--collection", "eurosat"]
-    arguments += ["--out", str(everything / "eurosat")]
+    arguments += ["--out", str(home_of(everything))]
     result = CliRunner().invoke(cli, ["satimnet", "export", str(everything), *arguments, "--quiet"])
     assert result.exit_code == 0, result.output
-    path = everything / "eurosat" / "eurosat.croissant.json"
+    path = home_of(everything) / "eurosat.croissant.json"
     document = json.loads(path.read_bytes())
     path.unlink()
     assert document["distribution"][0]["contentUrl"] == "./items.parquet"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 import warnings
 from datetime import UTC, datetime
@@ -21,7 +22,6 @@ from trial_catalog import write_catalog
 from satimnet.builder import build, gdal_path, read_bytes, resolve, search, validate
 from satimnet.builder import open as open_client
 from satimnet.builder.catalog import checked_documents as documents
-from satimnet.builder.catalog.tree import write_root
 from satimnet.builder.errors import ArgumentError, CatalogWarning, SatimnetError
 from satimnet.builder.exports import export
 from satimnet.builder.quality import assess
@@ -31,6 +31,7 @@ from satimnet.builder.transfer.mirror import copy_catalog
 from satimnet.builder.transfer.subset import copy_found as copy
 from satimnet.builder.transfer.subset import save_found as save
 from satimnet.training import open_samples
+from stactools.uc_merced.miniature import write_miniature as write_uc_merced
 
 SECRET = b"not a part of any catalog"
 
@@ -217,11 +218,15 @@ def test_what_is_too_deep_or_no_json_is_refused(text):
         documents.parse(text.encode(), "x.json")
 
 
-def test_a_broken_neighbour_is_left_out_of_the_root(trial):
-    change(home_of(trial) / "collection.json", lambda d: d.pop("license"))
-    with pytest.warns(CatalogWarning, match=r"it has no license; left out of catalog\.json"):
-        write_root(trial)
-    assert list(Index(trial).collections) == ["clouds"]
+@pytest.mark.parametrize("spoil", [lambda path: path.write_text("{"), Path.unlink])
+def test_a_broken_neighbour_does_not_keep_others_from_being_published(catalog, tmp_path, spoil):
+    own = shutil.copytree(catalog, tmp_path / "own")
+    before = (own / "eurosat/collection.json").read_bytes()
+    spoil(home_of(own) / "collection.json")
+    build(write_uc_merced(tmp_path / "source", 1), own, overview=False)
+    assert (own / "eurosat/collection.json").read_bytes() == before
+    with pytest.warns(CatalogWarning, match=re.escape(str(home_of(own)))):
+        assert list(Index(own).collections) == ["uc-merced"]
 
 
 # --- where a catalog may lead -------------------------------------------------------------------
@@ -244,7 +249,7 @@ def evil(catalog, tmp_path):
     """A copy of a built catalog, and beside it what it must not lead to."""
     (tmp_path / "secret").write_bytes(SECRET)
     shutil.copytree(catalog, tmp_path / "evil")
-    for path in (tmp_path / "evil").rglob("*_*.json"):
+    for path in home_of(tmp_path / "evil").rglob("*_*.json"):
         path.unlink()
     return tmp_path / "evil"
 
@@ -274,12 +279,12 @@ def test_a_catalog_from_the_web_points_only_to_the_web(evil, serve, tmp_path):
 def test_a_catalog_in_a_folder_points_only_into_it(evil, tmp_path, way):
     href = {
         "absolute": f"{tmp_path}/secret",
-        "relative": "../../secret",
-        "link": "./shards/linked.zip",
+        "relative": "../../../secret",
+        "link": "../shards/linked.zip",
         "parent": "./parent/secret",
     }[way]
     (evil / "eurosat/shards/linked.zip").symlink_to(tmp_path / "secret")
-    (evil / "eurosat/parent").symlink_to(tmp_path)
+    (home_of(evil) / "parent").symlink_to(tmp_path)
     point(evil, href)
     for use in uses(evil, tmp_path / "out"):
         with pytest.raises(SatimnetError, match=r"outside of the catalog's folder.*allow-outside"):
@@ -296,7 +301,7 @@ def test_a_catalog_in_a_folder_points_only_into_it(evil, tmp_path, way):
 
 
 def test_a_path_that_no_system_has_is_named(evil):
-    point(evil, "./shards/a\0b.zip")
+    point(evil, "../shards/a\0b.zip")
     with pytest.raises(SatimnetError, match=r"items\.parquet: points to .*, which is no path"):
         list(search(evil, limit=1))
 
@@ -332,7 +337,7 @@ def test_a_copy_does_not_follow_links_out_of_the_folder(catalog, tmp_path):
     with pytest.raises(SatimnetError, match="outside of the catalog's folder"):
         copy_catalog(evil, tmp_path / "copy")
     copy_catalog(evil, tmp_path / "copy", allow_outside=True)
-    assert (tmp_path / "copy/eurosat/shards/River-00000.zip").is_file()
+    assert not shard_of(tmp_path / "copy", "River-00000").is_symlink()
 
 
 def test_what_this_user_saved_is_read_and_a_forged_seal_is_not(catalog, tmp_path, monkeypatch):
@@ -341,17 +346,17 @@ def test_what_this_user_saved_is_read_and_a_forged_seal_is_not(catalog, tmp_path
     assert not validate(tmp_path / "saved", checksums=True).problems
     save(search(tmp_path / "saved", limit=1), tmp_path / "again")
     assert read_bytes(next(iter(search(tmp_path / "again")))["assets"]["rgb"])
-    schema = pq.read_schema(tmp_path / "saved/eurosat/items.parquet")
+    schema = pq.read_schema(home_of(tmp_path / "saved") / "items.parquet")
     assert b"seal" not in schema.metadata[b"stac-geoparquet"]
     for name in ("stolen", "renamed"):  # the seal is for these Items of this collection alone
         shutil.copytree(tmp_path / "again", tmp_path / name)
-    other = pq.read_table(tmp_path / "saved/eurosat/items.parquet")
-    pq.write_table(other, tmp_path / "stolen/eurosat/items.parquet")
-    change(tmp_path / "renamed/eurosat/collection.json", lambda d: d.update(id="mine"))
+    other = pq.read_table(home_of(tmp_path / "saved") / "items.parquet")
+    pq.write_table(other, home_of(tmp_path / "stolen") / "items.parquet")
+    change(home_of(tmp_path / "renamed") / "collection.json", lambda d: d.update(id="mine"))
     for name in ("stolen", "renamed"):
         with pytest.raises(SatimnetError, match="outside of the catalog's folder"):
             list(search(tmp_path / name))
-    document = tmp_path / "saved/eurosat/collection.json"
+    document = home_of(tmp_path / "saved") / "collection.json"
     change(document, lambda d: d["outside"].update(folders=["../.."]))
     with pytest.raises(SatimnetError, match="outside of the catalog's folder"):
         list(search(tmp_path / "saved"))
@@ -382,11 +387,11 @@ def test_pystac_items_of_a_folder_are_not_followed_out_of_it(catalog, tmp_path):
 
     (tmp_path / "secret").write_bytes(SECRET)
     evil = shutil.copytree(catalog, tmp_path / "evil")
-    path = next(evil.glob("eurosat/*/*_*.json"))
+    path = next(home_of(evil).glob("*/*_*.json"))
     item = pystac.Item.from_file(path)
     key = next(iter(item.assets))
     assert read_bytes(item.assets[key])
-    change(path, lambda d: d["assets"].update(x={"href": "../../../secret"}))
+    change(path, lambda d: d["assets"].update(x={"href": "../../../../secret"}))
     outside = pystac.Item.from_file(path).assets["x"]
     change(path, lambda d: d["links"].append({"rel": "root", "href": str(tmp_path / "secret")}))
     alone = pystac.Item("a", None, None, datetime(2020, 1, 1, tzinfo=UTC), {})

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from published import home_of
 from serving import served
 
 from satimnet.builder.pipeline import build
@@ -42,7 +43,7 @@ def folder(tmp_path_factory):
     top = tmp_path_factory.mktemp("conformance")
     build(write_miniature(top / "source"), top / "whole", overview=False)
     copy(search(top / "whole", filter="datetime is not null"), top / "catalog")
-    path = top / "catalog/bigearthnet/items.parquet"
+    path = home_of(top / "catalog", "bigearthnet") / "items.parquet"
     with pq.ParquetFile(path) as file:
         table = file.read()
     clouds = pa.array([float(row) for row in range(len(table))])

@@ -25,7 +25,7 @@ from stactools.bigearthnet.miniature import write_miniature
 def items_by_class(catalog: Path, served_at: str | None = None) -> dict[str, pystac.Item]:
     """An Item with both images of each class, opened from disk or from where it is served."""
     found = {}
-    for file in sorted(catalog.glob("eurosat/*/*_*.json")):
+    for file in sorted(home_of(catalog).glob("*/*_*.json")):
         if file.parent.name not in found and len(json.loads(file.read_bytes())["assets"]) == 2:
             href = f"{served_at}/{file.relative_to(catalog)}" if served_at else str(file)
             found[file.parent.name] = pystac.Item.from_file(href)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from collections import Counter
 from contextlib import suppress
 
@@ -18,9 +19,12 @@ from mini_catalog import COLLECTION, item_table
 
 from satimnet.builder.datasets import installed
 from satimnet.builder.errors import SatimnetError
+from satimnet.builder.pipeline import build
+from satimnet.builder.query.index import Index
 from satimnet.builder.query.search import count, search, search_table
 from satimnet.builder.vocabulary.concepts import (
     SCHEME_URI,
+    Scheme,
     concept_of,
     concepts_by_class,
     scheme_of,
@@ -29,11 +33,12 @@ from satimnet.builder.vocabulary.concepts import (
 from satimnet.builder.vocabulary.matching import matches, name_of
 from satimnet.builder.vocabulary.skos import (
     CONCEPTS_NAME,
+    merged,
     scheme_from_json,
     scheme_json,
-    write_concepts,
 )
 from satimnet.cli.concepts_command import concepts as command
+from stactools.uc_merced.miniature import write_miniature as write_uc_merced
 
 BASE = scheme_of()
 RECORDS = {name: dataset.record for name, dataset in installed().items()}
@@ -436,26 +441,23 @@ def test_themes(schemas):
 # --- concepts.json of a catalog -----------------------------------------------------------------
 
 
-def touch(catalog, *names):
-    for name in names:
-        (catalog / name).mkdir(exist_ok=True)
-        (catalog / name / "collection.json").write_text("{}")
+def with_records(earlier, present, records):
+    """What a catalog says when those records were built into it, as whoever opens it reads it."""
+    document = json.loads(json.dumps(scheme_json(merged(earlier, present, records))))
+    return scheme_from_json(document, "written")
 
 
-def test_what_is_no_longer_installed_stays(tmp_path):
+def test_what_is_no_longer_installed_stays():
     own = [
         {"id": "stadium", "label": "stadium", "broader": "building"},
         {"id": "arena", "label": "arena", "broader": "stadium"},
         {"id": "unused", "label": "unused", "broader": "stadium"},
     ]
     mine, theirs = record("mine", lake="lake"), record("theirs", own, arena="arena")
-    touch(tmp_path, "theirs")
-    write_concepts(tmp_path, {"theirs": theirs, "mine": mine})
-    assert {m.collection for m in written(tmp_path).classes} == {"theirs"}
+    scheme = with_records(Scheme({}), ["theirs"], {"theirs": theirs, "mine": mine})
+    assert {m.collection for m in scheme.classes} == {"theirs"}
 
-    touch(tmp_path, "mine")
-    write_concepts(tmp_path, {"mine": mine})
-    scheme = written(tmp_path)
+    scheme = with_records(scheme, ["theirs", "mine"], {"mine": mine})
     assert [(m.collection, m.concept) for m in scheme.classes] == [
         ("mine", "lake"),
         ("theirs", "arena"),
@@ -464,32 +466,37 @@ def test_what_is_no_longer_installed_stays(tmp_path):
     assert "unused" not in scheme.concepts
 
     # Built again under another concept: the new one counts. Taken out of the catalog: forgotten.
-    (tmp_path / "theirs" / "collection.json").unlink()
-    write_concepts(tmp_path, {"mine": record("mine", lake="water")})
-    assert [m.concept for m in written(tmp_path).classes] == ["water"]
-    assert set(written(tmp_path).concepts) == set(BASE.concepts)
+    scheme = with_records(scheme, ["mine"], {"mine": record("mine", lake="water")})
+    assert [m.concept for m in scheme.classes] == ["water"]
+    assert set(scheme.concepts) == set(BASE.concepts)
 
 
-def written(catalog):
-    return scheme_from_json(json.loads((catalog / CONCEPTS_NAME).read_bytes()), "written")
-
-
-def test_the_same_catalog_gives_the_same_bytes(tmp_path):
-    touch(tmp_path, *RECORDS)
-    write_concepts(tmp_path, RECORDS)
-    first = (tmp_path / CONCEPTS_NAME).read_bytes()
+def test_the_same_catalog_gives_the_same_scheme():
+    first = scheme = with_records(Scheme({}), RECORDS, RECORDS)
     for name in reversed(RECORDS):
-        write_concepts(tmp_path, {name: RECORDS[name]})
-    assert (tmp_path / CONCEPTS_NAME).read_bytes() == first
-    assert written(tmp_path).concepts == SCHEME.concepts
+        scheme = with_records(scheme, RECORDS, {name: RECORDS[name]})
+    assert scheme_json(scheme) == scheme_json(first)
+    assert scheme.concepts == SCHEME.concepts
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff", b"[" * 100_000])
-def test_a_broken_file_is_not_written_over(tmp_path, content):
-    (tmp_path / CONCEPTS_NAME).write_bytes(content)
-    with pytest.raises(SatimnetError, match=CONCEPTS_NAME):
-        write_concepts(tmp_path, {})
-    assert (tmp_path / CONCEPTS_NAME).read_bytes() == content
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff", b"[" * 100_000, b"{}"])
+def test_a_broken_file_is_not_written_over(catalog, tmp_path, content):
+    own = shutil.copytree(catalog, tmp_path / "own")
+    (path,) = own.glob("concepts-*.json")
+    path.write_bytes(content)
+    before = (own / "catalog.json").read_bytes()
+    with pytest.raises(SatimnetError, match=path.name):
+        build(write_uc_merced(tmp_path / "source", 1), own, overview=False)
+    assert path.read_bytes() == content
+    assert (own / "catalog.json").read_bytes() == before
+
+
+def test_a_file_that_is_gone_is_made_anew(catalog, tmp_path):
+    own = shutil.copytree(catalog, tmp_path / "own")
+    (path,) = own.glob("concepts-*.json")
+    path.unlink()
+    build(write_uc_merced(tmp_path / "source", 1), own, overview=False)
+    assert count(own, concept="building", collections=["uc-merced"]) > 0
 
 
 # --- search -------------------------------------------------------------------------------------
@@ -521,7 +528,7 @@ def small(tmp_path_factory):
         (folder / name / "collection.json").write_text(json.dumps(COLLECTION | own))
         links.append({"rel": "child", "href": f"./{name}/collection.json"})
     (folder / "catalog.json").write_text(json.dumps({"type": "Catalog", "links": links}))
-    write_concepts(folder, RECORDS)
+    (folder / CONCEPTS_NAME).write_text(json.dumps(scheme_json(SCHEME)))
     return folder
 
 
@@ -608,7 +615,7 @@ def test_search_in_a_catalog_that_was_built(catalog):
         names = properties["satimnet:classes"]
         assert properties["satimnet:concepts"] == [concept_of(RECORDS["eurosat"], *names)]
         assert properties["themes"] == themes_of(properties["satimnet:concepts"], SCHEME)
-    assert written(catalog).classes == scheme_of([RECORDS["eurosat"]]).classes
+    assert Index(catalog).scheme.classes == scheme_of([RECORDS["eurosat"]]).classes
 
 
 def test_search_with_unknown_terms(small):

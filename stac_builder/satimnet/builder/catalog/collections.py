@@ -49,8 +49,8 @@ _EXTENSIONS = {
 def collection_of(record: Mapping[str, Any], tables: Sequence[pa.Table] = ()) -> Json:
     """The Collection of a dataset, with extent and summaries from the rows of its Items.
 
-    Without rows the extent is the record's. `satimnet.builder.catalog.tree.write_collection` adds
-    the links of the tree.
+    Without rows the extent is the record's. `satimnet.builder.catalog.tree.with_links` adds the
+    links of the tree.
 
     Args:
         record: Content of ``dataset.toml``.

@@ -23,8 +23,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from satimnet.builder.catalog.checked_documents import title_of
-from satimnet.builder.errors import BadCatalogError, NotFoundError, StorageError
+from satimnet.builder.catalog import checked_documents as documents
+from satimnet.builder.errors import (
+    BadCatalogError,
+    NotFoundError,
+    SatimnetError,
+    StorageError,
+)
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.publishing.layout import (
     COLLECTION_NAME,
@@ -167,10 +172,15 @@ def link(catalog: Path, before: Root, after: Root, vocabulary: Vocabulary) -> No
     sync(catalog)  # what the root links is there before it, also after a power cut
     _write_changed(catalog / ROOT_NAME, json_bytes(root_json(after)))
     for at in after.titles:
-        if at.version is not None:
-            path = catalog / at.folder / COLLECTION_NAME
-            data = _copy_of(path.read_bytes(), at.version, str(path))
-            _write_changed(catalog / at.id / COLLECTION_NAME, data)
+        if at.version is None:
+            continue
+        path = str(catalog / at.folder / COLLECTION_NAME)
+        try:
+            current = documents.collection(documents.read(path), path)
+        except SatimnetError:  # somebody broke it since: its copy stays as it is
+            continue
+        copy = stable_copy(current, at.version)
+        _write_changed(catalog / at.id / COLLECTION_NAME, json_bytes(copy))
     if glossary is not None:
         _write_changed(catalog / CONCEPTS_NAME, glossary[1])
 
@@ -378,7 +388,7 @@ def _json(data: bytes, where: str) -> Json:
 
 def _after(root: Root, made: Sequence[Made]) -> Root:
     for one in made:
-        root = root.with_collection(one.at, title_of(one.collection))
+        root = root.with_collection(one.at, documents.title_of(one.collection))
     return root
 
 
@@ -425,7 +435,11 @@ def _scheme_of(root: Root, out: str) -> Scheme | None:
     if root.glossary is None:
         return None
     where = f"{out}/{root.glossary.removeprefix('./')}"
-    return scheme_from_json(_json(objects.read(where, most=_MOST), shown(where)), shown(where))
+    try:
+        data = objects.read(where, most=_MOST)
+    except NotFoundError:  # somebody removed it
+        return None
+    return scheme_from_json(_json(data, shown(where)), shown(where))
 
 
 def _joined(earlier: Scheme, added: Scheme) -> Scheme:

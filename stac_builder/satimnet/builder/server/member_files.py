@@ -1,6 +1,6 @@
 """A member of a shard as a file with a URL of its own.
 
-``/members/64-3593/eurosat/shards/Forest-00000.zip/Forest_1.jpg`` has the bytes 64 to 3593 of that
+``/members/64-3593/eurosat/shards/Forest-00000-….zip/Forest_1.jpg`` has the bytes 64 to 3593 of that
 shard. The URL says everything, so nothing must be looked up: a member costs as much as a part of a
 file. It reveals nothing that a range request to the shard would not.
 """

@@ -8,15 +8,12 @@ https://www.w3.org/TR/json-ld11/
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 from satimnet.builder.errors import BadCatalogError
-from satimnet.builder.storage.atomic_files import write_json
 from satimnet.builder.types import Json
 from satimnet.builder.vocabulary.concepts import (
     SCHEME_URI,
@@ -69,27 +66,6 @@ _CONTEXT: Json = {
         for key in ("hasTopConcept", "narrower")
     },
 }
-
-
-def write_concepts(catalog: Path, records: Mapping[str, Mapping[str, Any]]) -> Scheme:
-    """Writes ``concepts.json`` over all collections that lie in the folder ``catalog``.
-
-    Args:
-        catalog: Folder of the catalog.
-        records: As for `merged`.
-
-    Returns:
-        What was written.
-
-    Raises:
-        BadCatalogError: the file that is there cannot be understood, or as `scheme_of`.
-    """
-    path = catalog / CONCEPTS_NAME
-    earlier = _read(path) if path.exists() else Scheme({})
-    present = (p.parent.name for p in catalog.glob("*/collection.json"))
-    scheme = merged(earlier, present, records)
-    write_json(scheme_json(scheme), path)
-    return scheme
 
 
 def merged(
@@ -244,13 +220,3 @@ def _classes(
             )
         exact = mapped[0][0] == "exactMatch"
         yield MappedClass(uri[1], uri[2], title, value, concept, exact, description)
-
-
-def _read(path: Path) -> Scheme:
-    try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadCatalogError(
-            f"{path}: cannot be read ({error}); remove it and build all collections again"
-        ) from None
-    return scheme_from_json(document, str(path))
