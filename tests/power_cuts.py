@@ -21,6 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from satimnet.builder.catalog.validation import validate
+from satimnet.builder.publishing.index_files import files_of_index
 
 from .kills.scenarios import Inputs, Scenario
 from .kills.trees import digests
@@ -134,16 +135,24 @@ class Trial:
 
 
 def _linked(catalog: Path) -> dict[str, str]:
-    """The digests of the files that a catalog leads to, without the concepts.
+    """The digests of the files that the root of a catalog leads to.
 
-    Those are replaced just before the root, and it does no harm if there are more of them.
+    The copies of the current documents are replaced after the root, by the next run at the latest.
     """
     root = catalog / "catalog.json"
     if not root.exists():
         return {}
     links = json.loads(root.read_bytes())["links"]
-    names = {link["href"].split("/")[1] for link in links} - {"concepts.json"}
-    return {n: d for n, d in digests(catalog).items() if n.split("/")[0] in names}
+    linked = {os.path.normpath(link["href"]) for link in links}
+    versions = {os.path.dirname(link) for link in linked if link.endswith("/collection.json")}
+    for version in versions:
+        assets = files_of_index(catalog / version / "items.parquet")["assets"]
+        linked |= {os.path.normpath(f"{version}/{asset['href']}") for asset in assets}
+    return {
+        name: digest
+        for name, digest in digests(catalog).items()
+        if name in linked or any(name.startswith(f"{version}/") for version in versions)
+    }
 
 
 def main() -> int:

@@ -76,7 +76,8 @@ def test_they_are_valid_found_and_copied(form, request, schemas, tmp_path):
     assert findings.members == 20 * PER_CLASS
     assert len(search(catalog, classes="River")) == PER_CLASS
     copy(catalog, tmp_path / "copy")
-    files = {path.relative_to(catalog) for path in catalog.rglob("*") if path.is_file()}
+    needed = [*home_of(catalog).rglob("*"), *catalog.rglob("*.zip")]
+    files = {path.relative_to(catalog) for path in needed if path.is_file()}
     copied = {path.relative_to(tmp_path / "copy") for path in (tmp_path / "copy").rglob("*")}
     assert files <= copied
 

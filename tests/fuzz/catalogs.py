@@ -70,8 +70,8 @@ def make_catalog(seed: int, catalog: Files, folder: Path, outside: Path) -> Cata
 def _spoil(rng: Random, files: Files, outside: Path) -> str:
     kinds: dict[str, list[str]] = {
         "root": ["catalog.json"],
-        "concepts": ["concepts.json"],
-        "collection": [name for name in files if name.endswith("collection.json")],
+        "concepts": [name for name in files if name.startswith("concepts")],
+        "collection": [n for n in files if n.endswith("/collection.json") and n.count("/") > 1],
         "parquet": [name for name in files if name.endswith("items.parquet")],
         "shard": [name for name in files if name.endswith(".zip")],
         "tree": [n for n in files if n.endswith(".json") and n.count("/") > 1],

@@ -287,6 +287,7 @@ def _headers(rng: random.Random) -> Request:
             "/",
             "/search?limit=1",
             "/catalog/catalog.json",
+            "/catalog/eurosat/collection.json",
             "/catalog/eurosat/items.parquet",
             "/browser",
         )

@@ -16,7 +16,10 @@ from pathlib import Path
 from typing import Any
 
 _WRITING = os.O_WRONLY | os.O_RDWR
-_CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "shutil.rmtree")
+_CHANGES = (
+    *("os.rename", "os.link", "os.remove", "os.rmdir", "os.mkdir", "os.truncate"),
+    "shutil.rmtree",
+)
 _FOREIGN = ("renameat2", "syncfs")  # called by ctypes, which tells of the look-up alone
 
 

@@ -37,7 +37,8 @@ def trial(tmp_path_factory):
 @pytest.mark.parametrize(
     ("name", "before", "change"),
     [
-        ("build replace, threads", "catalog/concepts.json.part", 1),  # after the exchange
+        ("build replace, threads", "catalog/catalog.json.part", 1),  # the version is not linked
+        ("build replace, threads", "catalog/eurosat/collection.json.part", 1),  # it is, and no copy
         ("copy into", "catalog/catalog.json.part", 1),  # the collection is there, but not linked
         ("copy new", ".catalog.copying", 1),
         ("export croissant", "uc-merced.croissant.json.part", 1),  # one of two files is there

@@ -179,8 +179,7 @@ def link(catalog: Path, before: Root, after: Root, vocabulary: Vocabulary) -> No
             current = documents.collection(documents.read(path), path)
         except SatimnetError:  # somebody broke it since: its copy stays as it is
             continue
-        copy = stable_copy(current, at.version)
-        _write_changed(catalog / at.id / COLLECTION_NAME, json_bytes(copy))
+        _write_changed(catalog / at.id / COLLECTION_NAME, _copy_of(current, at.version))
     if glossary is not None:
         _write_changed(catalog / CONCEPTS_NAME, glossary[1])
 
@@ -268,7 +267,7 @@ def _publish_in_store(
 
     replace_root(out, change, single_writer=single_writer)
     for one in made:
-        copy = _copy_of(written[one.id], one.version, one.id)
+        copy = _copy_of(_json(written[one.id], one.id), one.version)
         objects.write(f"{out}/{one.id}/{COLLECTION_NAME}", copy)
     if CONCEPTS_NAME in written:
         objects.write(f"{out}/{CONCEPTS_NAME}", written[CONCEPTS_NAME])
@@ -410,8 +409,8 @@ def _complete(one: Made, root: Root) -> Json:
     return {**one.collection, **own, "links": links}
 
 
-def _copy_of(data: bytes, version: str, where: str) -> bytes:
-    return json_bytes(stable_copy(_json(data, where), version))
+def _copy_of(collection: Json, version: str) -> bytes:
+    return json_bytes(stable_copy(collection, version))
 
 
 def _glossary(
