@@ -20,7 +20,7 @@ from satimnet.builder.query.cql2_text import Node
 from satimnet.builder.query.cql2_to_sql import compile_filter
 from satimnet.builder.query.index import ALWAYS_THERE, Index, IndexedCollection
 from satimnet.builder.query.item_fields import Fields, picked
-from satimnet.builder.query.statements import Statement
+from satimnet.builder.query.statements import Statement, quoted
 from satimnet.builder.types import Json
 
 if TYPE_CHECKING:
@@ -34,31 +34,43 @@ _CHUNK = 2000  # Items made at once: enough to drown a query's fixed cost, few e
 
 class _Facet(NamedTuple):
     column: str
-    sql: str
-    """Its values as text; several of a row where it is a list."""
+    value: str
+    """SQL of its value as text, of one element where it is a list."""
+    is_list: bool = False
+
+    def counts(self, name: str) -> str:
+        """SQL that counts the rows of ``found`` with each value."""
+        if not self.is_list:
+            value, rows = self.value, "found GROUP BY ALL"
+            return f"SELECT '{name}' AS facet, {value} AS value, count(*) AS n FROM {rows}"
+        # few lists occur, and of each an element counts once
+        lists = f"SELECT {quoted(self.column)} AS list, count(*) AS n FROM found GROUP BY list"
+        value = "unnest(list_distinct(list))::VARCHAR"
+        return f"SELECT '{name}' AS facet, {value} AS value, n FROM ({lists})"
+
+
+def _list_facet(column: str) -> _Facet:
+    return _Facet(column, "", is_list=True)
+
+
+def _text_facet(column: str) -> _Facet:
+    return _Facet(column, f"{quoted(column)}::VARCHAR")
 
 
 _FACETS = {
-    "collection": _Facet("collection", "collection"),
-    "class": _Facet("satimnet:classes", 'unnest(list_distinct("satimnet:classes"))'),
-    "split": _Facet("satimnet:split", '"satimnet:split"'),
-    "country": _Facet("satimnet:country", '"satimnet:country"'),
+    "collection": _text_facet("collection"),
+    "class": _list_facet("satimnet:classes"),
+    "split": _text_facet("satimnet:split"),
+    "country": _text_facet("satimnet:country"),
     "month": _Facet("datetime", "strftime(datetime, '%Y-%m')"),
-    "format": _Facet("satimnet:formats", 'unnest(list_distinct("satimnet:formats"))'),
-    "data_type": _Facet("satimnet:data_types", 'unnest(list_distinct("satimnet:data_types"))'),
-    "band_count": _Facet(
-        "satimnet:band_counts", 'unnest(list_distinct("satimnet:band_counts"))::VARCHAR'
-    ),
-    "band": _Facet("satimnet:band_names", 'unnest(list_distinct("satimnet:band_names"))'),
-    **{
-        name: _Facet(f"satimnet:{fact}", f'"satimnet:{fact}"::VARCHAR')
-        for name, fact in {
-            "mask": "has_mask",
-            "annotation": "has_annotation",
-            "georeference": "georeferenced",
-            "nodata": "has_nodata",
-        }.items()
-    },
+    "format": _list_facet("satimnet:formats"),
+    "data_type": _list_facet("satimnet:data_types"),
+    "band_count": _list_facet("satimnet:band_counts"),
+    "band": _list_facet("satimnet:band_names"),
+    "mask": _text_facet("satimnet:has_mask"),
+    "annotation": _text_facet("satimnet:has_annotation"),
+    "georeference": _text_facet("satimnet:georeferenced"),
+    "nodata": _text_facet("satimnet:has_nodata"),
 }
 FACETS = tuple(_FACETS)
 """What `Found.facets` counts."""
@@ -142,14 +154,11 @@ class Found:
         sql = f"SELECT * FROM ({source}) WHERE {self._where}"
         if self._limit is not None:
             sql += f" ORDER BY {', '.join(self._order)} LIMIT {self._limit}"
-        counts = [
-            f"SELECT '{name}' AS facet, {facet.sql} AS value FROM found"
-            for name, facet in known.items()
-        ]
+        counts = [facet.counts(name) for name, facet in known.items()]
         if not counts:
             return {name: {} for name in asked}
         table = self._index.run(
-            f"WITH found AS MATERIALIZED ({sql}) SELECT facet, value, count(*) AS items "
+            f"WITH found AS MATERIALIZED ({sql}) SELECT facet, value, sum(n)::BIGINT AS items "
             f"FROM ({' UNION ALL '.join(counts)}) WHERE value IS NOT NULL "
             "GROUP BY facet, value ORDER BY items DESC, value",
             self._statement,
