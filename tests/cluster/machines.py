@@ -9,10 +9,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from .networks import LOOPBACK, Host, namespaces
 
 KEYS = {
     "AWS_ACCESS_KEY_ID": "cluster-key-id",
@@ -20,13 +22,20 @@ KEYS = {
     "AWS_REGION": "us-east-1",
     "AWS_ALLOW_HTTP": "true",
 }
-_SECONDS = 60.0
+_SECONDS = 90.0
+_DASK_LOCKS = {"global.lock", "purge.lock"}
+"""What dask leaves in every scratch folder."""
 _READ_ONLY = """
 set -e
 mount --make-rprivate /
 mount --bind "$SCRATCH" "$SCRATCH"
-for place in / /tmp /dev/shm /var /run /home /root; do
-  mountpoint -q "$place" && mount -o remount,bind,ro "$place" || true
+cut -d' ' -f2 /proc/self/mounts | sort -ur | while read -r place; do
+  [ "$place" = "$SCRATCH" ] || mount -o remount,bind,ro "$place" 2>/dev/null || true
+done
+mount -t tmpfs -o size=16m memory /dev/shm  # locks of multiprocessing lie there
+cd "$SCRATCH"
+for place in "$OUTSIDE" /tmp /var/tmp /root /home; do
+  ! touch "$place/written" 2>/dev/null || { echo "$place can be written"; exit 1; }
 done
 exec "$@"
 """
@@ -37,9 +46,11 @@ exec "$@"
 class Worker:
     """A worker of the cluster."""
 
-    process: subprocess.Popen[bytes]
+    name: str
     scratch: Path
     log: Path
+    start: Callable[[], subprocess.Popen[bytes]]
+    process: subprocess.Popen[bytes]
 
     def kill(self) -> None:
         """Kills it and what it started, without a warning."""
@@ -47,8 +58,19 @@ class Worker:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
+    def restart(self) -> None:
+        """Starts it once more in the same scratch folder, as a batch system would."""
+        self.process = self.start()
+
+    def end(self) -> None:
+        """Ends it as a batch system does."""
+        self.process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(_SECONDS)
+        self.kill()
+
     def peak(self) -> int:
-        """The most memory that one of its processes had, in bytes."""
+        """The most memory that one of its processes had, in bytes, libraries included."""
         found = 0
         for status in Path("/proc").glob("[0-9]*/status"):
             with suppress(OSError, ValueError, IndexError):
@@ -57,20 +79,81 @@ class Worker:
                     found = max(found, int(text.split("VmHWM:")[1].split()[0]) * 1024)
         return found
 
+    def left(self) -> list[Path]:
+        """The files in its scratch folder but for dask's own locks."""
+        files = (path for path in self.scratch.rglob("*") if not path.is_dir())
+        return [path for path in files if path.name not in _DASK_LOCKS]
+
 
 @dataclass
 class Cluster:
     """A scheduler with its workers, and an S3 server."""
 
     folder: Path
-    scheduler: str
-    endpoint: str
+    host: Host
+    ports: tuple[int, int]
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
     workers: list[Worker] = field(default_factory=list)
+
+    @property
+    def endpoint(self) -> str:
+        """The URL of the S3 server."""
+        return f"http://{self.host.address}:{self.ports[0]}"
+
+    @property
+    def scheduler(self) -> str:
+        """The address of the scheduler."""
+        return f"tcp://{self.host.address}:{self.ports[1]}"
 
     @property
     def environment(self) -> dict[str, str]:
         """What a program needs to reach the S3 server."""
         return KEYS | {"AWS_ENDPOINT_URL": self.endpoint}
+
+    def add_worker(
+        self,
+        name: str,
+        host: Host = LOOPBACK,
+        *,
+        isolated: bool = True,
+        memory: str = "1500MiB",
+        more: Mapping[str, str] | None = None,
+    ) -> Worker:
+        """Starts a worker.
+
+        Args:
+            name: of the worker, its scratch folder and its log.
+            host: where it runs.
+            isolated: whether it can write to its scratch folder alone.
+            memory: what it may take.
+            more: variables of its environment.
+        """
+        scratch, log = self.folder / name, self.folder / f"{name}.log"
+        scratch.mkdir()
+        command = [sys.executable, "-m", "distributed.cli.dask_worker", self.scheduler]
+        command += ["--name", name, "--nthreads", "1", "--nworkers", "1", "--no-dashboard"]
+        command += ["--host", host.address, "--death-timeout", "60"]
+        command += ["--local-directory", str(scratch), "--memory-limit", memory]
+        if isolated:
+            command = ["unshare", "-m", "bash", "-c", _READ_ONLY, "worker", *command]
+        command = [*host.prefix, *command]
+        mine = {"SCRATCH": str(scratch), "OUTSIDE": str(self.folder), "HOME": str(scratch)}
+        mine |= {"TMPDIR": str(scratch), "XDG_CACHE_HOME": str(scratch)}
+
+        def start() -> subprocess.Popen[bytes]:
+            environment = self.environment | mine | dict(more or {})
+            return _start(command, log, environment, folder=scratch)
+
+        worker = Worker(name, scratch, log, start, start())
+        self.workers.append(worker)
+        return worker
+
+    def wait(self, workers: int) -> None:
+        """Waits until so many workers are there."""
+        from distributed import Client
+
+        with Client(self.scheduler, set_as_default=False) as client:
+            client.wait_for_workers(workers, timeout=_SECONDS)
 
 
 def can_isolate() -> bool:
@@ -87,7 +170,7 @@ def can_isolate() -> bool:
 
 @contextmanager
 def running(
-    folder: Path, *, workers: int = 2, isolated: bool = True, memory: str = "1500MiB"
+    folder: Path, *, workers: int = 2, isolated: bool = True, apart: bool = False
 ) -> Iterator[Cluster]:
     """A cluster that runs as long as the block.
 
@@ -95,57 +178,48 @@ def running(
         folder: for scratch folders and logs.
         workers: how many there are.
         isolated: whether a worker can write to its scratch folder alone.
-        memory: what a worker may take.
+        apart: whether each has a network of its own.
     """
-    ports = [_free_port() for _ in range(2)]
-    endpoint = f"http://127.0.0.1:{ports[0]}"
-    started: list[subprocess.Popen[bytes]] = []
-    cluster = Cluster(folder, f"tcp://127.0.0.1:{ports[1]}", endpoint)
-    try:
-        module = ["-m", "moto.server", "-H", "127.0.0.1", "-p", str(ports[0])]
-        started.append(_start([sys.executable, *module], folder / "s3.log", {}))
-        command = ["-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1"]
-        command += ["--port", str(ports[1]), "--no-dashboard", "--no-show"]
-        started.append(_start([sys.executable, *command], folder / "scheduler.log", {}))
-        for port in ports:
-            _wait_for(port)
-        for number in range(workers):
-            cluster.workers.append(_worker(cluster, f"worker-{number}", isolated, memory))
-        yield cluster
-    finally:
-        for worker in cluster.workers:
-            worker.kill()
-        for process in started:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+    network = namespaces(workers) if apart else nullcontext((LOOPBACK, [LOOPBACK] * workers))
+    with network as (host, hosts):
+        cluster = Cluster(folder, host, (_free_port(host), _free_port(host)))
+        try:
+            _start_servers(cluster)
+            for number, place in enumerate(hosts):
+                cluster.add_worker(f"worker-{number}", place, isolated=isolated)
+            cluster.wait(workers)
+            yield cluster
+        finally:
+            for worker in cluster.workers:
+                worker.kill()
+            for process in cluster.started:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
-def _worker(cluster: Cluster, name: str, isolated: bool, memory: str) -> Worker:
-    scratch, log = cluster.folder / name, cluster.folder / f"{name}.log"
-    scratch.mkdir()
-    command = [sys.executable, "-m", "distributed.cli.dask_worker", cluster.scheduler]
-    command += ["--name", name, "--nthreads", "1", "--nworkers", "1", "--no-dashboard"]
-    command += ["--local-directory", str(scratch), "--memory-limit", memory]
-    more = cluster.environment | {
-        "SCRATCH": str(scratch),
-        "TMPDIR": str(scratch),
-        "HOME": str(scratch),
-        "XDG_CACHE_HOME": str(scratch),
-    }
-    if isolated:
-        command = ["unshare", "-m", "bash", "-c", _READ_ONLY, "worker", *command]
-    return Worker(_start(command, log, more, folder=scratch), scratch, log)
+def _start_servers(cluster: Cluster) -> None:
+    address, (s3, scheduler) = cluster.host.address, map(str, cluster.ports)
+    module = ["-m", "moto.server", "-H", address, "-p", s3]
+    log = cluster.folder / "s3.log"
+    cluster.started.append(_start([sys.executable, *module], log, {}))
+    command = ["-m", "distributed.cli.dask_scheduler", "--host", address, "--port", scheduler]
+    command += ["--no-dashboard", "--dashboard-address", ":0", "--no-show"]
+    more = {"DASK_TEMPORARY_DIRECTORY": str(cluster.folder)}
+    log = cluster.folder / "scheduler.log"
+    cluster.started.append(_start([sys.executable, *command], log, more))
+    for port in cluster.ports:
+        _wait_for(address, port)
 
 
 def _start(
     command: Sequence[str], log: Path, more: Mapping[str, str], folder: Path | None = None
 ) -> subprocess.Popen[bytes]:
     path = os.pathsep.join(path for path in sys.path if path)
-    with log.open("wb") as file:
+    with log.open("ab") as file:
         return subprocess.Popen(
             command,
-            env={**os.environ, **more, "PYTHONPATH": path},
+            env={**os.environ, "PYTHONPATH": path, **more},
             cwd=folder or log.parent,
             stdout=file,
             stderr=subprocess.STDOUT,
@@ -153,16 +227,16 @@ def _start(
         )
 
 
-def _free_port() -> int:
+def _free_port(host: Host) -> int:
     with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
+        bound.bind((host.address, 0))
         return int(bound.getsockname()[1])
 
 
-def _wait_for(port: int) -> None:
+def _wait_for(address: str, port: int) -> None:
     end = time.monotonic() + _SECONDS
     while time.monotonic() < end:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        with suppress(OSError), socket.create_connection((address, port), 1):
             return
         time.sleep(0.1)
     raise TimeoutError(f"nobody answers at port {port}")

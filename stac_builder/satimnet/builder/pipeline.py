@@ -53,7 +53,6 @@ from satimnet.builder.shard_task import (
     features_name,
     make_shard,
     rows_name,
-    scratch_folder,
     shard_name,
     this_version,
 )
@@ -64,6 +63,7 @@ from satimnet.builder.storage.objects import download_all, remove_below
 from satimnet.builder.storage.parallel import run_tasks
 from satimnet.builder.storage.staging import says, workspace
 from satimnet.builder.storage.stores import shown
+from satimnet.builder.storage.worker import scratch_folder
 from satimnet.builder.types import Json
 
 _REPORT_NAME = "build-report.json"

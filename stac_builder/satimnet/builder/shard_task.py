@@ -9,8 +9,6 @@ from __future__ import annotations
 import gc
 import json
 import os
-import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -32,6 +30,7 @@ from satimnet.builder.storage.atomic_files import settle, sync
 from satimnet.builder.storage.hrefs import is_url
 from satimnet.builder.storage.staging import FORMAT
 from satimnet.builder.storage.stores import shown
+from satimnet.builder.storage.worker import from_here, scratch_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -95,8 +94,8 @@ def make_shard(task: ShardTask) -> list[Problem] | str:
         worker processes would come back wrapped.
     """
     if task.made_by != this_version():
-        return (
-            f"a worker has satimnet {this_version()}, and the build {task.made_by}; "
+        return from_here(
+            f"has satimnet {this_version()}, and the build {task.made_by}; "
             "install the same version for both"
         )
     try:
@@ -107,10 +106,11 @@ def make_shard(task: ShardTask) -> list[Problem] | str:
             shard = _sent(task) if is_url(task.rows) else _made(task, durable=True)
             return list(shard.problems)
     except SatimnetError as error:
-        return str(error)
+        return from_here(str(error))
     except OSError as error:
         where = f"{shown(task.shards)}/{task.plan.name}"
-        return f"{where}: {error.strerror or error}; nothing was kept, mend it and build again"
+        reason = error.strerror or error
+        return from_here(f"{where}: {reason}; nothing was kept, mend it and build again")
 
 
 def _made(task: ShardTask, *, durable: bool) -> Shard:
@@ -148,22 +148,6 @@ def _is_there(place: str, size: int) -> bool:
         return objects.size_of(place) == size
     except NotFoundError:
         return False
-
-
-@contextmanager
-def scratch_folder() -> Iterator[Path]:
-    """A folder of this worker alone, as long as the block runs."""
-    with tempfile.TemporaryDirectory(prefix="satimnet-", dir=_scratch_of_worker()) as folder:
-        yield Path(folder)
-
-
-def _scratch_of_worker() -> str | None:
-    """The folder that a worker of a dask cluster was given for what it writes."""
-    workers = sys.modules.get("distributed.worker")  # elsewhere it need not be loaded
-    try:
-        return None if workers is None else str(workers.get_worker().local_directory)
-    except ValueError:  # this is no worker
-        return None
 
 
 @contextmanager

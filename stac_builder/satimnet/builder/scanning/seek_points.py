@@ -12,6 +12,7 @@ from typing import IO, Any, cast
 from satimnet.builder.scanning.archives import opened_gzip
 from satimnet.builder.scanning.containers import own_errors
 from satimnet.builder.storage.hrefs import is_url
+from satimnet.builder.storage.worker import scratch_parent
 
 _lock = threading.Lock()
 
@@ -51,4 +52,4 @@ def _made(container: str, stamp: int) -> Path:
 
 @cache
 def _scratch() -> TemporaryDirectory[str]:
-    return TemporaryDirectory(prefix="satimnet-")
+    return TemporaryDirectory(prefix="satimnet-", dir=scratch_parent())
