@@ -16,6 +16,7 @@ from stactools.cli.cli import cli
 
 from satimnet.builder.exports import FORMATS
 from satimnet.builder.query.search import search
+from satimnet.builder.storage.objects import files_below, read
 
 KEYS = ("planted-secret-key-of-the-tests", "planted-token-of-the-tests", "planted-key-id")
 SIGNED = "sig=a/b%3D"
@@ -106,6 +107,25 @@ def test_keys_of_stores(bucket, catalog, tmp_path, caplog, monkeypatch):
         assert "Traceback" in said
         told.by(line, "s3://unreachable/catalog", fails=True)
     told.require_none_of(KEYS)
+
+
+def test_builds_from_stores_and_the_web(bucket, miniature, tmp_path, caplog):
+    told = Told(tmp_path, caplog)
+    upload(miniature, f"{bucket}/planted-source")
+    build = "build {catalog} --no-overview --scheduler threads --out"
+    told.by(f"{build} {{out}}/from-store", f"{bucket}/planted-source")
+    told.by(f"{build} {bucket}/planted-built", f"{bucket}/planted-source")
+    told.by(f"{build} {{out}}/none --debug", f"{bucket}/no-source", fails=True)
+    told.by(f"{build} s3://no-bucket/catalog --debug", f"{bucket}/planted-source", fails=True)
+    with hosting({"/EuroSAT.zip": (miniature / "EuroSAT.zip").read_bytes()}, "token") as host:
+        url = f"{host.url}/EuroSAT.zip?{SIGNED}".replace("//", "//me:planted-password@", 1)
+        told.by(f"{build} {{out}}/from-web", url)
+        told.by(f"{build} {bucket}/planted-from-web", url)
+        told.by(f"{build} {{out}}/none --debug", url.replace("EuroSAT", "Missing"), fails=True)
+    for name in ("planted-built", "planted-from-web"):
+        for file in files_below(f"{bucket}/{name}"):
+            told.add(f"{file.place} {read(file.place).decode('latin-1')}")
+    told.require_none_of((*KEYS, *IN_URL))
 
 
 def test_passwords_and_signatures_in_urls(catalog, tmp_path, caplog):
