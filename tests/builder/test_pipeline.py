@@ -581,9 +581,12 @@ def test_an_unwritable_place(miniature):
     fails([miniature], Path("/proc/catalog"), r"/proc/catalog: cannot be written there")
 
 
-def test_a_build_at_the_same_place_at_the_same_time(miniature, out):
+def test_a_build_at_the_same_place_at_the_same_time(miniature, out, monkeypatch):
+    """It waits for others only to publish, and only so long."""
+    monkeypatch.setattr("satimnet.builder.publishing.protocol.WAITING", 0.1)
     with lock(out), pytest.raises(SatimnetError, match="another run is writing it"):
-        build([miniature], out)
+        build([miniature], out, overview=False)
+    assert not out.exists()
 
 
 @pytest.fixture

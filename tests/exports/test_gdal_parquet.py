@@ -75,7 +75,7 @@ def test_assets_are_those_that_resolve_makes(some, exported, name):
 @pytest.mark.parametrize("name", CHOSEN)
 def test_other_columns_stay_as_they_are(some, exported, name):
     table = pq.read_table(exported[name])
-    source = pq.read_table(some / name / PARQUET_NAME)
+    source = pq.read_table(home_of(some, name) / PARQUET_NAME)
     assert table.column_names == source.column_names
     others = ["assets", "links"]
     assert table.drop_columns(others).equals(source.drop_columns(others))

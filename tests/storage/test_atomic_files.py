@@ -9,7 +9,7 @@ import shutil
 
 import pytest
 from click.testing import CliRunner
-from published import home_of
+from published import home_of, shard_of
 from stactools.cli.cli import cli
 
 from satimnet.builder.catalog.validation import validate
@@ -21,6 +21,7 @@ from satimnet.builder.quality.assessment import assess
 from satimnet.builder.query.index import Index
 from satimnet.builder.query.search import count, search
 from satimnet.builder.storage import atomic_files as files
+from satimnet.builder.storage.assets import read_bytes
 from satimnet.builder.storage.staging import announce, lock, placed, workspace
 from satimnet.builder.transfer import mirror as copies
 from satimnet.builder.transfer import resumable as fetching
@@ -214,21 +215,42 @@ def test_an_open_index_is_exported_as_it_was_opened(own, newer, tmp_path):
     assert len(json.loads(path.read_bytes())["data"]) == len(search(index)) == 40
 
 
-def test_a_catalog_that_is_replaced_while_it_is_assessed(own, newer, tmp_path):
-    def replace(what: str, done: int, total: int | None, unit: str) -> None:
+def test_a_new_version_does_not_disturb_an_assessment(own, newer, tmp_path):
+    built = []
+
+    def publish(what: str, done: int, total: int | None, unit: str) -> None:
+        if what == "Comparing images" and not built:
+            built.append(build([newer], own, overview=False))
+
+    assert len(assess(own, tmp_path / "old", progress=publish).summaries[0].rows) == 40
+    assert len(assess(own, tmp_path / "new").summaries[0].rows) == 10
+
+
+def test_a_catalog_that_is_changed_while_it_is_assessed(own, tmp_path):
+    shard = shard_of(own, "River-00000")
+
+    def change(what: str, done: int, total: int | None, unit: str) -> None:
         if what == "Comparing images":
-            build([newer], own, overview=False)
+            shard.write_bytes(shard.read_bytes() + b"more")
 
     with pytest.raises(SatimnetError, match="was changed while it was read; run it again"):
-        assess(own, tmp_path / "report", progress=replace)
+        assess(own, tmp_path / "report", progress=change)
     assert not (tmp_path / "report").exists()
-    assert len(assess(own, tmp_path / "report").summaries[0].rows) == 10
 
 
-def test_members_that_were_replaced_are_not_copied(own, newer, tmp_path):
+def test_members_of_an_earlier_version_are_copied(own, newer, tmp_path):
     found = search(own, classes=["River"])
-    assert len(found) == 4
+    before = [read_bytes(item["assets"]["rgb"]) for item in found]
+    assert len(before) == 4
     build([newer], own, overview=False)
+    extracts.copy_found(found, tmp_path / "part")
+    copied = search(tmp_path / "part")
+    assert [read_bytes(item["assets"]["rgb"]) for item in copied] == before
+
+
+def test_members_that_were_replaced_are_not_copied(own, tmp_path):
+    found = search(own, classes=["River"])
+    shutil.copyfile(shard_of(own, "Forest-00000"), shard_of(own, "River-00000"))
     with pytest.raises(SatimnetError, match="River"):
         extracts.copy_found(found, tmp_path / "part")
     assert not (tmp_path / "part").exists()
@@ -241,12 +263,10 @@ def test_a_catalog_that_is_replaced_while_it_is_copied(own, newer, tmp_path):
         if not replaced:
             replaced.append(build([newer], own, overview=False))
 
-    with pytest.raises(SatimnetError):
-        copies.copy_catalog(own, tmp_path / "copy", progress=replace)
-    assert not (tmp_path / "copy").exists()
-    copies.copy_catalog(own, tmp_path / "copy")
-    assert validate(tmp_path / "copy", checksums=True).problems == []
-    assert len(search(tmp_path / "copy")) == 10
+    for name, number in {"during": 40, "after": 10}.items():
+        copies.copy_catalog(own, tmp_path / name, progress=replace)
+        assert validate(tmp_path / name, checksums=True).problems == []
+        assert len(search(tmp_path / name)) == number
 
 
 def test_leftovers_are_told(own, tmp_path):

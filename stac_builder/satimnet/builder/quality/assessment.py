@@ -21,6 +21,7 @@ import orjson
 from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.errors import ArgumentError, BadCatalogError, SatimnetError
 from satimnet.builder.progress import Progress, one_step, silent
+from satimnet.builder.publishing.index_files import files_of_index
 from satimnet.builder.quality.compared_scenes import read_scene
 from satimnet.builder.quality.distributions import (
     bands_of,
@@ -282,7 +283,8 @@ def _state(index: Index) -> str:
             digest.update(_end_of(collection.parquet))
             continue
         parquet = Path(collection.parquet)
-        for path in (parquet, *sorted(parquet.parent.glob("shards/*"))):
+        hrefs = (asset["href"] for asset in files_of_index(parquet).get("assets", ()))
+        for path in (parquet, *sorted(parquet.parent / href for href in hrefs)):
             stat = path.stat() if path.exists() else None
             digest.update(f"{path} {stat and (stat.st_size, stat.st_mtime_ns)}\n".encode())
     return digest.hexdigest()

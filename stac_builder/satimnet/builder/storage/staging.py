@@ -24,7 +24,7 @@ _FORMAT_NAME = "format"  # the file in a workspace that has the number
 
 
 @contextmanager
-def lock(out: Path, *, wait: float = 0.0) -> Iterator[None]:
+def lock(out: Path, *, wait: float = 0.0, named: Path | None = None) -> Iterator[None]:
     """Keeps other runs from writing ``out``, a file or a folder, while the block runs.
 
     The lock is on the file ``.<name>.lock`` beside ``out``. It ends with the process, so what a
@@ -33,6 +33,7 @@ def lock(out: Path, *, wait: float = 0.0) -> Iterator[None]:
     Args:
         out: The file or folder.
         wait: Seconds to wait for a run that holds it.
+        named: What messages name, if not ``out``.
 
     Raises:
         SatimnetError: another run holds it, or the file cannot be written there.
@@ -50,10 +51,10 @@ def lock(out: Path, *, wait: float = 0.0) -> Iterator[None]:
                     raise
                 time.sleep(_PAUSE)
     except BlockingIOError as error:
-        raise SatimnetError(f"{out}: another run is writing it; wait for it") from error
+        raise SatimnetError(f"{named or out}: another run is writing it; wait for it") from error
     except OSError as error:
         raise SatimnetError(
-            f"{out}: cannot be written there ({error.strerror}); choose another place"
+            f"{named or out}: cannot be written there ({error.strerror}); choose another place"
         ) from error
     try:
         yield
@@ -111,7 +112,7 @@ def workspace(
             came out of the block, such as that of a full disk.
     """
     folder = _folder(out, doing)
-    with lock(folder if shared else out):
+    with lock(folder if shared else out, named=out):
         try:
             _prepare(folder)
             yield folder
