@@ -168,14 +168,13 @@ def test_masks_of_either_spelling(tmp_path, miniature, value, dtype):
     with rasterio.open(source / f"Cloud_Mask/{NAME}.tif", "w", **profile) as file:
         file.write((clouds * value).astype(dtype), 1)
     build([source], out, overview=False)
-    item = json.loads((out / f"clouds-s2-taiwan/2018-05-16/{NAME}.json").read_bytes())
+    home = home_of(out, "clouds-s2-taiwan") / "2018-05-16"
+    item = json.loads((home / f"{NAME}.json").read_bytes())
     mask = item["assets"]["mask"]
     assert mask["data_type"] == "uint8"
     assert ("satimnet:original" in mask) == ((value, dtype) != (1, "uint8"))
     first, last = mask["archive"][0]["range"]
-    data = (home_of(out, "clouds-s2-taiwan") / "2018-05-16" / mask["href"]).read_bytes()[
-        first : last + 1
-    ]
+    data = (home / mask["href"]).read_bytes()[first : last + 1]
     with rasterio.open(io.BytesIO(data)) as file:
         assert file.dtypes == ("uint8",)
         assert np.array_equal(file.read(1), clouds)
