@@ -276,18 +276,10 @@ class Index:
             types = self._database.column_types(self._rows_of(collection), parquet)
             del types["file_row_number"]
             documents.columns(types, parquet)
-            self._derived[collection] = derived_facts(types, self._with_nodata(collection))
+            said = self.collections[collection].document.item_assets
+            self._derived[collection] = derived_facts(types, said)
             self._types[collection] = {name: str(type_) for name, type_ in types.items()}
         return self._types[collection]
-
-    def _with_nodata(self, collection: str) -> set[str]:
-        """Keys of the collection's assets that have a no-data value."""
-        assets = self.collections[collection].document.item_assets
-        return {
-            asset.key
-            for asset in assets.values()
-            if asset.nodata is not None or any(band.nodata is not None for band in asset.bands)
-        }
 
     def run(self, sql: str, statement: Statement) -> pa.Table:
         """The result of a query, with what ``statement`` says that it refers to.
