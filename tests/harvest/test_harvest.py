@@ -26,8 +26,10 @@ from satimnet.builder.exports import export
 from satimnet.builder.exports.paper_tables import tables
 from satimnet.builder.harvest import Description, Record, read_description, record_of
 from satimnet.builder.harvest.reading import MAX_SIZE
+from satimnet.builder.publishing.layout import version_of
 from satimnet.builder.query.index import Index
 from satimnet.cli.package_skeleton import skeleton
+from satimnet.extension import SCHEMA_URI
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = Path(__file__).with_name("descriptions")
@@ -193,6 +195,18 @@ def test_a_collection_of_stac_1_0():
     assert [link["rel"] for link in record["links"]] == ["about"]
 
 
+@pytest.mark.parametrize(
+    ("stated", "kept"),
+    [("0940c227647d", None), ("2.0-0940c227647d", "2.0"), ("2.0", "2.0")],
+)
+def test_the_digest_of_a_catalog_is_no_version_of_the_dataset(stated, kept, tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps(STAC | {"version": stated, "stac_extensions": [SCHEMA_URI]}))
+    assert harvested(path)[1]["collection"].get("version") == kept
+    path.write_text(json.dumps(STAC | {"version": stated, "stac_extensions": []}))
+    assert harvested(path)[1]["collection"]["version"] == stated
+
+
 def test_a_dataset_card_of_hugging_face():
     said, record, made = harvested(EXAMPLES / "README.md")
     assert record["title"] == "Roofs and Trees"
@@ -282,6 +296,15 @@ def test_no_text_breaks_out_of_the_record(tmp_path):
     assert "x" not in record
     assert record["title"].startswith('a""" [31m\\", b = 1 [x] y = """')
     assert all(line.isprintable() for line in made.text.splitlines())
+
+
+@pytest.mark.parametrize("version", ["../../x", "/x", "1.0 / final", "..", "ü", 300 * "9"])
+def test_a_version_names_a_folder_of_the_collection(version, tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps(STAC | {"version": version}))
+    collection = collection_of(harvested(path)[1])
+    folder = version_of(collection, tmp_path, ("x.json",))
+    assert re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9._-]{,59}-)?[0-9a-f]{12}", folder)
 
 
 def test_the_name_of_the_file_breaks_out_of_nothing(tmp_path):

@@ -28,12 +28,14 @@ from satimnet.builder.harvest.stated_values import (
     spdx,
 )
 from satimnet.builder.types import Json
+from satimnet.extension import SCHEMA_URIS
 
 _RELATIONS = ("via", "license", "about", "cite-as")
 _ROLES = ("producer", "licensor", "processor", "host")
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _DATA_TYPE = re.compile(r"c?u?(?:int|float)[0-9]{1,3}")
 _NOT_TAKEN = ("satimnet:attribute_sources", "satimnet:attribute_notes", "satimnet:recipe")
+_CATALOGS = re.compile(r"(?:(.+)-)?[0-9a-f]{12}")  # versions as a catalog of ours names them
 _PROPERTIES = ("gsd", "platform", "constellation", "instruments")
 _BAND_FIELDS: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("name", "description", "eo:common_name", "data_type"), line),
@@ -114,11 +116,20 @@ def _fields(document: Json, found: Description) -> None:
         if kept := {key: text for key, text in entry.items() if text}:
             publications.append(kept)
     found.say("sci:publications", publications)
-    for key in ("processing:lineage", "version"):
-        found.say(key, line(document.get(key)))
+    found.say("processing:lineage", line(document.get("processing:lineage")))
+    found.say("version", _version(document))
     for name in ("sources", "notes"):
         given = mapped(document.get(f"satimnet:attribute_{name}"))
         getattr(found, name).update({k: v for k, v in cleaned(given).items() if isinstance(v, str)})
+
+
+def _version(document: Json) -> str | None:
+    """The version of the dataset; a catalog of ours adds a digest, which is of its files alone."""
+    version = line(document.get("version"), 60)
+    if version is None or not set(SCHEMA_URIS).intersection(lines(document.get("stac_extensions"))):
+        return version
+    named = _CATALOGS.fullmatch(version)
+    return named[1] if named else version
 
 
 def _summaries(summaries: Json, found: Description) -> None:

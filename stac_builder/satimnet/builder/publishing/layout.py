@@ -27,6 +27,8 @@ from satimnet.builder.types import Json
 COLLECTION_NAME = "collection.json"
 SHARDS_NAME = "shards"
 _DIGITS = 12
+_LONGEST = 60
+_NO_NAME = re.compile(r"[^A-Za-z0-9._]+")  # what others call a version need not be a folder's name
 _HREF = re.compile(r"([^/]+)/(?:([^/]+)/)?collection\.json")
 
 
@@ -70,7 +72,8 @@ def version_of(collection: Json, folder: Path, files: tuple[str, ...]) -> str:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     name = digest.hexdigest()[:_DIGITS]
     own = collection.get("version")
-    return f"{own}-{name}" if isinstance(own, str) and own else name
+    plain = _NO_NAME.sub("-", own).strip("-.")[:_LONGEST] if isinstance(own, str) else ""
+    return f"{plain}-{name}" if plain else name
 
 
 def stable_copy(collection: Json, version: str) -> Json:
