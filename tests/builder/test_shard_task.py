@@ -20,7 +20,8 @@ def test_a_worker_of_another_version_makes_nothing(miniature, tmp_path):
     task = ShardTask(plan(samples)[0], dataset.record, None, *where, 2**32)
     said = make_shard(replace(task, made_by="0.1.0"))
     assert said == (
-        f"has satimnet {this_version()}, and the build 0.1.0; install the same version for both"
+        f"satimnet {this_version()} is installed there, and 0.1.0 began the build; "
+        "install the same version for both"
     )
     assert not list(shards.iterdir())
     assert make_shard(task) == []

@@ -118,6 +118,7 @@ class Cluster:
         isolated: bool = True,
         memory: str = "1500MiB",
         more: Mapping[str, str] | None = None,
+        first_on_path: Path | None = None,
     ) -> Worker:
         """Starts a worker.
 
@@ -127,6 +128,7 @@ class Cluster:
             isolated: whether it can write to its scratch folder alone.
             memory: what it may take.
             more: variables of its environment.
+            first_on_path: a folder in which Python looks for packages first.
         """
         scratch, log = self.folder / name, self.folder / f"{name}.log"
         scratch.mkdir()
@@ -142,11 +144,16 @@ class Cluster:
 
         def start() -> subprocess.Popen[bytes]:
             environment = self.environment | mine | dict(more or {})
-            return _start(command, log, environment, folder=scratch)
+            return _start(command, log, environment, scratch, first_on_path)
 
         worker = Worker(name, scratch, log, start, start())
         self.workers.append(worker)
         return worker
+
+    def remove(self, worker: Worker) -> None:
+        """Ends a worker, which is no longer of the cluster."""
+        worker.end()
+        self.workers.remove(worker)
 
     def wait(self, workers: int) -> None:
         """Waits until so many workers are there."""
@@ -213,13 +220,18 @@ def _start_servers(cluster: Cluster) -> None:
 
 
 def _start(
-    command: Sequence[str], log: Path, more: Mapping[str, str], folder: Path | None = None
+    command: Sequence[str],
+    log: Path,
+    more: Mapping[str, str],
+    folder: Path | None = None,
+    first_on_path: Path | None = None,
 ) -> subprocess.Popen[bytes]:
-    path = os.pathsep.join(path for path in sys.path if path)
+    first = [] if first_on_path is None else [str(first_on_path)]
+    path = os.pathsep.join([*first, *(path for path in sys.path if path)])
     with log.open("ab") as file:
         return subprocess.Popen(
             command,
-            env={**os.environ, "PYTHONPATH": path, **more},
+            env={**os.environ, **more, "PYTHONPATH": path},
             cwd=folder or log.parent,
             stdout=file,
             stderr=subprocess.STDOUT,

@@ -16,7 +16,7 @@ from typing import Any
 
 from satimnet.builder import build
 from satimnet.builder.datasets import miniatures
-from satimnet.builder.storage import objects
+from satimnet.builder.storage import objects, stores
 
 from .machines import Cluster, running
 
@@ -102,6 +102,7 @@ def reached(cluster: Cluster) -> Iterator[None]:
     """This process reaches the S3 server of the cluster as long as the block runs."""
     old = {name: os.environ.get(name) for name in cluster.environment}
     os.environ.update(cluster.environment)
+    stores._store.cache_clear()  # a program reads its environment once, tests use several servers
     try:
         yield
     finally:
@@ -110,6 +111,7 @@ def reached(cluster: Cluster) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+        stores._store.cache_clear()
 
 
 def make_buckets() -> None:

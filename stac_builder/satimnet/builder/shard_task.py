@@ -95,7 +95,7 @@ def make_shard(task: ShardTask) -> list[Problem] | str:
     """
     if task.made_by != this_version():
         return from_here(
-            f"has satimnet {this_version()}, and the build {task.made_by}; "
+            f"satimnet {this_version()} is installed there, and {task.made_by} began the build; "
             "install the same version for both"
         )
     try:

@@ -6,13 +6,15 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from importlib.metadata import version
 from multiprocessing import parent_process
 from multiprocessing.process import BaseProcess
 from threading import Lock, Thread
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from satimnet.builder.errors import ArgumentError, StorageError
 from satimnet.builder.progress import Progress
+from satimnet.builder.storage.worker import called
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 _SECONDS_TO_ANSWER = 10
+_PACKAGE = "satimnet"
 
 
 def run_tasks(
@@ -35,6 +38,9 @@ def run_tasks(
     ``scheduler`` is ``threads``, ``processes`` or the address of a dask cluster; ``what`` and
     ``unit`` are for the progress. Errors of other
     processes come back wrapped, so ``work`` had better return what went wrong.
+
+    Raises:
+        StorageError: No cluster answers, or its workers cannot do this.
     """
     from dask.base import compute
     from dask.callbacks import Callback
@@ -54,8 +60,10 @@ def run_tasks(
         from distributed import as_completed
 
         with connected(scheduler) as client:
-            futures = client.compute(tasks)
-            for _, outcome in as_completed(futures, loop=client.loop, with_results=True):
+            require_same_version(client)
+            for future in as_completed(client.compute(tasks), loop=client.loop):
+                with in_one_line():
+                    outcome = future.result()
                 count()
                 yield outcome
         return
@@ -82,9 +90,56 @@ def require_scheduler(scheduler: str, *here: str) -> None:
         )
 
 
+def require_same_version(client: Client) -> None:
+    """Refuses workers that have another version of satimnet, or none.
+
+    Raises:
+        StorageError: There are such workers. Those that come later are not looked at.
+    """
+    mine = version(_PACKAGE)
+    names = client.scheduler_info()["workers"]
+    versions = cast(dict[str, Any], client.get_versions(packages=[_PACKAGE]))
+    for address, about in sorted(versions["workers"].items()):
+        there = about["packages"].get(_PACKAGE)
+        if there != mine:
+            name = called(names.get(address, {}).get("name", address), address)
+            raise StorageError(
+                f"worker {name}: has {f'{_PACKAGE} {there}' if there else f'no {_PACKAGE}'}, and "
+                f"this machine {mine}; install the same version for both"
+            )
+
+
+@contextmanager
+def in_one_line() -> Iterator[None]:
+    """Says of tasks of a cluster that could not even begin, or kill their workers, what to do.
+
+    Raises:
+        StorageError: The block raised what dask says of these.
+    """
+    from distributed.scheduler import KilledWorker
+
+    try:
+        yield
+    except KilledWorker as error:
+        last = error.last_worker
+        times = error.allowed_failures + 1
+        raise StorageError(
+            f"worker {called(last.name, last.address)}: ended while it worked, as {times} did at "
+            "the same piece; see its log, and give workers more memory if it says so"
+        ) from error
+    except ImportError as error:
+        raise StorageError(
+            f"a worker of the cluster cannot begin ({error}); install the same version of "
+            f"{_PACKAGE}, with the same extras, there as here"
+        ) from error
+
+
 @contextmanager
 def connected(address: str, *, direct: bool = False) -> Iterator[Client]:
     """A client of the dask cluster at an address; those that need it at one time share it.
+
+    A client that the caller has open is taken if it is of that address: gateways let nobody in who
+    knows nothing but the address.
 
     Args:
         address: Of the scheduler of the cluster.
@@ -94,6 +149,9 @@ def connected(address: str, *, direct: bool = False) -> Iterator[Client]:
         ArgumentError: It is no address.
         StorageError: Nobody answers there.
     """
+    if (open_one := _callers_client(address)) is not None:
+        yield open_one
+        return
     key = (os.getpid(), address, direct)  # a client does not survive a fork
     with _clients_lock:
         client, users = _clients.get(key) or (_new_client(address, direct), 0)
@@ -113,6 +171,18 @@ def connected(address: str, *, direct: bool = False) -> Iterator[Client]:
 _clients: dict[tuple[int, str, bool], tuple[Client, int]] = {}
 """Open clients, and how many use each."""
 _clients_lock = Lock()
+
+
+def _callers_client(address: str) -> Client | None:
+    from distributed import Client
+
+    try:
+        current = Client.current()
+    except ValueError:  # there is none
+        return None
+    scheduler = current.scheduler
+    same = scheduler is not None and scheduler.address == address
+    return current if same and current.status == "running" else None
 
 
 def _new_client(address: str, direct: bool) -> Client:
