@@ -8,7 +8,14 @@ from typing import Any
 import click
 
 from satimnet.builder.commands import one_line_errors
-from satimnet.cli.options import ANY_CHECKPOINT, FOLDER, NAMES, device_option, quiet_option
+from satimnet.cli.options import (
+    ANY_CHECKPOINT,
+    FOLDER,
+    NAMES,
+    device_option,
+    quiet_option,
+    strips_scheduler_option,
+)
 from satimnet.cli.progress_bars import progress_bar
 
 
@@ -49,6 +56,7 @@ from satimnet.cli.progress_bars import progress_bar
     help="With several networks or scenes: draw only these outputs, class or mask.",
 )
 @device_option
+@strips_scheduler_option
 @click.option(
     "--picture/--no-picture",
     default=True,
@@ -67,6 +75,7 @@ def map_command(
     sensed: str | None,
     outputs: list[str] | None,
     device: str | None,
+    scheduler: str,
     picture: bool,
     out: Path,
     quiet: bool,
@@ -82,7 +91,7 @@ def map_command(
     from satimnet.training import map_scene, map_scenes
 
     how: dict[str, Any] = {"within": within, "bands": bands, "offset": offset, "sensed": sensed}
-    how |= {"device": device, "picture": picture}
+    how |= {"device": device, "scheduler": scheduler, "picture": picture}
     figure = None
     with progress_bar(quiet) as progress:
         if len(scenes) == len(checkpoints) == 1 and outputs is None:

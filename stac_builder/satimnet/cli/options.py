@@ -231,7 +231,8 @@ scheduler_option = _scheduler_option(
     "threads",
     "processes",
     default="processes",
-    help="threads, processes, or tcp://… of a dask cluster that sees the same files.",
+    help="threads, processes, or tcp://… of a dask cluster that sees the same files, or nothing "
+    "but the same object store.",
 )
 
 measuring_option = _scheduler_option(
@@ -248,6 +249,12 @@ reading_option = _scheduler_option(
     default="threads",
     help="What reads the samples: dask's threads, a dask cluster at tcp://… that sees the same "
     "files, or direct, without dask. The result is the same.",
+)
+
+strips_scheduler_option = _scheduler_option(
+    "direct",
+    default="direct",
+    help="direct, or tcp://… of a dask cluster whose workers see the scene and compute its rows.",
 )
 
 single_writer_option = click.option(

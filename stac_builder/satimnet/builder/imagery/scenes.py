@@ -17,7 +17,10 @@ from numpy.typing import NDArray
 from satimnet.builder.errors import ArgumentError, BadFileError
 from satimnet.builder.imagery.grids import on_earth
 from satimnet.builder.imagery.sentinel_safe import is_product, open_product
+from satimnet.builder.storage.assets import tell_gdal
+from satimnet.builder.storage.gdal_paths import gdal_place, store_scheme
 from satimnet.builder.storage.hrefs import is_url, public, readable
+from satimnet.builder.storage.objects import look
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -69,11 +72,16 @@ class Scene:
         Of a virtual raster that is also what it is made of, of one in an archive the archive.
         """
         files: set[Path] = set()
-        for path in {band.path for band in self.bands}:
+        known = []
+        for path in sorted({band.path for band in self.bands}):
+            if store_scheme(path) is not None:
+                _, about = look(path, 0, 1)
+                known.append((path, about.size, about.stamp))
+                continue
             with _opened(path) as image:
                 files.update(map(_on_disk, image.files))
         stats = [(path, os.stat(path)) for path in sorted(files) if path.is_file()]
-        known = [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
+        known += [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
         return repr((self.bands, known))
 
 
@@ -249,12 +257,20 @@ def _opened(path: str) -> Iterator[DatasetReader]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # `_grid` tells it
-            image = rasterio.open(path)
+            image = rasterio.open(_for_gdal(path))
     except (RasterioError, OSError) as error:
         reason = " ".join(str(error).split())
         raise BadFileError(path, f"no image that GDAL can read ({reason})") from error
     with image:
         yield image
+
+
+def _for_gdal(path: str) -> str:
+    """The path as GDAL takes it; what is neither a place in a store nor a URL it takes as it is."""
+    if store_scheme(path) is None:
+        return path
+    tell_gdal()
+    return gdal_place(path)
 
 
 def _names(path: str, image: DatasetReader, order: Sequence[str] | None) -> list[str]:

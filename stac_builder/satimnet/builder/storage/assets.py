@@ -63,7 +63,7 @@ def gdal_path(
     """
     href, entry = _place(asset, member, allow_outside)
     if is_url(href) and not is_web(href):
-        _tell_gdal()
+        tell_gdal()
     path = gdal_place(href)
     if entry is None:
         return path
@@ -73,7 +73,7 @@ def gdal_path(
     return member_path(path, entry["href"], first, size)
 
 
-def _tell_gdal() -> None:
+def tell_gdal() -> None:
     """Has GDAL reach the object stores that satimnet reaches, by variables of the environment."""
     for name, value in gdal_settings().items():
         os.environ.setdefault(name, value)

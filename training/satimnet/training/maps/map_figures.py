@@ -16,7 +16,6 @@ from satimnet.builder.imagery.colours import Colour, Picture
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.storage.atomic_files import writing
 from satimnet.builder.storage.staging import lock
-from satimnet.training.devices import pick_device
 from satimnet.training.maps.legends import Legend
 from satimnet.training.maps.mapping import Maps, Plan, carry_out, planned
 from satimnet.training.maps.panels import (
@@ -68,6 +67,7 @@ def map_scenes(
     offset: float = 0,
     sensed: str | None = None,
     device: str | None = None,
+    scheduler: str = "direct",
     picture: bool = True,
     progress: Progress = silent,
 ) -> MapFigure:
@@ -88,6 +88,7 @@ def map_scenes(
         offset: added to the values of rasters.
         sensed: when the scene was taken, if there is only one.
         device: ``cpu`` or ``cuda``; None: the GPU if there is one.
+        scheduler: ``direct``, or the address of a dask cluster, as for `map_scene`.
         picture: whether the picture is drawn.
         progress: is called as the work goes on.
 
@@ -119,7 +120,8 @@ def map_scenes(
         bands=bands,
         offset=offset,
         sensed=sensed,
-        device=str(pick_device(device)),
+        device=device,
+        scheduler=scheduler,
     )
     _require_outputs(plans, outputs)
     maps = [carry_out(plan, False, progress) for row in plans for plan in row]

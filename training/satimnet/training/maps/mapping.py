@@ -1,6 +1,7 @@
 """Maps of whole scenes: a trained network gives every pixel, or every patch, its class.
 
-The scene goes through the network in strips of rows, so memory does not grow with its height.
+The scene goes through the network in strips of rows, so memory does not grow with its height. The
+strips may be computed by the workers of a dask cluster.
 """
 
 from __future__ import annotations
@@ -19,15 +20,17 @@ from satimnet.builder.imagery.scenes import Scene, open_scene
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.storage.atomic_files import write_json
 from satimnet.builder.storage.hrefs import on_disk, readable
+from satimnet.builder.storage.parallel import is_cluster, require_scheduler
 from satimnet.builder.storage.staging import lock
 from satimnet.training.devices import pick_device
 from satimnet.training.maps.cogs import GrowingMap
-from satimnet.training.maps.labelling import check_refinement, of_patches, of_pixels, refined
+from satimnet.training.maps.labelling import check_refinement
 from satimnet.training.maps.legends import Legend, legend_of
 from satimnet.training.maps.map_items import map_item
 from satimnet.training.maps.modelcards import Origin, model_item
 from satimnet.training.maps.quicklooks import draw
-from satimnet.training.maps.strips import STRIP, strips
+from satimnet.training.maps.strip_labels import Work, labels_from
+from satimnet.training.maps.strips import STRIP
 from satimnet.training.networks.checkpoints import KINDS, Checkpoint, load
 from satimnet.training.networks.models import PATCH, WINDOW
 from satimnet.training.networks.training_plan import CODE
@@ -63,6 +66,7 @@ def map_scene(
     offset: float = 0,
     sensed: str | None = None,
     device: str | None = None,
+    scheduler: str = "direct",
     picture: bool = True,
     progress: Progress = silent,
 ) -> Maps:
@@ -82,7 +86,8 @@ def map_scene(
     A run that was killed goes on when the same call is made again.
 
     Args:
-        path: a Sentinel-2 product (its ``.SAFE`` folder), or any raster that GDAL reads.
+        path: a Sentinel-2 product (its ``.SAFE`` folder), or any raster that GDAL reads, also at a
+            URL of the web or of an object store.
         checkpoint: the file of the network, a path or URL.
         out: the folder of all files.
         within: the file of a CNN-class, see above.
@@ -91,6 +96,8 @@ def map_scene(
         sensed: when the scene was taken (RFC 3339), if it does not say; unless either does, the
             map has no Item.
         device: ``cpu`` or ``cuda``; None: the GPU if there is one.
+        scheduler: ``direct``, or the address of a dask cluster whose workers read the scene and
+            compute its rows; all files are written here.
         picture: whether a picture is drawn.
         progress: is called as the work goes on.
 
@@ -120,7 +127,8 @@ def map_scene(
         bands=bands,
         offset=offset,
         sensed=sensed,
-        device=str(pick_device(device)),
+        device=device,
+        scheduler=scheduler,
     )
     return carry_out(plan, picture, progress)
 
@@ -133,8 +141,14 @@ class Plan:
     """
 
     target: Path
-    scene: Scene
+    work: Work
     networks: tuple[tuple[Checkpoint, Origin], ...]
+    scheduler: str
+
+    @property
+    def scene(self) -> Scene:
+        """The scene that is mapped."""
+        return self.work.scene
 
     @property
     def trained(self) -> Checkpoint:
@@ -162,12 +176,14 @@ def planned(
     bands: Sequence[str] | None,
     offset: float,
     sensed: str | None,
-    device: str,
+    device: str | None,
+    scheduler: str,
 ) -> Plan:
     """Opens scene and networks and checks that they go together; as `map_scene`."""
     on_disk(out)
     readable(path)
-    where = device
+    require_scheduler(scheduler, "direct")
+    where = "cpu" if is_cluster(scheduler) else str(pick_device(device))
     trained = load(checkpoint, where, kinds=KINDS if within is None else ("cnn-segm",))
     networks = [(trained, Origin.of(checkpoint))]
     finder = None
@@ -185,7 +201,7 @@ def planned(
         )
     stem = f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', scene.id)}_{trained.kind}"
     target = Path(out, stem if finder is None else f"{stem}-within")
-    return Plan(target, scene, tuple(networks))
+    return Plan(target, Work(scene, trained, finder, device), tuple(networks), scheduler)
 
 
 def carry_out(plan: Plan, picture: bool, progress: Progress) -> Maps:
@@ -196,14 +212,13 @@ def carry_out(plan: Plan, picture: bool, progress: Progress) -> Maps:
 
 def _write(plan: Plan, picture: bool, progress: Progress) -> Maps:
     target, scene, networks, maps = plan.target, plan.scene, plan.networks, plan.maps
-    trained, finder = plan.trained, networks[1][0] if len(networks) > 1 else None
     try:
         made_of = repr((CODE, scene.stamp, [origin.identity for _, origin in networks]))
         digest = hashlib.sha256(made_of.encode())
         growing = [GrowingMap(file, scene, digest.hexdigest()[:12]) for file, _ in maps.values()]
         legends = [legend for _, legend in maps.values()]
         try:
-            _fill(growing, legends, scene, trained, finder, progress)
+            _fill(growing, plan.work, plan.scheduler, progress)
         except Exception:
             for unfinished in growing:
                 unfinished.discard()
@@ -214,7 +229,7 @@ def _write(plan: Plan, picture: bool, progress: Progress) -> Maps:
             progress("Writing COGs", done, len(maps), "files")
         drawn = target.with_name(f"{target.name}.png") if picture else None
         if drawn is not None:
-            draw(scene, trained.bands, maps, drawn)
+            draw(scene, plan.trained.bands, maps, drawn)
         models = []
         for network, origin in networks:
             described = model_item(network, origin, target.parent)
@@ -243,29 +258,16 @@ def _moment(text: str | None) -> str | None:
     )
 
 
-def _fill(
-    maps: Sequence[GrowingMap],
-    legends: Sequence[Legend],
-    scene: Scene,
-    trained: Checkpoint,
-    finder: Checkpoint | None,
-    progress: Progress,
-) -> None:
+def _fill(maps: Sequence[GrowingMap], work: Work, scheduler: str, progress: Progress) -> None:
     """Computes the rows that are not there yet."""
-    height = scene.shape[0]
+    height = work.scene.shape[0]
     done = min(growing.done for growing in maps)
     if done < height:
         done -= done % STRIP
     for growing in maps:
         growing.keep(done)
     progress("Mapping rows", done, height, "rows")
-    for strip in strips(scene, trained.mean, done):
-        if finder is not None:
-            found = refined(trained, finder, strip)
-        else:
-            found = of_pixels(trained, strip) if trained.dense else of_patches(trained, strip)
-        for growing, legend, indices in zip(maps, legends, found, strict=True):
-            labels = legend.values[indices]
-            labels[~strip.valid] = legend.nodata
+    for bottom, found in labels_from(work, done, scheduler):
+        for growing, labels in zip(maps, found, strict=True):
             growing.append(labels)
-        progress("Mapping rows", strip.bottom, height, "rows")
+        progress("Mapping rows", bottom, height, "rows")

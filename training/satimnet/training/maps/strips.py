@@ -48,26 +48,31 @@ def strips(scene: Scene, fill: Sequence[float], start: int = 0) -> Iterator[Stri
     fill: of each band, what pixels without an observation look like. Raises `BadFileError` when
     pixels cannot be read.
     """
-    neutral = np.array(fill, np.float32)[:, None]
-
-    def read(rows: Rows, top: int) -> Strip:
-        height = scene.shape[0]
-        bottom = min(top + STRIP, height)
-        # patches of the last rows begin up to 63 rows above; pixels see two more on each side
-        first = max(0, min(top, height - PATCH) - MARGIN)
-        values, valid = rows.read(first, min(bottom + MARGIN, height))
-        values[:, ~valid] = neutral
-        return Strip(scene, top, bottom, first, values, valid[top - first : bottom - first])
-
     with ExitStack() as stack:
         rows = stack.enter_context(reading(scene))
         pool = stack.enter_context(ThreadPoolExecutor(1))
-        ahead = pool.submit(read, rows, start)
+        ahead = pool.submit(_read, rows, fill, start)
         for top in range(start, scene.shape[0], STRIP):
             strip = ahead.result()
             if strip.bottom < scene.shape[0]:
-                ahead = pool.submit(read, rows, top + STRIP)
+                ahead = pool.submit(_read, rows, fill, top + STRIP)
             yield strip
+
+
+def strip_at(scene: Scene, fill: Sequence[float], top: int) -> Strip:
+    """The strip that begins at the row `top`; see `strips`."""
+    with reading(scene) as rows:
+        return _read(rows, fill, top)
+
+
+def _read(rows: Rows, fill: Sequence[float], top: int) -> Strip:
+    height = rows.scene.shape[0]
+    bottom = min(top + STRIP, height)
+    # patches of the last rows begin up to 63 rows above; pixels see two more on each side
+    first = max(0, min(top, height - PATCH) - MARGIN)
+    values, valid = rows.read(first, min(bottom + MARGIN, height))
+    values[:, ~valid] = np.array(fill, np.float32)[:, None]
+    return Strip(rows.scene, top, bottom, first, values, valid[top - first : bottom - first])
 
 
 def _mirrored(positions: NDArray[np.int64], size: int) -> NDArray[np.int64]:
