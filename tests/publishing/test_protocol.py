@@ -150,7 +150,7 @@ def test_unchanged_shards_are_shared_by_versions(old, place, tmp_path):
     assert {path for path in files(place) if "/shards/" in path} == shards
 
 
-@pytest.mark.parametrize("killed_in", ["_link", "place", "root_json", "_copy_of"])
+@pytest.mark.parametrize("killed_in", ["give", "place", "root_json", "_copy_of"])
 def test_a_build_killed_while_it_publishes_goes_on(killed_in, old, new, tmp_path, monkeypatch):
     out, calm = tmp_path / "out", tmp_path / "calm"
     for one in (out, calm):

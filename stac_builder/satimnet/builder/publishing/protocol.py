@@ -207,7 +207,7 @@ def _move(one: Made, catalog: Path, root: Root) -> None:
         for shard in sorted(one.shards.iterdir()):
             target = pool / shard.name
             if not target.exists() or target.stat().st_size != shard.stat().st_size:
-                _link(shard, target)
+                give(shard, target)
     folder = catalog / one.at.folder
     if (folder / COLLECTION_NAME).exists():
         return
@@ -217,7 +217,7 @@ def _move(one: Made, catalog: Path, root: Root) -> None:
     place(one.folder, folder)
 
 
-def _link(file: Path, target: Path) -> None:
+def give(file: Path, target: Path) -> None:
     """Gives a file a second name, so that a run that is killed now still has its first one."""
     try:
         os.link(file, target)
@@ -246,31 +246,59 @@ def _publish_in_store(
         if one.shards is not None:
             upload(one.shards, f"{out}/{one.id}/{SHARDS_NAME}", progress)
         upload(one.folder, f"{out}/{one.at.folder}", progress)
-    written: dict[str, bytes] = {}
+    written: dict[Location, bytes] = {}
 
-    def change(root: Root) -> Root:
+    def after(root: Root) -> Root:
         for one in made:
             path = f"{out}/{one.at.folder}/{COLLECTION_NAME}"
             if one.version in root.versions.get(one.id, ()):
-                written[one.id] = objects.read(path, most=_MOST)
-            elif written.get(one.id) != (data := json_bytes(_complete(one, root))):
+                written[one.at] = objects.read(path, most=_MOST)
+            elif written.get(one.at) != (data := json_bytes(_complete(one, root))):
                 objects.write(path, data)
-                written[one.id] = data
-        after = _after(root, made)
-        glossary = _glossary(root, after, vocabulary, out)
+                written[one.at] = data
+        return _after(root, made)
+
+    link_in_store(out, after, lambda _: vocabulary, written, single_writer=single_writer)
+
+
+def link_in_store(
+    out: str,
+    after: Callable[[Root], Root],
+    vocabulary: Callable[[Root], Vocabulary],
+    collections: Mapping[Location, bytes],
+    *,
+    single_writer: bool = False,
+) -> None:
+    """Replaces the root of a store's catalog, and the copies of what it links; raises as `publish`.
+
+    Args:
+        out: place of the catalog's folder.
+        after: makes of what the root says now what it is to say, but for the concepts. It is called
+            again if somebody else replaced the root meanwhile.
+        vocabulary: what the concepts are made of, by what the root says now.
+        collections: what is in the files of the versions that become current.
+        single_writer: as `publish`.
+    """
+    concepts: list[bytes] = []
+
+    def change(root: Root) -> Root:
+        new = after(root)
+        glossary = _glossary(root, new, vocabulary(root), out)
         if glossary is None:
-            return after
-        written[CONCEPTS_NAME] = glossary[1]
-        if root.glossary != f"./{glossary[0]}":
-            objects.write(f"{out}/{glossary[0]}", glossary[1])
-        return replace(after, glossary=f"./{glossary[0]}")
+            return new
+        name, data = glossary
+        concepts[:] = [data]
+        if root.glossary != f"./{name}":
+            objects.write(f"{out}/{name}", data)
+        return replace(new, glossary=f"./{name}")
 
     replace_root(out, change, single_writer=single_writer)
-    for one in made:
-        copy = _copy_of(_json(written[one.id], one.id), one.version)
-        objects.write(f"{out}/{one.id}/{COLLECTION_NAME}", copy)
-    if CONCEPTS_NAME in written:
-        objects.write(f"{out}/{CONCEPTS_NAME}", written[CONCEPTS_NAME])
+    for at, data in collections.items():
+        if at.version is not None:
+            copy = _copy_of(_json(data, at.id), at.version)
+            objects.write(f"{out}/{at.id}/{COLLECTION_NAME}", copy)
+    for data in concepts:
+        objects.write(f"{out}/{CONCEPTS_NAME}", data)
 
 
 def replace_root(out: str, change: Callable[[Root], Root], *, single_writer: bool = False) -> None:
@@ -422,7 +450,7 @@ def _glossary(
         for id_, record in vocabulary.records.items()
         if any(row.get(_WITH_CONCEPTS) for row in record["classes"])
     }
-    earlier = _scheme_of(before, out)
+    earlier = scheme_of(before, out)
     if earlier is None and not records and not vocabulary.added.classes:
         return None
     scheme = merged(_joined(earlier or Scheme({}), vocabulary.added), ids_of(after), records)
@@ -430,7 +458,13 @@ def _glossary(
     return content_name("concepts", data, ".json"), data
 
 
-def _scheme_of(root: Root, out: str) -> Scheme | None:
+def scheme_of(root: Root, out: str) -> Scheme | None:
+    """The concepts of the catalog at a place; None if it has none.
+
+    Raises:
+        BadCatalogError: they cannot be understood.
+        StorageError: they cannot be read.
+    """
     if root.glossary is None:
         return None
     where = f"{out}/{root.glossary.removeprefix('./')}"

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from satimnet.builder.arguments import checked
@@ -31,6 +32,7 @@ from satimnet.builder.vocabulary.skos import CONCEPTS_NAME
 DAY = 24 * 60 * 60.0
 """Seconds that a file is left alone by default: a build may be about to link it."""
 
+_DOING = ("building", "copying")
 _VERSION = re.compile(r"(?:.+-)?[0-9a-f]{12}")
 _OF_POOL = re.compile(r".+-[0-9]{5,}-[0-9a-f]{16}\.zip")
 _OLD_SHARD = re.compile(r".*[0-9]{5,}\.zip")
@@ -183,9 +185,9 @@ def _remove_empty_folders(home: Path, files: Iterable[Object]) -> None:
 
 
 def _remove_workspaces(home: Path, older_than: float) -> None:
-    """Removes what builds that were killed left beside a catalog, and were not started again."""
-    name = glob.escape(home.absolute().name)
-    for folder in home.absolute().parent.glob(f".{name}.building*"):
+    """Removes what runs that were killed left beside a catalog, and were not started again."""
+    name, beside = glob.escape(home.absolute().name), home.absolute().parent
+    for folder in chain.from_iterable(beside.glob(f".{name}.{doing}*") for doing in _DOING):
         if folder.is_dir() and folder.stat().st_mtime < time.time() - older_than:
             with suppress(SatimnetError), lock(folder):
                 shutil.rmtree(folder, ignore_errors=True)

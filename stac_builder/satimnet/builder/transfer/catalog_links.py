@@ -14,6 +14,10 @@ from typing import Any
 from satimnet.builder.errors import printable
 
 _FOLLOWED = ("child", "item", "items", "first", "prev", "next", "last")
+_LEFT = (
+    *("root", "parent", "collection", "self"),
+    *("predecessor-version", "successor-version", "latest-version"),  # of these one is copied
+)
 FOREIGN = re.compile(r"//|[A-Za-z][A-Za-z0-9+.-]*:")
 """An href with a host or a scheme."""
 _PLAIN = re.compile(r'[^\x00-\x1f\x7f-\x9f\\?#%:*"<>|]{1,1000}')
@@ -51,7 +55,7 @@ def files_of(
             yield CatalogFile(target, scope, size=size if type(size) is int else None)
     for link in objects_in(document.get("links")):
         rel = link.get("rel")
-        if rel in ("root", "parent", "collection", "self"):
+        if rel in _LEFT:
             continue
         target = _inside(link.get("href"), path, scope, leave)
         if target is None:

@@ -1,9 +1,10 @@
-"""Mirrors: a catalog, or some of its collections, copied from a folder, the web or a store.
+"""Mirrors: a catalog, or some of its collections, copied from one place to another.
 
-The copy follows the links: from the root to its collections, their nested catalogs and Items, and
-at each of them to the assets and other files (`catalog_links`). Each file is copied once
-(`file_copying`), also a shard, which is an asset of thousands of Items, and byte for byte: links
-and byte ranges stay as they are.
+Either place is a folder or an object store; a catalog is also copied from the web. The copy follows
+the links: from the root to its collections, their nested catalogs and Items, and at each of them to
+the assets and other files (`catalog_links`). Each file is copied once (`file_copying`), also a
+shard, which is an asset of thousands of Items, and byte for byte: links and byte ranges stay as
+they are. Files go where `landing` puts them, and are linked when all are there (`destinations`).
 
 A catalog from the web is not to be trusted: nothing is written outside the destination, and what
 lies elsewhere (another host, an absolute path, a way out by ``..``) stays a link.
@@ -19,11 +20,12 @@ import tempfile
 import threading
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -37,25 +39,27 @@ from satimnet.builder.errors import (
     StorageError,
 )
 from satimnet.builder.progress import Progress, silent
+from satimnet.builder.publishing import protocol as publishing
 from satimnet.builder.publishing.index_files import files_of_index
-from satimnet.builder.storage.atomic_files import settle
+from satimnet.builder.publishing.layout import COLLECTION_NAME
 from satimnet.builder.storage.held_files import folder_of
-from satimnet.builder.storage.hrefs import Bounds, catalog_file, folder_at, is_url, is_web, on_disk
-from satimnet.builder.storage.staging import placed, workspace
+from satimnet.builder.storage.hrefs import Bounds, catalog_file, folder_at, is_url, is_web, writable
+from satimnet.builder.storage.staging import workspace
 from satimnet.builder.transfer.catalog_links import (
     FOREIGN,
     CatalogFile,
     files_of,
     joined,
+    objects_in,
     shortened,
     top_folder,
 )
 from satimnet.builder.transfer.destinations import (
+    Coming,
     is_new,
-    move_in_place,
+    publish_in_store,
+    publish_on_disk,
     refuse_occupied,
-    require_addable,
-    write_part,
 )
 from satimnet.builder.transfer.file_copying import (
     MissingFileError,
@@ -63,12 +67,13 @@ from satimnet.builder.transfer.file_copying import (
     download_file,
     require_size,
 )
+from satimnet.builder.transfer.landing import Sent, Staged
+from satimnet.builder.types import Json
 
-_THREADS = 8
 _MAX_FILE = 2**34  # bytes of a file whose size no asset tells
-_FLUSHED = 2**20  # bytes of a file that is flushed as soon as it is there; small ones all at once
 _COUNTING = threading.Lock()
 _SHOWN = 1000  # links that are not copied beyond these are counted, not kept
+_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,70 +89,103 @@ class Copied:
     """Links to files that were not copied, as they are none of the catalog's: ``file: href``."""
     left_count: int
     """How many there are of these; the tuple stops at a thousand."""
+    there: tuple[str, ...] = ()
+    """Ids of those that the destination had already, as they are; nothing was copied of these."""
 
 
 def copy_catalog(
     catalog: str | os.PathLike[str],
-    destination: Path,
+    destination: str | os.PathLike[str],
     *,
     collections: Sequence[str] | None = None,
     allow_outside: bool = False,
+    single_writer: bool = False,
     progress: Progress = silent,
 ) -> Copied:
-    """Copies a catalog, or some of its collections, to a new folder.
+    """Copies a catalog, or some of its collections, to a new place.
 
-    If the destination is a catalog of satimnet, the collections are added to it. Everything is
-    copied into a hidden folder beside the destination, and moved in place when it is whole. After
-    a kill or an error the same call goes on from there, if the catalog is still the same.
+    If the destination is a catalog of satimnet, the collections are added to it; of one that is
+    there already in another version this adds the version, which becomes the current one, and
+    earlier ones are kept. Of a collection with several versions the current one is copied.
+
+    On disk everything is copied into a hidden folder beside the destination; in an object store to
+    where it belongs. It is linked when it is whole. After a kill or an error the same call goes on
+    from there, if the catalog is still the same.
 
     Args:
         catalog: The path or URL of a catalog, or of its folder.
-        destination: A new folder, or a catalog of satimnet.
+        destination: A new folder, or a catalog of satimnet: a path or the URL of an object store.
         collections: Ids of those to copy; None is all.
         allow_outside: Whether what symbolic links in a catalog's folder lead to elsewhere is
             copied as well.
+        single_writer: As for `satimnet.builder.build`.
         progress: Called with the numbers of files that are copied and known.
 
     Raises:
         NotFoundError: there is no such catalog or collection, or one of its files is missing.
         BadCatalogError: it leaves its shards in the folders of others, or a file has not the size
             that its asset says.
-        StorageError: a file cannot be read or written, or the destination has such a collection
-            or is no catalog.
+        StorageError: a file cannot be read or written, or the destination is no catalog, or has
+            such a collection and one of the two has no versions, as satimnet 0.2 built it.
         ArgumentError: the destination lies inside the catalog.
     """
-    destination = on_disk(destination)
+    out = writable(destination)
     place = catalog_file(catalog)
     base = folder_at(place)
     name = (place.partition("?")[0] if is_web(place) else place).rpartition("/")[2]
-    refuse_occupied(destination, base)
+    refuse_occupied(out, base)
+    publishing.require_one_by_one(out, single_writer=single_writer)
     bounds = Bounds(base, everywhere=allow_outside)
     fetch = partial(download_file, place) if is_url(base) else partial(copy_file, bounds)
     with tempfile.TemporaryDirectory() as scratch:
         heads = _Copying(fetch, base, Path(scratch), silent).heads(name, collections)
-    part = len(heads.chosen) < heads.children
-    made_of = hashlib.sha256(repr((base, heads.texts, heads.folders)).encode()).hexdigest()
-    with workspace(destination, "copying", kept_on_error=True) as staging:
+    key = hashlib.sha256(repr((base, sorted(collections or ()))).encode()).hexdigest()[:_DIGITS]
+    with _workspace(out, key) as staging:
         copying = _Copying(fetch, base, staging, progress)
-        made = staging / "catalog"
+        landing = _landing(out, staging, heads, single_writer)
         try:
-            finished = placed(destination, destination, made_of)
-            if (part or not is_new(destination)) and not finished:
-                require_addable(heads.chosen, destination, made_of)
-            copying.begin(heads)
+            there = set() if heads.whole and is_new(out) else heads.coming.require_addable(out)
+            copying.begin(heads, there, landing)
+            whole = heads.whole and is_new(out)
+            if not whole:  # asked again: in a store it is this run's from now on
+                there = heads.coming.require_addable(out)
         except (SatimnetError, OSError):
-            if not any(made.iterdir()):  # nothing to go on from
+            if isinstance(landing, Staged) and landing.is_empty:  # nothing to go on from
                 shutil.rmtree(staging, ignore_errors=True)
             raise
-        copying.run(heads)
+        copying.run(heads, there, landing, whole=whole)
         copying.require_same(heads)
-        if part:
-            write_part(made, heads.root, heads.chosen)
-        if not finished:
-            move_in_place(staging, destination, heads.chosen, made_of)
-    ids = tuple(shortened(str(document.get("id"))) for document in heads.chosen.values())
+        if isinstance(landing, Staged):
+            publish_on_disk(landing.made, Path(out), heads.coming, whole=whole)
+        else:
+            publish_in_store(out, heads.coming, whole=whole, single_writer=single_writer)
+            landing.end()
+    ids = {path: shortened(str(one.get("id"))) for path, one in heads.chosen.items()}
+    already = tuple(id_ for path, id_ in ids.items() if path in there)
     left = tuple(copying.left)
-    return Copied(ids, copying.files, copying.size, left, copying.left_count)
+    return Copied(
+        tuple(ids.values()), copying.files, copying.size, left, copying.left_count, already
+    )
+
+
+@contextmanager
+def _workspace(out: str, key: str) -> Iterator[Path]:
+    """A folder for this copy alone; on disk what a killed one left is found by the same one."""
+    if is_url(out):
+        with tempfile.TemporaryDirectory(prefix="satimnet-") as folder:
+            yield Path(folder)
+        return
+    with workspace(Path(out), f"copying-{key}", kept_on_error=True, shared=True) as folder:
+        yield folder
+
+
+def _landing(out: str, staging: Path, heads: _Heads, single_writer: bool) -> Staged | Sent:
+    if not is_url(out):
+        return Staged(staging)
+    sent = staging / "sent"
+    sent.mkdir()
+    folders = {top_folder(path): at for path, at in heads.coming.places.items()}
+    return Sent(out, sent, folders, single_writer)
 
 
 # --- the walk -----------------------------------------------------------------------------------
@@ -160,29 +198,36 @@ _Fetch = Callable[[str, Path, int, "int | None"], None]
 class _Heads:
     """What a copy begins with."""
 
-    root: Mapping[str, Any]
+    root: Json
     children: int
     """How many collections the root has."""
     others: Sequence[str]
     """Paths of what the root has besides: catalogs, which are not copied."""
-    chosen: Mapping[str, Mapping[str, Any]]
+    chosen: Mapping[str, Json]
     """The Collections to copy, by the path of their file."""
-    assets: Sequence[CatalogFile]
-    """Their own assets."""
+    assets: Mapping[str, Sequence[CatalogFile]]
+    """Their own assets, by the same path."""
     texts: Mapping[str, bytes]
     """Root and Collections as they were read, by path."""
     folders: Mapping[str, tuple[int, int] | None]
     """The folders of Collections on this machine, as `folder_of` tells them apart."""
+    concepts: tuple[str, bytes] | None
+    """Path and content of the concepts, if the root leads to some."""
 
+    @property
+    def whole(self) -> bool:
+        """Whether all collections are copied."""
+        return len(self.chosen) == self.children
 
-def _boot() -> str:
-    """Another text after each start of the machine, on Linux."""
-    file = Path("/proc/sys/kernel/random/boot_id")
-    return file.read_text().strip() if file.exists() else "unknown"
+    @property
+    def coming(self) -> Coming:
+        """What is to be linked in the end."""
+        root = self.texts["catalog.json"]
+        return Coming(self.root, root, self.chosen, self.texts, self.concepts)
 
 
 class _Copying:
-    """A copy on its way into a staging folder."""
+    """A copy on its way: what is read, and counted."""
 
     def __init__(self, fetch: _Fetch, base: str, staging: Path, progress: Progress) -> None:
         self.files = self.size = self.left_count = 0
@@ -190,15 +235,9 @@ class _Copying:
         self._fetch = fetch
         self._base = base
         self._progress = progress
-        self._made = staging / "catalog"
-        self._mark = staging / "mark"
         self._heads = staging / "heads"
-        self._parts = staging / "parts"
-        self._numbers = count()
-        for scratch in (self._heads, self._parts):
-            shutil.rmtree(scratch, ignore_errors=True)
-            scratch.mkdir()
-        self._made.mkdir(exist_ok=True)
+        shutil.rmtree(self._heads, ignore_errors=True)
+        self._heads.mkdir()
 
     def heads(self, name: str, wanted: Sequence[str] | None) -> _Heads:
         """Reads root and Collections, and chooses among these."""
@@ -229,15 +268,28 @@ class _Copying:
             raise BadCatalogError(
                 f"{home}: no relative link leads to a collection; nothing to copy"
             )
-        assets = [
-            file
+        assets = {
+            path: [
+                file
+                for file in self._files_of(document, path, top_folder(path))
+                if not (file.follow or file.optional)
+            ]
             for path, document in chosen.items()
-            for file in self._files_of(document, path, top_folder(path))
-            if not (file.follow or file.optional)
-        ]
+        }
         kept = {path: texts[path] for path in ("catalog.json", *chosen)}
         folders = {path: folder_of(f"{self._base}/{path}") for path in chosen}
-        return _Heads(root, len(children), others, chosen, assets, kept, folders)
+        concepts = self._concepts(root)
+        return _Heads(root, len(children), others, chosen, assets, kept, folders, concepts)
+
+    def _concepts(self, root: Mapping[str, Any]) -> tuple[str, bytes] | None:
+        for link in objects_in(root.get("links")):
+            if link.get("rel") == "glossary":
+                for file in self._files_of({"links": [link]}, "catalog.json", ""):
+                    target = self._heads / file.path
+                    with suppress(MissingFileError):
+                        self._get(CatalogFile(file.path, "", follow=True), target)
+                        return file.path, target.read_bytes()
+        return None
 
     def require_same(self, heads: _Heads) -> None:
         """Raises `SatimnetError` if a collection was replaced since its head was read."""
@@ -258,38 +310,28 @@ class _Copying:
         texts[file.path] = target.read_bytes()
         return documents.parse(texts[file.path], f"{self._base}/{name or file.path}")
 
-    def begin(self, heads: _Heads) -> None:
-        """Copies root and Collections with their own assets, which tell two catalogs apart.
+    def begin(self, heads: _Heads, there: Container[str], landing: Staged | Sent) -> None:
+        """Reads the Collections' own assets, which tell two catalogs apart.
 
-        Keeps what an earlier run copied if it was the same catalog, to the last byte of what
+        What an earlier run copied is kept if it was the same catalog, to the last byte of what
         these say: the index has the checksum of every member.
         """
-        for name, text in heads.texts.items():
+        concepts = () if heads.concepts is None else (heads.concepts,)
+        for name, text in (*heads.texts.items(), *concepts):
             target = self._heads / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(text)
-        for file in heads.assets:
-            self._get(file, self._heads / file.path)
+        for path, assets in heads.assets.items():
+            for file in () if path in there else assets:
+                self._get(file, self._heads / file.path)
         self._require_whole(heads)
         digest = hashlib.sha256()
         files = sorted(path for path in self._heads.rglob("*") if path.is_file())
-        for path in files:
-            digest.update(f"{path.relative_to(self._heads)}\n{path.stat().st_size}\n".encode())
-            with path.open("rb") as opened:
+        for head in files:
+            digest.update(f"{head.relative_to(self._heads)}\n{head.stat().st_size}\n".encode())
+            with head.open("rb") as opened:
                 digest.update(hashlib.file_digest(opened, "sha256").digest())
-        known = self._mark.read_text().split() if self._mark.exists() else []
-        now = [digest.hexdigest(), _boot()]
-        if known[:1] != now[:1]:
-            shutil.rmtree(self._made)
-        elif known != now:  # the power may have been cut: what was not flushed may be empty
-            for path in (path for path in self._made.rglob("*") if path.is_file()):
-                if path.stat().st_size < _FLUSHED:
-                    path.unlink()
-        self._mark.write_text("\n".join(now))
-        for path in files:
-            target = self._made / path.relative_to(self._heads)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(path, target)
+        landing.begin(digest.hexdigest())
 
     def _require_whole(self, heads: _Heads) -> None:
         """Members must lie in what is copied: from another place the way to the others is another.
@@ -297,7 +339,7 @@ class _Copying:
         The index tells it of every Item. Links to what has a host or a root stay right.
         """
         folders = tuple(map(top_folder, heads.chosen))
-        for file in heads.assets:
+        for file in chain.from_iterable(heads.assets.values()):
             if posixpath.basename(file.path) != PARQUET_NAME:
                 continue
             for asset in files_of_index(self._heads / file.path).get("assets", ()):
@@ -310,18 +352,19 @@ class _Copying:
                         f"{shortened(href)}; search {self._base} and copy what is found instead"
                     )
 
-    def run(self, heads: _Heads) -> None:
-        """Copies all that the heads lead to."""
+    def run(
+        self, heads: _Heads, there: Container[str], landing: Staged | Sent, *, whole: bool
+    ) -> None:
+        """Copies all that the heads lead to, but for Collections that are there already."""
         for path in heads.others:
             self._leave(f"catalog.json: {path}")
-        first = [CatalogFile(path, top_folder(path), True) for path in heads.chosen]
-        first += [
-            file for file in self._files_of(heads.root, "catalog.json", "") if not file.follow
-        ]
-        self.files, self.size = 1, (self._made / "catalog.json").stat().st_size
-        seen = {"catalog.json"}
+        first = [CatalogFile(p, top_folder(p), True) for p in heads.chosen if p not in there]
+        others = [f for f in self._files_of(heads.root, "catalog.json", "") if not f.follow]
+        self.files, self.size = 1, len(heads.texts["catalog.json"])
+        seen = {"catalog.json"} | _made_anew(heads)
         todo: deque[CatalogFile] = deque()
         running: dict[Future[list[CatalogFile]], CatalogFile] = {}
+        begun = 0
 
         def add(files: Sequence[CatalogFile]) -> None:
             for file in files:
@@ -329,62 +372,59 @@ class _Copying:
                     seen.add(file.path)
                     todo.append(file)
 
-        add(first)
-        with ThreadPoolExecutor(_THREADS) as pool:
+        add([*first, *(others if whole else ())])
+        with ThreadPoolExecutor(landing.at_once) as pool:
             try:
                 while todo or running:
-                    while todo and len(running) < 4 * _THREADS:
+                    while todo and len(running) < 4 * landing.at_once:
                         file = todo.popleft()
-                        running[pool.submit(self._file, file)] = file
+                        running[pool.submit(self._file, file, landing)] = file
+                        begun += 1
                     done, _ = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
                         del running[future]
                         add(future.result())
-                    copied = len(seen) - len(todo) - len(running)
-                    self._progress("Copying", copied, len(seen), "files")
+                    known = begun + len(todo) + 1
+                    self._progress("Copying", begun - len(running) + 1, known, "files")
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    def _file(self, file: CatalogFile) -> list[CatalogFile]:
+    def _file(self, file: CatalogFile, landing: Staged | Sent) -> list[CatalogFile]:
         """Copies one file, unless an earlier run did, and gives those that it leads to."""
-        target = self._made / file.path
-        if not os.path.isfile(target):
-            try:
-                self._get(file, target)
-            except MissingFileError:
-                if not file.optional:
-                    raise
-                self._leave(file.path)
-                return []
-        size = target.stat().st_size
-        require_size(file.path, size, file.size)
+        is_index = posixpath.basename(file.path) == PARQUET_NAME
+        content: Mapping[str, Any] = {}
+        try:
+            with (
+                _of_disk(file.path),
+                landing.brought(file, partial(self._fetched, file), is_index or file.follow) as got,
+            ):
+                size = (file.size or 0) if got is None else got.stat().st_size
+                require_size(file.path, size, file.size)
+                if got is not None and is_index:
+                    content = files_of_index(got)
+                elif got is not None and file.follow:
+                    content = documents.parse(got.read_bytes(), file.path)
+        except MissingFileError:
+            if not file.optional:
+                raise
+            self._leave(file.path)
+            return []
         with _COUNTING:
             self.files += 1
             self.size += size
-        if posixpath.basename(file.path) == PARQUET_NAME:
-            return list(self._files_of(files_of_index(target), file.path, file.scope))
-        if not file.follow:
-            return []
-        document = documents.parse(target.read_bytes(), file.path)
-        return list(self._files_of(document, file.path, file.scope))
+        return list(self._files_of(content, file.path, file.scope))
+
+    def _fetched(self, file: CatalogFile, target: Path) -> None:
+        """Writes the content of a file, which may have been read already, to a path."""
+        if os.path.isfile(read := self._heads / file.path):
+            os.replace(read, target)
+        else:
+            self._fetch(file.path, target, _most(file), file.size)
 
     def _get(self, file: CatalogFile, target: Path, name: str | None = None) -> None:
-        part = self._parts / str(next(self._numbers))
-        most = documents.MAX_SIZE if file.follow else _MAX_FILE
-        try:
-            self._fetch(name or file.path, part, most, file.size)
+        with _of_disk(file.path):
             target.parent.mkdir(parents=True, exist_ok=True)
-            if part.stat().st_size < _FLUSHED:
-                os.replace(part, target)
-            else:
-                settle(part, target)
-        except SatimnetError:
-            raise
-        except OSError as error:
-            raise StorageError(
-                f"{file.path}: cannot be copied ({error.strerror or error}); "
-                "mend it, and the same command goes on"
-            ) from error
+            self._fetch(name or file.path, target, _most(file), file.size)
 
     def _files_of(
         self, document: Mapping[str, Any], path: str, scope: str
@@ -396,3 +436,28 @@ class _Copying:
             self.left_count += 1
             if len(self.left) < _SHOWN:
                 self.left.append(link)
+
+
+def _most(file: CatalogFile) -> int:
+    """How many bytes a file may have whose size is not known."""
+    return documents.MAX_SIZE if file.follow else _MAX_FILE
+
+
+@contextmanager
+def _of_disk(path: str) -> Iterator[None]:
+    """Names the file for which the disk does not do what it should."""
+    try:
+        yield
+    except SatimnetError:
+        raise
+    except OSError as error:
+        raise StorageError(
+            f"{path}: cannot be copied ({error.strerror or error}); "
+            "mend it, and the same command goes on"
+        ) from error
+
+
+def _made_anew(heads: _Heads) -> set[str]:
+    """Files that are not copied, as they are made of those that are."""
+    places = heads.coming.places.values()
+    return {f"{at.id}/{COLLECTION_NAME}" for at in places if at is not None and at.version}
