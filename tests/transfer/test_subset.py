@@ -1,5 +1,7 @@
 """What a search found, saved and copied: valid, searchable, trainable, the same bytes."""
 
+import hashlib
+import io
 import json
 import os
 import shutil
@@ -9,14 +11,18 @@ import pytest
 import stac_geoparquet.arrow
 from click.testing import CliRunner
 from killed import killed_at_its_end
-from published import home_of
+from published import home_of, shard_of
 from stactools.cli.cli import cli
 from trial_catalog import write_catalog
 
 from satimnet.builder.catalog.validation import validate
-from satimnet.builder.errors import NotFoundError, SatimnetError, StorageError
+from satimnet.builder.errors import ArgumentError, NotFoundError, SatimnetError, StorageError
+from satimnet.builder.publishing import protocol
 from satimnet.builder.query.search import count, search
+from satimnet.builder.storage import objects
 from satimnet.builder.storage.assets import read_bytes
+from satimnet.builder.storage.hrefs import join
+from satimnet.builder.transfer.mirror import copy_catalog
 from satimnet.builder.transfer.subset import copy_found, save_found, write_found
 from satimnet.training import open_samples
 
@@ -101,7 +107,7 @@ def test_copies_can_be_moved_and_saved_ones_with_their_shards(catalog, tmp_path)
     shutil.rmtree(moved / "whole")
     for item in search(moved / "copied"):
         assert all(read_bytes(asset) for asset in item["assets"].values())
-    with pytest.raises(SatimnetError, match=r"River-00000\.zip"):
+    with pytest.raises(SatimnetError, match=r"River-00000-\w+\.zip"):
         read_bytes(asset)
 
 
@@ -109,9 +115,11 @@ def test_a_copy_of_a_copy_is_the_same_bytes(catalog, tmp_path):
     copy_found(search(catalog, classes=WANTED), tmp_path / "a")
     copy_found(search(tmp_path / "a"), tmp_path / "b")
     for name in WANTED:
-        shard = f"eurosat/shards/{name}-00000.zip"
-        assert (tmp_path / "a" / shard).read_bytes() == (catalog / shard).read_bytes()
-        assert (tmp_path / "b" / shard).read_bytes() == (catalog / shard).read_bytes()
+        shards = [
+            shard_of(home, f"{name}-00000") for home in (catalog, tmp_path / "a", tmp_path / "b")
+        ]
+        assert len({shard.name for shard in shards}) == 1
+        assert len({shard.read_bytes() for shard in shards}) == 1
 
 
 def test_catalogs_of_others_can_be_saved(tmp_path):
@@ -167,6 +175,127 @@ def test_another_extract_does_not_take_the_place_for_its_own(catalog, tmp_path):
     assert os.listdir(tmp_path) == ["part"]
 
 
+# --- in object stores
+
+
+def files(place):
+    """Digest of each file of a catalog."""
+    home = str(place)
+    return {
+        one.place[len(home) + 1 :]: hashlib.sha256(objects.read(one.place)).hexdigest()
+        for one in objects.files_below(home)
+    }
+
+
+@pytest.fixture
+def stored(catalog, bucket):
+    """The catalog in a bucket."""
+    copy_catalog(catalog, f"{bucket}/subset/whole")
+    return f"{bucket}/subset/whole"
+
+
+def test_a_copy_in_a_store_has_the_bytes_of_one_on_disk(catalog, tmp_path, bucket):
+    found = search(catalog, classes=WANTED)
+    copy_found(found, tmp_path / "made")
+    place = f"{bucket}/subset/copied"
+    assert copy_found(found, place) == 12
+    assert files(place) == files(tmp_path / "made")
+    same_items(found, place, "new")
+    with pytest.raises(StorageError, match="is there already; choose another"):
+        copy_found(found, place)
+    with pytest.raises(StorageError, match="is there already; choose another"):
+        save_found(search(place), place)
+    assert files(place) == files(tmp_path / "made")
+
+
+def test_a_saved_catalog_in_the_bucket_of_its_shards_points_to_them(stored, bucket):
+    found = search(stored, classes=WANTED)
+    place = f"{bucket}/subset/deep/saved"
+    assert save_found(found, place) == 12
+    same_items(found, place, "the same")
+    text = json.dumps([json.loads(objects.read(p)) for p in objects_of(place)])
+    assert bucket not in text  # hrefs are relative: the bucket can be moved
+    assert "outside" not in json.loads(objects.read(current(place)))  # needs no seal
+    samples = open_samples(place).search(collections=["eurosat"])
+    batch = next(iter(samples.to_batches(12, bands=["B04"])))
+    assert batch.images.shape == (12, 1, 64, 64)
+
+
+def objects_of(place):
+    return [one.place for one in objects.files_below(place) if one.place.endswith(".json")]
+
+
+def current(place):
+    (link,) = [
+        x for x in json.loads(objects.read(f"{place}/catalog.json"))["links"] if x["rel"] == "child"
+    ]
+    return f"{place}/{link['href'][2:]}"
+
+
+def test_shards_on_the_web_can_be_saved_to_a_store(catalog, bucket, serve):
+    with serve(catalog) as url:
+        found = search(url, classes="River")
+        place = f"{bucket}/subset/of-the-web"
+        save_found(found, place)
+        same_items(found, place, "the same")
+
+
+def test_a_saved_catalog_on_disk_of_shards_in_a_store(stored, tmp_path):
+    found = search(stored, classes="River")
+    save_found(found, tmp_path / "saved")
+    same_items(found, tmp_path / "saved", "the same")
+
+
+def test_a_bucket_does_not_point_to_this_machine_or_another_bucket(catalog, stored, bucket):
+    import boto3
+
+    boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"]).create_bucket(Bucket="other")
+    for source, place in ((catalog, f"{bucket}/subset/refused"), (stored, "s3://other/refused")):
+        for way in (save_found, write_found):
+            with pytest.raises(ArgumentError, match="may only point into the same one") as error:
+                way(search(source, classes="River"), place)
+            assert "\n" not in str(error.value)
+        assert files(place) == {}
+        copy_found(search(source, classes="River"), place)
+        assert count(place) == 4
+
+
+@pytest.mark.parametrize("killed_in", ["upload", "replace_root", "_copy_of"])
+def test_a_copy_that_was_killed_goes_on(killed_in, catalog, bucket, tmp_path, monkeypatch):
+    found = search(catalog, classes=WANTED)
+    copy_found(found, tmp_path / "calm")
+    place = f"{bucket}/subset/killed-{killed_in.strip('_')}"
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(protocol, killed_in, killed)
+        with pytest.raises(KeyboardInterrupt):
+            copy_found(found, place)
+    if killed_in != "_copy_of":
+        assert not objects.exists(f"{place}/catalog.json")
+    with pytest.raises(StorageError, match="another run writes there, or was killed"):
+        copy_found(search(catalog, classes="River"), place)
+    written = []
+    write = objects.write
+    monkeypatch.setattr(objects, "write", lambda *a: (written.append(a[0]), write(*a)))
+    copy_found(found, place)
+    assert not [path for path in written if path.endswith(".zip")]
+    assert files(place) == files(tmp_path / "calm")
+
+
+def test_a_search_as_one_geoparquet_in_a_store(stored, bucket):
+    found = search(stored, classes=WANTED, sortby="-id")
+    place = f"{bucket}/subset/made/found.parquet"
+    assert write_found(found, place) == 12
+    table = pq.read_table(io.BytesIO(objects.read(place)))
+    assert table["id"].to_pylist() == [item["id"] for item in found]
+    for assets, item in zip(table["assets"].to_pylist(), found):
+        assert join(assets["rgb"]["href"], place) == item["assets"]["rgb"]["href"]
+        assert assets["rgb"]["href"].startswith("./../whole/")
+
+
 def broken(catalog, home, change):
     """The catalog with the rows of its index changed, as a malicious host would."""
     shutil.copytree(catalog, home)
@@ -212,9 +341,7 @@ def test_nothing_is_written_outside(catalog, tmp_path, change):
     before = sorted(tmp_path.rglob("*"))
     if change is climb_by_level:  # leads out of the collection: not followed
         copy_found(search(evil, classes="River"), tmp_path / "made")
-        assert (
-            sorted(p.name for p in (tmp_path / "made/eurosat").glob("*.json"))[0] == "River_1.json"
-        )
+        assert (home_of(tmp_path / "made") / "River_1.json").is_file()
         shutil.rmtree(tmp_path / "made")
     else:
         with pytest.raises(SatimnetError):
@@ -222,7 +349,7 @@ def test_nothing_is_written_outside(catalog, tmp_path, change):
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_the_command(catalog, tmp_path):
+def test_the_command(catalog, tmp_path, bucket):
     def stac(*arguments):
         command = ["satimnet", "search", str(catalog), "--class", "River", *map(str, arguments)]
         done = CliRunner().invoke(cli, command)
@@ -233,6 +360,12 @@ def test_the_command(catalog, tmp_path):
         f"{tmp_path / 'c' / 'catalog.json'} is ready: 4 items" in stac("--copy", tmp_path / "c")[1]
     )
     assert count(tmp_path / "s") == count(tmp_path / "c") == 4
+    assert f"{bucket}/command/catalog.json is ready" in stac("--copy", f"{bucket}/command/")[1]
+    assert count(f"{bucket}/command") == 4
+    code, output = stac("--save", f"{bucket}/command-2")
+    assert (code, "copy it instead of saving" in output) == (1, True)
+    code, output = stac("--save", "https://127.0.0.1:9/x")
+    assert (code, "a web server cannot be written to" in output) == (1, True)
     assert stac("--format", "geoparquet", "--out", tmp_path / "f.parquet", "-q") == (0, "")
     assert len(pq.read_table(tmp_path / "f.parquet")) == 4
     for wrong in (["--format", "geoparquet"], ["--out", "x"], ["--count", "--save", "x"]):

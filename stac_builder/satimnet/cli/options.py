@@ -25,9 +25,12 @@ FOLDER = LocalPath(file_okay=False, path_type=Path)
 
 
 class _WritablePlace(click.ParamType):  # type: ignore[type-arg]
-    """A folder, or the URL of an object store."""
+    """A folder or file, or the URL of an object store."""
 
     name = "place"
+
+    def __init__(self, here: LocalPath) -> None:
+        self._here = here
 
     def convert(self, value: Any, param: Parameter | None, ctx: Context | None) -> str:
         try:
@@ -35,18 +38,21 @@ class _WritablePlace(click.ParamType):  # type: ignore[type-arg]
         except SatimnetError as error:
             raise click.ClickException(str(error)) from error
         if not is_url(place):
-            FOLDER.convert(place, param, ctx)
+            self._here.convert(place, param, ctx)
         return place
 
-
-WRITABLE = _WritablePlace()
-"""A place to write a catalog to, which need not be there yet."""
 
 FILE = LocalPath(exists=True, dir_okay=False, path_type=Path)
 """A file that is there."""
 
 ANY_FILE = LocalPath(dir_okay=False, path_type=Path)
 """A file, whether it is there or not."""
+
+WRITABLE = _WritablePlace(FOLDER)
+"""A place to write a catalog to, which need not be there yet."""
+
+WRITABLE_FILE = _WritablePlace(ANY_FILE)
+"""The place of a file to write, whether it is there or not."""
 
 
 class _Place(LocalPath):

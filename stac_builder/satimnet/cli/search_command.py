@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,15 +10,16 @@ import click
 from satimnet.builder.commands import one_line_errors
 from satimnet.builder.storage.hrefs import public_item, warn_of_secret
 from satimnet.cli.options import (
-    ANY_FILE,
     COUNTS,
-    FOLDER,
     NAMES,
     SIZES,
+    WRITABLE,
+    WRITABLE_FILE,
     added,
     allow_outside,
     outside_option,
     quiet_option,
+    single_writer_option,
 )
 from satimnet.cli.output import cell, count_table, say, say_json
 from satimnet.cli.progress_bars import progress_bar
@@ -134,16 +134,23 @@ _file_options = added(
 )
 @click.option(
     "--out",
-    type=ANY_FILE,
+    type=WRITABLE_FILE,
     help="The file for --format geoparquet.",
 )
 @click.option(
-    "--save", type=FOLDER, help="Write a new catalog of the items, which points to the same shards."
+    "--save",
+    type=WRITABLE,
+    help="Write a new catalog of the items, which points to the same shards; to a folder or an "
+    "object store.",
 )
 @click.option(
-    "--copy", type=FOLDER, help="Write a new catalog of the items, with shards of its own."
+    "--copy",
+    type=WRITABLE,
+    help="Write a new catalog of the items, with shards of its own; to a folder or an object "
+    "store.",
 )
 @outside_option
+@single_writer_option
 @quiet_option
 @one_line_errors
 def search(
@@ -164,9 +171,10 @@ def search(
     facets: bool,
     form: str,
     assets: tuple[str, ...],
-    out: Path | None,
-    save: Path | None,
-    copy: Path | None,
+    out: str | None,
+    save: str | None,
+    copy: str | None,
+    single_writer: bool,
     quiet: bool,
     **facts: Any,
 ) -> None:
@@ -208,7 +216,7 @@ def search(
         **facts,
     )
     if save or copy or out:
-        _write(found, save, copy, out, quiet)
+        _write(found, save, copy, out, single_writer=single_writer, quiet=quiet)
     elif count:
         click.echo(len(found))
     elif facets and form == "table":
@@ -239,17 +247,23 @@ def _print_meaning(index: Index, terms: tuple[str, ...]) -> None:
 
 
 def _write(
-    found: Found, save: Path | None, copy: Path | None, out: Path | None, quiet: bool
+    found: Found,
+    save: str | None,
+    copy: str | None,
+    out: str | None,
+    *,
+    single_writer: bool,
+    quiet: bool,
 ) -> None:
     from satimnet.builder.transfer.subset import copy_found, save_found, write_found
 
     with progress_bar(quiet) as progress:
-        if save is not None:
-            number, path = save_found(found, save, progress), save / "catalog.json"
-        elif copy is not None:
-            number, path = copy_found(found, copy, progress), copy / "catalog.json"
-        elif out is not None:
+        if out is not None:
             number, path = write_found(found, out), out
+        else:
+            way, place = (save_found, save) if save is not None else (copy_found, copy)
+            number = way(found, str(place), progress, single_writer=single_writer)
+            path = f"{str(place).rstrip('/')}/catalog.json"
     if not quiet:
         click.echo(f"{path} is ready: {counted(number, 'item')}")
 

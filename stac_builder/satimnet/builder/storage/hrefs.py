@@ -251,8 +251,19 @@ def warn_of_secret(catalog: str) -> None:
 
 
 def relative(place: str, folder: str | os.PathLike[str]) -> str:
-    """The href of an absolute path in a file in ``folder``, beginning with "./"; a URL as it is."""
-    return place if is_url(place) else f"./{os.path.relpath(place, folder)}"
+    """The href of an absolute path in a file in ``folder``, beginning with "./"; a URL as it is.
+
+    Within a bucket of an object store it is relative as well, so that the bucket can be moved.
+    """
+    if not is_url(place):
+        return f"./{os.path.relpath(place, folder)}"
+    home = os.fspath(folder)
+    if is_web(place) or is_web(home) or not is_url(home):
+        return place
+    (root, key), (root_of_home, key_of_home) = address_of(place), address_of(home)
+    if root != root_of_home:
+        return place
+    return f"./{posixpath.relpath(f'/{key}', f'/{key_of_home}')}"
 
 
 def quoted_url(url: str) -> str:
