@@ -28,9 +28,13 @@ from satimnet.builder.catalog.validation import validate
 from satimnet.builder.errors import BadFileError, SatimnetError
 from satimnet.builder.imagery.grids import Grid
 from satimnet.builder.pipeline import build
+from satimnet.builder.publishing import protocol
+from satimnet.builder.publishing.versions import versions
 from satimnet.builder.query.index import Index
 from satimnet.builder.query.search import search
+from satimnet.builder.storage import objects
 from satimnet.builder.storage.assets import gdal_path, read_bytes
+from satimnet.builder.transfer.mirror import copy_catalog
 from satimnet.cli.fuse_command import fuse as command
 from satimnet.training import open_samples
 from satimnet.training.data.order import even_folds
@@ -279,16 +283,17 @@ def test_items_lead_to_what_they_were_made_of(built, fused, tmp_path):
             source = json.loads((file.parent / link["href"]).read_bytes())
             assert f"{source['collection']}-{source['id']}" == item["id"]
             assert source["bbox"] == pytest.approx(item["bbox"], abs=1e-6)
-        links = json.loads((home_of(root, "fused") / "collection.json").read_bytes())["links"]
-        homes = [link["href"] for link in links if link["rel"] == "derived_from"]
-        assert len(homes) == 2
-        assert all((root / "fused" / home).is_file() for home in homes)
+        for folder in (home_of(root, "fused"), root / "fused"):
+            links = json.loads((folder / "collection.json").read_bytes())["links"]
+            homes = [link["href"] for link in links if link["rel"] == "derived_from"]
+            assert len(homes) == 2
+            assert all((folder / home).is_file() for home in homes)
 
 
 def test_items_without_files_are_led_to_by_their_nodes(catalog, tmp_path):
     """As in collections that are too large for a file each."""
     for path in catalog.glob("*/*/**/*.json"):
-        if path.name != "catalog.json":
+        if path.name not in ("catalog.json", "collection.json"):
             path.unlink()
     fuse(recipe_of(tmp_path, HEAD + DRAWS), catalog)
     files = [p for p in (catalog / "fused").rglob("*.json") if p.name.startswith(("eu", "big"))]
@@ -414,14 +419,14 @@ def test_the_same_recipe_gives_the_same_bytes(catalog, tmp_path):
     assert digest(catalog) == first
     fuse(recipe_of(tmp_path, recipe.text.replace("seed = 3", "seed = 4")), catalog, **options)
     other = digest(catalog)
-    assert {k: v for k, v in other.items() if not k.startswith("fused")} == {
-        k: v for k, v in first.items() if not k.startswith("fused")
-    }
-    assert other != first
+    changed = {path for path in first if other.get(path) != first[path]}
+    assert changed == {"catalog.json", "fused/collection.json"}
+    assert all(path.startswith("fused/") for path in other.keys() - first.keys())
+    assert [one.current for one in versions(catalog, collection="fused")] == [False, True]
 
 
 def test_what_is_drawn_does_not_hang_on_the_order_of_rows(built, catalog, tmp_path):
-    for file in catalog.glob("*/items.parquet"):
+    for file in catalog.glob("*/*/items.parquet"):
         table = pq.read_table(file)
         pq.write_table(table.take(np.arange(len(table))[::-1]), file)
     recipe = recipe_of(tmp_path, HEAD + DRAWS)
@@ -518,12 +523,13 @@ def test_a_killed_fusion_goes_on_to_the_same_result(built, tmp_path):
     arguments = ["satimnet", "fuse", str(path), str(built), "--layer", f"gsw={layer}", "--quiet"]
     command = [sys.executable, "-c", script, *arguments, "--scheduler", "threads", "--out"]
     subprocess.run([*command, str(tmp_path / "calm")], check=True)
-    kills, out, staging = 0, tmp_path / "out", tmp_path / ".out.building"
+    kills, out = 0, tmp_path / "out"
     for shards in (0, 1, 2):
         process = subprocess.Popen([*command, str(out)], start_new_session=True)
         while process.poll() is None:
-            done = len(list(staging.glob("rows/fused/*.arrow")))
-            if staging.exists() and done >= shards:
+            staging = list(tmp_path.glob(".out.building-*"))
+            done = len(list(tmp_path.glob(".out.building-*/fused-*/rows/*.arrow")))
+            if staging and done >= shards:
                 os.killpg(process.pid, signal.SIGKILL)
                 kills += 1
                 break
@@ -532,7 +538,7 @@ def test_a_killed_fusion_goes_on_to_the_same_result(built, tmp_path):
     assert kills >= 2
     subprocess.run([*command, str(out)], check=True)
     assert digest(out) == digest(tmp_path / "calm")
-    assert not staging.exists()
+    assert not list(tmp_path.glob(".out.*"))
 
 
 # --- what is wrong
@@ -581,8 +587,7 @@ def test_recipes_that_ask_for_what_is_not_there(catalog, tmp_path, old, new, mes
 
 
 def test_a_collection_that_no_recipe_made_is_kept(catalog, tmp_path):
-    text = re.sub(r'(?s)\[\[draws\]\]\ncollection = "bigearthnet".*?\n\n', "", HEAD + DRAWS)
-    text = text.replace('id = "fused"', 'id = "bigearthnet"')
+    text = without_bigearthnet('id = "bigearthnet"')
     refused(tmp_path, catalog, text, "bigearthnet: is there already, and no recipe made it")
 
 
@@ -698,6 +703,77 @@ def test_catalogs_on_the_web_are_read(built, fused, tmp_path, serve):
     assert shards[0] == shards[1]
 
 
+# --- in object stores
+
+
+def in_store(place: str) -> dict[str, str]:
+    """As `digest`, of a catalog in a store."""
+    return {
+        one.place[len(place) + 1 :]: hashlib.sha256(objects.read(one.place)).hexdigest()
+        for one in objects.files_below(place)
+    }
+
+
+def test_a_catalog_in_a_store_is_added_to(built, fused, tmp_path, bucket):
+    place = f"{bucket}/fusion/same"
+    copy_catalog(built, place)
+    recipe = recipe_of(tmp_path, HEAD + DRAWS)
+    made = fuse(recipe, place)
+    assert made.catalog == place
+    expected = digest(fused)
+    found = in_store(place)
+    assert {path for path in found if expected.get(path) != found[path]} == set()
+    fuse(recipe, place)
+    assert in_store(place) == found
+    for item in search(place, collections=["fused"], limit=3):
+        (link,) = [link for link in item["links"] if link["rel"] == "derived_from"]
+        source = json.loads(objects.read(link["href"]))
+        assert f"{source['collection']}-{source['id']}" == item["id"]
+    with pytest.raises(SatimnetError, match="bigearthnet: is there already, and no recipe made"):
+        fuse(recipe_of(tmp_path, without_bigearthnet('id = "bigearthnet"')), place)
+    fuse(recipe_of(tmp_path, recipe.text.replace("seed = 3", "seed = 4")), place)
+    assert len(versions(place, collection="fused")) == 2
+
+
+def without_bigearthnet(id_: str) -> str:
+    text = re.sub(r'(?s)\[\[draws\]\]\ncollection = "bigearthnet".*?\n\n', "", HEAD + DRAWS)
+    return text.replace('id = "fused"', id_)
+
+
+def test_from_one_place_to_another(built, fused, tmp_path, bucket):
+    """Links lead to what can be read from there: not from a store to this machine."""
+    recipe = recipe_of(tmp_path, HEAD + DRAWS)
+    place, whole = f"{bucket}/fusion/of-disk", f"{bucket}/fusion/whole"
+    fuse(recipe, built, place)
+    assert not any("derived_from" in str(item["links"]) for item in search(place))
+    copy_catalog(built, whole)
+    for out in (tmp_path / "of-store", f"{bucket}/fusion/of-store"):
+        fuse(recipe, whole, out)
+        for item in search(out, limit=3):
+            (link,) = [link for link in item["links"] if link["rel"] == "derived_from"]
+            assert link["href"].startswith(whole)
+            assert objects.exists(link["href"])
+        names = [one.place.rpartition("/")[2] for one in objects.files_below(f"{out}/fused/shards")]
+        assert sorted(names) == sorted(path.name for path in (fused / "fused/shards").iterdir())
+
+
+def test_a_fusion_killed_in_a_store_goes_on(built, tmp_path, bucket, monkeypatch):
+    place, calm = f"{bucket}/fusion/killed", f"{bucket}/fusion/calm"
+    recipe = recipe_of(tmp_path, HEAD + DRAWS)
+    fuse(recipe, built, calm)
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    for name in ("upload", "replace_root", "_copy_of"):
+        with monkeypatch.context() as patch:
+            patch.setattr(protocol, name, killed)
+            with pytest.raises(KeyboardInterrupt):
+                fuse(recipe, built, place)
+    fuse(recipe, built, place)
+    assert in_store(place) == in_store(calm)
+
+
 # --- the command
 
 
@@ -716,7 +792,7 @@ def test_the_command(catalog, tmp_path):
     assert "fused: 24 items" in shown
     assert "incomplete: eurosat/" in shown
     assert "no mask: gsw has nothing there" in shown
-    assert str(home_of(catalog, "fused") / "collection.json") in shown
+    assert f"{catalog / 'fused' / 'collection.json'} is ready" in shown
     assert run(recipe, catalog, "--without-masks", "--quiet", *options) == ""
     assert re.search("give (layers|--layer) its path: gsw=PATH", run(recipe, catalog, *options))
     assert "27,000 samples wanted, 60 found" in run("paper", catalog, "--without-masks", *options)

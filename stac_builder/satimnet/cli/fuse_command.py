@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from satimnet.builder.commands import one_line_errors
 from satimnet.cli.options import (
-    FOLDER,
+    WRITABLE,
     allow_outside,
     named_paths,
     outside_option,
     quiet_option,
     scheduler_option,
+    single_writer_option,
 )
 from satimnet.cli.output import cell
 from satimnet.cli.progress_bars import progress_bar
@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 @click.command(short_help="Make a training set of several collections.")
 @click.argument("recipe")
 @click.argument("catalog")
-@click.option("--out", type=FOLDER, help="The catalog to make or to add to; without it, CATALOG.")
+@click.option(
+    "--out",
+    type=WRITABLE,
+    help="The catalog to make or to add to, a folder or in an object store; without it, CATALOG.",
+)
 @click.option(
     "--layer",
     "layers",
@@ -45,17 +49,19 @@ if TYPE_CHECKING:
 @scheduler_option
 @click.option("--keep-going", is_flag=True, help="Leave out any number of broken images.")
 @outside_option
+@single_writer_option
 @quiet_option
 @one_line_errors
 def fuse(
     recipe: str,
     catalog: str,
-    out: Path | None,
+    out: str | None,
     layers: tuple[str, ...],
     without_masks: bool,
     available: bool,
     scheduler: str,
     keep_going: bool,
+    single_writer: bool,
     quiet: bool,
 ) -> None:
     """Make a training set of collections of CATALOG (path or URL), as RECIPE says.
@@ -85,12 +91,13 @@ def fuse(
             allow_outside=allow_outside(),
             scheduler=scheduler,
             bad_files="any" if keep_going else "few",
+            single_writer=single_writer,
             progress=progress,
         )
     if not quiet:
         _print_draws(read, fused)
         print_reports([fused.report])
-        click.echo(f"{fused.catalog / read.id / 'collection.json'} is ready")
+        click.echo(f"{fused.catalog}/{read.id}/collection.json is ready")
 
 
 def _print_draws(recipe: Recipe, fused: Fused) -> None:

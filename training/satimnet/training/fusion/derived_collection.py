@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -40,10 +39,11 @@ _OF_BANDS = (
 
 
 def record_of(
-    recipe: Recipe, index: Index, drawn: Sequence[Drawn], folder: Path, *, masks: bool
+    recipe: Recipe, index: Index, drawn: Sequence[Drawn], folder: str, *, masks: bool
 ) -> Json:
-    """The record of a recipe's collection in ``folder``, as ``dataset.toml`` has it for others.
+    """The record of a recipe's collection, as ``dataset.toml`` has it for others.
 
+    ``folder`` is the place of a version of it.
     What it says of provider, licence, place and time is what the collections say that were drawn
     from. Raises `SatimnetError` if their images differ in data type.
     """
@@ -245,7 +245,8 @@ def _mask(recipe: Recipe, sources: _MaskSources) -> Json:
     }
 
 
-def _derived(homes: Sequence[IndexedCollection], folder: Path) -> list[Json]:
+def _derived(homes: Sequence[IndexedCollection], folder: str) -> list[Json]:
+    """Links to the collections, but for those of this machine from an object store."""
     return [
         {
             "rel": "derived_from",
@@ -254,6 +255,7 @@ def _derived(homes: Sequence[IndexedCollection], folder: Path) -> list[Json]:
             "title": home.document.title,
         }
         for home in homes
+        if is_url(home.href) or not is_url(folder)
     ]
 
 

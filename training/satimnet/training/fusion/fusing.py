@@ -2,12 +2,11 @@
 
 The derived collection is built as any other: its samples' files are made when a shard is packed,
 and a killed fusion goes on from its finished shards. Each Item has a link ``derived_from`` to the
-Item that it was made of.
+Item that it was made of, unless it lies in an object store and the other one on this machine.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,20 +14,25 @@ from itertools import chain
 from pathlib import Path
 
 from satimnet.builder.arguments import checked
+from satimnet.builder.catalog import checked_documents as documents
 from satimnet.builder.dataset_record import DatasetRecord
 from satimnet.builder.datasets import Dataset
-from satimnet.builder.errors import ArgumentError
+from satimnet.builder.errors import ArgumentError, SatimnetError
 from satimnet.builder.packing.shard_plans import DEFAULT_SHARD_SIZE
 from satimnet.builder.pipeline import BadFiles, Report, build
 from satimnet.builder.progress import Progress, one_step, silent
+from satimnet.builder.publishing import protocol as publishing
+from satimnet.builder.publishing.layout import COLLECTION_NAME
 from satimnet.builder.query.index import Index
 from satimnet.builder.samples import Problem
-from satimnet.builder.storage.hrefs import is_url, on_disk
+from satimnet.builder.storage.hrefs import folder_at, is_url, is_web, writable
 from satimnet.training.fusion.derived_collection import record_of
 from satimnet.training.fusion.mask_layers import Layer, open_layer
 from satimnet.training.fusion.recipes import Recipe
 from satimnet.training.fusion.samples_of_recipe import samples_of
 from satimnet.training.fusion.selection import Drawn, select
+
+_ANY_VERSION = "version"  # hrefs are the same from each
 
 
 @dataclass(frozen=True)
@@ -38,15 +42,15 @@ class Fused:
     report: Report
     drawn: tuple[Drawn, ...]
     """What each draw took, in the recipe's order."""
-    catalog: Path
-    """The folder of the catalog that the collection is in."""
+    catalog: Path | str
+    """The place of the catalog that the collection is in, a path or the URL of an object store."""
 
 
 @checked()
 def fuse(
     recipe: Recipe,
     catalog: str | os.PathLike[str],
-    out: Path | None = None,
+    out: str | os.PathLike[str] | None = None,
     *,
     layers: Mapping[str, Path] | None = None,
     available: bool = False,
@@ -54,22 +58,25 @@ def fuse(
     scheduler: str = "threads",
     shard_size: int = DEFAULT_SHARD_SIZE,
     bad_files: BadFiles = "few",
+    single_writer: bool = False,
     progress: Progress = silent,
 ) -> Fused:
     """Makes the collection of a recipe out of those of ``catalog``, a path or URL.
 
-    It replaces what the same recipe made there before.
+    If a recipe made a collection of that id there before, this is a new version of it.
 
     Args:
         recipe: what is drawn, as `read_recipe` reads it.
         catalog: path or URL of the catalog to draw from.
-        out: the folder of the catalog that the collection joins; None: the same one.
+        out: the place of the catalog that the collection joins, a folder or the URL of an object
+            store; None: the same one.
         layers: the raster or folder of each of the recipe's mask layers; None: no masks.
         available: take the samples that are there where the recipe wants more.
         allow_outside: read files outside of a local catalog's folder.
         scheduler: as for `satimnet.builder.build`.
         shard_size: as for `satimnet.builder.build`, in bytes.
         bad_files: as for `satimnet.builder.build`.
+        single_writer: as for `satimnet.builder.build`.
         progress: is called as the work goes on.
 
     Returns:
@@ -86,16 +93,17 @@ def fuse(
         >>> [len(drawn.table) for drawn in fused.drawn]
         [25, 25, 25, 3, 3]
     """
-    out = None if out is None else on_disk(out)
+    place = None if out is None else writable(out)
     index = Index(catalog, allow_outside=allow_outside)
-    if out is None:
-        if is_url(index.href):
+    if place is None:
+        place = folder_at(index.href)
+        if is_web(place):
             raise ArgumentError(
                 f"{index.href}: a catalog on the web is not written; give out", "out"
             )
-        out = Path(index.href).parent
-    _refuse_others(recipe, index, out)
-    folder = out / recipe.id
+    _refuse_others(recipe, index, place)
+    home = place if is_url(place) else os.path.abspath(place)
+    folder = f"{home}/{recipe.id}/{_ANY_VERSION}"
     opened = None if layers is None else _open_layers(recipe, layers)
     with one_step(progress, "Selecting samples"):
         drawn = select(recipe, index, available=available)
@@ -106,34 +114,46 @@ def fuse(
     )
     (report,) = build(
         [],
-        out,
+        place,
         assigned={recipe.id: ()},
         datasets={recipe.id: dataset},
         scheduler=scheduler,
         shard_size=shard_size,
         bad_files=bad_files,
+        single_writer=single_writer,
         progress=progress,
     )
-    return Fused(report, tuple(drawn), out)
+    return Fused(report, tuple(drawn), place if is_url(place) else Path(place))
 
 
-def _refuse_others(recipe: Recipe, index: Index, out: Path) -> None:
-    """A collection that no recipe made is never written over, nor one that is drawn from."""
+def _refuse_others(recipe: Recipe, index: Index, out: str) -> None:
+    """A collection that no recipe made gets no new version, and none that is drawn from."""
     if any(draw.collection == recipe.id for draw in recipe.draws):
         raise ArgumentError(
             f"{recipe.source}: draws from {recipe.id}, the id of what it makes", "recipe"
         )
-    folder = out / recipe.id
-    if not folder.exists():
-        return
-    try:  # not by the catalog, which does not link what a killed fusion left
-        made = "satimnet:recipe" in json.loads((folder / "collection.json").read_bytes())
-    except (OSError, ValueError, TypeError):
-        made = False
-    if not made:
+    if not _may_be_made(recipe.id, out):
         raise ArgumentError(
-            f"{folder}: is there already, and no recipe made it; change the id", "recipe"
+            f"{out}/{recipe.id}: is there already, and no recipe made it; change the id", "recipe"
         )
+
+
+def _may_be_made(id_: str, out: str) -> bool:
+    """Whether nothing of that id is there but what a recipe made, or a killed fusion left."""
+    home = f"{out}/{id_}"
+    current = publishing.read_root(out).current(id_)
+    if current is not None:
+        home = f"{out}/{current.folder}"
+    elif is_url(out) or not os.path.exists(home):
+        return True
+    try:
+        if current is None:
+            publishing.require_room(Path(home))
+            if not os.path.exists(f"{home}/{COLLECTION_NAME}"):
+                return True
+        return "satimnet:recipe" in documents.read(f"{home}/{COLLECTION_NAME}")
+    except SatimnetError:
+        return False
 
 
 def _open_layers(recipe: Recipe, paths: Mapping[str, Path]) -> list[Layer]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -17,7 +16,7 @@ from satimnet.builder.errors import SatimnetError
 from satimnet.builder.imagery.grids import Grid
 from satimnet.builder.samples import Member, Sample
 from satimnet.builder.storage.checked_offsets import number_type
-from satimnet.builder.storage.hrefs import is_web, join, public, relative
+from satimnet.builder.storage.hrefs import is_url, is_web, join, public, relative
 from satimnet.builder.storage.objects import exists
 from satimnet.training.data.order import even_folds
 from satimnet.training.fusion.mask_layers import Layer
@@ -37,13 +36,13 @@ def samples_of(
     index: Index,
     drawn: Sequence[Drawn],
     layers: Sequence[Layer] | None,
-    folder: Path,
+    folder: str,
 ) -> list[Sample]:
     """The samples in the order of their classes, collections and ids.
 
-    ``folder`` is that of the collection that they go to; without ``layers`` there are no masks.
-    Raises `SatimnetError` where the catalog says too little of an Item, or names it as no file may
-    be named.
+    ``folder`` is the place of a version of the collection that they go to. Without ``layers`` there
+    are no masks. Raises `SatimnetError` where the catalog says too little of an Item, or names it
+    as no file may be named.
     """
     # by the recipe alone: which other collections the catalog has must not matter
     homes = {name: at for at, name in enumerate(sorted({d.collection for d in recipe.draws}))}
@@ -75,7 +74,7 @@ def _of_draw(
     drawn: Drawn,
     folds: Any,
     layers: Sequence[Layer] | None,
-    folder: Path,
+    folder: str,
 ) -> Iterator[Sample]:
     home = index.collections[drawn.draw.collection]
     _require_safe(home.id, drawn.table)
@@ -116,7 +115,7 @@ def _of_draw(
             (name,),
             datetime=time,
             properties=properties,
-            links=(link,),
+            links=(link,) if is_url(href) or not is_url(folder) else (),
         )
 
 
