@@ -15,9 +15,19 @@ if TYPE_CHECKING:
     from pyproj import Transformer
 
 
-_CORNERS = np.array([(0, 0, 1, 1), (0, 1, 1, 0)])  # columns, rows
 _KEPT = 256  # transformers; a source may name any number of systems
+_KNOWN_CORNERS = 4096  # answers; images of a place, such as bands of a patch, follow each other
 _ROUNDING = 1e-6  # degrees by which the edge of the world may be missed
+
+_Ranges = tuple[float, float, float, float]
+"""Least and largest x, least and largest y."""
+# Within these every coordinate has a place, so nobody needs to be asked. The zones' own ranges are
+# smaller; PROJ goes on for 16,000 km to both sides of the meridian, and has no limit along it.
+_LONLAT_RANGES: _Ranges = (-180.0, 180.0, -90.0, 90.0)
+_UTM_RANGES: _Ranges = (-1e6, 2e6, -1e7, 2e7)
+_SAFE_RANGES = {"EPSG:4326": _LONLAT_RANGES} | {
+    f"EPSG:{first + zone}": _UTM_RANGES for first in (32600, 32700) for zone in range(1, 61)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +94,23 @@ def on_earth(crs: str, transform: Sequence[float] | None, shape: tuple[int, int]
     a, b, c, d, e, f = transform
     if not all(map(isfinite, transform)) or a * e == b * d:
         return False
-    columns, rows = _CORNERS * [[shape[1]], [shape[0]]]
+    rows, columns = shape
+    across, down = (a * columns, d * columns), (b * rows, e * rows)
+    x = (c, c + down[0], c + across[0] + down[0], c + across[0])
+    y = (f, f + down[1], f + across[1] + down[1], f + across[1])
+    safe = _SAFE_RANGES.get(crs)
+    if safe is not None:
+        left, right, bottom, top = safe
+        if left <= min(x) and max(x) <= right and bottom <= min(y) and max(y) <= top:
+            return True
+    return _are_places(crs, x, y)
+
+
+@lru_cache(_KNOWN_CORNERS)
+def _are_places(crs: str, x: tuple[float, ...], y: tuple[float, ...]) -> bool:
+    """Whether all of these coordinates have a place."""
     try:
-        lon, lat = lonlat_of(crs, a * columns + b * rows + c, d * columns + e * rows + f)
+        lon, lat = lonlat_of(crs, np.array(x), np.array(y))
     except ValueError:
         return False
     return bool((abs(lon) <= 360 + _ROUNDING).all() and (abs(lat) <= 90 + _ROUNDING).all())
