@@ -114,8 +114,10 @@ class Trial:
                 state = "WRONG: lost, though the command was done"
             problems = self._problems(catalog) if found else []
             again = self._zygote.run(job, self._work)
-            if ended.status and (again.status or _linked(catalog) != new):
+            if ended.status and again.status:
                 state += f", WRONG: given again: {again.output.strip()[-200:]}"
+            elif ended.status and (differing := set(_linked(catalog).items()) ^ set(new.items())):
+                state += f", WRONG: given again: {sorted(dict(differing))[:3]} differ"
             self._disk.end()
             said.append(" ".join([state, *problems]))
         return said
