@@ -335,7 +335,7 @@ def test_credentials_stand_nowhere(bucket, caplog, tmp_path):
         lambda: objects.read(f"{bucket}/none"),
         lambda: objects.read("s3://no-such-bucket/none"),
         lambda: objects.read(f"{bucket}/a//b"),
-        lambda: objects.replace(f"{bucket}/none", b"", '"0"'),
+        lambda: objects.replace(f"{bucket}/none", b"", {"e_tag": '"0"'}),
     ):
         with pytest.raises((StorageError, NotFoundError)) as caught:
             call()

@@ -35,7 +35,13 @@ from satimnet.builder.catalog.item_pages import (
 )
 from satimnet.builder.catalog.tree import with_links, write_nodes
 from satimnet.builder.datasets import UNKNOWN_LAYOUT, Dataset, installed, recognise
-from satimnet.builder.errors import ArgumentError, BadFileError, SatimnetError, printable
+from satimnet.builder.errors import (
+    ArgumentError,
+    BadFileError,
+    NotFoundError,
+    SatimnetError,
+    printable,
+)
 from satimnet.builder.overview.contact_sheet import OVERVIEW_ASSET, OVERVIEW_NAME, write_overview
 from satimnet.builder.packing.sample_files import MAX_SCENE_SIZE
 from satimnet.builder.packing.shard_plans import DEFAULT_SHARD_SIZE, MAX_SHARD_SIZE, ShardPlan, plan
@@ -79,6 +85,7 @@ BadFiles = Literal["stop", "few", "any"]
 
 _FEW = 0.01
 _DIGITS = 12
+_TRIES = 5
 _OFTEN = 1000  # samples between two signs of progress
 
 
@@ -275,14 +282,22 @@ def _make_shards(made: _Collection, how: _How) -> list[Problem]:
     tree = made.tree if made.files == "json" and not is_url(made.out) else None
     where = (made.shards, made.sent_rows, tree, made.files, how.max_scene_size)
     jobs = [(ShardTask(p, record, indexes, *where),) for p in made.plans]
-    problems: list[Problem] = []
     what = f"Packing {made.dataset.id}"
-    for outcome in run_tasks(make_shard, jobs, how.scheduler, what, how.progress, "shards"):
-        if isinstance(outcome, str):
-            raise SatimnetError(outcome)
-        problems += outcome
-    if is_url(made.out):
-        _fetch_rows(made, how.progress)
+    for left in reversed(range(_TRIES)):
+        problems: list[Problem] = []
+        if is_url(made.out):
+            publishing.note_build(made.out, made.folder.name)
+        for outcome in run_tasks(make_shard, jobs, how.scheduler, what, how.progress, "shards"):
+            if isinstance(outcome, str):
+                raise SatimnetError(outcome)
+            problems += outcome
+        try:
+            if is_url(made.out):
+                _fetch_rows(made, how.progress)
+            break
+        except NotFoundError:  # another run of the same build was done first, and removed them
+            if not left:
+                raise
     return problems
 
 

@@ -30,6 +30,7 @@ _DIGITS = 12
 _LONGEST = 60
 _NO_NAME = re.compile(r"[^A-Za-z0-9._]+")  # what others call a version need not be a folder's name
 _HREF = re.compile(r"([^/]+)/(?:([^/]+)/)?collection\.json")
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]")  # no name that satimnet gives has any of these
 
 
 class Location(NamedTuple):
@@ -55,7 +56,9 @@ def location_of(href: object) -> Location | None:
     if not isinstance(href, str) or has_scheme(href) or href.startswith("/"):
         return None
     found = _HREF.fullmatch(posixpath.normpath(href))
-    return None if found is None or found[1] == ".." else Location(found[1], found[2])
+    if found is None or found[1] == ".." or _UNSAFE.search(href):
+        return None
+    return Location(found[1], found[2])
 
 
 def version_of(collection: Json, folder: Path, files: tuple[str, ...]) -> str:

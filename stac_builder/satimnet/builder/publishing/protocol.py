@@ -10,20 +10,26 @@ fails if somebody else replaced it meanwhile, and is then done again over what t
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import posixpath
 import random
+import re
 import shutil
+import socket
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from satimnet.builder.catalog import checked_documents as documents
+from satimnet.builder.catalog.geoparquet import PARQUET_NAME
 from satimnet.builder.errors import (
     BadCatalogError,
     NotFoundError,
@@ -31,6 +37,7 @@ from satimnet.builder.errors import (
     StorageError,
 )
 from satimnet.builder.progress import Progress, silent
+from satimnet.builder.publishing.index_files import files_of_index
 from satimnet.builder.publishing.layout import (
     COLLECTION_NAME,
     SHARDS_NAME,
@@ -42,6 +49,7 @@ from satimnet.builder.publishing.roots import Root, ids_of, root_json, root_of
 from satimnet.builder.storage import objects
 from satimnet.builder.storage.atomic_files import json_bytes, place, sync, write
 from satimnet.builder.storage.hrefs import is_url
+from satimnet.builder.storage.objects import remove_below
 from satimnet.builder.storage.staging import lock
 from satimnet.builder.storage.stores import ChangedError, address_of, shown
 from satimnet.builder.types import Json
@@ -56,7 +64,9 @@ BUILDING = ".building"
 _MOST = 64 * 2**20  # bytes of a document of ours
 WAITING = 600.0  # seconds for another run that publishes into the same folder
 _TRIES = 1000
+_PROBES = 3  # another machine may take a probe for one that was left
 _THREADS = 32
+_NOTE_NAME = "begun"
 _WITH_CONCEPTS = "concept"
 
 
@@ -134,7 +144,13 @@ def _publish_on_disk(
                 require_room(out / one.id)
             add(out, made, vocabulary)
             return
+        if out.is_dir() and any(out.iterdir()):  # it was empty when the run began
+            raise StorageError(f"{out}: somebody else wrote into it meanwhile; move that")
         target = staging / "catalog"
+        for one in made:
+            left = target / one.at.folder
+            if (left / COLLECTION_NAME).exists():  # a run that was killed had moved it there
+                place(left, one.folder)
         shutil.rmtree(target, ignore_errors=True)
         add(target, made, vocabulary)
         place(target, out)
@@ -192,8 +208,10 @@ def require_room(folder: Path) -> None:
     """
     if not folder.exists() or (folder / COLLECTION_NAME).exists():
         return
+    half = f"{COLLECTION_NAME}.part"  # of a run that was killed
     ours = folder.is_dir() and all(
-        path.name == SHARDS_NAME or (path / COLLECTION_NAME).exists() for path in folder.iterdir()
+        path.name in (SHARDS_NAME, half) or (path / COLLECTION_NAME).exists()
+        for path in folder.iterdir()
     )
     if not ours:
         raise StorageError(f"{folder}: is there already and is no collection; move it")
@@ -210,6 +228,8 @@ def _move(one: Made, catalog: Path, root: Root) -> None:
                 give(shard, target)
     folder = catalog / one.at.folder
     if (folder / COLLECTION_NAME).exists():
+        if one.version not in root.versions.get(one.id, ()):  # a run that was killed left it
+            _write_changed(folder / COLLECTION_NAME, json_bytes(_complete(one, root)))
         return
     (one.folder / COLLECTION_NAME).write_bytes(json_bytes(_complete(one, root)))
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -243,6 +263,7 @@ def _publish_in_store(
     progress: Progress,
 ) -> None:
     for one in made:
+        note_build(out, f"{one.id}-{one.version}")
         if one.shards is not None:
             upload(one.shards, f"{out}/{one.id}/{SHARDS_NAME}", progress)
         upload(one.folder, f"{out}/{one.at.folder}", progress)
@@ -251,21 +272,27 @@ def _publish_in_store(
     def after(root: Root) -> Root:
         for one in made:
             path = f"{out}/{one.at.folder}/{COLLECTION_NAME}"
-            if one.version in root.versions.get(one.id, ()):
-                written[one.at] = objects.read(path, most=_MOST)
-            elif written.get(one.at) != (data := json_bytes(_complete(one, root))):
+            if one.version in root.versions.get(one.id, ()) and objects.exists(path):
+                continue
+            data = json_bytes(_complete(one, root))
+            if written.get(one.at) != data:
                 objects.write(path, data)
                 written[one.at] = data
+        for one in made:
+            _require_shards(one, out)
         return _after(root, made)
 
-    link_in_store(out, after, lambda _: vocabulary, written, single_writer=single_writer)
+    ids = [one.id for one in made]
+    link_in_store(out, after, lambda _: vocabulary, ids, single_writer=single_writer)
+    for one in made:
+        remove_below(f"{out}/{BUILDING}/{one.id}-{one.version}")
 
 
 def link_in_store(
     out: str,
     after: Callable[[Root], Root],
     vocabulary: Callable[[Root], Vocabulary],
-    collections: Mapping[Location, bytes],
+    ids: Sequence[str],
     *,
     single_writer: bool = False,
 ) -> None:
@@ -276,10 +303,9 @@ def link_in_store(
         after: makes of what the root says now what it is to say, but for the concepts. It is called
             again if somebody else replaced the root meanwhile.
         vocabulary: what the concepts are made of, by what the root says now.
-        collections: what is in the files of the versions that become current.
+        ids: the collections of which another version becomes current.
         single_writer: as `publish`.
     """
-    concepts: list[bytes] = []
 
     def change(root: Root) -> Root:
         new = after(root)
@@ -287,18 +313,60 @@ def link_in_store(
         if glossary is None:
             return new
         name, data = glossary
-        concepts[:] = [data]
         if root.glossary != f"./{name}":
             objects.write(f"{out}/{name}", data)
         return replace(new, glossary=f"./{name}")
 
     replace_root(out, change, single_writer=single_writer)
-    for at, data in collections.items():
-        if at.version is not None:
-            copy = _copy_of(_json(data, at.id), at.version)
-            objects.write(f"{out}/{at.id}/{COLLECTION_NAME}", copy)
-    for data in concepts:
-        objects.write(f"{out}/{CONCEPTS_NAME}", data)
+    _write_copies(out, ids)
+
+
+def note_build(out: str, name: str) -> None:
+    """Notes in a store that a collection is being built; `prune` leaves its files alone then.
+
+    Args:
+        out: URL of the catalog's folder.
+        name: the folder of this build below `BUILDING`: the id of the collection, and what tells
+            one build from another.
+    """
+    objects.write(f"{out}/{BUILDING}/{name}/{_NOTE_NAME}", b"a build began\n")
+
+
+def _require_shards(one: Made, out: str) -> None:
+    """Refuses to link a version whose shards are not all there.
+
+    Those that an earlier run had left may have been removed since this one found them.
+    """
+    assets = files_of_index(one.folder / PARQUET_NAME).get("assets", ())
+    paths = {posixpath.normpath(f"{one.at.folder}/{asset['href']}") for asset in assets}
+    pool = f"{one.id}/{SHARDS_NAME}/"
+    wanted = {path for path in paths if path.startswith(pool)}
+    if not wanted:
+        return
+    there = {file.place.removeprefix(f"{out}/") for file in objects.files_below(f"{out}/{pool}")}
+    if missing := sorted(wanted - there):
+        raise StorageError(
+            f"{shown(out)}/{missing[0]}: somebody removed it meanwhile; start again, "
+            "what is finished is kept"
+        )
+
+
+def _write_copies(out: str, ids: Sequence[str]) -> None:
+    """Writes the copies of what is the current now; the last one to write them looks again."""
+    for _ in range(_TRIES):
+        root = read_root(out)
+        for id_ in ids:
+            at = root.current(id_)
+            if at is not None and at.version is not None:
+                path = f"{out}/{at.folder}/{COLLECTION_NAME}"
+                document = _json(objects.read(path, most=_MOST), shown(path))
+                copy = _copy_of(document, at.version)
+                objects.write(f"{out}/{id_}/{COLLECTION_NAME}", copy)
+        if root.glossary is not None:
+            data = objects.read(f"{out}/{root.glossary.removeprefix('./')}", most=_MOST)
+            objects.write(f"{out}/{CONCEPTS_NAME}", data)
+        if read_root(out) == root:
+            return
 
 
 def replace_root(out: str, change: Callable[[Root], Root], *, single_writer: bool = False) -> None:
@@ -329,10 +397,16 @@ def replace_root(out: str, change: Callable[[Root], Root], *, single_writer: boo
             return
         except ChangedError:  # somebody else published meanwhile: do it over what they wrote
             time.sleep(random.uniform(0, 0.05))
+        except StorageError:  # the answer may have been lost, and the root be replaced
+            now, now_tag = _root_in_store(place_of_root)
+            if now == after:
+                return
+            if now_tag == tag:
+                raise
     raise StorageError(f"{shown(place_of_root)}: others replace it all the time; try later")
 
 
-def _root_in_store(url: str) -> tuple[Json | None, str | None]:
+def _root_in_store(url: str) -> tuple[Json | None, objects.Tag | None]:
     """The root as it is now, with the tag by which it is replaced."""
     try:
         data, tag = objects.read_tagged(url)
@@ -359,13 +433,14 @@ def upload(folder: Path, place: str, progress: Progress = silent) -> None:
 def require_one_by_one(out: str, *, single_writer: bool = False) -> None:
     """Refuses a store that would let one of two writers at the same time overwrite the other.
 
-    It is asked to create a throw-away object twice; the second time must fail. One S3 server was
-    seen to take both and to ignore the condition.
+    It is asked to create a throw-away object twice, and to replace it by a tag that it has no
+    more; both must fail. One S3 server was seen to take all and to ignore the conditions.
 
     Raises:
         StorageError: it is such a store, or cannot be written.
     """
-    if is_url(out) and not single_writer and not _is_conditional(address_of(out).root, out):
+    root = address_of(out).root if is_url(out) and not single_writer else None
+    if root is not None and not _is_conditional(root, out):
         raise StorageError(
             f"{shown(out)}: this store overwrites what another run writes at the same time; if no "
             "other run writes there, say so with single_writer=True"
@@ -374,14 +449,42 @@ def require_one_by_one(out: str, *, single_writer: bool = False) -> None:
 
 @cache
 def _is_conditional(root: str, out: str) -> bool:
-    probe = f"{out}/.probe-{uuid.uuid4().hex}"
-    objects.replace(probe, b"1", None)
+    return any(_probed(out) for _ in range(_PROBES))
+
+
+def _probed(out: str) -> bool:
+    host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:12]
+    for left in objects.files_below(f"{out}/{BUILDING}"):
+        found = re.search(rf"/probe-{host}-([0-9]+)-[0-9a-f]+$", left.place)
+        if found and not _runs(int(found[1])):  # it was killed while it asked
+            objects.delete(left.place)
+    probe = f"{out}/{BUILDING}/probe-{host}-{os.getpid()}-{uuid.uuid4().hex}"
     try:
-        objects.replace(probe, b"2", None)
-    except ChangedError:
-        return True
+        with suppress(ChangedError):  # of the second try, if the answer to the first was lost
+            objects.replace(probe, b"1", None)
+        _, old = objects.read_tagged(probe)
+        objects.write(probe, b"2")
+        return _refuses(probe, None) and bool(old) and _refuses(probe, old)
     finally:
         objects.delete(probe)
+
+
+def _runs(pid: int) -> bool:
+    """Whether there is such a process on this machine, or may be."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _refuses(probe: str, tag: objects.Tag | None) -> bool:
+    try:
+        objects.replace(probe, b"3", tag)
+    except ChangedError:
+        return True
     return False
 
 

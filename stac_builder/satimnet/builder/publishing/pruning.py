@@ -8,15 +8,17 @@ import posixpath
 import re
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 
 from satimnet.builder.arguments import checked
 from satimnet.builder.catalog.geoparquet import PARQUET_NAME
-from satimnet.builder.errors import ArgumentError, NotFoundError, SatimnetError
+from satimnet.builder.errors import ArgumentError, NotFoundError, SatimnetError, StorageError
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.publishing import protocol
 from satimnet.builder.publishing.index_files import files_of_index
@@ -24,15 +26,18 @@ from satimnet.builder.publishing.layout import COLLECTION_NAME, SHARDS_NAME, Loc
 from satimnet.builder.publishing.protocol import BUILDING, ROOT_NAME
 from satimnet.builder.publishing.roots import Root
 from satimnet.builder.storage import objects
+from satimnet.builder.storage.atomic_files import sync
 from satimnet.builder.storage.hrefs import is_url, writable
 from satimnet.builder.storage.objects import Object
 from satimnet.builder.storage.staging import lock
+from satimnet.builder.storage.stores import shown
 from satimnet.builder.vocabulary.skos import CONCEPTS_NAME
 
 DAY = 24 * 60 * 60.0
 """Seconds that a file is left alone by default: a build may be about to link it."""
 
 _DOING = ("building", "copying")
+_AT_ONCE = 1000  # files that are removed without another look at what is needed
 _VERSION = re.compile(r"(?:.+-)?[0-9a-f]{12}")
 _OF_POOL = re.compile(r".+-[0-9]{5,}-[0-9a-f]{16}\.zip")
 _OLD_SHARD = re.compile(r".*[0-9]{5,}\.zip")
@@ -95,7 +100,7 @@ def prune(
     with lock(Path(home), wait=protocol.WAITING) if on_disk else nullcontext():
         before = protocol.read_root(home)
         if not before.titles:
-            raise NotFoundError(f"{home}/{ROOT_NAME}: no catalog with collections is there")
+            raise NotFoundError(f"{shown(home)}/{ROOT_NAME}: no catalog with collections is there")
         after = _shortened(before, keep)
         gone = tuple(
             f"{id_}@{name}"
@@ -103,18 +108,93 @@ def prune(
             for name in names
             if name not in after.versions.get(id_, ())
         )
-        if gone and not dry_run:  # nobody finds them any more
-            protocol.replace_root(home, lambda root: _shortened(root, keep))
-        files = list(_unneeded(home, after, time.time() - older_than, set(gone)))
+        latest = (time.time() if on_disk or dry_run else _time_of_store(home)) - older_than
+        # a lock keeps builds out; without one, one may be about to publish a version once more
+        at_once = {*gone} if on_disk else set[str]()
+        files = list(_unneeded(home, after, latest, at_once))
         if not dry_run:
-            for done, file in enumerate(files, 1):
-                objects.delete(file.place)
-                progress("Removing", done, len(files), "files")
+            if gone:  # nobody finds them any more
+                protocol.replace_root(home, lambda root: _shortened(root, keep))
+            files = _removed(home, files, after, latest, progress)
             if on_disk:
                 _remove_empty_folders(Path(home), files)
     if on_disk and not dry_run:
         _remove_workspaces(Path(home), older_than)
     return Pruned(gone, tuple(file.place for file in files), sum(file.size for file in files))
+
+
+def _time_of_store(home: str) -> float:
+    """What time it is by the clock of the store, which dates all files in it."""
+    probe = f"{home}/.probe-{uuid.uuid4().hex}"
+    objects.write(probe, b"1")
+    try:
+        written = objects.written_at(probe)
+        return (time.time() if written is None else written.timestamp()) + 1  # in whole seconds
+    finally:
+        objects.delete(probe)
+
+
+def _removed(
+    home: str, files: Sequence[Object], after: Root, latest: float, progress: Progress
+) -> list[Object]:
+    """Removes the files, but for those that a build that began meanwhile may need.
+
+    A version loses its ``collection.json`` first, so that one that has it is whole.
+    """
+    heads = [file for file in files if file.place.endswith(f"/{COLLECTION_NAME}")]
+    others = [file for file in files if not file.place.endswith(f"/{COLLECTION_NAME}")]
+    removed: list[Object] = []
+    for group in (heads, others):
+        for start in range(0, len(group), _AT_ONCE):
+            batch = group[start : start + _AT_ONCE]
+            if is_url(home):
+                batch = _still_unneeded(home, batch, after, latest)
+            objects.delete_all([file.place for file in batch])
+            removed += batch
+            progress("Removing", len(removed), len(files), "files")
+        if heads and group is heads and not is_url(home):
+            sync(Path(home))
+    return removed
+
+
+def _still_unneeded(home: str, files: Sequence[Object], after: Root, latest: float) -> list[Object]:
+    """Those of collections that nobody has published, or builds, since the root was read."""
+    root, busy = protocol.read_root(home), _built_now(home, latest)
+    busy |= {id_ for id_, names in root.versions.items() if names != after.versions.get(id_, ())}
+    glossary = posixpath.normpath(root.glossary or "")
+    paths = {file: _path_in(home, file) for file in files}
+    return [
+        file
+        for file, path in paths.items()
+        if path != glossary and _collection_of(path) not in busy
+    ]
+
+
+def _collection_of(path: str) -> str:
+    """The id of the collection that a file is of, also what a build of it left."""
+    top, _, rest = path.partition("/")
+    return rest.partition("/")[0].rpartition("-")[0] if top == BUILDING else top
+
+
+def _built_now(home: str, latest: float) -> set[str]:
+    """The ids of collections that are being built in a store: their builds write notes."""
+    return {
+        _collection_of(_path_in(home, note))
+        for note in objects.files_below(f"{home}/{BUILDING}")
+        if note.modified > latest
+    }
+
+
+def _path_in(home: str, file: Object) -> str:
+    """The path of a file in the catalog.
+
+    Raises:
+        StorageError: it is not in it; what would be removed then?
+    """
+    path = file.place.removeprefix(f"{home}/")
+    if path == file.place:
+        raise StorageError(f"{shown(file.place)}: was listed, and is not in {shown(home)}")
+    return path.replace(os.sep, "/")
 
 
 def _shortened(root: Root, keep: int | None) -> Root:
@@ -127,15 +207,24 @@ def _shortened(root: Root, keep: int | None) -> Root:
 def _unneeded(home: str, root: Root, latest: float, gone: set[str]) -> Iterator[Object]:
     """The files that satimnet wrote, nobody needs, and are old enough; of ``gone`` versions all."""
     needed = _needed(home, root)
+    busy, is_version = set[str](), cache(partial(_is_version, home))
+    ids = {at.id for at in root.titles}
+    if is_url(home):
+        busy = _built_now(home, latest)
+        left = objects.files_below(f"{home}/{BUILDING}")
+        ids |= {_collection_of(_path_in(home, file)) for file in left}
     for file in objects.files_below(home):
-        path = file.place[len(home) + 1 :].replace(os.sep, "/")
-        if path in needed or not _is_ours(path, root):
+        path = _path_in(home, file)
+        if path in needed or _collection_of(path) in busy or not _is_ours(path, root):
             continue
         top, _, rest = path.partition("/")
-        if rest and _is_kept(Location(top, rest.partition("/")[0]), root):
+        folder = rest.partition("/")[0]
+        if rest and _is_kept(Location(top, folder), root):
             continue
-        of_gone = f"{top}@{rest.partition('/')[0]}" in gone
-        if of_gone or file.modified < latest:
+        foreign = top not in {*ids, BUILDING} and folder != SHARDS_NAME
+        if rest and foreign and not is_version(f"{top}/{folder}"):  # somebody's own folder
+            continue
+        if f"{top}@{folder}" in gone or file.modified <= latest:
             yield file
 
 
@@ -150,12 +239,17 @@ def _needed(home: str, root: Root) -> set[str]:
         needed.add(posixpath.normpath(root.glossary))
     for at in root.titles:
         needed.add(f"{at.id}/{COLLECTION_NAME}")
-        kept = [Location(at.id, name) for name in root.versions.get(at.id, ())]
-        for one in kept or [at]:
+        for name in root.versions.get(at.id, ()):  # earlier ones than of versions are left alone
+            one = Location(at.id, name)
             index = f"{home}/{one.folder}/{PARQUET_NAME}"
-            for asset in files_of_index(index).get("assets", ()):
+            for asset in files_of_index(index, strict=True).get("assets", ()):
                 needed.add(posixpath.normpath(f"{one.folder}/{asset['href']}"))
     return needed
+
+
+def _is_version(home: str, folder: str) -> bool:
+    """Whether the folder is that of a version."""
+    return objects.exists(f"{home}/{folder}/{PARQUET_NAME}")
 
 
 def _is_ours(path: str, root: Root) -> bool:

@@ -74,7 +74,12 @@ def root_of(document: Mapping[str, Any] | None, where: str) -> Root:
             glossary = link["href"]
         elif link.get("rel") not in ("root", "self"):
             others.append(link)
-    return Root(titles, versions_in(document), tuple(others), glossary)
+    versions = versions_in(document)
+    for at in titles:  # what is linked is the current one, whatever is listed
+        if at.version is not None and versions.get(at.id, ())[-1:] != (at.version,):
+            earlier = [name for name in versions.get(at.id, ()) if name != at.version]
+            versions[at.id] = (*earlier, at.version)
+    return Root(titles, versions, tuple(others), glossary)
 
 
 def versions_in(document: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
@@ -87,8 +92,13 @@ def versions_in(document: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
         for id_, names in listed.items()
         if isinstance(names, list)
         and len(names) <= _MOST_VERSIONS
-        and all(isinstance(name, str) and location_of(Location(id_, name).href) for name in names)
+        and all(isinstance(name, str) and _is_location(Location(id_, name)) for name in names)
     }
+
+
+def _is_location(at: Location) -> bool:
+    """Whether it names a folder in a folder of the catalog; ``..`` may lead anywhere."""
+    return location_of(at.href) == at
 
 
 def root_json(root: Root) -> Json:

@@ -96,8 +96,8 @@ def writable(place: str | os.PathLike[str]) -> str:
             f"{shown(text)}: a web server cannot be written to; give a path, or s3://, gs://, az://"
         )
     if is_url(text):
-        address_of(text)
-        return text.rstrip("/")
+        root, key = address_of(text)  # which is how a listing names what lies there
+        return f"{root}/{key.strip('/')}".rstrip("/")
     _refuse_scheme(text, "a path, or a URL with s3, gs or az")
     return text
 

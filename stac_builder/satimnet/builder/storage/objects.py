@@ -15,7 +15,7 @@ import shutil
 import sys
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
@@ -470,7 +470,10 @@ def _files_of_disk(folder: str) -> Iterator[Object]:
         folders.sort()
         for name in sorted(names):
             path = os.path.join(at, name)
-            state = os.stat(path)
+            try:
+                state = os.stat(path)
+            except FileNotFoundError:  # removed meanwhile, or a link to nothing
+                continue
             yield Object(path, state.st_size, state.st_mtime)
 
 
@@ -518,26 +521,46 @@ def download_all(place: str, names: Sequence[str], folder: Path) -> Iterator[str
 
 def remove_below(place: str) -> None:
     """Removes all objects of a store below a place. Raises `StorageError` if it cannot be done."""
+    delete_all([found.place for found in files_below(place)])
+
+
+def delete_all(places: Sequence[str]) -> None:
+    """Removes files of one folder or store, if they are there. Raises as `delete`."""
+    if not places or not is_url(places[0]):
+        for place in places:
+            delete(place)
+        return
     import obstore
 
-    keys = [address_of(found.place).key for found in files_below(place)]
-    store, _ = _writable(place)
-    with told(place, "removed"):
+    keys = [address_of(place).key for place in places]
+    store, _ = _writable(places[0])
+    with told(places[0], "removed"):
         for start in range(0, len(keys), _MOST_KEYS):
             obstore.delete(store, keys[start : start + _MOST_KEYS])
 
 
-def read_tagged(place: str) -> tuple[bytes, str | None]:
+Tag = Mapping[str, str]
+"""What tells an object of a store from those that replace it: S3 and Azure go by the ``e_tag``,
+Google by the ``version``."""
+
+
+def read_tagged(place: str) -> tuple[bytes, Tag]:
     """The bytes of an object of a store, and the tag that `replace` wants; raises as `read`."""
     import obstore
 
     store, key = store_of(place)
-    with told(place):
+
+    def ask() -> tuple[bytes, Tag]:
         answer = obstore.get(store, key)
-        return bytes(answer.bytes()), answer.meta.get("e_tag")
+        meta: Mapping[str, Any] = {**answer.meta}
+        tag = {name: meta[name] for name in ("e_tag", "version") if meta.get(name)}
+        return bytes(answer.bytes()), tag
+
+    with told(place):
+        return again(ask)
 
 
-def replace(place: str, data: bytes, tag: str | None) -> None:
+def replace(place: str, data: bytes, tag: Tag | None) -> None:
     """Writes an object of a store if it still is the one with the tag; None: if there is none.
 
     Raises:
@@ -547,7 +570,7 @@ def replace(place: str, data: bytes, tag: str | None) -> None:
     import obstore
 
     store, key = _writable(place)
-    mode: Any = "create" if tag is None else {"e_tag": tag}
+    mode: Any = "create" if tag is None else dict(tag)
     with told(place, "written"):
         try:
             obstore.put(store, key, data, attributes=_attributes(place), mode=mode)

@@ -290,6 +290,6 @@ def publish_in_store(out: str, coming: Coming, *, whole: bool, single_writer: bo
         out,
         coming.added_to,
         lambda root: coming.vocabulary(root, out),
-        {at: coming.texts[path] for path, at in coming.places.items() if at is not None},
+        [at.id for at in coming.places.values() if at is not None],
         single_writer=single_writer,
     )
