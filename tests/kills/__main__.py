@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import count, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +21,7 @@ from rich.table import Table
 
 from .reader import Ids, Reader, contents
 from .scenarios import Inputs, Scenario
+from .store import Store
 from .trees import digests
 from .zygote import Ended, Zygote
 
@@ -34,6 +36,8 @@ class Calm:
     """A scenario that ran undisturbed."""
 
     ended: Ended
+    changes: int
+    """How often it changed something."""
     tree: dict[str, str]
     allowed: dict[str, tuple[Ids, ...]]
     """What a reader may find in each collection of the catalog that was there before."""
@@ -56,12 +60,14 @@ class Trial:
     def __init__(self, folder: Path) -> None:
         self.inputs = Inputs(folder / "in")
         self._work = folder / "work"
+        self._store = Store()
         self._zygote = Zygote(folder)
         self._calm: dict[str, Calm] = {}
 
     def close(self) -> None:
         """Ends what it started."""
         self._zygote.close()
+        self._store.close()
         self.inputs.close()
 
     def draw(self, scenario: Scenario, rng: random.Random) -> Verdict:
@@ -69,7 +75,8 @@ class Trial:
         calm = self.calm(scenario)
         for _ in range(_DRAWS):
             if rng.random() < 0.5:
-                verdict = self.kill(scenario, change=rng.randint(1, calm.ended.changes))
+                more = {"after": rng.random() < 0.5} if scenario.in_store else {}
+                verdict = self.kill(scenario, change=rng.randint(1, calm.changes), **more)
             else:
                 verdict = self.kill(scenario, seconds=rng.random() * calm.ended.seconds)
             if verdict is not None:
@@ -80,18 +87,18 @@ class Trial:
         """Kills a scenario, looks, and runs it again; None if it was over before the kill."""
         calm = self.calm(scenario)
         self._begin(scenario)
-        with self._reader(calm) as reader:
-            killed = self._zygote.run(scenario.job(self._work), self._work, **how)
+        with self._reader(scenario, calm) as reader:
+            killed = self._run(scenario, **how)
             if killed.status >= 0:
                 return None
             outlived = self._zygote.workers_left(_MOST_SECONDS)
-            again = self._zygote.run(scenario.job(self._work), self._work)
+            again = self._run(scenario)
         wrong = list(dict.fromkeys(reader.wrong))[:3]
         if outlived is None:
             wrong.append(f"a worker was alive {_MOST_SECONDS:g} seconds later")
         if again.status:
             wrong.append(f"again: {again.output.strip()[-300:]}")
-        wrong += _differences(calm.tree, digests(self._work))
+        wrong += _differences(calm.tree, self._digests(scenario))
         instant = ", ".join(f"{key} {value}" for key, value in how.items())
         lived = _MOST_SECONDS if outlived is None else outlived
         return Verdict(scenario.name, instant, tuple(wrong), lived, reader.asked)
@@ -100,25 +107,48 @@ class Trial:
         """The scenario undisturbed; it runs once."""
         if scenario.name not in self._calm:
             self._begin(scenario)
-            catalog = self._work / "catalog"
+            catalog = self._catalog(scenario)
             old = contents(catalog) if scenario.start else {}
-            ended = self._zygote.run(scenario.job(self._work), self._work)
+            ended = self._run(scenario)
             if ended.status:
                 raise RuntimeError(f"{scenario.name}: {ended.output}")
+            changes = self._store.writes() if scenario.in_store else ended.changes
             new = contents(catalog) if scenario.start else {}
             nothing: Ids = frozenset()
             allowed = {name: (old.get(name, nothing), ids) for name, ids in new.items()}
-            self._calm[scenario.name] = Calm(ended, digests(self._work), allowed)
+            tree = self._digests(scenario)
+            self._calm[scenario.name] = Calm(ended, changes, tree, allowed)
         return self._calm[scenario.name]
+
+    def _run(
+        self, scenario: Scenario, *, change: int = 0, after: bool = False, **how: Any
+    ) -> Ended:
+        """Runs a scenario; in the store a change is a request to write."""
+        if not scenario.in_store:
+            return self._zygote.run(scenario.job(self._work), self._work, change=change, **how)
+        arm = partial(self._store.arm, number=change, after=after)
+        job = scenario.job(self._store.place)
+        return self._zygote.run(job, self._work, started=arm, **how)
+
+    def _digests(self, scenario: Scenario) -> dict[str, str]:
+        return self._store.digests() if scenario.in_store else digests(self._work)
+
+    def _catalog(self, scenario: Scenario) -> str:
+        return f"{self._store.place if scenario.in_store else self._work}/catalog"
 
     def _begin(self, scenario: Scenario) -> None:
         shutil.rmtree(self._work, ignore_errors=True)
+        if scenario.in_store:
+            self._store.new_place()
+            if scenario.start:
+                self._store.fill(self.inputs.folder / scenario.start, "catalog")
+            return
         self._work.mkdir()
         if scenario.start:
             shutil.copytree(self.inputs.folder / scenario.start, self._work / "catalog")
 
-    def _reader(self, calm: Calm) -> Reader:
-        return Reader(self._work / "catalog" if calm.allowed else None, calm.allowed)
+    def _reader(self, scenario: Scenario, calm: Calm) -> Reader:
+        return Reader(self._catalog(scenario) if calm.allowed else None, calm.allowed)
 
 
 def _differences(expected: dict[str, str], found: dict[str, str]) -> list[str]:

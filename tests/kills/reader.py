@@ -19,7 +19,7 @@ class Reader:
     Without a catalog it asks nothing.
     """
 
-    def __init__(self, catalog: Path | None, allowed: Mapping[str, Collection[Ids]]) -> None:
+    def __init__(self, catalog: Path | str | None, allowed: Mapping[str, Collection[Ids]]) -> None:
         self.wrong: list[str] = []
         self.asked = 0
         self._catalog, self._allowed = catalog, allowed
@@ -47,7 +47,7 @@ class Reader:
                     self.wrong.append(f"{name}: neither the old nor the new Items")
 
 
-def contents(catalog: Path) -> dict[str, Ids]:
+def contents(catalog: Path | str) -> dict[str, Ids]:
     """The ids of the Items of each collection, as a search finds them."""
     index = Index(catalog)
     names = list(index.collections)

@@ -59,12 +59,14 @@ class Scenario:
     """A command and what is there before it."""
 
     name: str
-    job: Callable[[Path], Any]
+    job: Callable[[Path | str], Any]
     """The arguments of ``stac``, or a download, for the folder that it works in."""
     start: str | None = None
     """The folder of `Inputs` that is copied to ``catalog`` in that folder before."""
     every: int = 1
     """It is killed in one of so many rounds: some take long."""
+    in_store: bool = False
+    """Whether it works in an object store."""
 
 
 class Inputs:
@@ -82,6 +84,7 @@ class Inputs:
             "one": ["uc-merced"],
             "old": ["newer", "uc-merced"],
             "both": ["eurosat", "uc-merced"],
+            "small": ["newer"],
         }.items():
             build([folder / source for source in sources], folder / name, shard_size=2**20)
         (folder / "recipe.toml").write_text(RECIPE)
@@ -138,6 +141,10 @@ class Inputs:
             add(f"build new, {scheduler}", *command, every=every)
             for doing, start in (("add", "one"), ("replace", "old")):
                 add(f"build {doing}, {scheduler}", *command, start=start, every=every)
+        for doing, start in (("new", None), ("add", "one"), ("replace", "small")):
+            command = ("build", "IN/eurosat", "--out", "CATALOG", "--quiet", "--no-overview")
+            command += ("--scheduler", "threads")
+            add(f"build {doing}, s3", *command, start=start, in_store=True)
         add(
             "fuse",
             *("fuse", "IN/recipe.toml", "CATALOG", "--without-masks", "--quiet"),
@@ -177,8 +184,8 @@ class Inputs:
         add("new-dataset", "new-dataset", "city-trees", "OUT")
         return found
 
-    def _arguments(self, arguments: tuple[str, ...], work: Path) -> list[str]:
-        places = {"IN": self.folder, "OUT": work, "CATALOG": work / "catalog"}
+    def _arguments(self, arguments: tuple[str, ...], work: Path | str) -> list[str]:
+        places = {"IN": self.folder, "OUT": work, "CATALOG": f"{work}/catalog"}
         filled = []
         for argument in arguments:
             first, slash, rest = argument.partition("/")

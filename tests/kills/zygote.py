@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,16 +59,19 @@ class Zygote:
         change: int = 0,
         of: str = "",
         seconds: float | None = None,
+        started: Callable[[int], None] | None = None,
     ) -> Ended:
         """Runs a job: the arguments of ``stac``, or a download.
 
         It is killed before its so-manyth ``change`` below ``work``, of what has ``of`` in its path;
-        or after so many ``seconds``.
+        or after so many ``seconds``; or by whom ``started`` tells its number.
         """
         begin = time.monotonic()
         question = {"job": job, "work": str(work), "change": change, "of": of}
         self._ask(question | {"log": str(self._log)})
         pid = int(self._answer())
+        if started is not None:
+            started(pid)
         if seconds is not None:
             while time.monotonic() - begin < seconds and _alive(pid):
                 time.sleep(0.002)
