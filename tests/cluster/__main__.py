@@ -17,6 +17,7 @@ def main() -> int:
     parser.add_argument(
         "--per-class", type=int, help="EuroSAT alone, with so many samples of each of 10 classes."
     )
+    parser.add_argument("--source", type=Path, help="A folder of a dataset, instead of miniatures.")
     parser.add_argument("--shard-size", type=int, default=2**20, help="Bytes of a shard.")
     parser.add_argument("--no-kill", action="store_true", help="Let all workers live.")
     parser.add_argument(
@@ -29,7 +30,9 @@ def main() -> int:
     with TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        if options.per_class is None:
+        if options.source is not None:
+            sources = {"source": options.source}
+        elif options.per_class is None:
             sources = every_form(folder / "sources")
         else:
             sources = eurosat(folder / "sources", options.per_class)

@@ -80,7 +80,7 @@ def trial(
                 lambda: build(places, CATALOG, shard_size=shard_size, scheduler=scheduler)
             )
         requests = _requests(cluster) - before
-        wrong = _differences(_digests(str(folder / "calm")), _digests(CATALOG))
+        wrong = _differences(digests(str(folder / "calm")), digests(CATALOG))
         if kill and not killed.is_set():
             wrong.append("the build was over before a worker was killed")
         peak = max(worker.peak() for worker in cluster.workers)
@@ -199,7 +199,8 @@ def _restarts(cluster: Cluster, expected: int) -> list[str]:
     return wrong
 
 
-def _digests(place: str) -> dict[str, str]:
+def digests(place: str) -> dict[str, str]:
+    """The checksums of all files of a folder or prefix, by their paths there."""
     return {
         one.place[len(place) + 1 :]: hashlib.sha256(objects.read(one.place)).hexdigest()
         for one in objects.files_below(place)

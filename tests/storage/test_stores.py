@@ -490,3 +490,28 @@ def test_what_is_no_url_is_refused_without_its_password(url):
     with pytest.raises(SatimnetError, match="is no URL") as refused:
         readable(url)
     assert "secret" not in str(refused.value)
+
+
+def test_an_answer_that_comes_late_does_not_make_an_upload_fail(bucket, monkeypatch):
+    """The request that puts the parts together is sent again, and its upload is gone by then."""
+    from moto.s3.models import S3Backend
+
+    complete, calls = S3Backend.complete_multipart_upload, []
+
+    def late(self, *arguments):
+        calls.append(arguments)
+        made = complete(self, *arguments)
+        time.sleep(3)
+        return made
+
+    monkeypatch.setattr(S3Backend, "complete_multipart_upload", late)
+    monkeypatch.setattr(stores, "PATIENCE", 1.0)
+    stores._store.cache_clear()
+    place = f"{bucket}/{uuid.uuid4()}/large.bin"
+    data = DATA * 80
+    try:
+        objects.write(place, data)
+    finally:
+        stores._store.cache_clear()
+    assert len(calls) > 1
+    assert objects.read(place) == data

@@ -493,15 +493,21 @@ def write(place: str, data: bytes | Path) -> None:
     import obstore
 
     store, key = _writable(place)
-    with told(place, "written"):
-        obstore.put(
-            store,
-            key,
-            data,
-            attributes=_attributes(place),
-            chunk_size=_PART,
-            max_concurrency=2,
-        )
+    try:
+        with told(place, "written"):
+            obstore.put(
+                store,
+                key,
+                data,
+                attributes=_attributes(place),
+                chunk_size=_PART,
+                max_concurrency=2,
+            )
+    except NotFoundError as error:
+        # the server put the parts together, but its answer was late: the second request finds none
+        size = data.stat().st_size if isinstance(data, Path) else len(data)
+        if "NoSuchUpload" not in str(error.__cause__) or size_of(place) != size:
+            raise
 
 
 def download_all(place: str, names: Sequence[str], folder: Path) -> Iterator[str]:
