@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import runpy
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import yaml
 from mini_scene import OUTPUTS, SENSED, texture, trained, write_scene
 
 from satimnet.builder import build
@@ -19,6 +24,7 @@ from .trials import digests, every_form, make_buckets, reached, trial, upload
 
 pytestmark = pytest.mark.slow
 SHARD_SIZE = 2**20
+EXAMPLE = Path(__file__).parents[2] / "examples" / "cluster"
 
 
 @pytest.fixture(scope="module")
@@ -163,3 +169,29 @@ def test_a_map_whose_scene_workers_do_not_see(cluster, tmp_path):
     assert place in said
     assert "\n" not in said
     assert not list((tmp_path / "maps").glob("*.tif"))
+
+
+# --- what users are shown -------------------------------------------------------------------------
+
+
+def test_the_example_builds_a_catalog_in_a_store():
+    pytest.importorskip("moto.server")
+    command = [sys.executable, str(EXAMPLE / "try_it.py")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "eurosat: 40 items with 80 files" in done.stdout
+    assert "2 items" in done.stdout
+
+
+def test_the_compose_file_has_the_commands_of_the_example():
+    services = yaml.safe_load((EXAMPLE / "compose.yml").read_text())["services"]
+    script = runpy.run_path(str(EXAMPLE / "try_it.py"))
+    assert services["worker-1"] == services["worker-2"]
+    worker = services["worker-1"]
+    assert worker["command"].split()[3:] == [
+        *("worker", "tcp://scheduler:8786", *script["WORKER"], "--local-directory", "/scratch"),
+    ]
+    for service in (worker, services["client"]):
+        assert script["ENVIRONMENT"].items() <= service["environment"].items()
+    assert services["s3"]["command"].startswith("python -m moto.server -H ")
+    assert services["scheduler"]["command"].startswith("python -m dask scheduler --port ")
