@@ -49,6 +49,32 @@ def test_start_up_loads_nothing_heavy(code):
     assert not loaded_by(code) & heavy
 
 
+# duckdb and pyarrow answer a search; pandas is imported by pyarrow where it makes arrays and times.
+UNUSED_BY_SEARCH = {"pandas", "pystac", "urllib3", "stactools", "rasterio", "torch", "pyproj"}
+UNUSED_BY_SEARCH |= {"dask", "xarray", "jsonschema", "matplotlib", "distributed", "PIL"}
+
+
+def loaded_by_command(*arguments: object) -> set[str]:
+    return loaded_by(
+        f"from satimnet.cli.group import satimnet\n"
+        f"satimnet({[str(argument) for argument in arguments]!r}, standalone_mode=False)"
+    )
+
+
+def test_help_loads_nothing_that_it_does_not_use():
+    unused = UNUSED_BY_SEARCH | {"numpy", "pyarrow", "duckdb", "shapely", "rich", "obstore"}
+    loaded = loaded_by_command("--help")
+    assert "satimnet" in loaded
+    assert not loaded & unused
+
+
+@pytest.mark.parametrize("how", [(), ("--format", "json"), ("--format", "paths"), ("--count",)])
+def test_a_search_loads_nothing_that_it_does_not_use(how, catalog):
+    loaded = loaded_by_command("search", catalog, "--concept", "water", "--limit", 3, *how)
+    assert {"duckdb", "pyarrow"} <= loaded
+    assert not loaded & UNUSED_BY_SEARCH
+
+
 @pytest.mark.parametrize("program", [["satimnet"], [sys.executable, "-m", "satimnet.cli"]])
 def test_the_command_stands_alone(program, catalog):
     """`satimnet …` is `stac satimnet …`, and says so of itself."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from functools import cache
+from datetime import UTC, datetime, timedelta
+from functools import cache, lru_cache
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,8 @@ PARQUET_TYPE = "application/vnd.apache.parquet"
 
 _TOP_LEVEL = {"type", "stac_version", "stac_extensions", "id", "collection"}
 _TOP_LEVEL |= {"geometry", "bbox", "links", "assets"}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000}  # datetime has no nanoseconds
 _SHAPES = {b"\3": "Polygon", b"\6": "MultiPolygon"}  # those of footprints
 
 
@@ -118,7 +120,7 @@ def items_of(table: pa.Table, base: str, resolve: Callable[[str, str], str] = jo
     properties = [n for n in table.column_names if n not in _TOP_LEVEL]
     try:
         require_texts(table, base)
-        rows = table.to_pylist()
+        rows = _rows_of(table)
         wkb = np.array([row["geometry"] for row in rows], dtype=object)
         shapes = [
             shape and json.loads(shapely.to_geojson(shape)) for shape in shapely.from_wkb(wkb)
@@ -135,6 +137,36 @@ def items_of(table: pa.Table, base: str, resolve: Callable[[str, str], str] = jo
         raise BadCatalogError(
             f"{base}: its rows are no Items ({reason:.200}); build the collection again"
         ) from error
+
+
+def _rows_of(table: pa.Table) -> list[dict[str, Any]]:
+    """The rows with instants as RFC 3339 text.
+
+    Arrow would import pandas for the first instant, which takes longer than a search.
+    """
+    import pyarrow as pa
+
+    units = {}
+    for at, field in enumerate(table.schema):
+        if pa.types.is_timestamp(field.type) and field.type.tz and field.type.unit in _PER_SECOND:
+            units[field.name] = _PER_SECOND[field.type.unit]
+            table = table.set_column(at, field.name, table[field.name].cast(pa.int64()))
+    rows: list[dict[str, Any]] = table.to_pylist()
+    for row in rows:
+        for name, per_second in units.items():
+            if row[name] is not None:
+                row[name] = _instant(row[name], per_second)
+    return rows
+
+
+@lru_cache(1024)
+def _instant(count: int, per_second: int) -> str:
+    """The text of a time given as a number since 1970."""
+    return _time_text(_EPOCH + timedelta(microseconds=count * (1_000_000 // per_second)))
+
+
+def _time_text(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _item(
@@ -229,7 +261,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
     if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        return _time_text(value)
     if isinstance(value, float):
         return value if isfinite(value) else None
     return value if value is None or isinstance(value, str | int) else str(value)

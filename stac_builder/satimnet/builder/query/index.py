@@ -29,7 +29,7 @@ from satimnet.builder.publishing.layout import location_of
 from satimnet.builder.publishing.versions import chosen
 from satimnet.builder.query.bounded_sql import Database, failure
 from satimnet.builder.query.derived_facts import derived_facts
-from satimnet.builder.query.parquet_rows import asset_hrefs, rows_at
+from satimnet.builder.query.parquet_rows import asset_hrefs, numbers_of, rows_at
 from satimnet.builder.query.statements import Statement, kind_of, quoted
 from satimnet.builder.storage.held_files import Held, folder_of
 from satimnet.builder.storage.hrefs import Bounds, catalog_file, is_url, is_web, join
@@ -335,8 +335,7 @@ class Index:
         """Numbers of the rows of a collection's file whose Items have all of these assets."""
         present = " AND ".join(f"assets.{quoted(key)}.href IS NOT NULL" for key in assets)
         sql = f"SELECT file_row_number AS row_ FROM {self._rows_of(collection)} WHERE {present}"
-        numbers: NDArray[np.int64] = self.run(sql, Statement())["row_"].to_numpy()
-        return numbers
+        return numbers_of(self.run(sql, Statement())["row_"])
 
     def rows(
         self,

@@ -37,10 +37,22 @@ def rows_at(
     parts = []
     for group in np.unique(groups).tolist():
         wanted = numbers[groups == group] - (ends[group] - sizes[group])
-        parts.append(file.read_row_group(group, list(leaves)).take(pa.array(wanted)))
+        parts.append(file.read_row_group(group, list(leaves)).take(_as_arrow(wanted)))
     if not parts:
         return file.schema_arrow.empty_table(), places
     return pa.concat_tables(parts), places
+
+
+def _as_arrow(numbers: NDArray[np.int64]) -> pa.Array:
+    """The numbers, not copied; ``pyarrow.array`` would import pandas, which takes longer."""
+    import pyarrow as pa
+
+    return pa.Array.from_buffers(pa.int64(), len(numbers), [None, pa.py_buffer(numbers)])
+
+
+def numbers_of(column: pa.ChunkedArray) -> NDArray[np.int64]:
+    """The numbers of a column of int64 without nulls; its ``to_numpy`` would import pandas."""
+    return np.array(np.from_dlpack(column.combine_chunks()))
 
 
 def asset_hrefs(rows: pa.Table) -> list[str]:

@@ -20,6 +20,7 @@ from satimnet.builder.query.cql2_text import Node
 from satimnet.builder.query.cql2_to_sql import compile_filter
 from satimnet.builder.query.index import ALWAYS_THERE, Index, IndexedCollection
 from satimnet.builder.query.item_fields import Fields, picked
+from satimnet.builder.query.parquet_rows import numbers_of
 from satimnet.builder.query.statements import Statement, quoted
 from satimnet.builder.types import Json
 
@@ -127,7 +128,7 @@ class Found:
         if self._limit is not None:
             sql += f" LIMIT {self._limit}"
         table = self._index.run(sql, self._statement)
-        return table["source_"].to_numpy(), table["row_"].to_numpy()
+        return numbers_of(table["source_"]), numbers_of(table["row_"])
 
     def __len__(self) -> int:
         if self._known_numbers is not None:
