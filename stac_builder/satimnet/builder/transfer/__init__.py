@@ -1,7 +1,8 @@
 """Moving data between machines, without changing them.
 
-Files that publishers hand out are downloaded (``published_files`` says which, ``resumable`` gets
-them). Catalogs are copied: ``catalog_links`` finds the files, ``file_copying`` copies each,
-``mirror`` copies all, ``destinations`` links them when all are there. What a search found becomes a
-catalog of its own by ``subset``, its members by ``member_copying``.
+Archives of publishers are downloaded (``published_files`` says which, ``resumable`` gets them).
+Catalogs are copied by ``mirror``: ``catalog_links`` finds the files, ``file_copying`` copies each,
+``landing`` keeps them as they come, and ``destinations`` links them when all are there. What a
+search found becomes a catalog of its own by ``subset``, and its members a shard by
+``member_copying``.
 """
