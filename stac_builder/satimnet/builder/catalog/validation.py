@@ -164,7 +164,7 @@ def _leftovers(folder: str, linked: set[str]) -> Iterator[Path]:
     for file in sorted(top.glob("*/collection.json")):
         if not any(f"{one}/".startswith(f"{file.parent}/") for one in linked):
             yield file.parent
-    yield from top.parent.glob(f".{glob.escape(top.name)}.*ing")
+    yield from top.parent.glob(f".{glob.escape(top.name)}.*ing*")
     yield from top.rglob("*.part")
 
 
