@@ -83,6 +83,13 @@ def test_a_store_has_the_same_bytes_as_a_folder(new, tmp_path, bucket):
     assert files(f"{bucket}/equal") == files(str(tmp_path / "catalog"))
 
 
+def test_how_items_are_shown_is_a_part_of_the_version(old, tmp_path):
+    for items in ("json", "pages", "none"):
+        build([old], tmp_path / "catalog", items=items, overview=False)
+    assert len(versions(tmp_path / "catalog")) == 3
+    assert len(list(home_of(tmp_path / "catalog").rglob("*.json"))) == 12  # of 10 nodes
+
+
 @pytest.mark.parametrize("items", ["pages", "none"])
 def test_pages_and_bare_indexes_are_the_same_in_a_store(items, old, tmp_path, bucket):
     build([old], tmp_path / "catalog", items=items, overview=False)

@@ -391,7 +391,7 @@ def _described(made: _Collection, report: Report, overview: bool) -> Made:
             write_pages(lines, len(ids), folder.joinpath(*level))
     write_nodes(collection, nodes, folder, made.files)
     collection = with_links(collection, nodes, made.files)
-    version = version_of(collection, folder, (PARQUET_NAME, _REPORT_NAME))
+    version = version_of(collection, folder, (PARQUET_NAME, _REPORT_NAME), made.files)
     shards = None if is_url(made.out) else Path(made.shards)
     return Made(collection, version, folder, shards)
 

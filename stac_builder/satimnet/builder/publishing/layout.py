@@ -61,15 +61,17 @@ def location_of(href: object) -> Location | None:
     return Location(found[1], found[2])
 
 
-def version_of(collection: Json, folder: Path, files: tuple[str, ...]) -> str:
+def version_of(collection: Json, folder: Path, files: tuple[str, ...], shown_as: str) -> str:
     """The name of a version: that of the record, if it has one, and a digest of the content.
 
     Args:
         collection: the Collection, without what a version adds to it.
         folder: where its files lie.
         files: names of those that tell all the others: the index, the report.
+        shown_as: how the tree shows the Items.
     """
     digest = hashlib.sha256(json_bytes(collection))
+    digest.update(shown_as.encode())
     for name in files:
         with (folder / name).open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())

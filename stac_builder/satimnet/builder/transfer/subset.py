@@ -374,7 +374,7 @@ def _write_collection(found: Found, out: _Out, progress: Progress) -> Made:
         collection |= _points_to(outside, collection["id"], out.folder / PARQUET_NAME)
     write_nodes(collection, nodes, out.folder, files)
     collection = with_links(collection, nodes, files)
-    version = version_of(collection, out.folder, (PARQUET_NAME,))
+    version = version_of(collection, out.folder, (PARQUET_NAME,), files)
     here = out.copied and not is_url(out.home)
     return Made(collection, version, out.folder, out.shards if here else None)
 
