@@ -58,6 +58,9 @@ NOT_RUN = {
     "satimnet search s3://bucket/catalog --class River --limit 5": STORE,
     "satimnet validate s3://bucket/catalog --checksums": STORE,
     "satimnet quality s3://bucket/catalog --out quality": STORE,
+    "satimnet build s3://sources/eurosat/ --out catalog": STORE,
+    "satimnet build https://example.org/EuroSAT.zip --out catalog": STORE,
+    "satimnet build --dataset dota=s3://sources/DOTA/train.zip --out catalog": STORE,
     "torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint HOST:29500 "
     "-m satimnet.cli train catalog --out runs/class": TORCHRUN,
     "satimnet browser": BROWSER,
@@ -214,5 +217,5 @@ def test_nothing_is_passed_over_unseen():
     }
     assert {line for line in lines if not line.startswith("satimnet ")} <= NOT_RUN.keys()
     assert NOT_RUN.keys() <= lines
-    known = {"sh", "python", "toml", "json", "nginx", ""}  # the latter four are no programs
+    known = {"sh", "python", "toml", "json", "nginx", "text", ""}  # the latter five are no programs
     assert {language for page in PAGES for language, _ in programs(page)} <= known
