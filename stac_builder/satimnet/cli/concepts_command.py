@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from satimnet.builder.commands import one_line_errors
-from satimnet.cli.options import allow_outside, outside_option
+from satimnet.cli.options import allow_outside, at, at_option, outside_option
 from satimnet.cli.output import cell, say_json
 from satimnet.cli.wording import counted
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     help="How to print them.",
 )
 @outside_option
+@at_option
 @one_line_errors
 def concepts(term: str | None, catalog: str | None, form: str) -> None:
     """Show the concepts that TERM finds, and the classes of each collection under them.
@@ -70,7 +71,7 @@ def _of_catalog(catalog: str) -> tuple[Scheme, Counts]:
     from satimnet.builder.query.collection_counts import collection_counts
     from satimnet.builder.query.index import Index
 
-    index = Index(catalog, allow_outside=allow_outside())
+    index = Index(catalog, allow_outside=allow_outside(), version=at())
     return index.scheme, {
         (collection.id, name): number
         for collection in collection_counts(index)

@@ -14,6 +14,7 @@ from satimnet.cli.options import (
     FOLDER,
     MODELS,
     NAMES,
+    at_option,
     outside_option,
     quiet_option,
     sample_options,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 @click.command(short_help="Cross-validate networks: the table of the paper.")
 @click.argument("catalog")
 @outside_option
+@at_option
 @click.option(
     "--models",
     type=NAMES,

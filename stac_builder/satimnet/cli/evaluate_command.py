@@ -10,6 +10,7 @@ from satimnet.builder.commands import one_line_errors
 from satimnet.cli.options import (
     CHECKPOINT,
     FOLDER,
+    at_option,
     collection_option,
     device_option,
     filter_option,
@@ -23,6 +24,7 @@ from satimnet.cli.sample_lines import chosen_samples, print_results
 @click.command(short_help="Test a trained network on a catalog.")
 @click.argument("catalog")
 @outside_option
+@at_option
 @click.option(
     "--checkpoint",
     required=True,

@@ -8,7 +8,7 @@ import click
 
 from satimnet.builder.commands import one_line_errors
 from satimnet.builder.exports import FORMATS
-from satimnet.cli.options import FOLDER, allow_outside, outside_option, quiet_option
+from satimnet.cli.options import FOLDER, allow_outside, at, at_option, outside_option, quiet_option
 from satimnet.cli.output import say
 from satimnet.cli.progress_bars import progress_bar
 
@@ -33,6 +33,7 @@ from satimnet.cli.progress_bars import progress_bar
     "s3://, gs://, az:// or a folder); without it, where it lies now.",
 )
 @outside_option
+@at_option
 @quiet_option
 @one_line_errors
 def export(
@@ -54,7 +55,7 @@ def export(
     from satimnet.builder.query.index import Index
 
     with progress_bar(quiet) as progress:
-        index = Index(catalog, allow_outside=allow_outside())
+        index = Index(catalog, allow_outside=allow_outside(), version=at())
         chosen = collections or None
         written = run(index, form, out, collections=chosen, base=base, progress=progress)
     if not quiet:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from satimnet.builder.commands import one_line_errors
-from satimnet.cli.options import allow_outside, outside_option
+from satimnet.cli.options import allow_outside, at, at_option, outside_option
 from satimnet.cli.output import cell, count_table, say
 
 
@@ -25,6 +25,7 @@ from satimnet.cli.output import cell, count_table, say
     help="How to print the attributes.",
 )
 @outside_option
+@at_option
 @one_line_errors
 def info(catalog: str, attributes: bool, form: str) -> None:
     """Show what CATALOG (path or URL) holds: collections, items, classes, splits."""
@@ -36,7 +37,7 @@ def info(catalog: str, attributes: bool, form: str) -> None:
 
     if form != "table" and not attributes:
         raise click.UsageError(f"--format {form} is for --attributes")
-    index = Index(catalog, allow_outside=allow_outside())
+    index = Index(catalog, allow_outside=allow_outside(), version=at())
     if attributes:
         print_attributes(index, form)
         return

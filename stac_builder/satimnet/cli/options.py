@@ -218,6 +218,27 @@ def allow_outside() -> bool:
     return bool(click.get_current_context().meta.get(__name__))
 
 
+def _note_versions(context: Context, _: Parameter, value: tuple[str, ...]) -> None:
+    context.meta[f"{__name__}.at"] = value
+
+
+at_option = click.option(
+    "--at",
+    metavar="VERSION",
+    multiple=True,
+    expose_value=False,
+    callback=_note_versions,
+    help="Read this version of a collection, not the current one; several times for several. "
+    "satimnet versions lists them.",
+)
+
+
+def at() -> tuple[str, ...]:
+    """The versions that the command that runs was given by `at_option`."""
+    found: tuple[str, ...] = click.get_current_context().meta.get(f"{__name__}.at", ())
+    return found
+
+
 def _scheduler_option(*here: str, default: str, help: str) -> Callable[[_Command], _Command]:
     """The option with so many ways to compute on this machine, or the address of a cluster."""
 

@@ -11,6 +11,7 @@ from satimnet.builder.errors import SatimnetError, StorageError
 from satimnet.cli.options import (
     ANY_FILE,
     CHECKPOINT,
+    at_option,
     collection_option,
     filter_option,
     outside_option,
@@ -21,6 +22,7 @@ from satimnet.cli.sample_lines import chosen_samples
 @click.command(short_help="Draw what networks see in a few samples.")
 @click.argument("catalog")
 @outside_option
+@at_option
 @click.option(
     "--checkpoint",
     "checkpoints",

@@ -14,6 +14,8 @@ from satimnet.cli.options import (
     FOLDER,
     NAMES,
     allow_outside,
+    at,
+    at_option,
     measuring_option,
     outside_option,
     quiet_option,
@@ -62,6 +64,7 @@ _COLOURS = {"error": "red", "warning": "yellow", "info": "blue"}
 )
 @measuring_option
 @outside_option
+@at_option
 @quiet_option
 @one_line_errors
 def quality(
@@ -103,6 +106,7 @@ def quality(
             compare=compare,
             bands=bands,
             offset=offset,
+            version=at(),
             progress=progress,
         )
     if not quiet:

@@ -17,6 +17,8 @@ from satimnet.cli.options import (
     WRITABLE_FILE,
     added,
     allow_outside,
+    at,
+    at_option,
     outside_option,
     quiet_option,
     single_writer_option,
@@ -151,6 +153,7 @@ _file_options = added(
 )
 @outside_option
 @single_writer_option
+@at_option
 @quiet_option
 @one_line_errors
 def search(
@@ -198,7 +201,7 @@ def search(
         raise click.UsageError("--asset says whose paths are printed; give --format paths")
     # an option that was not given is no condition
     facts = {name: None if value == () else value for name, value in facts.items()}
-    index = Index(catalog, allow_outside=allow_outside())
+    index = Index(catalog, allow_outside=allow_outside(), version=at())
     found = run(
         index,
         collections=collections or None,

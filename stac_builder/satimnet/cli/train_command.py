@@ -11,6 +11,7 @@ from satimnet.builder.commands import one_line_errors
 from satimnet.cli.options import (
     FOLDER,
     MODELS,
+    at_option,
     outside_option,
     quiet_option,
     sample_options,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 @click.command(short_help="Train a network on a catalog.")
 @click.argument("catalog")
 @outside_option
+@at_option
 @click.option(
     "--model",
     type=click.Choice(MODELS),

@@ -15,6 +15,7 @@ from satimnet.cli.options import (
     MODELS,
     NAMES,
     Listed,
+    at_option,
     collection_option,
     device_option,
     devices_option,
@@ -42,6 +43,7 @@ _BANDS = "B02,B03,B04,B08"
 @click.command(short_help="Search for the best bands and parameters of a network.")
 @click.argument("catalog")
 @outside_option
+@at_option
 @click.option(
     "--grid",
     metavar="NAME|FILE.toml",

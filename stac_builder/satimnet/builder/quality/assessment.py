@@ -77,6 +77,7 @@ def assess(
     compare: Sequence[str] = (),
     bands: Sequence[str] | None = None,
     offset: float = 0,
+    version: str | Sequence[str] | None = None,
     progress: Progress = silent,
 ) -> Report:
     """Reads all members of a catalog once and writes a report.
@@ -91,6 +92,7 @@ def assess(
             products (their ``.SAFE`` folders), or rasters that GDAL reads.
         bands: Names of the bands of rasters that do not name them.
         offset: Added to the values of rasters, see `satimnet.builder.imagery.scenes.open_scene`.
+        version: Names of versions of collections to read instead of the current ones.
         progress: Is told how many shards were read.
 
     Returns:
@@ -103,7 +105,7 @@ def assess(
         StorageError: the host of the catalog does not answer.
         BadCatalogError: the catalog cannot be read, or was changed meanwhile.
     """
-    index = Index(catalog, allow_outside=allow_outside)
+    index = Index(catalog, allow_outside=allow_outside, version=version)
     _refuse_foreign(on_disk(out))
     scenes = _scenes(index, compare, bands, offset)
     with workspace(out, "assessing") as work:
