@@ -62,6 +62,22 @@ def test_commands_are_killed_at_any_instant():
     assert run.stdout.endswith("10 of 10 right\n")
 
 
+@pytest.mark.slow
+def test_builds_into_a_store_are_killed_at_any_instant():
+    command = [sys.executable, "-m", "tests.kills", "--kills", "4", "--only", "s3"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.endswith("4 of 4 right\n")
+
+
+@pytest.mark.slow
+def test_two_builds_of_different_collections_at_once():
+    command = [sys.executable, "-m", "tests.kills.together", "--rounds", "3"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == "disk: 3 of 3 right\ns3: 3 of 3 right\n"
+
+
 def test_no_worker_outlives_its_parent_for_long(tmp_path):
     (tmp_path / "workers").mkdir()
     (tmp_path / "parent.py").write_text(PARENT)
