@@ -47,6 +47,8 @@ def main() -> int:
     print(f"peak memory of a worker: {seen.peak / 2**20:.0f} MiB (VmHWM of its processes)")
     print(f"puts: {seen.shards} shards {seen.puts_of_shards} times, rows {seen.puts_of_rows} times")
     print(f"requests: {seen.requests}")
+    steps = ", ".join(f"{what} {seconds:.1f} s" for what, seconds in seen.steps.items())
+    print(f"steps on the cluster: {steps}")
     for line in seen.wrong:
         print(f"WRONG: {line}")
     return 1 if seen.wrong else 0

@@ -40,6 +40,8 @@ class Seen:
     puts_of_rows: int
     requests: dict[str, int]
     """That the S3 server answered, by their method."""
+    steps: dict[str, float]
+    """Seconds of each step of the build on the cluster."""
 
 
 def eurosat(folder: Path, per_class: int) -> dict[str, Path]:
@@ -76,9 +78,14 @@ def trial(
         before = _requests(cluster)
         scheduler = cluster.scheduler
         with _killing(cluster) if kill else _nothing() as killed:
-            seconds_of_cluster = _timed(
-                lambda: build(places, CATALOG, shard_size=shard_size, scheduler=scheduler)
-            )
+            steps = _Steps()
+            how: dict[str, Any] = {
+                "shard_size": shard_size,
+                "scheduler": scheduler,
+                "progress": steps,
+            }
+            seconds_of_cluster = _timed(lambda: build(places, CATALOG, **how))
+            done = steps.seconds()
         requests = _requests(cluster) - before
         wrong = _differences(digests(str(folder / "calm")), digests(CATALOG))
         if kill and not killed.is_set():
@@ -94,7 +101,27 @@ def trial(
             wrong += [f"{path}: left in a scratch folder" for path in worker.left()]
         wrong += _restarts(cluster, expected=0)
     counts = len(shards), sum(shards.values()), sum(rows.values())
-    return Seen(wrong, seconds, seconds_of_cluster, peak, *counts, dict(requests))
+    return Seen(wrong, seconds, seconds_of_cluster, peak, *counts, dict(requests), done)
+
+
+class _Steps:
+    """A progress that notes when each step began."""
+
+    def __init__(self) -> None:
+        self._began: list[tuple[str, float]] = []
+
+    def __call__(self, what: str, done: int, total: int | None, unit: str) -> None:
+        if not self._began or self._began[-1][0] != what:
+            self._began.append((what, time.monotonic()))
+
+    def seconds(self) -> dict[str, float]:
+        """How long each took, all together; the last one until now."""
+        ends = [began for _, began in self._began[1:]] + [time.monotonic()]
+        found: dict[str, float] = {}
+        for (what, began), end in zip(self._began, ends, strict=True):
+            step = what.split()[0]
+            found[step] = found.get(step, 0.0) + end - began
+        return found
 
 
 @contextmanager

@@ -14,9 +14,10 @@ import re
 import shutil
 import sys
 import threading
+import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -56,6 +57,7 @@ MEDIA_TYPES = {
 }
 _CHUNK = 1024 * 1024
 """Bytes of an answer that are looked at together."""
+_LATEST = 120.0  # seconds that a store may take to put the parts of an upload together
 _PART = 8 * 1024 * 1024
 """Bytes of a part of a large object that is written; a few of them are in memory at a time."""
 
@@ -504,10 +506,24 @@ def write(place: str, data: bytes | Path) -> None:
                 max_concurrency=2,
             )
     except NotFoundError as error:
-        # the server put the parts together, but its answer was late: the second request finds none
-        size = data.stat().st_size if isinstance(data, Path) else len(data)
-        if "NoSuchUpload" not in str(error.__cause__) or size_of(place) != size:
+        # the server puts the parts together, but its answer is late: a second request finds none
+        if "NoSuchUpload" not in str(error.__cause__):
             raise
+        size = data.stat().st_size if isinstance(data, Path) else len(data)
+        if not _appears(place, size):
+            raise StorageError(f"{shown(place)}: the store lost its parts; try again") from error
+
+
+def _appears(place: str, size: int) -> bool:
+    """Whether an object of that size is there within `_LATEST` seconds."""
+    end = time.monotonic() + _LATEST
+    while True:
+        with suppress(NotFoundError):
+            if size_of(place) == size:
+                return True
+        if time.monotonic() > end:
+            return False
+        time.sleep(PAUSE)
 
 
 def download_all(place: str, names: Sequence[str], folder: Path) -> Iterator[str]:
