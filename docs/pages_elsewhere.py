@@ -25,6 +25,7 @@ _PAGES = {
 }
 _FILES = (
     "LICENSE",
+    "examples/cluster/*",
     "extensions/CHANGELOG.md",
     "extensions/examples/*.json",
     "extensions/satimnet/extension/schema.json",
