@@ -25,7 +25,6 @@ _PAGES = {
 }
 _FILES = (
     "LICENSE",
-    "examples/cluster/*",
     "extensions/CHANGELOG.md",
     "extensions/examples/*.json",
     "extensions/satimnet/extension/schema.json",
