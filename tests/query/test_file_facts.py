@@ -230,8 +230,9 @@ def test_paths_are_those_of_the_images_that_were_asked_for(place):
 
 def test_paths_of_assets_by_key(folder):
     item = next(iter(search(folder, collections="xview", has_mask=True)))
-    (image,) = image_paths(item)
+    image, eight_bands = image_paths(item)
     assert asset_paths(item, ["mask", "image", "nothing"])[1] == image
+    assert asset_paths(item, ["multispectral"]) == [eight_bands]
     assert "--asset x: no such asset" in stac(folder, "--format", "paths", "--asset", "x", code=2)
     assert "give --format paths" in stac(folder, "--asset", "mask", code=2)
     assert "leave out" in stac(folder, "--format", "paths", "--facets", code=2)
@@ -249,7 +250,7 @@ def test_paths_of_assets_by_key(folder):
         (["--bytes", "1XB"], "size '1XB': give bytes or a unit, as in 256MiB"),
         (["--bytes", "9" * 400], "no file has so many"),
         (["--bands", ","], "--bands has an empty name; give names such as B02,B08"),
-        (["--bands", "B2"], "no Item has the band B2; there are B01, B02"),
+        (["--bands", "B2"], "no Item has the band B2; there are B, B01, B02"),
         (["--file-format", "gif"], "no Item has the format gif; there are jpg, png, tif"),
         (["--file-format", ""], "--file-format has an empty name"),
         (["--data-type", "int"], "no Item has the data type int; there are uint16, uint8"),
