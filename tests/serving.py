@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_PATIENCE = 300.0  # seconds that a question may take; the machine of a test may be a busy one
 COMMAND = "from stactools.cli.cli import run_cli; run_cli()"
 
 
@@ -42,7 +43,7 @@ def served_here(catalog: Path | str, *, root_path: str = "") -> Iterator[str]:
     from satimnet.builder.server.app import create_app
     from satimnet.builder.server.browser import built
 
-    app = create_app(str(catalog), built(), root_path=root_path)
+    app = create_app(str(catalog), built(), root_path=root_path, seconds=_PATIENCE)
     bound = socket.create_server(("127.0.0.1", 0), backlog=2048)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", proxy_headers=False))
     thread = threading.Thread(target=server.run, args=[[bound]], daemon=True)
