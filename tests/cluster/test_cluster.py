@@ -13,7 +13,7 @@ import yaml
 from mini_scene import OUTPUTS, SENSED, texture, trained, write_scene
 
 from satimnet.builder import build
-from satimnet.builder.errors import ArgumentError, SatimnetError
+from satimnet.builder.errors import SatimnetError
 from satimnet.builder.quality import assess
 from satimnet.builder.storage import objects
 from satimnet.training import map_scene, read_recipe
@@ -114,7 +114,6 @@ def shards(place):
     return found
 
 
-@pytest.mark.xfail(raises=ArgumentError, reason="quality reads catalogs on disk alone")
 def test_quality_of_a_catalog_in_the_store(cluster, catalogs, tmp_path):
     here, there = catalogs
     calm = assess(here, tmp_path / "calm")
@@ -124,7 +123,6 @@ def test_quality_of_a_catalog_in_the_store(cluster, catalogs, tmp_path):
         assert (tmp_path / "found" / name).read_bytes() == (tmp_path / "calm" / name).read_bytes()
 
 
-@pytest.mark.xfail(raises=ArgumentError, reason="fuse writes catalogs on disk alone")
 def test_fusing_from_the_store_into_the_store(cluster, catalogs, tmp_path):
     here, there = catalogs
     recipe = read_recipe("demo")
