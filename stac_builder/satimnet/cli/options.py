@@ -295,8 +295,8 @@ spreading_option = _scheduler_option(
     "direct",
     default="threads",
     help="tcp://… of a dask cluster that sees the same files: each of its workers trains one "
-    "combination at a time. Without it one is trained after the other here; threads and direct say "
-    "what reads the samples. The result is the same.",
+    "combination at a time. Without it, one after the other is trained here; threads and direct "
+    "say what reads the samples. The result is the same.",
 )
 
 schemas_option = click.option(
