@@ -42,6 +42,32 @@ def test_a_shard_is_a_zip_of_the_sources_bytes(miniature, tmp_path):
             assert hashlib.sha256(own).hexdigest() == member.sha256
 
 
+def test_checksums_that_a_zip_brings_are_those_of_its_bytes(miniature, tmp_path):
+    """Zips, deflated or not, and the files that were in them give the same shard."""
+    methods = {"stored": zipfile.ZIP_STORED, "deflated": zipfile.ZIP_DEFLATED}
+    for original in sorted(Path(miniature).rglob("*.zip")):
+        unpacked = tmp_path / "files" / original.stem
+        with zipfile.ZipFile(original) as archive:
+            archive.extractall(unpacked)
+        for name, method in methods.items():
+            (tmp_path / name).mkdir(exist_ok=True)
+            with zipfile.ZipFile(tmp_path / name / original.name, "w", method) as archive:
+                for file in sorted(unpacked.rglob("*.*")):
+                    archive.write(file, file.relative_to(unpacked))
+    kinds, shards = set(), set()
+    for name in ("files", *methods):
+        source = Source((tmp_path / name,))
+        samples = samples_of(source)
+        kinds |= {(m.entry.kind, m.entry.method) for s in samples for m in s.members}
+        with source.reader() as reader:
+            shard = pack(plan(samples)[0], reader, RECORD, tmp_path)
+        with zipfile.ZipFile(tmp_path / shard.file) as archive:
+            assert archive.testzip() is None
+        shards.add((tmp_path / shard.file).read_bytes())
+    assert kinds == {("file", 0), ("zip", zipfile.ZIP_STORED), ("zip", zipfile.ZIP_DEFLATED)}
+    assert len(shards) == 1
+
+
 def test_the_members_of_a_sample_lie_side_by_side(miniature, tmp_path):
     source = Source((miniature,))
     with source.reader() as reader:

@@ -65,6 +65,8 @@ class Content:
     original: Original | None = None
     type: str | None = None
     """Media type; None is that of the asset in the record."""
+    crc: int | None = None
+    """CRC-32 of the data, where it is known from reading them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ def contents(
             data = member.read(reader)
             spec = assets[member.asset]
             if spec.bands is None:
-                files.append(Content(member.asset, member.path, data))
+                files.append(Content(member.asset, member.path, data, crc=_crc(member)))
             elif spec.is_mask:
                 if image is None:
                     break
@@ -170,13 +172,19 @@ def _image(member: Member, data: bytes, spec: AssetEntry, how: _How) -> Content:
     _check(header, spec, member.label)
     large = header.size > MAX_IMAGE_SIZE
     if how.as_published or not (large or spec.store == "cog"):
-        return Content(member.asset, member.path, data, header)
+        return Content(member.asset, member.path, data, header, crc=_crc(member))
     recoded = recode(data, header, member.label, how.scratch)
     out = how.header(recoded, member.label)
     if (out.shape, out.bands, out.dtype[1:]) != (header.shape, header.bands, header.dtype[1:]):
         raise BadFileError(member.label, "GDAL takes it for another image; damaged")
     path, type_ = _as_stored(member.path, spec.type, large)
     return Content(member.asset, path, recoded, out, _original(member, data), type_)
+
+
+def _crc(member: Member) -> int | None:
+    """CRC-32 of the bytes that were read of a zip: its reader has compared them."""
+    entry = member.entry
+    return entry.stamp if isinstance(entry, Entry) and entry.kind == "zip" else None
 
 
 def _as_stored(path: str, type_: str, large: bool) -> tuple[str, str]:
@@ -228,9 +236,9 @@ def _publishers_mask(
         strips = iter([mask])
         same = np.shares_memory(mask, read) and not header.packed
         if same and spec.store != "cog":
-            return Content(member.asset, member.path, data, header), pixels
+            return Content(member.asset, member.path, data, header, crc=_crc(member)), pixels
     if how.as_published:
-        return Content(member.asset, member.path, data, header), pixels
+        return Content(member.asset, member.path, data, header, crc=_crc(member)), pixels
     path, type_ = _as_stored(member.path, spec.type, large)
     made = encode_mask(strips, header, rows, type_, how.scratch)
     out = how.header(made, member.label)

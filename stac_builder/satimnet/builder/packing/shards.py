@@ -116,7 +116,9 @@ def pack(
                 made = contents(sample, reader, record, largest=largest, scratch=scratch)
                 problems.extend(made.problems)
                 if made.files:
-                    members = tuple(packed(f, writer.add(f.path, f.data)) for f in made.files)
+                    members = tuple(
+                        packed(f, writer.add(f.path, f.data, f.crc)) for f in made.files
+                    )
                     for one in members:
                         digest.add(one.path, one.sha256)
                     samples.append(PackedSample(sample, members, made.classes, made.statistics))
@@ -167,13 +169,14 @@ class ShardWriter:
         self._file = file
         self._central: list[bytes] = []
 
-    def add(self, path: str, data: Data) -> int:
-        """Offset of the member's first byte."""
+    def add(self, path: str, data: Data, crc: int | None = None) -> int:
+        """Offset of the member's first byte; ``crc`` is the CRC-32 of the data, if it is known."""
         name = path.encode()
         fixed = _LOCAL.size + len(name) + _ALIGNMENT_EXTRA.size
         padding = -(self.size + fixed) % ALIGNMENT
         extra = _ALIGNMENT_EXTRA.size + padding
-        crc, size = zlib.crc32(data), len(data)
+        size = len(data)
+        crc = zlib.crc32(data) if crc is None else crc
         common = (_UTF8, 0, *_DOS_TIME, crc, size, size, len(name))
         self._central.append(
             _CENTRAL.pack(b"PK\1\2", 0x0314, 20, *common, 0, 0, 0, 0, _FILE_MODE, self.size) + name
