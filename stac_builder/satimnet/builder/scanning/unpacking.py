@@ -129,7 +129,7 @@ def index_path(indexes: Path, container: str, stamp: int | None = None) -> Path:
 
 def listing_path(indexes: Path, *archive: object) -> Path:
     """Where the listing of a tar in a store is kept, by all that it depends on."""
-    return indexes / f"{_digest(repr(archive))}.entries"
+    return indexes / f"{_digest(repr(archive))}.listing"
 
 
 def _digest(text: str) -> str:
