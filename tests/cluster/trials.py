@@ -124,10 +124,16 @@ class _Steps:
         return found
 
 
+_OF_GDAL = ("AWS_S3_ENDPOINT", "AWS_HTTPS", "AWS_VIRTUAL_HOSTING")
+"""Variables that satimnet sets for GDAL, if they are not set."""
+
+
 @contextmanager
 def reached(cluster: Cluster) -> Iterator[None]:
     """This process reaches the S3 server of the cluster as long as the block runs."""
-    old = {name: os.environ.get(name) for name in cluster.environment}
+    old = {name: os.environ.get(name) for name in (*cluster.environment, *_OF_GDAL)}
+    for name in _OF_GDAL:  # an earlier server's may stand there
+        os.environ.pop(name, None)
     os.environ.update(cluster.environment)
     stores._store.cache_clear()  # a program reads its environment once, tests use several servers
     try:
@@ -135,7 +141,7 @@ def reached(cluster: Cluster) -> Iterator[None]:
     finally:
         for name, value in old.items():
             if value is None:
-                del os.environ[name]
+                os.environ.pop(name, None)
             else:
                 os.environ[name] = value
         stores._store.cache_clear()
