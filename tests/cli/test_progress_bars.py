@@ -38,7 +38,7 @@ def test_each_line_of_work_ends_at_its_true_total(miniature, catalog, tmp_path):
     subset.copy_found(search(catalog, limit=3), tmp_path / "subset", progress=seen)
     last = {what: (done, total, unit) for what, done, total, unit in seen}
     assert last["Scanning eurosat"] == (40, 40, "samples")
-    assert last["Publishing eurosat"] == (1, 1, "steps")
+    assert last["Describing eurosat"] == (1, 1, "steps")
     assert last["Validating items"][1:] == (last["Validating items"][0], "items")
     assert last["Writing eurosat"] == (3, 3, "items")
     assert len(last) == 12

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from published import home_of
 
 from satimnet.builder import build, diff
 from satimnet.builder.catalog.collection_document import CollectionDocument
@@ -326,10 +327,9 @@ def test_fields_of_the_collection(catalog, copied):
         "license": (CollectionDocument.read(str(document_of(catalog))).license, "CC-BY-4.0"),
         f"{table}[{first['name']}].title": (first["title"], "Fields"),
         f"{table}[Glacier]": (None, {"name": "Glacier", "value": 11}),
-        "version": (None, "2"),
     }
-    assert (one.old_version, one.new_version) == (None, "2")
-    assert "version none → 2" in as_text(found)
+    assert (one.old_version, one.new_version) == (home_of(catalog).name, "2")
+    assert f"version {one.old_version} → 2" in as_text(found)
 
 
 def test_another_record_of_the_dataset(miniature, catalog, tmp_path):

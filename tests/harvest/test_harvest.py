@@ -303,7 +303,7 @@ def test_a_version_names_a_folder_of_the_collection(version, tmp_path):
     path = tmp_path / "x.json"
     path.write_text(json.dumps(STAC | {"version": version}))
     collection = collection_of(harvested(path)[1])
-    folder = version_of(collection, tmp_path, ("x.json",))
+    folder = version_of(collection, tmp_path, ("x.json",), "json")
     assert re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9._-]{,59}-)?[0-9a-f]{12}", folder)
 
 

@@ -29,7 +29,7 @@ def parts(catalog):
 def overwrite(catalog, key="image", sample=0):
     """Change one pixel of a sample in its shard, and nothing in the index."""
     folder = catalog.parent if catalog.is_file() else catalog
-    (parquet,) = folder.glob("*/items.parquet")
+    (parquet,) = {*folder.glob("*/items.parquet"), *folder.glob("*/*/items.parquet")}
     asset = pq.read_table(parquet)["assets"][sample].as_py()[key]
     shard = parquet.parent / asset["href"]
     with shard.open("r+b") as file:

@@ -214,7 +214,7 @@ def test_of_a_version_its_collection_goes_first(place, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("killed_in", "call"),
-    [("_link", 3), ("place", 1), ("place", 2), ("root_json", 1), ("_copy_of", 1)],
+    [("give", 3), ("place", 1), ("place", 2), ("root_json", 1), ("_copy_of", 1)],
 )
 def test_the_first_build_of_a_catalog_goes_on(killed_in, call, source, tmp_path, monkeypatch):
     out, calm = tmp_path / "out", tmp_path / "calm"

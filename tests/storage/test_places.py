@@ -79,6 +79,12 @@ NO_CATALOG = {"demo", "download", "build", "new-dataset", "prune"}
 """Commands that read no catalog, but sources or nothing, or only write to one."""
 
 
+_VERSION = re.compile(r"\b[0-9a-f]{12}\b")
+"""The name of a version: what a search makes says where it was made from."""
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ(?= │)")
+"""When a version was published: copies have a time of their own."""
+
+
 @dataclass(frozen=True)
 class Place:
     """Where the catalogs lie."""
@@ -108,7 +114,8 @@ class Place:
             below = re.escape(os.path.relpath(path, common))
             text = re.sub(rf"(\.\.?/)+{below}", "PLACE", text)
             text = text.replace(path, "PLACE")
-        return text.replace(str(out), "OUT")
+        text = _VERSION.sub("VERSION", text.replace(str(out), "OUT"))
+        return _TIME.sub("TIME", text)
 
 
 @pytest.fixture(scope="session")
@@ -265,7 +272,10 @@ def answer(place: Place, line: str, out: Path, request) -> dict[str, object]:
         raise done.exception
     said = place.plain(f"exit {done.exit_code}: {done.stdout}", out)
     files = {path for path in out.rglob("*") if path.is_file()}
-    read = {str(path.relative_to(out)): content_of(place, path, out) for path in sorted(files)}
+    read = {
+        _VERSION.sub("VERSION", str(path.relative_to(out))): content_of(place, path, out)
+        for path in sorted(files)
+    }
     return {"said": said, **read}
 
 

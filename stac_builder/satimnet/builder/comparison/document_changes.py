@@ -16,9 +16,9 @@ _OF_THE_TREE = frozenset(
 )
 """Relations of links that say where files of a catalog lie, and nothing of the dataset."""
 
-_ELSEWHERE = frozenset({"type", "links", "assets", "outside"})
+_ELSEWHERE = frozenset({"type", "links", "assets", "outside", "version"})
 """Fields that are not compared as they stand: assets of a Collection are files made of its Items,
-and ``outside`` says where the shards lie."""
+``outside`` says where the shards lie, and ``version`` is told by itself."""
 
 _NAMES = ("name", "key", "id", "scheme")
 """What an entry of a list may be known by."""

@@ -192,10 +192,10 @@ def link(catalog: Path, before: Root, after: Root, vocabulary: Vocabulary) -> No
             continue
         path = str(catalog / at.folder / COLLECTION_NAME)
         try:
-            current = documents.collection(documents.read(path), path)
-        except SatimnetError:  # somebody broke it since: its copy stays as it is
-            continue
-        _write_changed(catalog / at.id / COLLECTION_NAME, _copy_of(current, at.version))
+            data = _copy_of(documents.read(path), at.version)
+        except (SatimnetError, TypeError, AttributeError):
+            continue  # somebody broke it since: its copy stays as it is
+        _write_changed(catalog / at.id / COLLECTION_NAME, data)
     if glossary is not None:
         _write_changed(catalog / CONCEPTS_NAME, glossary[1])
 

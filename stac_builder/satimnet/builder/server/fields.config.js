@@ -12,6 +12,7 @@ Registry.addMetadataFields({
   'satimnet:country': 'Country',
   'satimnet:source': 'Taken from collection',
   'satimnet:synthetic': 'Made-up pixels',
+  'satimnet:attribute_notes': 'Notes beside the attributes',
   'satimnet:formats': 'Formats of the images',
   'satimnet:data_types': 'Data types of the images',
   'satimnet:band_counts': 'Numbers of bands',

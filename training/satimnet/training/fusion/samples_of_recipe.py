@@ -105,8 +105,8 @@ def _of_draw(
         if time is None:
             ends = ("start_datetime", "end_datetime")
             properties |= {key: _text(row[key]) for key in ends if row.get(key) is not None}
-        href, kind = _derived_from(row, home.parquet, own_files=own_files)
-        href = relative(public(href, home.href), folder)
+        origin, kind = _derived_from(row, home.parquet, own_files=own_files)
+        href = relative(public(origin, home.href), folder)
         link = {"rel": "derived_from", "href": href, "type": kind}
         yield Sample(
             id_,
@@ -115,7 +115,7 @@ def _of_draw(
             (name,),
             datetime=time,
             properties=properties,
-            links=(link,) if is_url(href) or not is_url(folder) else (),
+            links=(link,) if is_url(origin) or not is_url(folder) else (),
         )
 
 
