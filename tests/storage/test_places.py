@@ -75,7 +75,7 @@ TABLE = (
     "map {scene} --checkpoint {network} --device cpu --out {out}",
 )
 SLOW = {"fuse", "train", "evaluate", "crossvalidate", "tune", "picture", "map"}
-NO_CATALOG = {"demo", "download", "build", "new-dataset", "prune"}
+NO_CATALOG = {"demo", "download", "harvest", "build", "new-dataset", "prune"}
 """Commands that read no catalog, but sources or nothing, or only write to one."""
 
 
