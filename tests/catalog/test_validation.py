@@ -209,9 +209,7 @@ def test_a_truncated_shard_is_found_without_reading_it(copy, schemas):
 
 
 def test_no_catalog_is_an_error(tmp_path):
-    with pytest.raises(
-        SatimnetError, match="no such file; give a catalog's folder"
-    ):
+    with pytest.raises(SatimnetError, match="no such file; give a catalog's folder"):
         validate(tmp_path)
 
 
