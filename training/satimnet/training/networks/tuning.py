@@ -487,7 +487,7 @@ def _on_cluster(
     from distributed import as_completed
 
     address = search.how["scheduler"]
-    own = replace(search, how=dict(search.how) | {"scheduler": "threads"})
+    own = replace(search, how={**search.how, "scheduler": "threads"})
     with connected(address) as client:
         # Sent once, for all tasks: with many samples that is large, and dask would warn.
         shared = delayed(own, traverse=False)
@@ -541,7 +541,7 @@ def _trial(search: _Search, values: Mapping[str, Any], folder: Path, told: Progr
     tasks = tasks_of(
         *(search.samples, [search.model], search.fold, numbers, everything, values.get("bands"))
     )
-    how = dict(search.how) | dict(values) | {"quiet": told is silent, "progress": told}
+    how = {**search.how, **values, "quiet": told is silent, "progress": told}
     try:
         for task in tasks:
             result = train_and_test(task, folder, **how)
