@@ -23,7 +23,7 @@ from click.testing import CliRunner, Result
 from published import home_of
 from stactools.cli.cli import cli
 
-from satimnet.builder.catalog.geoparquet import items_of
+from satimnet.builder.catalog.rows_to_items import items_of
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.pipeline import build
 from satimnet.builder.samples import Problem, Sample

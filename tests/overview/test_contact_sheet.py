@@ -13,8 +13,8 @@ import rasterio
 from PIL import Image
 from published import home_of
 
-from satimnet.builder.catalog.geoparquet import items_of
 from satimnet.builder.catalog.item_columns import item_schema
+from satimnet.builder.catalog.rows_to_items import items_of
 from satimnet.builder.overview import previews as views
 from satimnet.builder.overview.contact_sheet import OVERVIEW_NAME, write_overview
 from satimnet.builder.overview.drawing import WIDTH, Tag, Tile, draw_sheet, layout_of

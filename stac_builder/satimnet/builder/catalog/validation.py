@@ -20,8 +20,9 @@ import orjson
 
 from satimnet.builder.arguments import checked
 from satimnet.builder.catalog import checked_documents as documents
-from satimnet.builder.catalog.geoparquet import PARQUET_NAME, items_of
+from satimnet.builder.catalog.geoparquet import PARQUET_NAME
 from satimnet.builder.catalog.member_checks import MemberChecks
+from satimnet.builder.catalog.rows_to_items import items_of
 from satimnet.builder.catalog.schemas import Schemas
 from satimnet.builder.errors import (
     BadCatalogError,

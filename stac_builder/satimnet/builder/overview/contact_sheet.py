@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from satimnet.builder.catalog.geoparquet import items_of
+from satimnet.builder.catalog.rows_to_items import items_of
 from satimnet.builder.imagery.colours import Picture, natural, plain, rgb
 from satimnet.builder.overview.drawing import Tag, Tile, draw_sheet, layout_of
 from satimnet.builder.overview.previews import View, mask_of, read_views

@@ -16,7 +16,7 @@ import numpy as np
 import orjson
 
 from satimnet.builder.catalog.collection_document import CollectionDocument
-from satimnet.builder.catalog.geoparquet import items_of
+from satimnet.builder.catalog.rows_to_items import items_of
 from satimnet.builder.errors import printable
 from satimnet.builder.quality.findings import Finding
 from satimnet.builder.quality.item_checks import inspect

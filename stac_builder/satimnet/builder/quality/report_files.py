@@ -15,7 +15,7 @@ from urllib.parse import unquote
 import orjson
 
 from satimnet.builder.catalog.collection_document import CollectionDocument
-from satimnet.builder.catalog.geoparquet import items_of
+from satimnet.builder.catalog.rows_to_items import items_of
 from satimnet.builder.quality.comparison_picture import draw_comparison
 from satimnet.builder.quality.comparison_rows import comparison_lines, comparison_row
 from satimnet.builder.quality.distributions import Band

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from satimnet.builder.catalog.geoparquet import items_of
 from satimnet.builder.catalog.item_columns import property_type
+from satimnet.builder.catalog.rows_to_items import items_of
 from satimnet.builder.errors import BadQueryError
 from satimnet.builder.query.cql2_text import Node
 from satimnet.builder.query.cql2_to_sql import compile_filter

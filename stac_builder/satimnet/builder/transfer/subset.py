@@ -24,11 +24,11 @@ from satimnet.builder.catalog.collections import narrowed
 from satimnet.builder.catalog.geoparquet import (
     PARQUET_NAME,
     MappedRows,
-    items_of,
     write_geoparquet,
 )
 from satimnet.builder.catalog.item_pages import files_for, write_features, write_pages
 from satimnet.builder.catalog.items import TOP, Item, write_items
+from satimnet.builder.catalog.rows_to_items import items_of
 from satimnet.builder.catalog.tree import with_links, write_nodes
 from satimnet.builder.errors import (
     ArgumentError,
