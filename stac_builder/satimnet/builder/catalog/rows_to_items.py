@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from math import isfinite
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import orjson
 
 from satimnet.builder.catalog.checked_documents import is_version, require_texts
 from satimnet.builder.catalog.items import Item
+from satimnet.builder.catalog.json_values import json_objects, json_values
 from satimnet.builder.errors import BadCatalogError, SatimnetError
 from satimnet.builder.storage.hrefs import is_href, join
 
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
 
 _TOP_LEVEL = {"type", "stac_version", "stac_extensions", "id", "collection"}
 _TOP_LEVEL |= {"geometry", "bbox", "links", "assets"}
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000}  # datetime has no nanoseconds
 
 
 def items_of(table: pa.Table, base: str, resolve: Callable[[str, str], str] = join) -> list[Item]:
@@ -30,7 +26,8 @@ def items_of(table: pa.Table, base: str, resolve: Callable[[str, str], str] = jo
 
     ``base`` is the path or URL of the parquet file. A null means that the Item lacks the field,
     but for ``geometry`` and ``datetime``, which must always be there. ``resolve`` makes the place
-    of an asset's href; rows that `Index.rows` gave point to nowhere that they may not.
+    of an asset's href, asked once for each; rows that `Index.rows` gave point to nowhere that they
+    may not.
 
     Raises:
         BadCatalogError: the rows are no Items.
@@ -38,17 +35,13 @@ def items_of(table: pa.Table, base: str, resolve: Callable[[str, str], str] = jo
     """
     import shapely
 
-    properties = [n for n in table.column_names if n not in _TOP_LEVEL]
     try:
         require_texts(table, base)
-        rows = _rows_of(table)
-        wkb = np.array([row["geometry"] for row in rows], dtype=object)
-        shapes = [
-            shape and json.loads(shapely.to_geojson(shape)) for shape in shapely.from_wkb(wkb)
-        ]
+        links, assets = _Places(base, join), _Places(base, resolve)
         return [
-            _item(row, shape, properties, base, resolve)
-            for row, shape in zip(rows, shapes, strict=True)
+            _item(row, links, assets)
+            for batch in table.combine_chunks().to_batches()
+            for row in _rows(dict(zip(batch.schema.names, batch.columns, strict=True)))
         ]
     except SatimnetError:  # some are ValueErrors, too
         raise
@@ -60,67 +53,117 @@ def items_of(table: pa.Table, base: str, resolve: Callable[[str, str], str] = jo
         ) from error
 
 
-def _rows_of(table: pa.Table) -> list[dict[str, Any]]:
-    """The rows with instants as RFC 3339 text.
-
-    Arrow would import pandas for the first instant, which takes longer than a search.
-    """
-    import pyarrow as pa
-
-    units = {}
-    for at, field in enumerate(table.schema):
-        if pa.types.is_timestamp(field.type) and field.type.tz and field.type.unit in _PER_SECOND:
-            units[field.name] = _PER_SECOND[field.type.unit]
-            table = table.set_column(at, field.name, table[field.name].cast(pa.int64()))
-    rows: list[dict[str, Any]] = table.to_pylist()
-    for row in rows:
-        for name, per_second in units.items():
-            if row[name] is not None:
-                row[name] = _instant(row[name], per_second)
-    return rows
-
-
-@lru_cache(1024)
-def _instant(count: int, per_second: int) -> str:
-    """The text of a time given as a number since 1970."""
-    return _time_text(_EPOCH + timedelta(microseconds=count * (1_000_000 // per_second)))
-
-
-def _time_text(value: datetime) -> str:
-    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def _item(
-    row: Mapping[str, Any],
-    shape: Any,
-    properties: Sequence[str],
-    base: str,
-    resolve: Callable[[str, str], str],
-) -> Item:
-    item: Item = {
-        "type": row["type"],
-        "stac_version": row["stac_version"],
-        "stac_extensions": _plain(row.get("stac_extensions") or []),
-        "id": row["id"],
-        "geometry": shape,
-        "properties": {"datetime": None}
-        | {n: _plain(row[n]) for n in properties if row[n] is not None},
-        "links": _placed(row, _plain(row["links"] or []), base, join),
-        "assets": {},
-        "collection": row["collection"],
-    }
-    if any("rel" not in link for link in item["links"]):
-        raise BadCatalogError(
-            f"{base}: a link of {row['id']} has no rel; build the collection again"
+def _rows(columns: Mapping[str, pa.Array]) -> Iterable[Item]:
+    """The Items as their rows say them, not checked, with the box as a list that may have None."""
+    names = ("type", "stac_version", "id", "geometry", "links", "assets", "collection", "bbox")
+    head = {name: columns[name] for name in names}
+    rows = len(head["id"])
+    extensions = columns.get("stac_extensions")
+    yield from (
+        {
+            "type": type_,
+            "stac_version": version,
+            "stac_extensions": said or [],
+            "id": id_,
+            "geometry": geometry,
+            "properties": properties,
+            "links": links or [],
+            "assets": assets or {},
+            "collection": collection,
+            "bbox": box,
+        }
+        for type_, version, said, id_, geometry, properties, links, assets, collection, box in zip(
+            json_values(head["type"]),
+            json_values(head["stac_version"]),
+            [None] * rows if extensions is None else json_values(extensions),
+            json_values(head["id"]),
+            _geometries(head["geometry"]),
+            _properties(columns, rows),
+            json_values(head["links"]),
+            json_values(head["assets"]),
+            json_values(head["collection"]),
+            _boxes(head["bbox"]),
+            strict=True,
         )
-    assets = _plain(row["assets"] or {})
-    item["assets"] = dict(zip(assets, _placed(row, assets.values(), base, resolve), strict=True))
-    if row["bbox"] is not None:
-        item["bbox"] = _plain(list(row["bbox"].values()))
-        if None in item["bbox"]:
-            raise BadCatalogError(
-                f"{base}: the bbox of {row['id']} lacks a number; build the collection again"
-            )
+    )
+
+
+def _properties(columns: Mapping[str, pa.Array], rows: int) -> list[dict[str, Any]]:
+    own = {name: column for name, column in columns.items() if name not in _TOP_LEVEL}
+    found = json_objects(own, own.values(), rows)
+    return [{"datetime": None} | properties for properties in found]
+
+
+def _geometries(column: pa.Array) -> list[Any]:
+    import shapely
+
+    wkb = np.array(column.to_pylist(), dtype=object)
+    texts = shapely.to_geojson(shapely.from_wkb(wkb))
+    return [None if text is None else orjson.loads(text) for text in texts.tolist()]
+
+
+def _boxes(column: pa.Array) -> list[list[Any] | None]:
+    """Of each row the numbers, None where one is missing; None without a box."""
+    if column.null_count == len(column):
+        return [None] * len(column)
+    numbers = zip(*map(json_values, column.flatten()), strict=True)
+    present = column.is_valid().to_pylist()
+    return [list(box) if there else None for box, there in zip(numbers, present, strict=True)]
+
+
+class _Places:
+    """What hrefs in the file at ``base`` mean: the same few occur again and again."""
+
+    def __init__(self, base: str, resolve: Callable[[str, str], str]) -> None:
+        self.base = base
+        self._resolve = resolve
+        self._known: dict[str, str] = {}
+
+    def settle(self, entries: Iterable[Any], id_: str) -> None:
+        """Makes the hrefs of an Item's links or assets absolute.
+
+        Raises:
+            BadCatalogError: one is no link or asset.
+        """
+        for entry in entries:
+            if entry is None or "href" not in entry:
+                raise self._error(f"a link or an asset of {id_} has no href")
+            if "bands" in entry and None in entry["bands"]:
+                raise self._error(f"an asset of {id_} has a band that is null")
+            for member in entry.get("archive", ()):
+                if member is None or "href" not in member or not _is_range(member.get("range")):
+                    raise self._error(
+                        f"an asset of {id_} has a member without a name, or with the wrong byte "
+                        "range"
+                    )
+            href = entry["href"]
+            place = self._known.get(href)
+            if place is None:
+                if not is_href(href):
+                    raise self._error(
+                        f"a link or an asset of {id_} points to {href:.200}, which is no path and "
+                        "no URL"
+                    )
+                place = self._known[href] = self._resolve(href, self.base)
+            entry["href"] = place
+
+    def _error(self, what: str) -> BadCatalogError:
+        return BadCatalogError(f"{self.base}: {what}; build the collection again")
+
+
+def _item(item: Item, links: _Places, assets: _Places) -> Item:
+    """The Item, checked, with absolute hrefs."""
+    base, id_ = links.base, item["id"]
+    links.settle(item["links"], id_)
+    if any("rel" not in link for link in item["links"]):
+        raise BadCatalogError(f"{base}: a link of {id_} has no rel; build the collection again")
+    assets.settle(item["assets"].values(), id_)
+    if item["bbox"] is None:
+        del item["bbox"]
+    elif None in item["bbox"]:
+        raise BadCatalogError(
+            f"{base}: the bbox of {id_} lacks a number; build the collection again"
+        )
     for name in ("type", "stac_version", "id", "collection"):
         if not isinstance(item[name], str):
             raise BadCatalogError(f"{base}: an Item has no {name}; build the collection again")
@@ -132,57 +175,11 @@ def _item(
     return item
 
 
-def _placed(
-    row: Mapping[str, Any],
-    entries: Iterable[Any],
-    base: str,
-    resolve: Callable[[str, str], str],
-) -> list[Any]:
-    """Links or assets with absolute hrefs."""
-    placed = []
-    for entry in entries:
-        if entry is None or "href" not in entry:
-            raise BadCatalogError(
-                f"{base}: a link or an asset of {row['id']} has no href; build the collection again"
-            )
-        if None in entry.get("bands", ()):
-            raise BadCatalogError(
-                f"{base}: an asset of {row['id']} has a band that is null; "
-                "build the collection again"
-            )
-        for member in entry.get("archive", ()):
-            if member is None or "href" not in member or not _is_range(member.get("range")):
-                raise BadCatalogError(
-                    f"{base}: an asset of {row['id']} has a member without a name, or with the "
-                    "wrong byte range; build the collection again"
-                )
-        if not is_href(entry["href"]):
-            raise BadCatalogError(
-                f"{base}: a link or an asset of {row['id']} points to "
-                f"{entry['href']:.200}, which is no path and no URL; build the collection again"
-            )
-        placed.append(entry | {"href": resolve(entry["href"], base)})
-    return placed
-
-
 def _is_range(value: Any) -> bool:
     """Whether it is a first and a last byte, or unknown."""
-    match value:
-        case None:
-            return True
-        case [int(first), int(last)]:
-            return 0 <= first <= last + 1
-    return False
-
-
-def _plain(value: Any) -> Any:
-    """The value as JSON has it: absent instead of null, times as RFC 3339 text."""
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items() if v is not None}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, datetime):
-        return _time_text(value)
-    if isinstance(value, float):
-        return value if isfinite(value) else None
-    return value if value is None or isinstance(value, str | int) else str(value)
+    if value is None:
+        return True
+    if not isinstance(value, list) or len(value) != 2:
+        return False
+    first, last = value
+    return isinstance(first, int) and isinstance(last, int) and 0 <= first <= last + 1
