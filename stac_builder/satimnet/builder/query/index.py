@@ -367,9 +367,9 @@ class Index:
             ) from error
         if (np.diff(places) != 1).any():  # else they would only be copied
             table = table.take(places)
-        documents.require_texts(table, self.collections[collection].parquet)
-        for href in asset_hrefs(table):
-            self.collections[collection].resolve(href)
+        known = self.collections[collection]
+        documents.require_texts(table, known.parquet)
+        known.bounds.resolve_all(asset_hrefs(table), known.parquet)  # none leads elsewhere
         return table
 
     def _parquet(self, collection: str) -> pq.ParquetFile:

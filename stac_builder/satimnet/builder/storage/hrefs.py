@@ -166,6 +166,8 @@ def open_regular(path: str) -> BufferedReader:
 
 def is_href(text: str) -> bool:
     """Whether programs can divide it into the parts of a URL: ``http://[`` has none."""
+    if "//" not in text and text.isprintable():  # only what follows may be wrong
+        return True
     try:
         urlsplit(text)
     except ValueError:
@@ -321,6 +323,15 @@ class Bounds:
         Raises:
             SatimnetError: the catalog may not point there.
         """
+        return self._resolve(href, base, {})
+
+    def resolve_all(self, hrefs: Iterable[str], base: str) -> dict[str, str]:
+        """Of each href the place, as `resolve` gives it; folders are looked up once."""
+        real: dict[str, str] = {}
+        return {href: self._resolve(href, base, real) for href in hrefs}
+
+    def _resolve(self, href: str, base: str, real: dict[str, str]) -> str:
+        """As `resolve`; ``real`` has the real paths of folders that are known."""
         if is_web(href) and is_href(href):
             return href
         of_store = is_url(href) and not is_web(href) and not is_web(self.home)
@@ -339,18 +350,23 @@ class Bounds:
                     f"{base}: points to {href:.200}; a catalog in an object store may only point "
                     "into its own bucket and to the web"
                 )
-        elif not self.everywhere and not self._has(place):
+        elif not self.everywhere and not self._has(place, real):
             raise BadCatalogError(
                 f"{base}: points to {href:.200}, outside of the catalog's folder {self.home}; "
                 f"{_ALLOW}"
             )
         return place
 
-    def _has(self, place: str) -> bool:
+    def _has(self, place: str, real: dict[str, str]) -> bool:
         if is_url(place):
             return f"{place}/".startswith(tuple(f"{folder}/" for folder in self.also))
-        real = f"{os.path.realpath(place)}/"
-        return real.startswith(self._folders)
+        folder, name = os.path.split(place)
+        if folder not in real:
+            real[folder] = os.path.realpath(folder)
+        path = os.path.join(real[folder], name)
+        if name in ("", "..") or os.path.islink(path):
+            path = os.path.realpath(path)
+        return f"{path}/".startswith(self._folders)
 
     @cached_property
     def _folders(self) -> tuple[str, ...]:
