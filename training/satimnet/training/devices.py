@@ -72,6 +72,15 @@ def reduced_precision(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=fast)
 
 
+def finished(device: torch.device) -> None:
+    """Waits until the device has done all that it was told to: a GPU works on while Python goes on.
+
+    Whoever takes the time asks this first.
+    """
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 @dataclass(frozen=True)
 class Rank:
     """One of `count` processes that train a network together, and its device."""

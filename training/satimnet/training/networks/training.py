@@ -22,13 +22,21 @@ from satimnet.builder.storage.hrefs import on_disk
 from satimnet.builder.storage.staging import lock
 from satimnet.training.data.reading_ahead import kept_open, require_way
 from satimnet.training.data.training_samples import Samples
-from satimnet.training.devices import Launched, Rank, first_alone, pick_device, run_on
+from satimnet.training.devices import (
+    Launched,
+    Rank,
+    finished,
+    first_alone,
+    pick_device,
+    run_on,
+)
 from satimnet.training.networks.checkpoints import Checkpoint, build, load
+from satimnet.training.networks.draws import shuffled
 from satimnet.training.networks.inputs import Feed, patch_feed, window_feed
 from satimnet.training.networks.outputs import Output
 from satimnet.training.networks.training_plan import TrainingPlan, Wishes, plan_training
 from satimnet.training.networks.training_state import Run, forget, require_same, seed_of
-from satimnet.training.networks.windows import draw_windows, hold_out_windows, shuffled
+from satimnet.training.networks.windows import draw_windows, hold_out_windows
 
 Told = Callable[[int, int, Mapping[str, float] | None], None]
 """Called with examples learned from so far, those of all epochs, and an epoch that has ended."""
@@ -70,7 +78,8 @@ def train(
     drawn uniformly by the seed; what is left over for a last batch is left out.
 
     A training that was killed goes on when it is started again with the same arguments. Same seed,
-    same machine, CPU: the same network, killed or not. Where `out` holds this very training
+    same machine, CPU: the same network, killed or not. What is drawn is the same on every device,
+    but for what dropout drops. Where `out` holds this very training
     finished, it is read and returned: the same arguments, files of the samples byte for byte, and
     code. The files are hashed for that, once before the training.
 
@@ -333,6 +342,7 @@ def _learn_epoch(
         if run.step % pace.steps:  # at the end of an epoch the judging comes first
             tell(run.step * pace.batch_size, pace.total, None)
             run.save(save_seconds)
+    finished(rank.device)  # a GPU has only been told what to do
     return (pace.steps - done) * pace.batch_size / (time.perf_counter() - started)
 
 

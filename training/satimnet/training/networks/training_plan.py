@@ -14,7 +14,7 @@ from satimnet.training.data.content_digest import digest_of
 from satimnet.training.data.training_samples import Samples
 from satimnet.training.networks.outputs import Mask, Output, find_mask, outputs_of
 
-_PROTOCOL = 1
+_PROTOCOL = 2
 """Counted up when the same plan and samples come to make another network."""
 CODE = f"satimnet {version('satimnet')}, protocol {_PROTOCOL}"
 """What a training was made by."""

@@ -24,6 +24,7 @@ from satimnet.training.networks.checkpoints import (
     state_of,
     write,
 )
+from satimnet.training.networks.draws import orientations
 from satimnet.training.networks.training_plan import TrainingPlan
 
 _FORMAT = "satimnet training 1"
@@ -59,7 +60,7 @@ class Run:
         torch.manual_seed(seed)  # of dropout
         images = normalised(images, self._checkpoint.mean, self._checkpoint.std)
         if not self._checkpoint.dense:
-            images = _turned(images, np.random.default_rng(seed))
+            images = _turned(images, orientations(len(images), seed))
         self._model.train()
         with reduced_precision(self._rank.device):
             found = self._model(images)
@@ -197,12 +198,12 @@ def seed_of(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def _turned(images: Tensor, generator: np.random.Generator) -> Tensor:
-    """Each square image in one of its eight orientations."""
-    drawn = generator.integers(8, size=len(images))
+def _turned(images: Tensor, drawn: Tensor) -> Tensor:
+    """Each square image in the orientation that was drawn for it (see `orientations`)."""
     out = torch.empty_like(images)
-    for turn in range(8):
-        rows = torch.from_numpy(np.flatnonzero(drawn == turn)).to(images.device)
+    order = torch.argsort(drawn, stable=True).to(images.device)  # one way to the device, not eight
+    groups = torch.split(order, torch.bincount(drawn, minlength=8).tolist())
+    for turn, rows in enumerate(groups):
         picked = torch.rot90(images[rows], turn % 4, (2, 3))
         out[rows] = picked.flip(3) if turn >= 4 else picked
     return out

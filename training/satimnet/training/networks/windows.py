@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from satimnet.training.networks.draws import shuffled
 from satimnet.training.networks.models import MARGIN, WINDOW
 from satimnet.training.networks.outputs import IGNORED
 
@@ -66,9 +67,3 @@ def hold_out_windows(count: int, fraction: float, seed: int, device: torch.devic
     learned = int(round(count * (1 - fraction), 6))  # 0.8 is not exactly 1 - 0.2
     held[shuffled(count, seed, device)[:learned]] = False
     return held
-
-
-def shuffled(count: int, seed: int, device: torch.device) -> Tensor:
-    """The numbers below `count` in an order drawn uniformly by `seed`, int64."""
-    generator = torch.Generator(device).manual_seed(seed)
-    return torch.randperm(count, generator=generator, device=device)
