@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from satimnet.builder.publishing.versions import versions
     from satimnet.builder.query.client import open
     from satimnet.builder.query.search import search
+    from satimnet.builder.splitting.dividing import split
     from satimnet.builder.storage.assets import gdal_path, open_asset, read_bytes, resolve
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "read_bytes",
     "resolve",
     "search",
+    "split",
     "validate",
     "versions",
 ]
@@ -50,6 +52,7 @@ _HOMES = {
     "read_bytes": "storage.assets",
     "resolve": "storage.assets",
     "search": "query.search",
+    "split": "splitting.dividing",
     "validate": "catalog.validation",
     "versions": "publishing.versions",
 }

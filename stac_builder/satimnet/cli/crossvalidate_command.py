@@ -18,6 +18,7 @@ from satimnet.cli.options import (
     outside_option,
     quiet_option,
     sample_options,
+    splits_option,
     training_options,
 )
 from satimnet.cli.output import cell, say
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 @click.argument("catalog")
 @outside_option
 @at_option
+@splits_option
 @click.option(
     "--models",
     type=NAMES,

@@ -17,6 +17,7 @@ from satimnet.cli.options import (
     outside_option,
     reading_option,
     size_options,
+    splits_option,
 )
 from satimnet.cli.sample_lines import chosen_samples, print_results
 
@@ -25,6 +26,7 @@ from satimnet.cli.sample_lines import chosen_samples, print_results
 @click.argument("catalog")
 @outside_option
 @at_option
+@splits_option
 @click.option(
     "--checkpoint",
     required=True,

@@ -8,7 +8,16 @@ import click
 
 from satimnet.builder.commands import one_line_errors
 from satimnet.builder.exports import FORMATS
-from satimnet.cli.options import FOLDER, allow_outside, at, at_option, outside_option, quiet_option
+from satimnet.cli.options import (
+    FOLDER,
+    allow_outside,
+    at,
+    at_option,
+    chosen_splits,
+    outside_option,
+    quiet_option,
+    splits_option,
+)
 from satimnet.cli.output import say
 from satimnet.cli.progress_bars import progress_bar
 
@@ -34,6 +43,7 @@ from satimnet.cli.progress_bars import progress_bar
 )
 @outside_option
 @at_option
+@splits_option
 @quiet_option
 @one_line_errors
 def export(
@@ -55,7 +65,7 @@ def export(
     from satimnet.builder.query.index import Index
 
     with progress_bar(quiet) as progress:
-        index = Index(catalog, allow_outside=allow_outside(), version=at())
+        index = Index(catalog, allow_outside=allow_outside(), version=at(), splits=chosen_splits())
         chosen = collections or None
         written = run(index, form, out, collections=chosen, base=base, progress=progress)
     if not quiet:

@@ -29,6 +29,7 @@ from satimnet.cli.prune_command import prune
 from satimnet.cli.quality_command import quality
 from satimnet.cli.search_command import search
 from satimnet.cli.serve_command import serve
+from satimnet.cli.split_command import split
 from satimnet.cli.train_command import train
 from satimnet.cli.tune_command import tune
 from satimnet.cli.validate_command import validate
@@ -45,6 +46,7 @@ _COMMANDS: tuple[click.Command, ...] = (
     serve,
     browser,
     quality,
+    split,
     diff,
     copy,
     versions,

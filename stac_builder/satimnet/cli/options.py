@@ -239,6 +239,26 @@ def at() -> tuple[str, ...]:
     return found
 
 
+def _note_splits(context: Context, _: Parameter, value: str | None) -> None:
+    context.meta[f"{__name__}.splits"] = value
+
+
+splits_option = click.option(
+    "--splits",
+    metavar="NAME",
+    expose_value=False,
+    callback=_note_splits,
+    help="Use the splits and folds that satimnet split made under this name, not the publisher's; "
+    "NAME@DIGEST is exactly that table.",
+)
+
+
+def chosen_splits() -> str | None:
+    """The split that the command that runs was given by `splits_option`."""
+    found: str | None = click.get_current_context().meta.get(f"{__name__}.splits")
+    return found
+
+
 def _scheduler_option(*here: str, default: str, help: str) -> Callable[[_Command], _Command]:
     """The option with so many ways to compute on this machine, or the address of a cluster."""
 

@@ -15,6 +15,7 @@ from satimnet.cli.options import (
     collection_option,
     filter_option,
     outside_option,
+    splits_option,
 )
 from satimnet.cli.sample_lines import chosen_samples
 
@@ -23,6 +24,7 @@ from satimnet.cli.sample_lines import chosen_samples
 @click.argument("catalog")
 @outside_option
 @at_option
+@splits_option
 @click.option(
     "--checkpoint",
     "checkpoints",

@@ -16,9 +16,11 @@ from satimnet.cli.options import (
     allow_outside,
     at,
     at_option,
+    chosen_splits,
     measuring_option,
     outside_option,
     quiet_option,
+    splits_option,
 )
 from satimnet.cli.output import cell
 from satimnet.cli.progress_bars import progress_bar
@@ -65,6 +67,7 @@ _COLOURS = {"error": "red", "warning": "yellow", "info": "blue"}
 @measuring_option
 @outside_option
 @at_option
+@splits_option
 @quiet_option
 @one_line_errors
 def quality(
@@ -107,6 +110,7 @@ def quality(
             bands=bands,
             offset=offset,
             version=at(),
+            splits=chosen_splits(),
             progress=progress,
         )
     if not quiet:

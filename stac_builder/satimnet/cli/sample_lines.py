@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from satimnet.cli.options import allow_outside, at
+from satimnet.cli.options import allow_outside, at, chosen_splits
 from satimnet.cli.output import say
 from satimnet.cli.wording import counted
 
@@ -32,7 +32,7 @@ def chosen_samples(
     from satimnet.training.networks.usable_samples import choose
 
     choice = choose(
-        open_samples(catalog, allow_outside=allow_outside(), version=at()),
+        open_samples(catalog, allow_outside=allow_outside(), version=at(), splits=chosen_splits()),
         bands,
         models=models,
         trained=trained,

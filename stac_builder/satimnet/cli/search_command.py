@@ -19,9 +19,11 @@ from satimnet.cli.options import (
     allow_outside,
     at,
     at_option,
+    chosen_splits,
     outside_option,
     quiet_option,
     single_writer_option,
+    splits_option,
 )
 from satimnet.cli.output import cell, count_table, say, say_json
 from satimnet.cli.progress_bars import progress_bar
@@ -154,6 +156,7 @@ _file_options = added(
 @outside_option
 @single_writer_option
 @at_option
+@splits_option
 @quiet_option
 @one_line_errors
 def search(
@@ -201,7 +204,7 @@ def search(
         raise click.UsageError("--asset says whose paths are printed; give --format paths")
     # an option that was not given is no condition
     facts = {name: None if value == () else value for name, value in facts.items()}
-    index = Index(catalog, allow_outside=allow_outside(), version=at())
+    index = Index(catalog, allow_outside=allow_outside(), version=at(), splits=chosen_splits())
     found = run(
         index,
         collections=collections or None,

@@ -15,6 +15,7 @@ from satimnet.cli.options import (
     outside_option,
     quiet_option,
     sample_options,
+    splits_option,
     training_options,
 )
 from satimnet.cli.output import print_nothing_more
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 @click.argument("catalog")
 @outside_option
 @at_option
+@splits_option
 @click.option(
     "--model",
     type=click.Choice(MODELS),

@@ -26,6 +26,7 @@ from satimnet.cli.options import (
     save_option,
     seed_option,
     size_options,
+    splits_option,
     spreading_option,
     window_options,
 )
@@ -44,6 +45,7 @@ _BANDS = "B02,B03,B04,B08"
 @click.argument("catalog")
 @outside_option
 @at_option
+@splits_option
 @click.option(
     "--grid",
     metavar="NAME|FILE.toml",

@@ -47,6 +47,9 @@ _NAMES_OF_ALL = {
     "citation": "CITATION.txt",
 }
 
+_WITHOUT_SPLITS = ("croissant", *_NAMES_OF_ALL)
+"""Formats that describe the files as they are, and have no line for each Item."""
+
 
 def export(
     index: Index,
@@ -83,6 +86,11 @@ def export(
     on_disk(folder)
     if base is not None and form != "gdal-parquet":
         raise ArgumentError(f"base is for the format gdal-parquet, not for {form}", "base")
+    if index.splits is not None and form in _WITHOUT_SPLITS:
+        raise ArgumentError(
+            f"splits: the format {form} describes files and says no split of an Item; leave it out",
+            "splits",
+        )
     relocation = Relocation.of(index.href, base)
     chosen = _chosen(index, collections)
     if form in _NAMES_OF_EACH:

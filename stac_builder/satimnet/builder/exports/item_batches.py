@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from satimnet.builder.catalog.checked_documents import require_texts
 from satimnet.builder.errors import BadCatalogError, SatimnetError
+from satimnet.builder.query.chosen_splits import SPLIT_COLUMNS
 from satimnet.builder.query.index import IndexedCollection
 from satimnet.builder.storage.parquet_files import parquet_file
 
@@ -37,7 +38,7 @@ def batches(
             for leaf in leaves
             if any(f"{_LISTS.sub('', leaf)}.".startswith(f"{name}.") for name in columns)
         ]
-        for batch in file.iter_batches(_ROWS, columns=wanted):
+        for batch in _with_splits(collection, file.iter_batches(_ROWS, columns=wanted), columns):
             require_texts(batch, collection.parquet)
             yield batch.to_pylist()
 
@@ -49,9 +50,30 @@ def record_batches(collection: IndexedCollection) -> Iterator[pa.RecordBatch]:
         BadCatalogError: the file cannot be read, or its rows lack an id.
     """
     with _opened(collection) as file:
-        for batch in file.iter_batches(_ROWS):
+        for batch in _with_splits(collection, file.iter_batches(_ROWS)):
             require_texts(batch, collection.parquet)
             yield batch
+
+
+def _with_splits(
+    collection: IndexedCollection, rows: Iterable[pa.RecordBatch], columns: Sequence[str] = ()
+) -> Iterator[pa.RecordBatch]:
+    """The rows, with splits and folds as the catalog's table has them that was chosen, if any.
+
+    A column that the file lacks comes at the end, if ``columns`` ask for it.
+    """
+    first = 0
+    for batch in rows:
+        if collection.splits is not None:
+            at = slice(first, first + len(batch))
+            for name in SPLIT_COLUMNS:
+                column = collection.splits.column(name, at)
+                if name in batch.schema.names:
+                    batch = batch.set_column(batch.schema.get_field_index(name), name, column)
+                elif name in columns:
+                    batch = batch.append_column(name, column)
+        first += len(batch)
+        yield batch
 
 
 def schema_of(collection: IndexedCollection) -> pa.Schema:

@@ -65,6 +65,7 @@ from satimnet.builder.storage.staging import clear, says, workspace
 from satimnet.builder.storage.stores import shown
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from numpy.typing import NDArray
 
 
@@ -78,6 +79,7 @@ def assess(
     bands: Sequence[str] | None = None,
     offset: float = 0,
     version: str | Sequence[str] | None = None,
+    splits: str | None = None,
     progress: Progress = silent,
 ) -> Report:
     """Reads all members of a catalog once and writes a report.
@@ -93,6 +95,8 @@ def assess(
         bands: Names of the bands of rasters that do not name them.
         offset: Added to the values of rasters, see `satimnet.builder.imagery.scenes.open_scene`.
         version: Names of versions of collections to read instead of the current ones.
+        splits: Name of a split of the catalog (`satimnet.builder.split`) that is judged instead of
+            the publisher's own.
         progress: Is told how many shards were read.
 
     Returns:
@@ -105,22 +109,14 @@ def assess(
         StorageError: the host of the catalog does not answer.
         BadCatalogError: the catalog cannot be read, or was changed meanwhile.
     """
-    index = Index(catalog, allow_outside=allow_outside, version=version)
+    index = Index(catalog, allow_outside=allow_outside, version=version, splits=splits)
     _refuse_foreign(on_disk(out))
     scenes = _scenes(index, compare, bands, offset)
     with workspace(out, "assessing") as work:
         state = _state(index)
         _forget_others(work, state)
-        tasks = _tasks(index, work)
-        copies = _room_for_copies(work / "copies", sum(task.count for task in tasks))
-        jobs = [(task,) for task in tasks if not task.part.exists()]
-        do = _measure if is_cluster(scheduler) else _measure_here
-        for found in run_tasks(do, jobs, scheduler, "Reading shards", progress, "parts"):
-            if isinstance(found, str):
-                _require_same(index, state)
-                raise BadCatalogError(found)
-            if found is not None:
-                keep(*found)
+        tasks = _tasks(index, work, index.readable())
+        copies = _measure_all(index, tasks, work, state, scheduler, progress)
         with one_step(progress, "Comparing images"):
             report = _compare(index, tasks, copies, scenes)
             _require_same(index, state)
@@ -132,15 +128,59 @@ def assess(
     return report
 
 
+def measured(
+    index: Index, work: Path, scheduler: str, progress: Progress, collections: Sequence[str]
+) -> tuple[pa.Table, NDArray[np.uint8]]:
+    """What `find_duplicates` compares: the results of all Items and their small copies.
+
+    Args:
+        index: The open catalog.
+        work: An empty folder for them.
+        scheduler: As `assess`.
+        progress: As `assess`.
+        collections: Ids of the collections to read, in the catalog's order.
+
+    Raises:
+        BadCatalogError: as `assess`.
+        StorageError: as `assess`.
+    """
+    import pyarrow as pa
+
+    tasks = _tasks(index, work, collections)
+    copies = _measure_all(index, tasks, work, _state(index), scheduler, progress)
+    return pa.concat_tables([read_results(task.part) for task in tasks]), copies
+
+
 # --- measuring ----------------------------------------------------------------------------------
 
 
-def _tasks(index: Index, work: Path) -> list[Task]:
+def _measure_all(
+    index: Index,
+    tasks: Sequence[Task],
+    work: Path,
+    state: str,
+    scheduler: str,
+    progress: Progress,
+) -> NDArray[np.uint8]:
+    """Measures what no earlier run has measured; returns the small copies of all Items."""
+    copies = _room_for_copies(work / "copies", sum(task.count for task in tasks))
+    jobs = [(task,) for task in tasks if not task.part.exists()]
+    do = _measure if is_cluster(scheduler) else _measure_here
+    for found in run_tasks(do, jobs, scheduler, "Reading shards", progress, "parts"):
+        if isinstance(found, str):
+            _require_same(index, state)
+            raise BadCatalogError(found)
+        if found is not None:
+            keep(*found)
+    return copies
+
+
+def _tasks(index: Index, work: Path, names: Sequence[str]) -> list[Task]:
     import pyarrow as pa
 
     tasks: list[Task] = []
     first = 0
-    for name in index.readable():
+    for name in names:
         collection = index.collections[name]
         document = _portable(collection.document)
         try:
@@ -152,11 +192,13 @@ def _tasks(index: Index, work: Path) -> list[Task]:
             raise BadCatalogError(
                 f"{collection.parquet}: cannot be read ({error}); build the collection again"
             ) from error
+        row = 0
         for group, count in enumerate(counts):
             part = work / f"{file_name(name)}-{group:05d}.arrow"
             whole = collection.parquet, collection.bounds
-            tasks.append(Task(document, *whole, group, first, count, part, work / "copies"))
-            first += count
+            own = None if collection.splits is None else collection.splits.of_rows(row, row + count)
+            tasks.append(Task(document, *whole, group, first, count, part, work / "copies", own))
+            first, row = first + count, row + count
     return tasks
 
 
@@ -279,6 +321,7 @@ def _forget_others(work: Path, state: str) -> None:
 def _state(index: Index) -> str:
     """A digest that changes when the catalog or this package does."""
     digest = hashlib.sha256(version("satimnet").encode())
+    digest.update(b"" if index.splits is None else index.splits.digest.encode())
     for collection in index.collections.values():
         digest.update(orjson.dumps(collection.document.json))
         if is_url(collection.parquet):

@@ -22,6 +22,7 @@ from satimnet.builder.quality.findings import Finding
 from satimnet.builder.quality.item_checks import inspect
 from satimnet.builder.quality.member_contents import Shards
 from satimnet.builder.quality.pixel_statistics import SIDE, STATISTICS
+from satimnet.builder.query.chosen_splits import RowSplits
 from satimnet.builder.storage.atomic_files import settle, sync
 from satimnet.builder.storage.hrefs import Bounds
 from satimnet.builder.storage.parquet_files import parquet_file
@@ -51,6 +52,8 @@ class Task:
     """The file for its results, on the machine that keeps them."""
     copies: Path
     """The file of all small copies, there."""
+    splits: RowSplits | None = None
+    """Splits of its rows, where they are not those of the parquet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,8 @@ def measure(task: Task) -> Measured:
     with parquet_file(task.parquet) as file, Shards() as shards:
         for batch in file.iter_batches(_BATCH, row_groups=[task.group]):
             table = pa.Table.from_batches([batch])
+            if task.splits is not None:
+                table = task.splits.replaced(table, slice(len(rows), len(rows) + len(table)))
             items = shards.ahead(items_of(table, task.parquet, resolve))
             for item, outline in zip(items, table["geometry"].to_pylist(), strict=True):
                 at = len(rows)

@@ -88,6 +88,13 @@ class Database:
                 what = f"{file}: cannot be read; validate the catalog"
                 raise self._read_error(error) or failure(error, what, BadCatalogError) from error
 
+    def keep(self, name: str, table: pa.Table) -> None:
+        """Keeps rows under a name, quoted as in SQL, that all queries may use; once for a name."""
+        with self._cursor() as cursor:
+            cursor.register("kept_", table)
+            cursor.execute(f"CREATE TABLE IF NOT EXISTS {name} AS FROM kept_")
+            cursor.unregister("kept_")
+
     def run(self, sql: str, statement: Statement, seconds: float | None = None) -> pa.Table:
         """The result of a query, with what ``statement`` says that it refers to.
 

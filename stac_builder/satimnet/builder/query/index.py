@@ -5,11 +5,12 @@ On disk or behind any web server, with no extension of DuckDB beyond those built
 
 from __future__ import annotations
 
+import copy
 import os
 import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,10 @@ from satimnet.builder.errors import (
     StorageError,
 )
 from satimnet.builder.publishing.layout import location_of
+from satimnet.builder.publishing.split_tables import SplitLink, chosen_split, read_split
 from satimnet.builder.publishing.versions import chosen
 from satimnet.builder.query.bounded_sql import Database, failure
+from satimnet.builder.query.chosen_splits import SPLIT_COLUMNS, RowSplits, row_splits
 from satimnet.builder.query.derived_facts import derived_facts
 from satimnet.builder.query.parquet_rows import asset_hrefs, numbers_of, rows_at
 from satimnet.builder.query.statements import Statement, kind_of, quoted
@@ -79,6 +82,8 @@ class IndexedCollection:
     """Where its files may lead."""
     held: Held | None = field(default=None, compare=False, repr=False)
     """The parquet that belongs to the document, also once both are replaced; None on the web."""
+    splits: RowSplits | None = field(default=None, compare=False, repr=False)
+    """Split and fold of its Items by a table of the catalog; None leaves the publisher's."""
 
     @property
     def place(self) -> str:
@@ -100,6 +105,8 @@ class Index:
         allow_outside: the catalog in a folder may lead to any file of this machine.
         version: names of versions to open instead of the current ones, as they are or as
             ``collection@version``.
+        splits: name of a split of the catalog (see `satimnet.builder.split`), or ``name@digest``:
+            splits and folds of Items are those of its table, not the publisher's.
 
     Attributes:
         href: absolute path or URL of ``catalog.json``.
@@ -107,14 +114,16 @@ class Index:
         collections: the collections that can be read, by id, in the catalog's order.
         unreadable: why the others cannot be read, by id or by the name of their folder.
         bounds: where the catalog's files may lead.
+        splits: the split table that was chosen, if one was.
         seconds: how long a query may take; None is for ever.
 
     Raises:
-        NotFoundError: there is no catalog, or no such version.
+        NotFoundError: there is no catalog, or no such version or split.
         SatimnetError: the catalog cannot be read, or none of its collections.
     """
 
     seconds: float | None = None
+    splits: SplitLink | None = None
 
     def __init__(
         self,
@@ -122,8 +131,11 @@ class Index:
         *,
         allow_outside: bool = False,
         version: str | Sequence[str] | None = None,
+        splits: str | None = None,
     ) -> None:
         self._begin(*_found(catalog), allow_outside, version)
+        if splits is not None:
+            self._take_splits(splits)
 
     @classmethod
     def of_collection(cls, href: str, *, allow_outside: bool = False) -> Index:
@@ -187,6 +199,30 @@ class Index:
             )
         for reason in self.unreadable.values():
             _warn(reason)
+
+    def with_splits(self, name: str) -> Index:
+        """The same catalog, with splits and folds as the table of a split of it has them.
+
+        Raises:
+            NotFoundError: the catalog has no such split.
+            BadCatalogError: its table cannot be understood.
+            StorageError: its table cannot be read.
+        """
+        other = copy.copy(self)
+        other._take_splits(name)
+        return other
+
+    def _take_splits(self, name: str) -> None:
+        link = chosen_split(self.document, name, self.href)
+        table = read_split(link, self.bounds.resolve(link.href, self.href))
+        self._types, self._derived = {}, {}  # not those of the index that this is a copy of
+        collections = dict(self.collections)
+        for id_, one in self.collections.items():
+            version = one.document.version
+            own = row_splits(table, id_, version, one.place, one.parquet)
+            collections[id_] = replace(one, splits=own)
+            self._database.keep(_split_table(link, one), own.table())
+        self.collections, self.splits = collections, link
 
     def _collection(self, link: str) -> IndexedCollection | None:
         """The collection that a link leads to; None where it leads to another catalog."""
@@ -279,6 +315,8 @@ class Index:
             said = self.collections[collection].document.item_assets
             self._derived[collection] = derived_facts(types, said)
             self._types[collection] = {name: str(type_) for name, type_ in types.items()}
+            if self.splits is not None:
+                self._types[collection] |= SPLIT_COLUMNS
         return self._types[collection]
 
     def run(self, sql: str, statement: Statement) -> pa.Table:
@@ -323,12 +361,19 @@ class Index:
             own = self.column_types(collection)
             derived = self._derived[collection]
             otherwise = {name: f"({derived.get(name, 'NULL')})::{types[name]}" for name in columns}
+            rows = self._rows_of(collection)
+            made = SPLIT_COLUMNS.keys() & set(columns) if self.splits is not None else set()
+            if made:
+                table = _split_table(self.splits, self.collections[collection])
+                rows += f" LEFT JOIN {table} ON file_row_number = row_of_split_"
+                otherwise |= {"satimnet:split": "split_", "satimnet:fold": "fold_"}
             parts = [
-                f"{quoted(name) if name in own else otherwise[name]} AS {quoted(name)}"
+                f"{quoted(name) if name in own and name not in made else otherwise[name]} "
+                f"AS {quoted(name)}"
                 for name in columns
             ]
             parts += [f"{position}::BIGINT AS source_", "file_row_number AS row_"]
-            selects.append(f"SELECT {', '.join(parts)} FROM {self._rows_of(collection)}")
+            selects.append(f"SELECT {', '.join(parts)} FROM {rows}")
         return " UNION ALL ".join(selects)
 
     def with_assets(self, collection: str, assets: Sequence[str]) -> NDArray[np.int64]:
@@ -351,13 +396,16 @@ class Index:
         import pyarrow as pa
 
         names = list(columns or self.column_types(collection))
-        leaves = [name for name in names if name != "assets" or assets is None]
-        if len(leaves) < len(names):
+        splits = self.collections[collection].splits
+        made = [] if splits is None else [name for name in names if name in SPLIT_COLUMNS]
+        stored = [name for name in names if name not in made] or ["id"]
+        leaves = [name for name in stored if name != "assets" or assets is None]
+        if len(leaves) < len(stored):
             leaves += [f"assets.{key}" for key in assets or ()]
         try:
             with self._parquet(collection) as file:
                 table, places = rows_at(file, numbers, leaves)
-            table = table.select(names)  # other names than DuckDB's, if some are there twice
+            table = table.select(stored)  # other names than DuckDB's, if some are there twice
         except SatimnetError:
             raise
         except (OSError, KeyError, ValueError, pa.ArrowException) as error:
@@ -370,6 +418,10 @@ class Index:
         known = self.collections[collection]
         documents.require_texts(table, known.parquet)
         known.bounds.resolve_all(asset_hrefs(table), known.parquet)  # none leads elsewhere
+        if splits is not None and made:
+            for name in made:
+                table = table.append_column(name, splits.column(name, numbers))
+            table = table.select(names)
         return table
 
     def _parquet(self, collection: str) -> pq.ParquetFile:
@@ -390,6 +442,11 @@ class Index:
             href = self.collections[collection].parquet
             raise failure(error, f"{href}: cannot be read", BadCatalogError) from error
         return file
+
+
+def _split_table(link: SplitLink | None, collection: IndexedCollection) -> str:
+    """The name of DuckDB's table of a split of a collection."""
+    return quoted(f"split {link and link.digest} {collection.id}")
 
 
 def _found(catalog: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:

@@ -44,6 +44,7 @@ def search(
     all_classes: Sequence[str] | str | None = None,
     concept: Sequence[str] | str | None = None,
     split: Sequence[str] | str | None = None,
+    splits: str | None = None,
     q: Sequence[str] | str | None = None,
     file_format: Sequence[str] | str | None = None,
     band_count: Sequence[int] | int | None = None,
@@ -83,6 +84,8 @@ def search(
         concept: terms such as building; an Item must have a class that stands for one of them, or
             for something narrower. See `satimnet.builder.vocabulary.concepts.Scheme.resolve`.
         split: ``train``, ``validation`` or ``test``, or several; an empty list finds nothing.
+        splits: name of a split of the catalog that `satimnet.builder.split` made: splits and folds,
+            of conditions and of the Items found, are then those of it and not the publisher's.
         q: terms, one of which must stand in a title or description of the Item, of its classes or
             of its collection, or among the collection's keywords. See
             `satimnet.builder.query.freetext`.
@@ -113,7 +116,7 @@ def search(
         `Found.facets`.
 
     Raises:
-        NotFoundError: the catalog or one of ``collections`` is not there.
+        NotFoundError: the catalog, one of ``collections`` or the split is not there.
         BadCatalogError: the catalog cannot be understood.
         BadQueryError: a condition cannot be understood, or names what no Item has.
         ArgumentError: ``limit`` is negative, a range is none, or an argument has the wrong type.
@@ -144,6 +147,8 @@ def search(
         "has_nodata": has_nodata,
     }
     index = catalog if isinstance(catalog, Index) else Index(catalog, allow_outside=allow_outside)
+    if splits is not None:
+        index = index.with_splits(splits)
     if limit is not None and limit < 0:
         raise ArgumentError(f"limit {limit} is negative", "limit")
     names = None if collections is None else _listed(collections)

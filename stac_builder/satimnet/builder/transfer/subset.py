@@ -288,7 +288,9 @@ def _collections(
 
 def _made_of(found: Found, copied: bool) -> str:
     """A digest of what a subset is made of."""
+    splits = found.index.splits
     digest = hashlib.sha256(repr((copied, found.index.href)).encode())
+    digest.update(b"" if splits is None else splits.digest.encode())
     for collection in found.collections:
         digest.update(repr((collection.document.json, folder_of(collection.parquet))).encode())
         numbers = found.numbers()[collection.id]

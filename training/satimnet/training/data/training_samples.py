@@ -372,6 +372,7 @@ def open_samples(
     *,
     allow_outside: bool = False,
     version: str | Sequence[str] | None = None,
+    splits: str | None = None,
 ) -> Catalog:
     """Opens a catalog for searching.
 
@@ -380,12 +381,15 @@ def open_samples(
         allow_outside: Whether a catalog in a folder may point to files that are not in there.
         version: Names of versions of collections to open instead of the current ones (see
             `satimnet.builder.versions`), as they are or as ``collection@version``.
+        splits: Name of a split that `satimnet.builder.split` made of the catalog: `Samples.splits`
+            and the folds of `crossvalidate` are those of it, not the publisher's.
 
     Returns:
         The catalog.
 
     Raises:
-        SatimnetError: There is no catalog, or it cannot be read or has no collection.
+        SatimnetError: There is no catalog or no such split, or it cannot be read or has no
+            collection.
 
     Example:
         >>> from satimnet.training import open_samples
@@ -393,7 +397,7 @@ def open_samples(
         >>> samples.classes[1]
         'Forest'
     """
-    index = Index(href, allow_outside=allow_outside, version=version)
+    index = Index(href, allow_outside=allow_outside, version=version, splits=splits)
     return Catalog(index, {name: _collection(found) for name, found in index.collections.items()})
 
 
