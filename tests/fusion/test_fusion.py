@@ -619,9 +619,9 @@ def test_a_layer_without_a_place(catalog, tmp_path):
 def spoilt(folder: Path, bad: float) -> Path:
     """A catalog of float patches, one of which has a pixel of ``bad``."""
     from satimnet.builder.datasets import Dataset
+    from satimnet.builder.imagery.encoding import encode_geotiff
     from satimnet.builder.imagery.grids import Grid
     from satimnet.builder.samples import Member, Sample
-    from satimnet.training.fusion.patches import geotiff
     from stactools.eurosat import dataset
 
     record = json.loads(json.dumps(dataset.record.content))
@@ -634,7 +634,7 @@ def spoilt(folder: Path, bad: float) -> Path:
         if number == 1:
             pixels[3, 9, 9] = bad  # B04
         name = f"River_{number}"
-        member = Member("multispectral", f"River/{name}.tif", geotiff(pixels, grid))
+        member = Member("multispectral", f"River/{name}.tif", encode_geotiff(pixels, grid))
         samples.append(Sample(name, ("River",), (member,), ("River",)))
     made = Dataset(record, lambda *_: iter(samples))
     build([], folder / "catalog", assigned={"eurosat": ()}, datasets={"eurosat": made})

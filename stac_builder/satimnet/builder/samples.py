@@ -82,7 +82,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """One annotated object, in pixel coordinates of its image, as an outline or as runs.
+    """One annotated object, in pixel coordinates of its image: an outline, polygons or runs.
 
     Example:
         >>> ship = Object("ship", outline=((10, 10), (30, 10), (30, 20), (10, 20)))
@@ -98,6 +98,13 @@ class Object:
     """Start, length, start, length …: pixels counted from 0 down the columns (column-major)."""
     properties: Mapping[str, Any] = field(default_factory=dict)
     """What else the publisher says of it, as JSON has it."""
+    polygons: tuple[tuple[tuple[tuple[float, float], ...], ...], ...] = ()
+    """Where one ring does not do: of each part the outer ring and its holes, as ``outline``."""
+
+    @property
+    def parts(self) -> tuple[tuple[tuple[tuple[float, float], ...], ...], ...]:
+        """The polygons that it consists of; none where it is given as runs."""
+        return self.polygons or (((self.outline,),) if self.outline else ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from satimnet.builder.errors import BadFileError
 from satimnet.builder.imagery.grids import lonlat_of
 from satimnet.builder.imagery.headers import Header
 from satimnet.builder.imagery.lonlat import area_of, over_pole, unrolled
@@ -38,6 +39,60 @@ def annotation(objects: Sequence[Object], header: Header) -> bytes:
         "features": features,
     }
     return orjson.dumps(content)
+
+
+def objects_in(data: bytes, label: str) -> tuple[Object, ...]:
+    """The objects of a file that `annotation` made.
+
+    Args:
+        data: The bytes of the file.
+        label: Its name in errors.
+
+    Returns:
+        The objects in the order of the file; runs have become polygons.
+
+    Raises:
+        BadFileError: it is no such file, or not in pixels of the image.
+
+    Example:
+        >>> ship = Object("ship", ((10, 10), (30, 10), (30, 20)), properties={"difficult": 0})
+        >>> (same,) = objects_in(annotation([ship], Header((40, 40), 3, "|u1")), "a.geojson")
+        >>> same.name, same.outline, same.properties
+        ('ship', ((10, 10), (30, 10), (30, 20)), {'difficult': 0})
+    """
+    try:
+        content = orjson.loads(data)
+        if not is_in_pixels(content):
+            raise BadFileError(label, "not in pixels of its image; build the catalog again")
+        return tuple(map(_object, content["features"]))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise BadFileError(label, "no annotation of satimnet; build the catalog again") from error
+
+
+def is_in_pixels(content: Any) -> bool:
+    """Whether the JSON is of an annotation whose coordinates are pixels, as `annotation` makes."""
+    return isinstance(content, dict) and str(content.get("satimnet:coordinates", "")).startswith(
+        "pixels of the image"
+    )
+
+
+def _object(feature: dict[str, Any]) -> Object:
+    properties = dict(feature["properties"])
+    name, shape = properties.pop("class"), feature["geometry"]
+    several = {"Polygon": [shape["coordinates"]], "MultiPolygon": shape["coordinates"]}
+    parts = tuple(tuple(map(_ring, rings)) for rings in several[shape["type"]])
+    if not isinstance(name, str) or not all(parts):
+        raise ValueError
+    if len(parts) == 1 and len(parts[0]) == 1:
+        return Object(name, parts[0][0], properties=properties)
+    return Object(name, properties=properties, polygons=parts)
+
+
+def _ring(points: list[Any]) -> tuple[tuple[float, float], ...]:
+    ring = tuple([(x, y) for x, y in points[:-1]])
+    if not all(type(v) in (int, float) for point in ring for v in point) or not ring:
+        raise ValueError
+    return ring
 
 
 def annotation_lonlat(objects: Sequence[Object], header: Header) -> bytes:
@@ -86,8 +141,10 @@ def _feature(item: Object, header: Header, place: Callable[[Ring], Ring]) -> dic
     if item.runs:
         shape = shape_of_runs(item.runs, header.shape)
     else:
-        ring = [list(point) for point in (*item.outline, item.outline[0])]
-        shape = {"type": "Polygon", "coordinates": [ring]}
+        parts = [[[list(p) for p in (*ring, ring[0])] for ring in part] for part in item.parts]
+        shape = {"type": "MultiPolygon", "coordinates": parts}
+        if len(parts) == 1:
+            shape = {"type": "Polygon", "coordinates": parts[0]}
     if shape["type"] == "Polygon":
         coordinates: Any = _oriented(map(place, shape["coordinates"]))
     else:

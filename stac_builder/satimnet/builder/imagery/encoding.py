@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rasterio.io import DatasetReader
 
+    from satimnet.builder.imagery.grids import Grid
     from satimnet.builder.imagery.headers import Data, Header
 
 COG_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
@@ -152,6 +153,51 @@ def encode_mask(
     if media_type == "image/png":
         return _png(np.concatenate(list(strips)), palette)
     return _mask_cog(strips, header, palette, scratch)
+
+
+def encode_geotiff(
+    pixels: NDArray[Any],
+    grid: Grid,
+    palette: Mapping[int, tuple[int, int, int]] | None = None,
+    *,
+    rgb: bool = False,
+    deflate: bool = False,
+) -> bytes:
+    """Pixels (band, y, x) as a GeoTIFF of one strip, pixel-interleaved.
+
+    Args:
+        pixels: The pixels.
+        grid: Where they lie, and their number of rows and columns.
+        palette: Colours of the values of a mask.
+        rgb: Whether the bands are said to be red, green and blue.
+        deflate: Whether they are compressed. As they are, a batch is read without decoding.
+    """
+    from rasterio.io import MemoryFile
+    from rasterio.transform import Affine
+
+    bands, rows, columns = pixels.shape
+    options: dict[str, Any] = {}
+    if grid.crs is not None and grid.transform is not None:
+        options = {"crs": grid.crs, "transform": Affine(*grid.transform)}
+    if palette is None:
+        options["photometric"] = "rgb" if rgb else "minisblack"
+    if deflate:
+        options |= {"compress": "deflate", "predictor": 3 if pixels.dtype.kind == "f" else 2}
+    with MemoryFile() as memory:
+        with memory.open(
+            driver="GTiff",
+            height=rows,
+            width=columns,
+            count=bands,
+            dtype=pixels.dtype,
+            interleave="pixel",
+            blockysize=rows,
+            **options,
+        ) as image:
+            image.write(pixels)
+            if palette is not None:
+                image.write_colormap(1, dict(palette))
+        return bytes(memory.getbuffer())
 
 
 def palette_of(classes: Sequence[Mapping[str, Any]]) -> dict[int, tuple[int, int, int]]:

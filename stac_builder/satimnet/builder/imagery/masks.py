@@ -62,7 +62,7 @@ def draw(
                 drawn = draw_runs(runs, shape, top, len(mask))
                 np.copyto(mask, drawn, where=drawn > 0)
             else:
-                _fill([(o.outline, values[o.name]) for o in group], mask, top)
+                _fill([(part, values[o.name]) for o in group for part in o.parts], mask, top)
         yield mask
 
 
@@ -92,8 +92,8 @@ def _refuse_heaps(objects: Sequence[Object], shape: tuple[int, int]) -> None:
     for item in objects:
         if item.runs:
             pixels += sum(item.runs[1::2])
-        elif item.outline:
-            x, y = zip(*item.outline, strict=True)
+        for outer, *_ in item.parts:
+            x, y = zip(*outer, strict=True)
             width = min(max(x), columns) - max(min(x), 0)
             height = min(max(y), rows) - max(min(y), 0)
             pixels += max(width + 1, 1) * max(height + 1, 1)
@@ -104,18 +104,24 @@ def _refuse_heaps(objects: Sequence[Object], shape: tuple[int, int]) -> None:
 def _area(item: Object) -> float:
     if item.runs:
         return float(sum(item.runs[1::2]))
-    x, y = np.array(item.outline, dtype=float).T
+    return (
+        sum(_ring_area(outer) - sum(map(_ring_area, holes)) for outer, *holes in item.parts) or 0.0
+    )
+
+
+def _ring_area(ring: Sequence[tuple[float, float]]) -> float:
+    x, y = np.array(ring, dtype=float).T
     return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
 
 
-def _fill(outlines: Sequence[tuple[Any, int]], mask: Mask, top: int) -> None:
-    """Fills the part of outlines that lies in ``mask``, the rows of the image from ``top``."""
+def _fill(polygons: Sequence[tuple[Any, int]], mask: Mask, top: int) -> None:
+    """Fills the part of polygons that lies in ``mask``, the rows of the image from ``top``."""
     from affine import Affine
     from rasterio.features import rasterize
 
     shapes = [
-        ({"type": "Polygon", "coordinates": [[*ring, ring[0]]]}, value)
-        for ring, value in outlines
+        ({"type": "Polygon", "coordinates": [[*one, one[0]] for one in (ring, *holes)]}, value)
+        for (ring, *holes), value in polygons
         if len(set(ring)) > 2
         and min(y for _, y in ring) < top + len(mask)
         and max(y for _, y in ring) > top

@@ -156,7 +156,8 @@ def contents(
         return Contents(tuple(files), sample.classes, (), tuple(problems))
     if sample.objects is not None or tag is not None:
         try:
-            derived, pixels = _derived(sample, image, files[0].path, record, how, tag)
+            derived, drawn = _derived(sample, image, files[0].path, record, how, tag)
+            pixels = drawn if pixels is None else pixels  # a mask that is there says more
             files.extend(derived)
         except ValueError as error:
             problems.append(Problem(sample.members[0].label, f"its label: {error}"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from sys import maxsize
@@ -18,7 +18,7 @@ import numpy as np
 
 from satimnet.builder.catalog.items import matches
 from satimnet.builder.errors import BadFileError
-from satimnet.builder.imagery.encoding import palette_of
+from satimnet.builder.imagery.encoding import encode_geotiff, palette_of
 from satimnet.builder.imagery.grids import Grid
 from satimnet.builder.imagery.headers import MAX_IMAGE_SIZE, Header, read_header
 from satimnet.builder.imagery.rasters import opened
@@ -100,7 +100,7 @@ class Image:
             pixels[places] = _read(data, header, part.positions, self)
         if pixels.dtype.kind == "f" and np.isnan(pixels).any():
             raise BadFileError(self.label, f"{int(np.isnan(pixels).sum())} of its pixels are NaN")
-        return geotiff(pixels, self.grid)
+        return encode_geotiff(pixels, self.grid)
 
 
 @dataclass(frozen=True)
@@ -135,36 +135,7 @@ class Mask:
                 reason = f"no mask: {names} has nothing there{nowhere}"
                 raise BadFileError(self.label, reason, "incomplete")
             mask = found
-        return geotiff(mask[None], self.grid, palette_of(MASK_CLASSES))
-
-
-def geotiff(
-    pixels: NDArray[Any], grid: Grid, palette: Mapping[int, tuple[int, int, int]] | None = None
-) -> bytes:
-    """Pixels (band, y, x) as an uncompressed GeoTIFF, in one strip, pixel-interleaved."""
-    from rasterio.io import MemoryFile
-    from rasterio.transform import Affine
-
-    bands, rows, columns = pixels.shape
-    place: dict[str, Any] = {}
-    if grid.crs is not None and grid.transform is not None:
-        place = {"crs": grid.crs, "transform": Affine(*grid.transform)}
-    with MemoryFile() as memory:
-        with memory.open(
-            driver="GTiff",
-            height=rows,
-            width=columns,
-            count=bands,
-            dtype=pixels.dtype,
-            interleave="pixel",
-            blockysize=rows,
-            **({} if palette else {"photometric": "minisblack"}),
-            **place,
-        ) as image:
-            image.write(pixels)
-            if palette is not None:
-                image.write_colormap(1, dict(palette))
-        return bytes(memory.getbuffer())
+        return encode_geotiff(mask[None], self.grid, palette_of(MASK_CLASSES))
 
 
 def _read(data: bytes, header: Header, bands: Sequence[int], image: Image) -> NDArray[Any]:

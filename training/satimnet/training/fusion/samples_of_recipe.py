@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
@@ -14,10 +12,10 @@ import pyarrow.compute as pc
 from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.imagery.grids import Grid
+from satimnet.builder.query.item_origins import grid_of, have_files, origin_of, time_text
 from satimnet.builder.samples import Member, Sample
 from satimnet.builder.storage.checked_offsets import number_type
-from satimnet.builder.storage.hrefs import is_url, is_web, join, public, relative
-from satimnet.builder.storage.objects import exists
+from satimnet.builder.storage.hrefs import is_url, join, public, relative
 from satimnet.training.data.order import even_folds
 from satimnet.training.fusion.mask_layers import Layer
 from satimnet.training.fusion.patches import Image, Mask, Part
@@ -86,11 +84,11 @@ def _of_draw(
         home.document.item_assets[files[0].asset].data_type, f"{home.id}: its images"
     ).name
     rows = drawn.table.to_pylist()
-    own_files = _have_files(rows, home.parquet)
+    own_files = have_files(rows, home.parquet)
     for row, label, fold in zip(rows, drawn.labels.tolist(), folds.tolist(), strict=True):
         name, id_ = names[label], f"{home.id}-{row['id']}"
         source = f"{home.id}/{row['id']}"
-        grid = _grid(row, files[0].asset, source).resized(recipe.size)
+        grid = grid_of(row, files[0].asset, source).resized(recipe.size)
         parts = tuple(_part(row["assets"][f.asset], f, home.parquet) for f in files)
         image = Image(source, parts, grid, dtype, recipe.resampling)
         members = [Member("image", f"{name}/{id_}.tif", image)]
@@ -101,11 +99,11 @@ def _of_draw(
         properties |= {"satimnet:source": home.id, "satimnet:fold": fold}
         if gsd is not None:
             properties["gsd"] = gsd
-        time = _text(row.get("datetime"))
+        time = time_text(row.get("datetime"))
         if time is None:
             ends = ("start_datetime", "end_datetime")
-            properties |= {key: _text(row[key]) for key in ends if row.get(key) is not None}
-        origin, kind = _derived_from(row, home.parquet, own_files=own_files)
+            properties |= {key: time_text(row[key]) for key in ends if row.get(key) is not None}
+        origin, kind = origin_of(row, home.parquet, own_files=own_files)
         href = relative(public(origin, home.href), folder)
         link = {"rel": "derived_from", "href": href, "type": kind}
         yield Sample(
@@ -156,21 +154,6 @@ def _part(asset: Mapping[str, Any], file: BandFile, parquet: str) -> Part:
     return Part(where, file.positions, file.wanted, checksum)
 
 
-def _grid(row: Mapping[str, Any], asset: str, label: str) -> Grid:
-    """The grid of an asset: its own, or else that of its Item."""
-    found = row["assets"][asset]
-    home = found if found.get("proj:transform") or found.get("proj:shape") else row
-    transform = home.get("proj:transform")
-    shape = home.get("proj:shape")
-    if shape is None:
-        raise SatimnetError(f"{label}: its Item has no proj:shape; build the catalog again")
-    crs = home.get("proj:code") or home.get("proj:wkt2")
-    rows, columns = shape
-    if crs is None or transform is None:
-        return Grid((rows, columns), None, None)
-    return Grid((rows, columns), crs, tuple(transform[:6]))
-
-
 def _gsd(document: CollectionDocument, files: Sequence[BandFile], recipe: Recipe) -> float | None:
     """Metres of a pixel once resized; None where the collection does not tell."""
     found = []
@@ -182,30 +165,3 @@ def _gsd(document: CollectionDocument, files: Sequence[BandFile], recipe: Recipe
                 return None
             found.append(metres * asset.shape[0] / recipe.size[0])
     return float(min(found))
-
-
-def _derived_from(row: Mapping[str, Any], parquet: str, *, own_files: bool) -> tuple[str, str]:
-    """Absolute href and media type of an Item, or of its node where Items have no files."""
-    links = row["links"] or ()
-    parent = next((link["href"] for link in links if link["rel"] == "parent"), "./collection.json")
-    node = join(parent, parquet)
-    if own_files:
-        return join(f"./{_in_url(row['id'], node)}.json", node), "application/geo+json"
-    return node, "application/json"
-
-
-def _in_url(name: str, base: str) -> str:
-    """The name as an href in the file at ``base`` has it."""
-    return quote(name) if is_web(base) else name
-
-
-def _have_files(rows: Sequence[Mapping[str, Any]], parquet: str) -> bool:
-    """Whether the Items of a collection have files of their own: all of them, or none."""
-    if not rows:
-        return False
-    href, _ = _derived_from(rows[0], parquet, own_files=True)
-    return exists(href)
-
-
-def _text(time: datetime | None) -> str | None:
-    return None if time is None else time.astimezone(UTC).isoformat().replace("+00:00", "Z")
