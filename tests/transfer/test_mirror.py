@@ -703,6 +703,8 @@ def test_stac_copy_leaves_shards_where_they_are(catalog, tmp_path):
     assert missing == {
         "./items.parquet",
         "./build-report.json",
+        "./explorer.json",
+        "./explorer.bin",
         "./overview.png",
         *(f"./{path.name}" for path in catalog.glob("concepts-*.json")),
     }

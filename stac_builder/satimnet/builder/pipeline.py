@@ -42,6 +42,8 @@ from satimnet.builder.errors import (
     SatimnetError,
     printable,
 )
+from satimnet.builder.explorer.explorer_columns import ASSETS as EXPLORER_ASSETS
+from satimnet.builder.explorer.explorer_columns import write_columns
 from satimnet.builder.overview.contact_sheet import OVERVIEW_ASSET, OVERVIEW_NAME, write_overview
 from satimnet.builder.packing.sample_files import MAX_SCENE_SIZE
 from satimnet.builder.packing.shard_plans import DEFAULT_SHARD_SIZE, MAX_SHARD_SIZE, ShardPlan, plan
@@ -378,11 +380,12 @@ def _described(made: _Collection, report: Report, overview: bool) -> Made:
     tables = MappedRows(paths)
     collection = collection_of(made.dataset.record, tables)
     write_parquet(tables, collection, folder / PARQUET_NAME)
+    write_columns(collection, tables, folder, folder / PARQUET_NAME, made.files)
     write_json(_content(report, made.source), folder / _REPORT_NAME)
     (folder / OVERVIEW_NAME).unlink(missing_ok=True)  # of a build that was killed
     index = f"{made.shards.rpartition('/')[0]}/{folder.name}/{PARQUET_NAME}"
     drawn = overview and write_overview(collection, tables, folder, index)
-    collection["assets"] = {"build-report": _REPORT_ASSET}
+    collection["assets"] = {"build-report": _REPORT_ASSET, **EXPLORER_ASSETS}
     if drawn:
         collection["assets"]["overview"] = OVERVIEW_ASSET
     if made.files == "pages":
