@@ -19,6 +19,7 @@ import numpy as np
 
 from satimnet.builder.catalog.item_columns import BBOX, common_properties, item_schema
 from satimnet.builder.catalog.items import Item
+from satimnet.builder.catalog.parquet_writing import layout_of, write_rows
 from satimnet.builder.types import Json
 
 if TYPE_CHECKING:
@@ -123,12 +124,15 @@ class MappedRows(Sequence["pa.Table"]):
         return MappedRows(self._paths[at]) if isinstance(at, slice) else read_rows(self._paths[at])
 
 
-def write_parquet(tables: Sequence[pa.Table], collection: Json, path: Path) -> None:
-    """Writes all rows as stac-geoparquet 1.0.0 (GeoParquet 1.1), one row group a table.
+def write_parquet(
+    tables: Sequence[pa.Table], collection: Json, path: Path, limit: int | None = None
+) -> list[Path]:
+    """Writes all rows as stac-geoparquet 1.0.0 (GeoParquet 1.1).
 
-    Columns without any value are left out, but for those that an Item must have.
+    Columns without any value are left out, but for those that an Item must have. Returns the
+    files: one, unless there are more rows than ``limit`` (`parquet_writing.ROWS_OF_FILE`).
     """
-    write_geoparquet(tables, [collection], path, _shapes_of(tables))
+    return write_geoparquet(tables, [collection], path, _shapes_of(tables), limit)
 
 
 def write_geoparquet(
@@ -136,29 +140,22 @@ def write_geoparquet(
     collections: Sequence[Json],
     path: Path,
     shapes: Sequence[str] = (),
-) -> None:
+    limit: int | None = None,
+) -> list[Path]:
     """Writes rows of several Collections, as `write_parquet` does for one.
 
     Args:
-        tables: The rows, a row group each.
+        tables: The rows, read one table after the other.
         collections: JSON of the Collections.
         path: The file.
         shapes: Types of the geometries, as GeoJSON names them; empty if any may occur.
-    """
-    import pyarrow.parquet as pq
+        limit: Rows that a file has at most, if not as many as usual.
 
-    names = [
-        name
-        for name in tables[0].column_names
-        if name in ("geometry", "bbox", "datetime")
-        or any(table[name].null_count < len(table) for table in tables)
-    ]
+    Returns:
+        The files, ``path`` first.
+    """
     metadata = parquet_metadata(collections, shapes)
-    schema = tables[0].select(names).schema.with_metadata(metadata)
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for table in tables:
-            rows = table.select(names).replace_schema_metadata(schema.metadata)
-            writer.write_table(rows, row_group_size=len(table))
+    return write_rows(tables, layout_of(tables), metadata, path, limit)
 
 
 def _shapes_of(tables: Sequence[pa.Table]) -> list[str]:
