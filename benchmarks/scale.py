@@ -169,7 +169,7 @@ def _write(source: Path, every: int, years: int) -> None:
     rng = np.random.default_rng(0)
     with (part / f"{_TOP}.tar").open("wb", buffering=2**24) as file:
         for patch in _again(named_patches(dataset.record)[::every], years):
-            corner = _corner(patch)
+            corner = corner_of(patch)
             folder = f"{_TOP}/{patch.name}/{patch.name}"
             for band, side in sides.items():
                 pixels = rng.integers(0, 4000, (side, side), np.uint16).tobytes()
@@ -213,7 +213,7 @@ def _labels(patch: Patch, corner: tuple[int, int], titles: list[str]) -> bytes:
     return json.dumps(content).encode()
 
 
-def _corner(patch: Patch) -> tuple[int, int]:
+def corner_of(patch: Patch) -> tuple[int, int]:
     """Easting and northing of the upper left corner, from its tile and its place in it.
 
     Tiles are squares of the Military Grid Reference System, their corners moved to multiples of

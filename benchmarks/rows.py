@@ -1,0 +1,192 @@
+"""``python -m benchmarks.rows FOLDER``: what rows cost, from packed samples to ``items.parquet``.
+
+Takes packed samples as a build has them after a shard is written, with all their names, places and
+byte ranges but without pixels (see `benchmarks.names`), and makes rows and the file of them. Says
+how many rows a core makes in a second, how large file and footer are, and what an Item costs to
+read back. ``--every N`` takes each Nth patch of BigEarthNet only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import resource
+import statistics
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.names import Patch, named_patches
+from benchmarks.scale import corner_of
+from satimnet.builder.catalog.collections import collection_of
+from satimnet.builder.catalog.geoparquet import MappedRows, items_of, table_of, write_parquet
+from satimnet.builder.catalog.items import describe
+from satimnet.builder.imagery.headers import Header, Pixels
+from satimnet.builder.packing.shards import PackedMember, PackedSample, Shard
+from satimnet.builder.query.parquet_rows import rows_at
+from satimnet.builder.samples import Sample
+from stactools.bigearthnet import dataset as bigearthnet
+from stactools.eurosat import dataset as eurosat
+
+_SHARD = 2000  # samples; so many of BigEarthNet have 256 MiB
+_SIDE = 1200  # metres, of a patch
+
+
+def main() -> None:
+    """Makes the rows of both datasets, and measures."""
+    parser = argparse.ArgumentParser("python -m benchmarks.rows", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="each Nth patch")
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(exist_ok=True)
+    _measure(arguments.folder, "eurosat", eurosat.record, eurosat_shards(eurosat.record))
+    patches = named_patches(bigearthnet.record)[:: arguments.every]
+    shards = bigearthnet_shards(bigearthnet.record, patches)
+    _measure(arguments.folder, "bigearthnet", bigearthnet.record, shards)
+
+
+def _measure(
+    folder: Path, name: str, record: Mapping[str, Any], shards: Iterator[list[PackedSample]]
+) -> None:
+    paths, rates, rows = [], [], 0
+    for at, samples in enumerate(shards):
+        shard = Shard(f"shard-{at:05d}", 2**28, tuple(samples), (), f"shard-{at:05d}.zip")
+        started = time.process_time()
+        table = table_of(describe(shard, record), record)
+        rates.append(len(table) / (time.process_time() - started))
+        paths.append(folder / f"{name}-{at:05d}.arrow")
+        with pa.OSFile(str(paths[-1]), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+        rows += len(table)
+    rate = statistics.median(rates)
+    print(f"{name}: {rows:,} rows, {rate:,.0f} rows a core-second ({min(rates):,.0f} at least)")
+    tables = MappedRows(paths)
+    file = folder / f"{name}.parquet"
+    collection = collection_of(record, tables)
+    started = time.process_time()
+    write_parquet(tables, collection, file)
+    used = time.process_time() - started
+    for path in paths:
+        path.unlink()
+    footer = pq.read_metadata(file)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(
+        f"  file of {file.stat().st_size / rows:,.0f} bytes a row, footer of "
+        f"{footer.serialized_size / 1e6:.2f} MB, {footer.num_row_groups} groups, "
+        f"{rows / used:,.0f} rows written a core-second, peak {peak:.2f} GiB"
+    )
+    for count in (1, 100):
+        print(f"  {count} rows: {_reading(file, rows, count) * 1e3:.1f} core-ms")
+
+
+def _reading(file: Path, rows: int, count: int) -> float:
+    """Core-seconds that Items of a search take, whose numbers lie near each other."""
+    rng = np.random.default_rng(0)
+    times = []
+    with pq.ParquetFile(file, pre_buffer=True) as opened:
+        for _ in range(7):
+            first = int(rng.integers(rows - count))
+            numbers = np.sort(rng.choice(min(rows - first, 4 * count), count, replace=False))
+            started = time.process_time()
+            table, _ = rows_at(opened, first + numbers, opened.schema_arrow.names)
+            items_of(table, str(file))
+            times.append(time.process_time() - started)
+    return statistics.median(times)
+
+
+# --- samples as they are when their shard is written --------------------------------------------
+
+
+def eurosat_shards(record: Mapping[str, Any]) -> Iterator[list[PackedSample]]:
+    """All samples of EuroSAT: a GeoTIFF each, some of them in each UTM zone of Europe."""
+    rng = np.random.default_rng(1)
+    member = _member("multispectral", record["assets"]["multispectral"])
+    for row in record["classes"]:
+        packed: list[PackedSample] = []
+        for number in range(1, 2701):
+            sample = Sample(f"{row['name']}_{number}", (row["name"],), (), (row["name"],))
+            east, north = rng.integers(200_000, 800_000), rng.integers(4_000_000, 6_500_000)
+            place = (f"EPSG:{rng.integers(32629, 32636)}", float(east), float(north))
+            placed = _placed([member], sample.id, len(packed), place, 640, rng)
+            packed.append(PackedSample(sample, placed, sample.classes))
+        yield packed
+
+
+def bigearthnet_shards(
+    record: Mapping[str, Any], patches: Sequence[Patch], shard: int = _SHARD
+) -> Iterator[list[PackedSample]]:
+    """Patches as shards hold them: by year, month and tile, at most ``shard`` of them in one."""
+    rng = np.random.default_rng(2)
+    members = [_member(asset, spec) for asset, spec in record["assets"].items() if "bands" in spec]
+    members.append(PackedMember("labels", "labels.json", 0, 400, ""))
+
+    def level(patch: Patch) -> tuple[str, ...]:
+        return (*patch.day[:2], patch.tile)
+
+    for key, group in itertools.groupby(sorted(patches, key=lambda p: (level(p), p.name)), level):
+        own = list(group)
+        for start in range(0, len(own), shard):
+            packed: list[PackedSample] = []
+            for patch in own[start : start + shard]:
+                sample = Sample(
+                    patch.name,
+                    key,
+                    (),
+                    patch.classes,
+                    datetime=f"{'-'.join(patch.day)}T10:00:21Z",
+                    properties={
+                        "platform": f"sentinel-2{patch.name[2].lower()}",
+                        "satimnet:country": patch.country,
+                        "bigearthnet:season": patch.season,
+                        "bigearthnet:tile": patch.tile,
+                    },
+                )
+                east, north = map(float, corner_of(patch))
+                place = (f"EPSG:{32600 + int(patch.tile[:2])}", east, north)
+                placed = _placed(members, patch.name, len(packed), place, _SIDE, rng)
+                packed.append(PackedSample(sample, placed, patch.classes))
+            yield packed
+
+
+def _member(asset: str, spec: Mapping[str, Any]) -> PackedMember:
+    rows, columns = spec["shape"]
+    bands = len(spec["bands"])
+    pixels = Pixels(384, (rows, columns, bands), ("y", "x", "band"))
+    header = Header((rows, columns), bands, "<u2", pixels)
+    return PackedMember(asset, f"{asset}.tif", 0, 384 + rows * columns * bands * 2, "", header)
+
+
+def _placed(
+    members: Sequence[PackedMember],
+    name: str,
+    at: int,
+    place: tuple[str, float, float],
+    side: int,
+    rng: np.random.Generator,
+) -> tuple[PackedMember, ...]:
+    """The members of the sample at a place in its shard, each with a checksum of its own."""
+    crs, east, north = place
+    size = sum(member.size + 256 for member in members)
+    first = at * size
+    placed = []
+    for member in members:
+        path = f"{name}/{name}_{member.path}"
+        header = member.header
+        if header is not None:
+            step = side / header.shape[0]
+            header = replace(header, crs=crs, transform=(step, 0.0, east, 0.0, -step, north))
+        placed.append(
+            replace(member, path=path, first=first, sha256=rng.bytes(32).hex(), header=header)
+        )
+        first += member.size + 256
+    return tuple(placed)
+
+
+if __name__ == "__main__":
+    main()
