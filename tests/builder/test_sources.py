@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from satimnet.builder import build
 from satimnet.builder.errors import BadFileError, SatimnetError
 from satimnet.builder.samples import Problem
-from satimnet.builder.scanning.archives import tar_members
+from satimnet.builder.scanning.tar_headers import PlainFiles, tar_members
 from satimnet.builder.scanning.unpacking import Window
 from satimnet.builder.sources import MAX_FILE_SIZE, Reader, Source
 
@@ -118,13 +119,19 @@ def test_plain_tar_headers_are_read_as_tarfile_reads_them(members, form, whole, 
             window = Window(io.BytesIO(data), 0, len(data))
             with tarfile.open(fileobj=window, mode="r:") as archive:
                 for one in members_of(archive, window):
+                    if isinstance(one, PlainFiles):
+                        facts = zip(one.names, one.sizes, one.offsets, one.mtimes, strict=True)
+                        found.extend((*fact, True, False) for fact in facts)
+                        continue
                     at = one.offset_data
                     found.append((one.name, one.size, at, one.mtime, one.isreg(), one.issparse()))
         except (tarfile.TarError, ValueError, OverflowError) as error:
             found.append(type(error))
         return found
 
-    assert read(tar_members) == read(lambda archive, _: iter(archive.next, None))
+    expected = read(lambda archive, _: iter(archive.next, None))
+    assert read(tar_members) == expected
+    assert read(partial(tar_members, forward=True)) == expected
 
 
 def test_targz_readers_use_the_index_of_the_scan(tmp_path):
@@ -277,6 +284,7 @@ def test_files_beyond_the_limit_are_not_read(tmp_path):
 
 READ = """
 import sys
+from functools import partial
 from pathlib import Path
 from satimnet.builder.sources import Reader, Source
 (entry,) = Source((Path(sys.argv[1]),)).entries()

@@ -28,6 +28,7 @@ _SPLIT_ARCHIVE = re.compile(
 _UNREAD_ARCHIVE = re.compile(r"\.(7z|rar|lz4|lzma|lz|z)$", re.IGNORECASE)
 # what macOS and Windows leave behind
 _JUNK = (".DS_Store", ".ds_store", "Thumbs.db", "thumbs.db", "desktop.ini", "Desktop.ini")
+_LEFT_BEHIND = re.compile(r"(^|/)\._|__MACOSX/")
 _ABOUT = re.compile(
     r"(^|/)(read[ _-]?me|licen[cs]e|copying|copyright|citation|change(log|s)|authors|notice|terms"
     r"|md5|sha[0-9]+)[^/]*$|\.aux\.xml$",
@@ -123,12 +124,15 @@ def unread_archive(path: str) -> str | None:
 
 def is_junk(path: str) -> bool:
     """Whether an operating system left the file behind, so that it can be skipped."""
-    return "/._" in path or "__MACOSX/" in path or path.startswith("._") or path.endswith(_JUNK)
+    if path.endswith(_JUNK):
+        return True
+    # the first test of almost every path
+    return ("._" in path or "__MACOSX/" in path) and _LEFT_BEHIND.search(path) is not None
 
 
-def looks_like_data(path: str) -> bool:
-    """Whether a file, by its ending, may be an image, a label or an archive."""
-    ending = path[path.rfind(".") :]
+def is_data_ending(ending: str) -> bool:
+    """Whether a file may be an image, a label or an archive, by what follows its last dot, with
+    that."""
     return ending in _DATA or ending[1:].isdigit()  # a part of an archive
 
 

@@ -21,7 +21,7 @@ def passed_over(
 
     Args:
         tally: what the scan listed and used.
-        entries: lists the files of the source; called only if some are left.
+        entries: lists the files of the source; called only if many are left.
         accompanying: paths of files that look like data and are no loss.
         named: labels of the files that the scan named as problems.
     """
@@ -30,7 +30,7 @@ def passed_over(
     if not left:
         return
     number, last = 0, ""
-    for entry in entries():
+    for entry in tally.found(left) or entries():
         if hash(entry.path) not in left or entry.label in named:
             continue
         if is_about(entry.path) or (accompanying and accompanying.search(entry.path)):

@@ -9,7 +9,10 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 
-from satimnet.builder.scanning.entries import Entry, looks_like_data
+from satimnet.builder.scanning.entries import Entry, is_data_ending
+
+_KEPT = 100
+"""Entries of each ending that are kept."""
 
 
 class Tally:
@@ -21,16 +24,25 @@ class Tally:
         self._listed = array("q")
         self._taken = array("q")
         self._complete = False
+        self._kept: list[Entry] = []
+        self._of_ending: dict[str, int] = {}
 
     def counted(self, entries: Iterator[Entry]) -> Iterator[Entry]:
         """The entries, those that look like data noted at the first whole pass over them."""
         if self._complete:
             yield from entries
             return
-        del self._listed[:]
+        del self._listed[:], self._kept[:]
+        self._of_ending.clear()
+        note = self._listed.append
         for entry in entries:
-            if looks_like_data(entry.path):
-                self._listed.append(hash(entry.path))
+            path = entry.path
+            ending = path[path.rfind(".") :]
+            if is_data_ending(ending):
+                note(hash(path))
+                if (number := self._of_ending.get(ending, 0)) < _KEPT:
+                    self._of_ending[ending] = number + 1
+                    self._kept.append(entry)
             yield entry
         self._complete = True
 
@@ -49,3 +61,11 @@ class Tally:
             return set(listed.tolist())
         at = np.searchsorted(taken, listed).clip(max=len(taken) - 1)
         return set(listed[taken[at] != listed].tolist())
+
+    def found(self, left: set[int]) -> list[Entry] | None:
+        """The entries of these hashes, in the order of the listing; None if it does not know all.
+
+        Most that is left over is of endings that few files have, so all need not be listed again.
+        """
+        found = [entry for entry in self._kept if hash(entry.path) in left]
+        return found if {hash(entry.path) for entry in found} == left else None

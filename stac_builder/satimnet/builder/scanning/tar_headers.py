@@ -1,0 +1,155 @@
+"""Headers of tars: those of plain files, many at a time; what is unusual is left to tarfile.
+
+BigEarthNet has 7.7 million files in one tar. tarfile takes 30 µs to read each header, this 2.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from satimnet.builder.scanning.unpacking import Window
+
+_TOGETHER = 1024
+# POSIX ustar (IEEE Std 1003.1, pax); the texts end at the first zero
+_HEADER = np.dtype(
+    [
+        *(("name", "S100"), ("who", "V24"), ("size", "S12"), ("mtime", "S12")),
+        *(("checksum", "S8"), ("kind", "S1"), ("link", "V100"), ("magic", "S8")),
+        *(("owner", "V80"), ("prefix", "S155"), ("rest", "V12")),
+    ]
+)
+_CHECKSUM = slice(148, 156)
+_KIND = slice(156, 157)
+_MAGIC = slice(257, 262)
+_SIZE = slice(124, 136)
+
+
+@dataclass(frozen=True, slots=True)
+class PlainFiles:
+    """Files that follow each other in a tar; one list for each of their properties."""
+
+    names: list[str]
+    sizes: list[int]
+    offsets: list[int]
+    """Where their data begin."""
+    mtimes: list[int]
+    end: int
+    """Where the next header is."""
+
+
+def plain_files(window: Window, start: int, tar: tarfile.TarFile, most: int) -> PlainFiles:
+    """The files from ``start`` on whose headers say all, up to the first header that does not.
+
+    They are what tarfile makes of them.
+
+    Args:
+        window: the tar.
+        start: where the first header is.
+        tar: knows how names are encoded.
+        most: headers that are read together.
+    """
+    headers, sizes, offsets = _chain(window.block, start, most)
+    count = _count_of_sound(headers)
+    fields = np.frombuffer(b"".join(headers[:count]), _HEADER)
+    try:
+        mtimes = [int(time.partition(b"\0")[0], 8) for time in fields["mtime"].tolist()]
+    except ValueError:  # numbers too large for digits
+        mtimes = list(_numbers(fields["mtime"].tolist()))
+        count = len(mtimes)
+    names = fields["name"].tolist()[:count]
+    prefixes = fields["prefix"].tolist()[:count]
+    if any(prefixes):
+        names = [
+            _text(p) + b"/" + _text(n) if _text(p) else n
+            for p, n in zip(prefixes, names, strict=True)
+        ]
+    joined = b"\0".join(names)
+    if joined.count(b"\0") >= count:  # something stands behind the zero at the end of a name
+        joined = b"\0".join(map(_text, names))
+    text = joined.decode(tar.encoding or "utf-8", tar.errors or "strict")
+    end = offsets[count - 1] + sizes[count - 1] if count else start
+    end += -end % tarfile.BLOCKSIZE
+    return PlainFiles(
+        text.split("\0") if count else [], sizes[:count], offsets[:count], mtimes, end
+    )
+
+
+def tar_members(
+    tar: tarfile.TarFile, window: Window, *, forward: bool = False
+) -> Iterator[tarfile.TarInfo | PlainFiles]:
+    """The members of a tar, plain files many at a time.
+
+    Args:
+        tar: it, of which nothing was read yet.
+        window: its file.
+        forward: whether that is a stream, in which only the last header can be read again.
+    """
+    most = 1 if forward else _TOGETHER
+    member = tar.next()
+    while member is not None:
+        # Those of BigEarthNet's 7.7 million files would take 8 GB; typeshed does not know them.
+        tar.members.clear()  # type: ignore[attr-defined]
+        yield member
+        while not tar.pax_headers:  # those of the archive hold for what follows
+            found = plain_files(window, tar.offset, tar, most)
+            if not found.names:
+                break
+            tar.offset = found.end
+            yield found
+        window.renew()
+        member = tar.next()
+
+
+def _chain(
+    block: Callable[[int], bytes], at: int, most: int
+) -> tuple[list[bytes], list[int], list[int]]:
+    """Headers of files with their sizes and the places of their data, each header found by the one
+    before it."""
+    headers: list[bytes] = []
+    sizes: list[int] = []
+    offsets: list[int] = []
+    for _ in range(most):
+        header = block(at)
+        if header[_KIND] != tarfile.REGTYPE or header[_MAGIC] != b"ustar" or len(header) < 512:
+            break
+        try:
+            size = int(header[_SIZE].partition(b"\0")[0], 8)
+        except ValueError:  # a number too large for digits
+            break
+        if size < 0:
+            break
+        at += tarfile.BLOCKSIZE
+        headers.append(header)
+        sizes.append(size)
+        offsets.append(at)
+        at += size + -size % tarfile.BLOCKSIZE
+    return headers, sizes, offsets
+
+
+def _count_of_sound(headers: list[bytes]) -> int:
+    """How many of the headers, from the first on, have the right checksum."""
+    if not headers:
+        return 0
+    content = np.frombuffer(b"".join(headers), np.uint8).reshape(len(headers), tarfile.BLOCKSIZE)
+    sums = content.sum(axis=1, dtype=np.uint32) - content[:, _CHECKSUM].sum(axis=1, dtype=np.uint32)
+    expected = list(_numbers(content[:, _CHECKSUM].copy().view("S8")[:, 0].tolist()))
+    right = sums[: len(expected)] + 8 * ord(" ") == expected
+    return len(expected) if right.all() else int(right.argmin())
+
+
+def _numbers(fields: list[bytes]) -> Iterator[int]:
+    """The numbers in octal digits, up to the first field that is none."""
+    for field in fields:
+        try:
+            yield int(_text(field), 8)
+        except ValueError:
+            return
+
+
+def _text(field: bytes) -> bytes:
+    """A text without what stands behind the zero at its end."""
+    return field.partition(b"\0")[0]
