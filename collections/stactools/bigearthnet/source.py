@@ -112,12 +112,14 @@ class _Strangers:
     """Folders with images beside each other, none of them named like a patch."""
 
     first: str
-    folders: int = 0
+    folders: set[int] = field(default_factory=set)
+    """Hashes of their paths."""
 
     @property
     def reason(self) -> str:
         """What is wrong with them."""
-        more = f"; so are {self.folders - 1} folders beside it" if self.folders > 1 else ""
+        others = len(self.folders) - 1
+        more = f"; so are {others} folders beside it" if others else ""
         return f"in no folder named like S2A_MSIL2A_20170613T101031_87_48{more}"
 
 
@@ -142,7 +144,7 @@ def scan(source: Source, record: DatasetRecord) -> Iterator[Sample | Problem]:
                 first = _first(source, (e for e in entries if e.path.endswith(_ENDINGS)))
                 if first is not None:
                     parent = _split(folder)[0]
-                    strangers.setdefault(parent, _Strangers(first.label)).folders += 1
+                    strangers.setdefault(parent, _Strangers(first.label)).folders.add(hash(folder))
             elif patch["id"] in seen:
                 reason = f"a second copy; the {patch['id']} before it was taken"
                 if first := _first(source, entries):
@@ -156,7 +158,7 @@ def scan(source: Source, record: DatasetRecord) -> Iterator[Sample | Problem]:
 
 def _together(source: Source, scattered: Set[str]) -> Iterator[tuple[str, Iterator[Entry]]]:
     """Folders, but for the scattered ones, each with its files."""
-    for folder, entries in groupby(source.entries(), key=lambda entry: _split(entry.path)[0]):
+    for folder, entries in groupby(source.entries(), key=lambda e: e.path.rpartition("/")[0]):
         if folder not in scattered:
             yield folder, entries
 
@@ -205,7 +207,7 @@ def _patch(
     patch_id = patch["id"]
     found: dict[str, Entry] = {}
     for entry in entries:
-        asset = _FILES.get(_split(entry.path)[1].removeprefix(patch_id))
+        asset = _FILES.get(entry.path.rpartition("/")[2].removeprefix(patch_id))
         if asset is None or asset in found:
             yield Problem(entry.label, "not one of the 13 files of a patch", "foreign")
         else:
@@ -319,11 +321,12 @@ def _read_lists(
     """
     current, done = "", set[int]()  # hashes; two alike only make a folder seem scattered
     for entry in source.entries():
-        folder = _split(entry.path)[0]
+        folder = entry.path.rpartition("/")[0]
         if folder != current:
             done.add(hash(current))
             current = folder
-            if hash(folder) in done:
+            # others lie on both sides of an archive, say, and nothing is made of their files
+            if hash(folder) in done and _PATCH.search(folder):
                 scattered.add(folder)
         match = _LIST.search(entry.path) if entry.path.endswith((".csv", ".csv.bz2")) else None
         if match is None:
@@ -381,15 +384,13 @@ def _take_table(lines: Sequence[str], lists: _Lists) -> int:
     wrong = 0
     for line in lines[1:]:
         cells = line.split(",")
-        if (
-            len(cells) == len(_COLUMNS)
-            and _PATCH.match(cells[1])
-            and _WORDS.fullmatch(cells[2])
-            and _WORDS.fullmatch(cells[3])
-        ):
+        if len(cells) == len(_COLUMNS) and _PATCH.match(cells[1]):
             tile = _S1_TILE.fullmatch(cells[0])
             row = cells[2], cells[3], tile[1] if tile else None
-            lists.table[cells[1]] = shared.setdefault(row, row)  # 590,326 patches, few rows
-        else:
-            wrong += 1
+            if row not in shared and _WORDS.fullmatch(cells[2]) and _WORDS.fullmatch(cells[3]):
+                shared[row] = row  # 590,326 patches, few rows
+            if row in shared:
+                lists.table[cells[1]] = shared[row]
+                continue
+        wrong += 1
     return wrong
