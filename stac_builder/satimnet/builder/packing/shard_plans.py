@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import pickle
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from satimnet.builder.errors import BadFileError
 from satimnet.builder.samples import Member, Sample
+from satimnet.builder.sources import Entry
 
 DEFAULT_SHARD_SIZE = 256 * 2**20
 MAX_SHARD_SIZE = 3 * 2**30
@@ -21,6 +23,7 @@ MAX_SHARD_SIZE = 3 * 2**30
 _MAX_MEMBERS = 65_000  # 65,535 is where zip64 would begin
 _MEMBER_OVERHEAD = 512  # headers, name (twice) and alignment: an upper guess
 _CHUNK = 64  # samples deflated together
+_new_entry = partial(tuple.__new__, Entry)  # faster than a call with all fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class ShardPlan:
     @property
     def samples(self) -> tuple[Sample, ...]:
         """The samples, made anew at each call."""
-        return tuple(s for chunk in self.deflated for s in pickle.loads(zlib.decompress(chunk)))
+        return tuple(sample for chunk in self.deflated for sample in _unpacked(chunk))
 
 
 def plan(samples: Iterable[Sample], shard_size: int = DEFAULT_SHARD_SIZE) -> list[ShardPlan]:
@@ -81,7 +84,7 @@ class _Level:
 
     def add(self, sample: Sample) -> None:
         """Plans the sample, in a further shard if this one is full."""
-        size = sum(member.size for member in sample.members)
+        size = sum([member.size for member in sample.members])
         own = size + _MEMBER_OVERHEAD * len(sample.members)
         if own > MAX_SHARD_SIZE:
             raise BadFileError(
@@ -96,7 +99,7 @@ class _Level:
         self._count += 1
         self._size += size
         self._members += len(sample.members)
-        self._digest.update("\n".join(_lines(sample)).encode())
+        self._digest.update(_line(sample).encode("utf-8", "surrogatepass"))
         self._chunk.append(sample)
         if len(self._chunk) == _CHUNK:
             self._deflate()
@@ -109,7 +112,7 @@ class _Level:
 
     def _deflate(self) -> None:
         """Packs the samples that wait into a chunk."""
-        self._deflated.append(zlib.compress(pickle.dumps(self._chunk, -1), 1))
+        self._deflated.append(_packed(self._chunk))
         self._chunk = []
 
     def _end(self) -> None:
@@ -129,16 +132,45 @@ class _Level:
         self._begin()
 
 
-def _lines(sample: Sample) -> Iterator[str]:
+def _packed(samples: Sequence[Sample]) -> bytes:
+    """The samples, pickled as tuples, which takes a fifth of the time, and deflated."""
+    rows = [
+        (
+            *(s.id, s.level, s.classes, s.split, s.objects, s.datetime, s.properties, s.links),
+            [(m.asset, m.path, tuple(e) if type(e := m.entry) is Entry else e) for m in s.members],
+        )
+        for s in samples
+    ]
+    return zlib.compress(pickle.dumps(rows, -1), 1)
+
+
+def _unpacked(chunk: bytes) -> Iterator[Sample]:
+    """The samples of a chunk."""
+    for id_, level, classes, split, objects, datetime, properties, links, members in pickle.loads(
+        zlib.decompress(chunk)
+    ):
+        made = tuple(
+            Member(asset, path, _new_entry(e) if type(e) is tuple else e)
+            for asset, path, e in members
+        )
+        yield Sample(id_, level, made, classes, split, objects, datetime, properties, links)
+
+
+def _line(sample: Sample) -> str:
     """All of a sample that its part of a shard depends on."""
-    yield (
+    parts = [
         f"\n{sample.id} {sample.classes} {sample.split} {sample.datetime} "
         f"{sample.objects} {sample.properties} {sample.links}"
-    )
+    ]
     for member in sample.members:
-        yield f"{member.asset} {member.path} {member.label} {member.size} {_stamp(member)}"
-
-
-def _stamp(member: Member) -> int:
-    """Changes when the content of the member does."""
-    return zlib.crc32(member.entry) if isinstance(member.entry, bytes) else member.entry.stamp
+        entry = member.entry
+        if type(entry) is Entry:
+            path, size, container, _, offset, stored, stamp, _, name, archive = entry
+            parts.append(
+                f"{member.asset} {member.path} {path} {size} {container} {offset} {stored} "
+                f"{stamp} {name} {archive}"
+            )
+        else:
+            stamp = zlib.crc32(entry) if isinstance(entry, bytes) else entry.stamp
+            parts.append(f"{member.asset} {member.path} {member.label} {member.size} {stamp}")
+    return "\n".join(parts)
