@@ -13,11 +13,14 @@ import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self, cast
 from urllib.parse import unquote, urlsplit
+
+from deflate import DeflateError, crc32, deflate_decompress
 
 from satimnet.builder.errors import (
     ArgumentError,
@@ -41,7 +44,7 @@ from satimnet.builder.scanning.entries import (
     layout_path,
 )
 from satimnet.builder.scanning.prefixes import in_order_of_folders
-from satimnet.builder.scanning.reading_ahead import Ahead, can_be_ahead
+from satimnet.builder.scanning.reading_ahead import Ahead, can_be_ahead, span
 from satimnet.builder.scanning.seek_points import seek_points
 from satimnet.builder.scanning.tallies import Tally
 from satimnet.builder.scanning.unpacking import Unpacking, index_path, is_unpacked
@@ -59,8 +62,10 @@ __all__ = ["MAX_FILE_SIZE", "Entry", "Reader", "Source"]
 
 MAX_FILE_SIZE = 2**29
 """Bytes of the largest file taken from a source by default; bombs are larger."""
+_READ_AT_ONCE = 2**20
 _MAX_CALL = 2**30  # bytes asked for at once: Linux gives at most 2,147,479,552, without an error
 
+_MOST_DEFLATED = 1032  # times that deflate makes anything smaller
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -418,6 +423,11 @@ class Reader:
     def _read_zip(self, entry: Entry) -> bytes:
         """The bytes of a zip member, whose checksum is right."""
         descriptor = self._descriptor(entry.container)
+        if entry.stored_size <= _READ_AT_ONCE:  # with the header before it, in one call
+            found = os.pread(descriptor, span(entry), entry.offset)
+            start = zip_data_offset(found, 0)
+            if start is not None and start + entry.stored_size <= len(found):
+                return _inflated(entry, found[start : start + entry.stored_size])
         header = os.pread(descriptor, ZIP_HEADER, entry.offset)
         return self._zip_content(entry, header, partial(_read_at, descriptor))
 
@@ -458,13 +468,22 @@ def _inflated(entry: Entry, data: bytes) -> bytes:
     if entry.method not in _ZIP_METHODS:
         raise BadFileError(entry.label, f"zip compression method {entry.method}; use deflate")
     if entry.method == zipfile.ZIP_DEFLATED:
-        try:
-            data = zlib.decompressobj(-15).decompress(data, entry.size + 1)
-        except zlib.error as error:
-            raise BadFileError(entry.label, f"damaged in the archive ({error})") from error
-    if zlib.crc32(data) != entry.stamp:
+        data = _undeflated(entry, data)
+    if crc32(data) != entry.stamp:
         raise BadFileError(entry.label, "damaged in the archive (CRC-32 differs)")
     return data
+
+
+def _undeflated(entry: Entry, data: bytes) -> bytes:
+    """What a deflated zip member holds, of the size that the archive announces, or about."""
+    if entry.size <= _MOST_DEFLATED * len(data):  # else the room for it would be made for nothing
+        with suppress(DeflateError):
+            return bytes(deflate_decompress(data, entry.size))
+    # libdeflate does not say what is wrong
+    try:
+        return zlib.decompressobj(-15).decompress(data, entry.size + 1)
+    except zlib.error as error:
+        raise BadFileError(entry.label, f"damaged in the archive ({error})") from error
 
 
 def _read_at(descriptor: int, size: int, first: int) -> bytes:

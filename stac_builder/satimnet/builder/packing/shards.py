@@ -11,13 +11,14 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-import zlib
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import IO, Any
+
+from deflate import crc32
 
 from satimnet.builder.dataset_record import DatasetRecord
 from satimnet.builder.errors import ArgumentError
@@ -176,7 +177,7 @@ class ShardWriter:
         padding = -(self.size + fixed) % ALIGNMENT
         extra = _ALIGNMENT_EXTRA.size + padding
         size = len(data)
-        crc = zlib.crc32(data) if crc is None else crc
+        crc = crc32(data) if crc is None else crc
         common = (_UTF8, 0, *_DOS_TIME, crc, size, size, len(name))
         self._central.append(
             _CENTRAL.pack(b"PK\1\2", 0x0314, 20, *common, 0, 0, 0, 0, _FILE_MODE, self.size) + name
