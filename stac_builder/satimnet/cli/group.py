@@ -11,6 +11,7 @@ import click
 from satimnet.builder.commands import Commands
 from satimnet.cli.browser_command import browser
 from satimnet.cli.build_command import build
+from satimnet.cli.chip_command import chip
 from satimnet.cli.concepts_command import concepts
 from satimnet.cli.copy_command import copy
 from satimnet.cli.crossvalidate_command import crossvalidate
@@ -54,6 +55,7 @@ _COMMANDS: tuple[click.Command, ...] = (
     export,
     new_dataset,
     harvest,
+    chip,
     fuse,
     train,
     crossvalidate,

@@ -1,0 +1,134 @@
+"""Clipping: what becomes of objects where only a part of their image is taken.
+
+An object is kept if at least a share of its area lies inside; then it is cut at the edge, and its
+properties say ``truncated`` and which share of its area is left (``inside``). An object that lies
+inside as a whole keeps its points as they are, in their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from satimnet.builder.chipping.chip_grid import Window
+from satimnet.builder.samples import Object
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MIN_INSIDE = 0.5
+"""The share of its area that an object must have inside to be kept, by default."""
+_DIGITS = 4  # of the share
+
+
+class Clipper:
+    """The objects of one image, of which those in a window are asked for again and again.
+
+    Example:
+        >>> ship = Object("ship", ((10, 0), (30, 0), (30, 10), (10, 10)))
+        >>> (cut,) = Clipper([ship]).inside(Window(0, 0, 25, 25), 0.5)
+        >>> sorted(cut.outline)
+        [(10.0, 0.0), (10.0, 10.0), (25.0, 0.0), (25.0, 10.0)]
+        >>> cut.properties
+        {'truncated': True, 'inside': 0.75}
+        >>> Clipper([ship]).inside(Window(0, 0, 15, 25), 0.5)
+        ()
+    """
+
+    def __init__(self, objects: Sequence[Object]) -> None:
+        self._objects = objects
+        self._bounds: NDArray[np.float64] = np.array(
+            [_bounds(item) for item in objects], np.float64
+        ).reshape(-1, 4)
+
+    def inside(self, window: Window, min_inside: float) -> tuple[Object, ...]:
+        """The objects in a window, in pixels of it.
+
+        Args:
+            window: The part of the image that is taken.
+            min_inside: The share of its area that an object must have in there, above 0. One
+                without any area must have its middle there.
+        """
+        left, top, width, height = window
+        right, bottom = left + width, top + height
+        x0, y0, x1, y1 = self._bounds.T
+        near = (x0 < right) & (x1 >= left) & (y0 < bottom) & (y1 >= top)
+        whole = (x0 >= left) & (x1 <= right) & (y0 >= top) & (y1 <= bottom)
+        found = []
+        for at in np.flatnonzero(near).tolist():
+            item = self._objects[at]
+            cut = _moved(item, left, top) if whole[at] else _cut(item, window, min_inside)
+            if cut is not None:
+                found.append(cut)
+        return tuple(found)
+
+
+def _bounds(item: Object) -> tuple[float, float, float, float]:
+    points = np.array([point for outer, *_ in item.parts for point in outer], np.float64)
+    (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
+    return x0, y0, x1, y1
+
+
+def _moved(item: Object, left: int, top: int) -> Object:
+    """A whole object, in pixels of the window."""
+    parts = tuple(
+        tuple(tuple((x - left, y - top) for x, y in ring) for ring in part) for part in item.parts
+    )
+    return _with_parts(item, parts)
+
+
+def _cut(item: Object, window: Window, min_inside: float) -> Object | None:
+    """What is left of an object that is not inside as a whole; None if that is too little."""
+    import shapely
+
+    left, top, width, height = window
+    shape = shapely.MultiPolygon([(outer, holes) for outer, *holes in map(_closed, item.parts)])
+    if not shape.is_valid:  # outlines that cross themselves, as annotators draw them
+        shape = shapely.make_valid(shape)
+    if not shape.area:
+        middle = shape.centroid
+        inside = left <= middle.x < left + width and top <= middle.y < top + height
+        points = shapely.get_coordinates(shape)
+        points = np.clip(points - (left, top), 0, (width, height))
+        ring = tuple([(x, y) for x, y in points[:-1].tolist()] or [(0.0, 0.0)])
+        return _with_parts(item, ((ring,),), truncated=1.0) if inside else None
+    rest = shapely.intersection(shape, shapely.box(left, top, left + width, top + height))
+    share = rest.area / shape.area
+    if not rest.area or share < min_inside:
+        return None
+    parts = tuple(
+        tuple(
+            tuple([(x - left, y - top) for x, y in ring.coords[:-1]])
+            for ring in (one.exterior, *one.interiors)
+        )
+        for one in _polygons(rest)
+    )
+    return _with_parts(item, parts, truncated=share)
+
+
+def _closed(part: Sequence[Any]) -> list[list[Any]]:
+    """The rings with at least four points, as polygons must have them."""
+    return [[*ring, *[ring[0]] * max(1, 4 - len(ring))] for ring in part]
+
+
+def _polygons(shape: Any) -> list[Any]:
+    """The polygons of a geometry, without lines and points along the edge."""
+    parts = getattr(shape, "geoms", [shape])
+    return [one for one in parts if one.geom_type == "Polygon" and one.area > 0] or [
+        inner for one in parts for inner in getattr(one, "geoms", ())
+    ]
+
+
+def _with_parts(item: Object, parts: Any, truncated: float | None = None) -> Object:
+    """The object with other polygons."""
+    properties = dict(item.properties)
+    if truncated is not None:
+        share = truncated * properties.get("inside", 1.0)  # chips may be cut of chips
+        properties |= {"truncated": True, "inside": round(share, _DIGITS)}
+    outline = parts[0][0] if len(parts) == 1 and len(parts[0]) == 1 else ()
+    return replace(
+        item, outline=outline, runs=(), polygons=() if outline else parts, properties=properties
+    )
