@@ -15,6 +15,7 @@ _SPELLED = (
     (r"layers=None", "--without-masks"),
     (r"samples\.of_size\((\d+), (\d+)\)", r"--image-size \1x\2"),
     (r"samples\.cropped\((\d+), (\d+)\)", r"--crop \1x\2"),
+    (r"; size=\(\d+, \d+\) of to_batches and to_xarray crops or pads them", ""),
     (r"samples\.cropped\(rows, columns\)", "--crop ROWSxCOLUMNS"),
 )
 """What the library says to Python, and the option that stands for it."""

@@ -101,9 +101,12 @@ class _Tiled:
     """A TIFF of which tiles are read where they lie."""
 
     def __init__(self, scene: Scene) -> None:
-        import rasterio
+        import warnings
 
-        self._scene = scene
+        import rasterio
+        from rasterio.errors import NotGeoreferencedWarning
+
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # as in `rasters.opened`
         row = 512 * scene.shape[1] * scene.bands * np.dtype(scene.dtype).itemsize
         self._settings = {
             "GDAL_CACHEMAX": max(CACHE, 3 * row),  # chips of a row lie across two rows of tiles

@@ -29,6 +29,7 @@ class BatchOptions(OrderOptions, total=False):
     mask: str | None
     labels: Labels | None
     scale: float | None
+    size: tuple[int, int] | None
 
 
 class ReadingOptions(BatchOptions, total=False):
@@ -47,6 +48,7 @@ DEFAULTS: ReadingOptions = {
     "seed": 0,
     "drop_last": False,
     "scale": None,
+    "size": None,
     "rank": 0,
     "world_size": 1,
     "device": "cpu",

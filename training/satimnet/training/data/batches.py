@@ -17,6 +17,8 @@ from torch import Tensor
 from satimnet.builder.errors import ArgumentError
 from satimnet.training.data.array_types import Array, Numbers
 from satimnet.training.data.batch_options import DEFAULTS, BatchOptions, ReadingOptions
+from satimnet.training.data.image_assets import images_of
+from satimnet.training.data.image_sizes import count_fit, say_fit
 from satimnet.training.data.layouts import Layout, locate_all, locate_mask
 from satimnet.training.data.order import batches_of
 from satimnet.training.data.reading_ahead import filled, require_way
@@ -66,6 +68,10 @@ class Plan(VersionedPickle):
     def of(cls, samples: SampleTable, options: BatchOptions) -> Plan:
         """The plan for `samples` by the options of `Samples.to_batches`."""
         chosen = DEFAULTS | options
+        size = chosen["size"]
+        if size is not None:
+            samples = samples.fitted(size)
+            say_fit(count_fit(samples.table, images_of(samples, chosen["bands"]), size), size)
         layouts = locate_all(samples, chosen["bands"])
         masks = None if chosen["mask"] is None else locate_mask(samples, chosen["mask"])
         targets = samples.targets(chosen["labels"])

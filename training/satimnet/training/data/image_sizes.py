@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from satimnet.builder.errors import ArgumentError
+from satimnet.builder.errors import ArgumentError, CatalogWarning
 
 _SHOWN = 3  # sizes that an error lists
 
@@ -71,6 +72,68 @@ def require_same_grid(table: pa.Table, keys: Iterable[str]) -> None:
         )
 
 
+class SizeWarning(CatalogWarning):
+    """Images are cropped or padded to the size that was asked for; the message counts them."""
+
+
+class Fit(NamedTuple):
+    """How many images have a size, and what becomes of others; one may be cropped and padded.
+
+    Attributes:
+        same: Those that have the size.
+        cropped: Those with more rows or columns.
+        padded: Those with fewer rows or columns.
+    """
+
+    same: int
+    cropped: int
+    padded: int
+
+
+def count_fit(table: pa.Table, keys: Iterable[str], size: tuple[int, int]) -> Fit:
+    """What becomes of the images `keys` if all are to be of one size; unknown ones do not count."""
+    same = cropped = padded = 0
+    for key in keys:
+        sizes = image_sizes(table, key)
+        sizes = sizes[(sizes > 0).all(axis=1)]
+        same += int((sizes == size).all(axis=1).sum())
+        cropped += int((sizes > size).any(axis=1).sum())
+        padded += int((sizes < size).any(axis=1).sum())
+    return Fit(same, cropped, padded)
+
+
+def say_fit(fit: Fit, size: tuple[int, int]) -> None:
+    """Warns (`SizeWarning`) if images will be cropped or padded."""
+    if fit.cropped or fit.padded:
+        rows, columns = size
+        warnings.warn(
+            SizeWarning(
+                f"size {rows} x {columns}: {fit.same:,} images have it, {fit.cropped:,} are "
+                f"cropped to their middle, {fit.padded:,} get zeros around them"
+            ),
+            stacklevel=6,
+        )
+
+
+def fitted(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """The middle of an image (y, x, band), with zeros around it where it is smaller."""
+    image = middle(image, size)
+    if image.shape[:2] == size:
+        return image
+    out = np.zeros((*size, image.shape[2]), image.dtype)
+    rows, columns = image.shape[:2]
+    top, left = (size[0] - rows) // 2, (size[1] - columns) // 2
+    out[top : top + rows, left : left + columns] = image
+    return out
+
+
+def as_colour(image: NDArray[Any], bands: int) -> NDArray[Any]:
+    """A grey image among colour images as red, green and blue; others as they are."""
+    if bands == 3 and image.shape[2] == 1:
+        return np.repeat(image, 3, axis=2)
+    return image
+
+
 def as_files(table: pa.Table, key: str) -> pa.Table:
     """The rows with no asset but `key`, whose images are to be decoded from their files."""
     asset = pc.struct_field(table["assets"], [key]).combine_chunks()
@@ -110,7 +173,8 @@ def require_one_size(table: pa.Table, key: str) -> None:
     raise ArgumentError(
         f"the {key} images of the {len(table):,} samples have several sizes ({', '.join(listed)}); "
         f"batches need one: samples.of_size({rows}, {columns}) keeps those of the most frequent "
-        "size, samples.cropped(rows, columns) reads the middle of each",
+        f"size, samples.cropped(rows, columns) reads the middle of each; size=({rows}, {columns}) "
+        "of to_batches and to_xarray crops or pads them",
         "image_size",
         "crop",
     )

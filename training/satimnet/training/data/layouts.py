@@ -7,6 +7,7 @@ file is looked at: what the catalog says must be what the file itself says.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,7 +26,9 @@ from satimnet.training.data.array_types import Numbers
 from satimnet.training.data.decoding import decode
 from satimnet.training.data.image_assets import field_of, have_assets, images_of, require_samples
 from satimnet.training.data.image_sizes import (
+    as_colour,
     as_files,
+    image_sizes,
     require_one_size,
     require_room,
     require_same_grid,
@@ -53,6 +56,7 @@ class Layout(VersionedPickle):
         columns: Their positions on the band axis.
         encoded: Whether the bytes are image files, to be decoded to that.
         crop: Rows and columns of the middle that is wanted; None for all of it.
+        pad: Whether smaller images get zeros around them.
     """
 
     ids: tuple[str, ...]
@@ -67,6 +71,7 @@ class Layout(VersionedPickle):
     columns: tuple[int, ...]
     encoded: bool
     crop: tuple[int, int] | None = None
+    pad: bool = False
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -188,10 +193,16 @@ def _placed(
     if samples.crop is None:
         require_one_size(samples.table, key)
         return _layout(samples, key, names, wanted)
-    require_room(samples.table, key, samples.crop)
-    files = replace(samples, table=as_files(samples.table, key), crop=None)
+    whole = replace(samples, crop=None, pad=False)
+    if not samples.pad:
+        require_room(samples.table, key, samples.crop)
+    elif (image_sizes(samples.table, key) == samples.crop).all():
+        with suppress(ArgumentError):  # they differ in bands, or in how they lie in their files
+            return _layout(whole, key, names, wanted)
+    files = replace(whole, table=as_files(samples.table, key))
     layout = _layout(files, key, names, wanted)
-    return replace(layout, shape=(*samples.crop, layout.shape[2]), crop=samples.crop)
+    shape = (*samples.crop, layout.shape[2])
+    return replace(layout, shape=shape, crop=samples.crop, pad=samples.pad)
 
 
 def _layout(
@@ -255,7 +266,7 @@ def _decoded(layout: Layout) -> Layout:
     """The layout with size and type of its first image, which has to be decoded to know them."""
     data = _first_file(layout)
     try:
-        image = decode(data, layout.shape[2])
+        image = as_colour(decode(data, layout.shape[2]), layout.shape[2])
     except SatimnetError as error:
         where = layout.shards[int(layout.shard[0, 0])]
         raise BadCatalogError(f"{where}: sample {layout.ids[0]} {error}") from error

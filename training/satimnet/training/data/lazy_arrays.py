@@ -20,9 +20,13 @@ _FEWEST = 64
 
 
 def to_xarray(
-    samples: SampleTable, bands: Sequence[str] | None = None, mask: str | None = None
+    samples: SampleTable,
+    bands: Sequence[str] | None = None,
+    mask: str | None = None,
+    size: tuple[int, int] | None = None,
 ) -> xarray.DataArray | xarray.Dataset:
     """Gives the stored values as lazy arrays; see `Samples.to_xarray`."""
+    samples = samples.fitted(size)
     layouts = locate_all(samples, bands)
     masks = None if mask is None else locate_mask(samples, mask)
     groups = _groups(layouts[0].shard[:, 0])
@@ -74,13 +78,14 @@ def _name(layout: Layout) -> str:
 
 def _classes(samples: SampleTable) -> dict[str, Any]:
     """The coordinate with the classes, if the catalog says any."""
-    targets = samples.targets()
-    names = np.array(samples.classes)
-    if targets is None:
+    tags = samples.table["satimnet:classes"].to_pylist()
+    if all(own is None for own in tags):
         return {}
-    if targets.ndim == 1:
-        return {"class": ("sample", names[targets])}
-    joined = [", ".join(names[row > 0]) for row in targets]
+    if all(own is not None and len(own) == 1 for own in tags):
+        return {"class": ("sample", np.array(samples.classes)[samples.labels])}
+    # of some samples nobody may know: their text is empty, and so is that of those without any
+    places = {name: at for at, name in enumerate(samples.classes)}
+    joined = [", ".join(sorted(own or (), key=lambda name: places.get(name, 0))) for own in tags]
     return {"classes": ("sample", joined)}
 
 

@@ -31,7 +31,7 @@ from satimnet.builder.storage.hrefs import is_url
 from satimnet.builder.storage.ranges import fetch
 from satimnet.training.data.array_types import Array, Numbers
 from satimnet.training.data.decoding import decode
-from satimnet.training.data.image_sizes import middle
+from satimnet.training.data.image_sizes import as_colour, fitted, middle
 from satimnet.training.data.layouts import Layout
 from satimnet.training.data.mapped_shards import MappedShard, catch_bus_errors
 
@@ -208,8 +208,9 @@ class Reader:
                 image = decode(data, bands, stored)
             except SatimnetError as error:
                 raise BadCatalogError(f"{self._name(int(rows[row]), band)} {error}") from error
+            image = as_colour(image, bands)
             if layout.crop is not None:
-                image = middle(image, layout.crop)
+                image = (fitted if layout.pad else middle)(image, layout.crop)
             if image.shape != expected or image.dtype != layout.dtype:
                 raise ArgumentError(
                     f"{self._name(int(rows[row]), band)} is {image.dtype} {image.shape}, the "

@@ -53,6 +53,7 @@ class SampleTable(VersionedPickle):
         classes: Names that labels index: all classes of the collections, also those without a
             sample here, so that labels mean the same in every part of a training set.
         crop: Rows and columns of the middle of each image that is read; None reads all of it.
+        pad: Whether images that are smaller than that get zeros around them.
 
     Example:
         >>> from satimnet.training import open_samples
@@ -67,6 +68,7 @@ class SampleTable(VersionedPickle):
     collections: Mapping[str, Collection]
     classes: tuple[str, ...]
     crop: tuple[int, int] | None = None
+    pad: bool = False
 
     def __len__(self) -> int:
         return len(self.table)
@@ -201,6 +203,18 @@ class SampleTable(VersionedPickle):
                         "collections",
                     )
         return bands
+
+    def fitted(self, size: tuple[int, int] | None) -> Self:
+        """The samples, whose images are to be cropped or padded to a size (rows, columns).
+
+        Raises:
+            ArgumentError: There is no such size.
+        """
+        if size is None:
+            return self
+        if min(size) < 1:
+            raise ArgumentError(f"size {size[0]} x {size[1]}: give at least 1 x 1", "size")
+        return replace(self, crop=size, pad=True)
 
     def subset(self, indices: Numbers) -> Self:
         """Gives the samples at some positions.

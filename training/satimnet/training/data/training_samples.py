@@ -17,7 +17,7 @@ from satimnet.builder.query.search import search, search_table
 from satimnet.training.data.batch_options import DEFAULTS, BatchOptions, ReadingOptions
 from satimnet.training.data.folds import hold_out
 from satimnet.training.data.image_assets import have_bands, images_of, with_bands
-from satimnet.training.data.image_sizes import have_size
+from satimnet.training.data.image_sizes import Fit, count_fit, have_size
 from satimnet.training.data.layouts import locate_all
 from satimnet.training.data.sample_table import Collection, SampleTable, classes_of
 
@@ -174,6 +174,30 @@ class Samples(SampleTable):
         return replace(self, crop=(rows, columns))
 
     @checked()
+    def count_fit(self, rows: int, columns: int, bands: Sequence[str] | None = None) -> Fit:
+        """Counts what ``size=(rows, columns)`` of `to_batches` does to the images.
+
+        Args:
+            rows: Rows of pixels.
+            columns: Columns of pixels.
+            bands: Names of bands, as in `to_batches`.
+
+        Returns:
+            How many images have the size, are cropped, and are padded.
+
+        Raises:
+            ArgumentError: As `to_batches`.
+
+        Example:
+            >>> from satimnet.training import open_samples
+            >>> samples = open_samples("catalog").search(collections=["eurosat"])
+            >>> fit = samples.count_fit(60, 80, bands=["B04"])
+            >>> fit.same, fit.cropped == fit.padded == len(samples)
+            (0, True)
+        """
+        return count_fit(self.table, images_of(self, bands), (rows, columns))
+
+    @checked()
     def holdout(self, fraction: float, seed: int = 0) -> tuple[Samples, Samples]:
         """Divides the samples into a part to learn from and a part held out.
 
@@ -249,6 +273,10 @@ class Samples(SampleTable):
             - `drop_last`: whether to leave out a last batch that is not full.
             - `scale`: what the stored values are multiplied by; 0.0001 makes reflectance of
               EuroSAT's 13 bands. By default images are the stored values.
+            - `size`: rows and columns of all images and masks. Larger ones are cropped to their
+              middle, smaller ones get zeros around them; a `SizeWarning` says how many, and
+              `count_fit` counts them. Grey images among colour images are given as red, green and
+              blue.
             - `rank`: the number of this process among `world_size`, from 0, by default 0.
             - `world_size`: how many processes share the samples, all with the same seed; by
               default 1. Their shares are disjoint and of equal size, so up to world_size - 1
@@ -316,18 +344,34 @@ class Samples(SampleTable):
 
     @overload
     def to_xarray(
-        self, bands: Sequence[str] | None = None, mask: None = None
+        self,
+        bands: Sequence[str] | None = None,
+        mask: None = None,
+        *,
+        size: tuple[int, int] | None = None,
     ) -> xarray.DataArray | xarray.Dataset: ...
 
     @overload
-    def to_xarray(self, bands: Sequence[str] | None = None, *, mask: str) -> xarray.Dataset: ...
+    def to_xarray(
+        self,
+        bands: Sequence[str] | None = None,
+        *,
+        mask: str,
+        size: tuple[int, int] | None = None,
+    ) -> xarray.Dataset: ...
 
     @overload
-    def to_xarray(self, bands: Sequence[str] | None, mask: str) -> xarray.Dataset: ...
+    def to_xarray(
+        self, bands: Sequence[str] | None, mask: str, *, size: tuple[int, int] | None = None
+    ) -> xarray.Dataset: ...
 
     @checked()
     def to_xarray(
-        self, bands: Sequence[str] | None = None, mask: str | None = None
+        self,
+        bands: Sequence[str] | None = None,
+        mask: str | None = None,
+        *,
+        size: tuple[int, int] | None = None,
     ) -> xarray.DataArray | xarray.Dataset:
         """Gives the stored values as lazy arrays, one dask chunk per shard.
 
@@ -339,6 +383,8 @@ class Samples(SampleTable):
         Args:
             bands: Names of bands, as in `to_batches`.
             mask: Key of the asset with label rasters, to be given as well.
+            size: Rows and columns to which all images and masks are cropped or padded, as in
+                `to_batches`: samples of several sizes need it.
 
         Returns:
             An array (sample, band, y, x) of the type of the files, with the coordinates id (the
@@ -363,7 +409,7 @@ class Samples(SampleTable):
         """
         from satimnet.training.data.lazy_arrays import to_xarray
 
-        return to_xarray(self, bands, mask)
+        return to_xarray(self, bands, mask, size)
 
 
 @checked()
