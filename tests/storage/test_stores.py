@@ -241,6 +241,56 @@ def test_a_host_that_compresses():
             objects.read(f"{host.url}/x.json", 3, 4)
 
 
+FAR = bytes(range(256)) * 16_384  # ranges in it lie so far apart that each is a request
+SPREAD = list(range(0, len(FAR) - 1000, ranges.GAP * 2))
+
+
+@pytest.mark.parametrize("fault", ["none", "cut", "no size", "redirects"])
+def test_many_far_ranges_of_one_file(fault, monkeypatch):
+    monkeypatch.setattr(stores, "PAUSE", 0.01)
+    with hosting({"/far.bin": FAR}, fault) as host:
+        place = f"{host.url}/far.bin"
+        found = ranges.fetch([place] * len(SPREAD), SPREAD[::-1], [1000] * len(SPREAD))
+    assert len(SPREAD) > 30
+    assert [bytes(data) for data in found] == [FAR[at : at + 1000] for at in SPREAD[::-1]]
+
+
+def test_of_many_ranges_that_fail_the_first_is_named():
+    with hosting({f"/{name}.bin": FAR for name in "ac"}) as host:
+        places = [f"{host.url}/{name}.bin" for name in "abcd" for _ in SPREAD]
+        got = []
+        for _ in range(5):
+            with pytest.raises(NotFoundError, match=r"/b\.bin: nothing is there"):
+                ranges.fetch_each(
+                    places, SPREAD * 4, [10] * len(places), lambda k, _: got.append(k)
+                )
+        assert len(got) < 5 * len(places) / 2
+
+
+def test_what_goes_wrong_with_a_range_stops_the_others():
+    def use(number, data):
+        assert data == FAR[SPREAD[number] : SPREAD[number] + 10]
+        used.append(number)
+        if number >= 3:
+            raise ValueError(number)
+
+    with hosting({"/far.bin": FAR}) as host:
+        for _ in range(5):
+            used: list[int] = []
+            with pytest.raises(ValueError, match=r"^3$"):
+                ranges.fetch_each(
+                    [f"{host.url}/far.bin"] * len(SPREAD), SPREAD, [10] * len(SPREAD), use
+                )
+            assert {0, 1, 2, 3} <= set(used)
+
+
+def test_a_range_past_the_end_among_many():
+    with hosting({"/far.bin": FAR}) as host:
+        sizes = [1000] * (len(SPREAD) - 1) + [len(FAR)]
+        with pytest.raises(BadCatalogError, match=r"far\.bin: .*catalog says"):
+            ranges.fetch([f"{host.url}/far.bin"] * len(SPREAD), SPREAD, sizes)
+
+
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [

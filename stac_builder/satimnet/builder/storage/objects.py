@@ -35,6 +35,7 @@ from satimnet.builder.storage.stores import (
     SizeError,
     address_of,
     again,
+    broke_off,
     is_url,
     reason_of,
     shown,
@@ -128,7 +129,7 @@ def _read_part(url: str, first: int, size: int) -> bytes:
         return b""
     store, key = store_of(url)
     try:
-        if address_of(url).root in _UNUSUAL:
+        if is_unusual(url):
             return _part_of_unusual(url, first, size)
         data = bytes(obstore.get_range(store, key, start=first, length=size))
     except NotSupportedError as error:
@@ -140,6 +141,49 @@ def _read_part(url: str, first: int, size: int) -> bytes:
     if len(data) != size:
         raise _too_short(url, len(data), size)
     return data
+
+
+def read_parts(url: str, firsts: Sequence[int], sizes: Sequence[int]) -> list[memoryview]:
+    """Several parts of a file in a store, by requests side by side, of which obstore makes ten.
+
+    One call takes half of the processor time of a call for each part.
+
+    Args:
+        url: of the file; a path is read, too.
+        firsts: where each part begins, in bytes. Parts that touch each other are one request.
+        sizes: how many bytes each has.
+
+    Raises:
+        NotFoundError: nothing is there.
+        SizeError: it is shorter than the end of a part.
+        StorageError: it cannot be read, or a server sends all of it where a part was asked for.
+    """
+    import obstore
+    from obstore.exceptions import GenericError, NotSupportedError
+
+    with told(url):
+        if is_url(url) and all(sizes) and not is_unusual(url):
+            store, key = store_of(url)
+            try:
+                answers = obstore.get_ranges(store, key, starts=firsts, lengths=sizes, coalesce=0)
+                parts = [memoryview(answer) for answer in answers]
+                if [len(part) for part in parts] == list(sizes):
+                    return parts
+            except NotSupportedError as error:
+                raise _no_ranges(url) from error
+            except GenericError as error:
+                if not (_is_unusual(error) or broke_off(error)):
+                    raise
+    # one by one: each is tried again by itself, and is a message if it is too short
+    return [memoryview(read(url, *span)) for span in zip(firsts, sizes, strict=True)]
+
+
+def is_unusual(url: str) -> bool:
+    """Whether its server was seen not to tell the size of a file with a part of it.
+
+    There parts come one by one.
+    """
+    return is_url(url) and address_of(url).root in _UNUSUAL
 
 
 def look(url: str, first: int = 0, size: int | None = None) -> tuple[bytes, Object]:
@@ -167,7 +211,7 @@ def look(url: str, first: int = 0, size: int | None = None) -> tuple[bytes, Obje
 
     with told(url):
         try:
-            if address_of(url).root in _UNUSUAL:
+            if is_unusual(url):
                 return _look_at_unusual(url, first, size)
             return again(ask)
         except NotSupportedError as error:

@@ -207,7 +207,7 @@ def _store(root: str) -> ObjectStore:
         "connect_timeout": timedelta(seconds=PATIENCE),
         "read_timeout": timedelta(seconds=PATIENCE),
         "timeout": timedelta(hours=1),
-        "pool_max_idle_per_host": "64",
+        "pool_max_idle_per_host": "128",
     }
     how: dict[str, Any] = {"client_options": client, "retry_config": retry}
     if scheme in ("http", "https"):
@@ -429,13 +429,14 @@ def again(call: Callable[[], T]) -> T:
         try:
             return call()
         except theirs.GenericError as error:
-            if not _worth_another(error):
+            if not broke_off(error):
                 raise
         time.sleep(PAUSE * 2**attempt * random.uniform(0.5, 1.5))
     return call()
 
 
-def _worth_another(error: Exception) -> bool:
+def broke_off(error: Exception) -> bool:
+    """Whether the body of an answer did not come to its end."""
     return _BROKE_OFF.search(f"{error!r}") is not None
 
 
