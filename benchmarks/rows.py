@@ -25,8 +25,9 @@ import pyarrow.parquet as pq
 from benchmarks.names import Patch, named_patches
 from benchmarks.scale import corner_of
 from satimnet.builder.catalog.collections import collection_of
-from satimnet.builder.catalog.geoparquet import MappedRows, items_of, table_of, write_parquet
+from satimnet.builder.catalog.geoparquet import MappedRows, table_of, write_parquet
 from satimnet.builder.catalog.items import describe
+from satimnet.builder.catalog.rows_to_items import items_of
 from satimnet.builder.imagery.headers import Header, Pixels
 from satimnet.builder.packing.shards import PackedMember, PackedSample, Shard
 from satimnet.builder.query.parquet_rows import rows_at

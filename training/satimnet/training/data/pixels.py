@@ -8,7 +8,8 @@ pass over a cold map reads page by page and is eight times slower than `pread`; 
 both cold and warm (measured on ext4, one core, 64 x 64 x 13 uint16: 64 to 136 us a sample against
 145 cold, 12 against 20 warm, where the conversion alone takes 9.5). A shard that gets shorter while
 it is mapped is an error: see `satimnet.training.data.mapped_shards`. Files to be decoded are
-decoded one by one, those on other machines come as ranges, many at once.
+decoded one by one. Those on other machines come as ranges, many at once, and each is converted as
+soon as it is there.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import repeat
+from math import prod
 from operator import getitem
 from typing import Any, Self
 
@@ -28,15 +30,23 @@ from numpy.lib.stride_tricks import as_strided
 
 from satimnet.builder.errors import ArgumentError, BadCatalogError, SatimnetError, StorageError
 from satimnet.builder.storage.hrefs import is_url
-from satimnet.builder.storage.ranges import fetch
+from satimnet.builder.storage.ranges import fetch_each
 from satimnet.training.data.array_types import Array, Numbers
-from satimnet.training.data.decoding import decode
+from satimnet.training.data.decoding import (
+    are_small_colours,
+    decode,
+    decode_small_jpeg,
+    room_for,
+)
 from satimnet.training.data.image_sizes import as_colour, fitted, middle
 from satimnet.training.data.layouts import Layout
 from satimnet.training.data.mapped_shards import MappedShard, catch_bus_errors
 
 _CACHED = 512 * 1024
 """Bytes of pixels that are picked from or scaled at a time: they stay near the processor."""
+_NEAR = 192 * 1024
+"""Bytes of images that are decoded before they are converted together: they stay in the second
+cache of the processor."""
 _WINDOW = 64 * 1024 * 1024
 """Bytes that a reader asks other machines for at a time."""
 _SPARE_FILES = 256
@@ -112,25 +122,53 @@ class Reader:
             ArgumentError: An image is of another size or type than the first.
             StorageError: A shard on another machine cannot be read.
         """
+        if self.remote:
+            return read_together([self], rows, [out], [scale])
         layout = self._layout
-        if not self.remote:
-            self._advise(rows)
+        self._advise(rows)
         for at, end in self._cuts(rows, scale):
             some, part = rows[at:end], out[at:end]
+            shard, start = layout.shard[some].ravel().tolist(), layout.start[some].ravel().tolist()
             if layout.encoded:
-                self._decode(some, part)
-            elif self.remote:
-                shape = (1, *layout.file_shape)
-                files = self._bytes(some)
-                self._convert([np.frombuffer(x, layout.dtype).reshape(shape) for x in files], part)
+                # copied, for decoders are not to work on what may change or go meanwhile
+                size = layout.size[some].ravel().tolist()
+                files = [self._maps[k][at : at + n] for k, at, n in zip(shard, start, size)]
+                self._decode(some, files, part)
             else:
-                shard, start = layout.shard[some].ravel(), layout.start[some].ravel()
-                views: Iterator[Any] = map(self._views.__getitem__, shard.tolist())
-                self._convert(list(map(getitem, views, start.tolist())), part)
+                views: Iterator[Any] = map(self._views.__getitem__, shard)
+                self._convert(list(map(getitem, views, start)), part)
             if scale is not None:
                 np.multiply(part, scale, out=part)
-        if not self.remote:
-            self._require_whole(rows)
+        self._require_whole(rows)
+
+    def size(self, rows: Numbers) -> int:
+        """How many bytes the files of samples have."""
+        return int(self._layout.size[rows].sum())
+
+    def places(self, rows: Numbers) -> tuple[list[str], list[int], list[int]]:
+        """The shard, first byte and size of all files of samples, one sample after the other."""
+        layout = self._layout
+        shard, start, size = (
+            a[rows].ravel().tolist() for a in (layout.shard, layout.start, layout.size)
+        )
+        return [layout.shards[k] for k in shard], start, size
+
+    def put(
+        self, rows: Numbers, number: int, data: memoryview, out: Array, scale: float | None
+    ) -> None:
+        """Writes one of the files of samples where it belongs: `number` counts as `places` does."""
+        layout = self._layout
+        row, band = divmod(number, layout.start.shape[1])
+        part = out[row : row + 1]
+        if layout.start.shape[1] > 1:
+            part = part[:, band : band + 1]
+        if layout.encoded:
+            self._decode(rows[row : row + 1], [data], part, band)
+        else:
+            file = np.frombuffer(data, layout.dtype).reshape(1, *layout.file_shape)
+            self._convert([file], part)
+        if scale is not None:
+            np.multiply(part, scale, out=part)
 
     def _require_whole(self, rows: Numbers) -> None:
         """Refuses what was read of shards that have become shorter."""
@@ -141,12 +179,9 @@ class Reader:
     def _cuts(self, rows: Numbers, scale: float | None) -> Iterator[tuple[int, int]]:
         """Which samples, first and end, are read together."""
         layout = self._layout
-        size = int(layout.size[rows].sum()) if len(rows) else 0
-        most = _WINDOW if self.remote else _CACHED
-        if self.remote or scale is not None or not self._whole:
-            step = max(1, len(rows) * most // max(size, 1))
-        else:
-            step = max(1, len(rows))
+        step = max(1, len(rows))
+        if scale is not None or layout.encoded or not self._whole:
+            step = max(1, len(rows) * _CACHED // max(self.size(rows), 1))
         for at in range(0, len(rows), step):
             yield at, min(at + step, len(rows))
 
@@ -195,54 +230,105 @@ class Reader:
             picked: Any = [file[source] for file in files]
             np.concatenate(picked, out=out[place], casting="unsafe")
 
-    def _decode(self, rows: Numbers, out: Array) -> None:
-        """Decodes the files of samples, one after the other, into `out`."""
+    def _decode(
+        self, rows: Numbers, files: Sequence[bytes | memoryview], out: Array, first: int = 0
+    ) -> None:
+        """Decodes files of samples into `out`, which holds bands from `first` on."""
         layout = self._layout
-        files, axis, whole = layout.start.shape[1], layout.order.index("band"), self._whole
-        bands = 1 if files > 1 else layout.shape[axis]
+        if layout.start.shape[1] > 1:
+            for k, data in enumerate(files):
+                row, band = divmod(k, out.shape[1])
+                out[row, band] = self._decoded(data, int(rows[row]), first + band)[..., 0]
+            return
+        axis = layout.order.index("band")
+        quick = axis == 2 and layout.dtype == np.uint8 and are_small_colours(layout.shape)
+        if quick and layout.crop is None:
+            self._decode_colours(rows, files, out)
+            return
+        for k, data in enumerate(files):
+            image = np.moveaxis(self._decoded(data, int(rows[k])), -1, axis)
+            self._convert([image[None]], out[k : k + 1])
+
+    def _decode_colours(
+        self, rows: Numbers, files: Sequence[bytes | memoryview], out: Array
+    ) -> None:
+        """Decodes small images of three bands: into `out` itself if it is of their type."""
+        shape = self._layout.shape
+        straight = self._whole and out.dtype == np.uint8
+        step = len(files) if straight else max(1, _NEAR // prod(shape))
+        room = out if straight else room_for(min(step, len(files)), shape)
+        for at in range(0, len(files), step):
+            some = files[at : at + step]
+            for k, data in enumerate(some):
+                if not decode_small_jpeg(data, room[k]):
+                    room[k] = self._decoded(data, int(rows[at + k]))
+            if not straight:
+                self._convert([room[: len(some)]], out[at : at + len(some)])
+
+    def _decoded(self, data: bytes | memoryview, row: int, band: int = 0) -> Array:
+        """The image of a file (y, x, band), which is as the first one."""
+        layout = self._layout
+        bands = 1 if layout.start.shape[1] > 1 else layout.shape[layout.order.index("band")]
         expected = (*layout.image_size, bands)
         stored = None if layout.crop is not None else layout.image_size  # cut, they have any size
-        for k, data in enumerate(self._bytes(rows)):
-            row, band = divmod(k, files)
-            try:
-                image = decode(data, bands, stored)
-            except SatimnetError as error:
-                raise BadCatalogError(f"{self._name(int(rows[row]), band)} {error}") from error
-            image = as_colour(image, bands)
-            if layout.crop is not None:
-                image = (fitted if layout.pad else middle)(image, layout.crop)
-            if image.shape != expected or image.dtype != layout.dtype:
-                raise ArgumentError(
-                    f"{self._name(int(rows[row]), band)} is {image.dtype} {image.shape}, the "
-                    f"first sample is {layout.dtype} {expected}; batches need images of one size "
-                    "and type",
-                    "bands",
-                )
-            if files > 1:
-                out[row, band] = image[..., 0]
-                continue
-            if axis != 2:
-                image = np.moveaxis(image, -1, axis)
-            if whole:
-                out[row] = image
-            else:
-                self._convert([image[None]], out[row : row + 1])
-
-    def _bytes(self, rows: Numbers) -> Sequence[bytes | memoryview]:
-        """The bytes of the files of samples."""
-        layout = self._layout
-        shard, start, size = (
-            a[rows].ravel().tolist() for a in (layout.shard, layout.start, layout.size)
-        )
-        if self.remote:
-            return fetch([layout.shards[k] for k in shard], start, size)
-        # copied, for decoders are not to work on what may change or go meanwhile
-        return [self._maps[k][at : at + n] for k, at, n in zip(shard, start, size)]
+        try:
+            image = decode(data, bands, stored)
+        except SatimnetError as error:
+            raise BadCatalogError(f"{self._name(row, band)} {error}") from error
+        image = as_colour(image, bands)
+        if layout.crop is not None:
+            image = (fitted if layout.pad else middle)(image, layout.crop)
+        if image.shape != expected or image.dtype != layout.dtype:
+            raise ArgumentError(
+                f"{self._name(row, band)} is {image.dtype} {image.shape}, the first sample is "
+                f"{layout.dtype} {expected}; batches need images of one size and type",
+                "bands",
+            )
+        return image
 
     def _name(self, row: int, band: int = 0) -> str:
         """The shard and the id of a sample, for messages."""
         layout = self._layout
         return f"{layout.shards[layout.shard[row, band]]}: sample {layout.ids[row]}"
+
+
+def read_together(
+    readers: Sequence[Reader],
+    rows: Numbers,
+    outs: Sequence[Array],
+    scales: Sequence[float | None],
+) -> None:
+    """Reads samples by several readers into their arrays; arguments and errors as `Reader.read`.
+
+    From other machines, the near files of a sample come in one request, whoever reads them.
+    """
+    far = []
+    for reader, out, scale in zip(readers, outs, scales, strict=True):
+        if reader.remote:
+            far.append((reader, out, scale))
+        else:
+            reader.read(rows, out, scale)
+    size = sum(reader.size(rows) for reader, _, _ in far)
+    step = max(1, len(rows) * _WINDOW // max(size, 1))
+    for at in range(0, len(rows) if far else 0, step):
+        end = min(at + step, len(rows))
+        _fetch([(reader, out[at:end], scale) for reader, out, scale in far], rows[at:end])
+
+
+def _fetch(far: Sequence[tuple[Reader, Array, float | None]], rows: Numbers) -> None:
+    """Reads samples from other machines, all ranges at once."""
+    hrefs, starts, sizes, homes = list[str](), list[int](), list[int](), list[Any]()
+    for reader, out, scale in far:
+        places = reader.places(rows)
+        for known, found in zip((hrefs, starts, sizes), places, strict=True):
+            known.extend(found)  # type: ignore[attr-defined]
+        homes += [(reader, out, scale, number) for number in range(len(places[0]))]
+
+    def put(k: int, data: memoryview) -> None:
+        reader, out, scale, number = homes[k]
+        reader.put(rows, number, data, out, scale)
+
+    fetch_each(hrefs, starts, sizes, put)
 
 
 def _cut_short(href: str) -> BadCatalogError:

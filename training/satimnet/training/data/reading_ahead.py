@@ -33,7 +33,7 @@ from satimnet.builder.storage.parallel import connected, is_cluster, require_sch
 from satimnet.builder.storage.ranges import AT_ONCE
 from satimnet.training.data.array_types import Array, Numbers
 from satimnet.training.data.layouts import Layout
-from satimnet.training.data.pixels import Reader
+from satimnet.training.data.pixels import Reader, read_together
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -204,8 +204,7 @@ def _fill(
     wrong, and not the one that stands first.
     """
     try:
-        for reader, array in zip(readers, arrays, strict=True):
-            reader.read(rows, array, _scale_for(array, scale))
+        read_together(readers, rows, arrays, [_scale_for(array, scale) for array in arrays])
     except Exception as error:
         return error
     finally:
@@ -257,17 +256,15 @@ def _directly(
 
         def start(rows: Numbers) -> tuple[list[Tensor], list[Future[None]]]:
             buffers = room(rows)
-            cuts = _cuts(rows, threads, remote=remote)
+            arrays = [buffer.numpy() for buffer in buffers]
+            scales = [_scale_for(array, scale) for array in arrays]
             futures = []
-            for reader, buffer in zip(readers, buffers, strict=True):
-                array = buffer.numpy()
-                for cut in cuts:
-                    part = array[cut[0] : cut[-1] + 1]
-                    work = (rows[cut], part, _scale_for(part, scale))
-                    if threads:
-                        futures.append(pool.submit(reader.read, *work))
-                    else:
-                        reader.read(*work)
+            for cut in _cuts(rows, threads, remote=remote):
+                own = [array[cut[0] : cut[-1] + 1] for array in arrays]
+                if threads:
+                    futures.append(pool.submit(read_together, readers, rows[cut], own, scales))
+                else:
+                    read_together(readers, rows[cut], own, scales)
             return buffers, futures
 
         ahead: deque[tuple[list[Tensor], list[Future[None]]]] = deque()
@@ -333,12 +330,14 @@ def _by_cluster(
 
 def read_stored(layouts: Sequence[Layout]) -> list[Array]:
     """Reads all samples of layouts, in stored order and dtype: the task of a worker."""
-    arrays = []
-    for layout in layouts:
-        out = np.empty(layout.buffer_shape(len(layout)), layout.dtype.newbyteorder("="))
-        with Reader(layout) as reader:
-            reader.read(np.arange(len(layout)), out)
-        arrays.append(out)
+    arrays = [
+        np.empty(layout.buffer_shape(len(layout)), layout.dtype.newbyteorder("="))
+        for layout in layouts
+    ]
+    with ExitStack() as stack:
+        readers = [stack.enter_context(Reader(layout)) for layout in layouts]
+        rows = np.arange(len(layouts[0]))
+        read_together(readers, rows, arrays, [None] * len(arrays))
     return arrays
 
 
