@@ -219,7 +219,7 @@ def _taco() -> dict[str, Batches]:
 
     Threads, and not a DataLoader's workers: connections of GDAL's do not survive a fork.
     """
-    dataset = open_taco(f"s3://{_BUCKET}/TACO/eurosat.tacozip")
+    dataset = open_taco(f"s3://{_BUCKET}/TACO/eurosat.zip")
 
     def order(count: int) -> list[int]:  # others every time: GDAL keeps some of what it read
         found: list[int] = torch.randperm(len(dataset))[:count].tolist()
