@@ -25,6 +25,7 @@ from satimnet.builder.publishing.index_files import files_of_index
 from satimnet.builder.publishing.layout import COLLECTION_NAME, SHARDS_NAME, Location
 from satimnet.builder.publishing.protocol import BUILDING, ROOT_NAME
 from satimnet.builder.publishing.roots import Root
+from satimnet.builder.publishing.split_tables import is_split_file, linked_files
 from satimnet.builder.storage import objects
 from satimnet.builder.storage.atomic_files import sync
 from satimnet.builder.storage.hrefs import is_url, writable
@@ -160,13 +161,14 @@ def _removed(
 def _still_unneeded(home: str, files: Sequence[Object], after: Root, latest: float) -> list[Object]:
     """Those of collections that nobody has published, or builds, since the root was read."""
     root, busy = protocol.read_root(home), _built_now(home, latest)
+    splits = linked_files(root.others)
     busy |= {id_ for id_, names in root.versions.items() if names != after.versions.get(id_, ())}
     glossary = posixpath.normpath(root.glossary or "")
     paths = {file: _path_in(home, file) for file in files}
     return [
         file
         for file, path in paths.items()
-        if path != glossary and _collection_of(path) not in busy
+        if path != glossary and path not in splits and _collection_of(path) not in busy
     ]
 
 
@@ -217,6 +219,10 @@ def _unneeded(home: str, root: Root, latest: float, gone: set[str]) -> Iterator[
         path = _path_in(home, file)
         if path in needed or _collection_of(path) in busy or not _is_ours(path, root):
             continue
+        if is_split_file(path):
+            if file.modified <= latest:
+                yield file
+            continue
         top, _, rest = path.partition("/")
         folder = rest.partition("/")[0]
         if rest and _is_kept(Location(top, folder), root):
@@ -234,7 +240,7 @@ def _is_kept(at: Location, root: Root) -> bool:
 
 def _needed(home: str, root: Root) -> set[str]:
     """Paths of what the root leads to, but for the folders of versions."""
-    needed = {ROOT_NAME, CONCEPTS_NAME}
+    needed = {ROOT_NAME, CONCEPTS_NAME, *linked_files(root.others)}
     if root.glossary is not None:
         needed.add(posixpath.normpath(root.glossary))
     for at in root.titles:
@@ -257,7 +263,7 @@ def _is_ours(path: str, root: Root) -> bool:
     top, _, rest = path.partition("/")
     if not rest:
         return bool(_CONCEPTS.fullmatch(top) or _PROBE.fullmatch(top))
-    if top == BUILDING:
+    if top == BUILDING or is_split_file(path):
         return True
     at = root.current(top)
     if at is not None and at.version is None:  # it has one version, which is all of the folder

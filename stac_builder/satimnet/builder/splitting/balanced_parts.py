@@ -1,7 +1,8 @@
 """Dealing out: groups of Items into parts of given shares, each with its share of every class.
 
 A greedy one: the largest groups come first, and each goes to the part in which it brings the counts
-of its classes closest to what they should be. Then single groups move where that is better still.
+of its classes closest to what they should be. Then groups move, and change places with others,
+where that is better still.
 Groups that are alike (most are single Items of one class) are dealt out together.
 """
 
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 _PURPOSE = 7
 """Of the seed, beside those of `satimnet.training.data.order`: another stream than theirs."""
 _MOST_MOVED = 20_000  # groups that are looked at again in a round
+_MOST_SWAPPED = 600  # groups of which any two may change places
+_MOST_COMPARED = 100_000_000  # numbers that are looked at for that in a round
 _ROUNDS = 4
+_LEAST = 1e-12  # by which the cost must fall
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ def deal(counts: Counts, shares: NDArray[np.float64], seed: int) -> NDArray[np.i
     dealing.fill_empty(parts)
     order = np.argsort(keys, kind="stable")[:_MOST_MOVED]
     for _ in range(_ROUNDS):
-        if not dealing.improve(order, parts):
+        if not dealing.improve(order, parts) + dealing.swap(order, parts):
             break
     return parts
 
@@ -155,9 +159,34 @@ class _Dealing:
             change += self._cost_of(kinds, -numbers)[before]
             change[before] = 0
             part = int(np.argmin(change))
-            if change[part] < -1e-12:
+            if change[part] < -_LEAST:
                 self._move(group, part, parts)
                 left[before] -= 1
                 left[part] += 1
                 moved += 1
         return moved
+
+    def swap(self, order: NDArray[np.int64], parts: NDArray[np.int64]) -> int:
+        """Swaps each of the first groups with that which lowers the cost most; returns how many."""
+        most = int((_MOST_COMPARED / self._wanted.shape[1]) ** 0.5)
+        chosen = order[: min(_MOST_SWAPPED, most)]
+        table = np.zeros((len(chosen), self._wanted.shape[1]))
+        for at, group in enumerate(chosen.tolist()):
+            kinds, numbers = self._counts.of(group)
+            table[at, kinds] = numbers
+        swapped = 0
+        for at, group in enumerate(chosen.tolist()):
+            own, others = int(parts[group]), parts[chosen]
+            gained = table - table[at]
+            missing = self._have - self._wanted
+            here = gained * (2 * missing[own] + gained) @ self._weight[own]
+            there = (gained * (gained - 2 * missing[others]) * self._weight[others]).sum(1)
+            change = np.where(others == own, 0, here + there)
+            best = int(np.argmin(change))
+            if change[best] < -_LEAST:
+                other = int(chosen[best])
+                part = int(parts[other])
+                self._move(group, part, parts)
+                self._move(other, own, parts)
+                swapped += 1
+        return swapped
