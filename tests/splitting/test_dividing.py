@@ -17,8 +17,10 @@ from published import home_of
 
 from satimnet.builder import build, search, split
 from satimnet.builder.errors import ArgumentError, BadCatalogError, NotFoundError, SatimnetError
+from satimnet.builder.exports import export
 from satimnet.builder.publishing.split_tables import split_links
 from satimnet.builder.quality import assess
+from satimnet.builder.query.index import Index
 from satimnet.builder.splitting import dividing
 from satimnet.cli.group import satimnet
 from satimnet.training import open_samples
@@ -159,6 +161,7 @@ def test_everything_uses_it(own: Path, tmp_path: Path) -> None:
     assert samples.splits == [mine["eurosat", id_] for id_ in samples.ids]
 
 
+@pytest.mark.slow
 def test_a_network_is_trained_and_tested_on_it(catalog: Path, tmp_path: Path) -> None:
     shutil.copytree(catalog, tmp_path / "catalog")
     made = split(tmp_path / "catalog", images=False, name="mine", shares=[0.75, 0.25])
@@ -196,7 +199,7 @@ def test_the_example_runs(catalog: Path, tmp_path: Path, monkeypatch: pytest.Mon
     [
         ("--shares 0.7,0.7", "--shares 0.7,0.7: give two or three above 0 that sum up to 1"),
         ("--shares 1", "give two or three above 0"),
-        ("--shares nan,0.5", "give two or three above 0"),
+        ("--shares nan,0.5", "--shares is [nan, 0.5]; give a list"),
         ("--shares 0.5,0.5 --folds 3", "give --shares or --folds, not both"),
         ("--folds 500", "too few for 500 parts"),
         ("--folds 1", "--folds"),
@@ -211,7 +214,7 @@ def test_the_example_runs(catalog: Path, tmp_path: Path, monkeypatch: pytest.Mon
         ("--name .x", "give letters, digits"),
         ("--collection nix", "no collection nix; there are: dota, eurosat"),
         ("--at 1234", "no version 1234"),
-        ("--by group --property platform", "too few for 3 parts"),
+        ("--by group --property constellation --collection eurosat", "in 1 group, too few for 3"),
     ],
 )
 def test_bad_input_gives_one_line_and_leaves_nothing(leaking: Path, words: str, said: str) -> None:
@@ -244,18 +247,13 @@ def test_formats_without_a_line_for_an_item_refuse_a_split(own: Path, tmp_path: 
     done = CliRunner().invoke(satimnet, list(map(str, words)))
     assert done.exit_code == 1
     assert "--splits: the format bibtex describes files" in done.stderr
+    index = Index(own, splits="mine")
     with pytest.raises(ArgumentError, match="says no split"):
-        from satimnet.builder.exports import export
-        from satimnet.builder.query.index import Index
-
-        export(Index(own, splits="mine"), "croissant", tmp_path / "e")
+        export(index, "croissant", tmp_path / "e")
 
 
 def test_broken_items_give_one_line(own: Path) -> None:
     parquet = home_of(own) / "items.parquet"
-    table = pq.read_table(parquet)
-    pq.write_table(table.set_column(0, "bbox", [["far away"] * len(table)]), parquet)
-    split(own, images=False, collections="eurosat")  # as if there were no boxes
     parquet.write_bytes(b"PAR1" + bytes(100) + b"PAR1")
     with pytest.raises(SatimnetError, match=r"items.parquet: "):
         split(own, images=False, collections="eurosat")

@@ -75,7 +75,7 @@ TABLE = (
     "map {scene} --checkpoint {network} --device cpu --out {out}",
 )
 SLOW = {"fuse", "train", "evaluate", "crossvalidate", "tune", "picture", "map"}
-NO_CATALOG = {"demo", "download", "harvest", "build", "new-dataset", "prune"}
+NO_CATALOG = {"demo", "download", "harvest", "build", "new-dataset", "prune", "split"}
 """Commands that read no catalog, but sources or nothing, or only write to one."""
 
 
@@ -334,7 +334,11 @@ def test_no_command_is_missing():
     assert not in_table & NO_CATALOG
     for name in NO_CATALOG:
         parameters = {parameter.name for parameter in satimnet.commands[name].params}
-        assert name == "prune" or not parameters & {"catalog", "checkpoint", "checkpoints"}, name
+        assert name in ("prune", "split") or not parameters & {
+            "catalog",
+            "checkpoint",
+            "checkpoints",
+        }, name
 
 
 @pytest.mark.parametrize("name", sorted({line.split()[0] for line in TABLE}))
