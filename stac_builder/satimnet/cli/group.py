@@ -19,6 +19,7 @@ from satimnet.cli.demo_command import demo
 from satimnet.cli.diff_command import diff
 from satimnet.cli.download_command import download
 from satimnet.cli.evaluate_command import evaluate
+from satimnet.cli.explorer_command import explorer
 from satimnet.cli.export_command import export
 from satimnet.cli.fuse_command import fuse
 from satimnet.cli.harvest_command import harvest
@@ -45,6 +46,7 @@ _COMMANDS: tuple[click.Command, ...] = (
     concepts,
     search,
     serve,
+    explorer,
     browser,
     quality,
     split,
