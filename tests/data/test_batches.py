@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import simplejpeg
 import torch
+from faulty_host import hosting
 from mini_catalog import (
     BANDS,
     CLASSES,
@@ -127,7 +128,7 @@ def test_labels_need_one_class_a_sample(tmp_path, source):
 
 
 @pytest.mark.parametrize("threads", [0, 1, 3])
-@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("shuffle", [False, True, "shards"])
 @pytest.mark.parametrize("size", [1, 7, 30, 100])
 def test_batches_are_the_source_pixels(samples, pixels, threads, shuffle, size):
     batches = samples.to_batches(size, bands=BANDS, shuffle=shuffle, threads=threads)
@@ -346,7 +347,7 @@ def server(catalog):
 
 
 @pytest.mark.parametrize("bands", [["blue", "red"], ["B03", "B8A"]])
-@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("shuffle", [False, True, "shards"])
 def test_over_http_as_from_disk(samples, server, bands, shuffle):
     remote = open_samples(f"http://127.0.0.1:{server.server_port}/catalog.json").search()
     local = samples.to_batches(8, bands=bands, shuffle=shuffle)
@@ -373,6 +374,40 @@ def test_neighbours_are_one_request_over_http(server):
     assert RangeHandler.requests <= len(batches) + shards
 
 
+def test_how_many_requests_a_batch_of_64_takes_over_http(tmp_path):
+    """Images of 107 kB: neighbours are one request, far ones one each."""
+    pixels = np.arange(SIDE * SIDE * 13, dtype=np.uint16).reshape(SIDE, SIDE, 13)
+    source = [
+        {"id": f"{name}_{k}", "class": name, "split": None, "rgb": pixels[..., :3] // 256}
+        | {"multispectral": pixels + k}
+        for name in CLASSES
+        for k in range(96)
+    ]
+    source = [one | {"rgb": one["rgb"].astype(np.uint8)} for one in source]
+    write_catalog(tmp_path, source, per_shard=64)
+    files = {f"/{path.relative_to(tmp_path)}": path.read_bytes() for path in tmp_path.rglob("*.*")}
+    with hosting(files) as host:
+        remote = open_samples(host.url).search()
+        most = {}
+        for shuffle in (False, "shards", True):
+            batches = remote.to_batches(64, bands=["B01"], shuffle=shuffle, threads=0)
+            most[shuffle] = 0
+            first = next(batches)  # which also has what opening takes
+            host.requests.clear()
+            count = 1
+            for batch in batches:
+                count += 1
+                most[shuffle] = max(most[shuffle], len(host.requests))
+                host.requests.clear()
+                numbers = [int(remote.ids[row].partition("_")[2]) for row in batch.indices]
+                assert batch.images[:, 0, 0, 0].tolist() == numbers
+            assert len(first.indices) == 64
+            assert count == 5
+    assert most[False] <= 8
+    assert most["shards"] <= 8 + 4  # runs that are cut, and the first ones of shards, are shorter
+    assert most[True] > 30
+
+
 def test_a_server_without_ranges_is_a_user_error(server):
     remote = open_samples(f"http://127.0.0.1:{server.server_port}").search()
     server.ranges = False
@@ -394,7 +429,7 @@ def test_requests_that_fail_are_repeated(samples, server, monkeypatch):
 # shares
 
 
-@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("shuffle", [False, True, "shards"])
 def test_ranks_have_disjoint_equal_shares(samples, pixels, shuffle):
     options = {"bands": BANDS, "shuffle": shuffle, "seed": 3}
     whole = torch.cat([b.indices for b in samples.to_batches(30, **options)]).tolist()
@@ -408,9 +443,9 @@ def test_ranks_have_disjoint_equal_shares(samples, pixels, shuffle):
     assert sorted(chain(*shares)) == sorted(whole[:28])
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_dataloader_gives_the_same_batches(samples, workers):
-    options = {"bands": ["B01"], "shuffle": True, "scale": 0.5}
+@pytest.mark.parametrize(("workers", "shuffle"), [(0, True), (2, True), (2, "shards")])
+def test_a_dataloader_gives_the_same_batches(samples, workers, shuffle):
+    options = {"bands": ["B01"], "shuffle": shuffle, "scale": 0.5}
     dataset = samples.to_dataset(4, seed=1, **options)
     loader = DataLoader(dataset, batch_size=None, num_workers=workers)
     assert len(loader) == 8
@@ -459,6 +494,26 @@ def many(request, tmp_path_factory, patches):
 
 def stacked(patches, *names):
     return np.stack([[p["files"][n][..., 0] for n in names] for p in patches]).astype(np.float32)
+
+
+@pytest.mark.parametrize("scheduler", ["threads", "direct"])
+def test_files_of_all_sizes_and_masks_of_a_sample_come_together(tmp_path, patches, scheduler):
+    folder = tmp_path / "catalog"
+    write_band_catalog(folder, patches, partial(tiff, compress="deflate"))
+    files = {f"/{path.relative_to(folder)}": path.read_bytes() for path in folder.rglob("*.*")}
+    options = {"mask": "mask", "shuffle": True, "scale": 0.5}
+    here = open_samples(folder).search().to_batches(1, **options)
+    with hosting(files) as host:
+        samples = open_samples(host.url).search()
+        there = samples.to_batches(1, threads=0, scheduler=scheduler, **options)
+        for one in here:
+            host.requests.clear()
+            other = next(there)
+            assert len(host.requests) == 1
+            assert len(one.images) == 3
+            for mine, theirs in zip(one.images, other.images, strict=True):
+                assert mine.equal(theirs)
+            assert one.masks.equal(other.masks)
 
 
 @pytest.mark.parametrize("threads", [0, 2])

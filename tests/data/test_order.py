@@ -8,8 +8,12 @@ import pytest
 
 from satimnet.builder.errors import ArgumentError
 from satimnet.training.data.order import (
+    RUN,
+    SHARDS_TOGETHER,
+    Places,
     Purpose,
     batches_of,
+    by_shards,
     even_folds,
     evenly_held_out,
     permutation,
@@ -40,6 +44,7 @@ def test_purposes_keep_their_numbers():
         "BATCHES": 4,
         "SOME": 5,
         "PICTURES": 6,
+        "SHARDS": 7,
     }
 
 
@@ -117,3 +122,85 @@ def test_batches_are_slices_of_one_order():
     ]
     drawn = chain.from_iterable(np.concatenate(parts).tolist() for parts in shared)
     assert sorted(drawn) == sorted(order[:9].tolist())
+
+
+# by shards
+
+
+def lying(counts, seed=0):
+    """Samples that lie in shards of so many, in any order."""
+    generator = np.random.default_rng(seed)
+    shard = np.repeat(np.arange(len(counts)), counts)
+    start = np.concatenate([100 * np.arange(count) for count in counts])
+    mixed = generator.permutation(len(shard))
+    return Places(shard[mixed], start[mixed])
+
+
+def runs_of(places, order):
+    """The samples of each run of neighbours, as they follow each other in the order."""
+    shard, start = places.shard[order], places.start[order]
+    cuts = 1 + np.flatnonzero((np.diff(shard) != 0) | (np.diff(start) != 100))
+    return np.split(order, cuts)
+
+
+@pytest.mark.parametrize("counts", [[1], [8], [3, 1, 40], [100] * 20, [7, 9, 64, 65] * 9])
+def test_by_shards_each_sample_comes_once(counts):
+    places = lying(counts)
+    for seed in range(3):
+        order = by_shards(places, seed)
+        assert sorted(order.tolist()) == list(range(sum(counts)))
+        assert by_shards(places, seed).tolist() == order.tolist()
+
+
+def test_a_seed_draws_the_same_order_by_shards_for_ever():
+    """Published results follow from these numbers: the code is wrong if this fails."""
+    places = Places(np.repeat([0, 1, 2], [10, 3, 9]), np.r_[0:10, 0:3, 0:9] * 100)
+    order = [13, 14, 15, 10, 0, 1, 11, 12, 16, 17, 18, 19, 20, 21, 2, 3, 4, 5, 6, 7, 8, 9]
+    assert by_shards(places, 0).tolist() == order
+
+
+def test_windows_of_shards_follow_each_other():
+    places, seen = lying([50] * 40), set()
+    for seed in range(3):
+        shards = places.shard[by_shards(places, seed)]
+        windows = [set(part.tolist()) for part in np.split(shards, [14 * 50, 27 * 50])]
+        assert [len(window) for window in windows] == [14, 13, 13]
+        assert max(map(len, windows)) <= SHARDS_TOGETHER
+        assert not windows[0] & windows[1]
+        assert not windows[2] & (windows[0] | windows[1])
+        for at in (0, 14 * 50, 27 * 50):  # mixed from the beginning
+            assert len(set(shards[at : at + 104].tolist())) > 10
+        seen.add(tuple(shards.tolist()))
+    assert len(seen) == 3
+
+
+def test_neighbours_stay_together_and_are_others_for_another_seed():
+    places = lying([400] * 5)
+    pairs = []
+    for seed in range(4):
+        runs = runs_of(places, by_shards(places, seed))
+        sizes = Counter(map(len, runs))
+        assert sizes[RUN] > 0.9 * len(runs)
+        pairs.append({tuple(run[:2]) for run in runs if len(run) == RUN})
+    assert len(set.union(*pairs)) > 2 * len(pairs[0])
+
+
+def test_a_batch_meets_as_many_shards_as_it_has_runs():
+    places = lying([400] * 10)
+    parts = batches_of(4000, 64, {"shuffle": "shards", "drop_last": True}, places)
+    met = [len(set(places.shard[part].tolist())) for part in parts]
+    assert np.mean(met) > 7  # 8 runs; drawn without a plan they would meet 5.7 of 10 shards
+    assert max(len(runs_of(places, part)) for part in parts) <= 8 + 10
+
+
+def test_by_shards_processes_share_whole_runs():
+    places = lying([100] * 8)
+    whole = by_shards(places, 3)
+    options = {"shuffle": "shards", "seed": 3, "world_size": 3}
+    shares = [
+        np.concatenate(batches_of(800, 32, options | {"rank": rank}, places)) for rank in range(3)
+    ]
+    assert [len(share) for share in shares] == [266] * 3
+    assert sorted(np.concatenate(shares).tolist()) == sorted(whole[:798].tolist())
+    for share in shares:
+        assert len(runs_of(places, share)) < 266 / RUN * 2.5

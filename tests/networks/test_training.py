@@ -325,6 +325,40 @@ def test_every_step_can_be_the_last(undisturbed, parts, tmp_path, monkeypatch, s
     assert [path.name for path in tmp_path.iterdir()] == ["net.pt"]
 
 
+def test_by_shards_a_training_streams_and_goes_on_as_the_others(parts, tmp_path, monkeypatch):
+    options = SHORT["class"] | {"shuffle": "shards", "save_seconds": 0} | COMMON
+    expected = train(*parts, tmp_path / "net.pt", **options)
+    usual = train(*parts, tmp_path / "usual.pt", **options | {"shuffle": "samples"})
+    assert not same_weights(expected, usual)
+    save = Run.save
+
+    def save_and_stop(run, seconds):
+        save(run, seconds)
+        if run.step == 5:
+            raise Stop
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "save", save_and_stop)
+        with pytest.raises(Stop):
+            train(*parts, tmp_path / "again.pt", **options)
+    with pytest.raises(SatimnetError, match=r"another training \(shuffle shards, not samples\)"):
+        train(*parts, tmp_path / "again.pt", **options | {"shuffle": "samples"})
+    monkeypatch.setattr("satimnet.training.networks.inputs._RESIDENT", 0)
+    assert same_weights(train(*parts, tmp_path / "again.pt", **options), expected)
+    with pytest.raises(SatimnetError, match=r"another training \(shuffle samples, not shards\)"):
+        train(*parts, tmp_path / "usual.pt", **options)
+
+
+def test_how_a_training_can_be_shuffled(parts, tmp_path):
+    for model, shuffle, reason in [
+        ("class", "shard", "shuffle shard: there are samples and shards"),
+        ("segm", "shards", "shuffle shards: CNN-segm has all patches in memory"),
+    ]:
+        with pytest.raises(SatimnetError, match=reason):
+            train(*parts, tmp_path / "net.pt", model=model, shuffle=shuffle, **COMMON)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_finished_training_is_not_done_again(trained, parts):
     path, checkpoint = trained["segm"]
     before = path.read_bytes()

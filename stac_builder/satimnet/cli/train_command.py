@@ -55,6 +55,14 @@ if TYPE_CHECKING:
     "accuracy look better than it is.",
 )
 @click.option(
+    "--shuffle",
+    type=click.Choice(["samples", "shards"]),
+    default="samples",
+    show_default=True,
+    help="Show samples in any order; or eight neighbours of a shard together, which saves requests "
+    "if CNN-class reads more than fits into memory from the web or a store.",
+)
+@click.option(
     "--out", required=True, type=FOLDER, help="Folder for the checkpoint, metrics and pictures."
 )
 @quiet_option

@@ -7,15 +7,18 @@ complete and check them, and hand them on as one mapping.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from satimnet.training.data.array_types import Labels
+
+Shuffle = bool | Literal["shards"]
+"""Whether samples are shuffled, all orders equally likely or in windows of shards."""
 
 
 class OrderOptions(TypedDict, total=False):
     """Which samples a process reads, and in which order. `Samples.to_batches` says what each is."""
 
-    shuffle: bool
+    shuffle: Shuffle
     seed: int
     drop_last: bool
     rank: int

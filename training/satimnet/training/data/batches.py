@@ -20,7 +20,7 @@ from satimnet.training.data.batch_options import DEFAULTS, BatchOptions, Reading
 from satimnet.training.data.image_assets import images_of
 from satimnet.training.data.image_sizes import count_fit, say_fit
 from satimnet.training.data.layouts import Layout, locate_all, locate_mask
-from satimnet.training.data.order import batches_of
+from satimnet.training.data.order import Places, batches_of
 from satimnet.training.data.reading_ahead import filled, require_way
 from satimnet.training.data.sample_table import SampleTable
 from satimnet.training.data.versioned_pickles import VersionedPickle
@@ -79,6 +79,11 @@ class Plan(VersionedPickle):
         return cls(layouts, masks, labels, chosen["scale"])
 
     @property
+    def places(self) -> Places:
+        """Where the samples lie, by which they can be shuffled."""
+        return self.images[0].places
+
+    @property
     def layouts(self) -> tuple[Layout, ...]:
         """All that is read: images by size, then masks."""
         return self.images if self.mask is None else (*self.images, self.mask)
@@ -98,7 +103,7 @@ def to_batches(samples: SampleTable, batch_size: int, options: ReadingOptions) -
     device = pick_device(chosen["device"])
     require_way(chosen["scheduler"], chosen["threads"])
     plan = Plan.of(samples, options)
-    parts = batches_of(len(samples), batch_size, options)
+    parts = batches_of(len(samples), batch_size, options, plan.places)
     return read(plan, parts, device, chosen["threads"], chosen["scheduler"])
 
 

@@ -33,6 +33,7 @@ from satimnet.training.data.image_sizes import (
     require_room,
     require_same_grid,
 )
+from satimnet.training.data.order import Places
 from satimnet.training.data.sample_table import SampleTable
 from satimnet.training.data.versioned_pickles import VersionedPickle
 
@@ -93,6 +94,11 @@ class Layout(VersionedPickle):
         """The shape of `count` samples as they are read: stored order, wanted bands."""
         sizes = dict(zip(self.order, self.shape, strict=True)) | {"band": len(self.columns)}
         return (count, *(sizes[axis] for axis in self.order))
+
+    @property
+    def places(self) -> Places:
+        """Where the samples lie, by their first file."""
+        return Places(self.shard[:, 0], self.start[:, 0])
 
     @property
     def public_axes(self) -> tuple[int, int, int, int]:

@@ -62,4 +62,5 @@ class BatchDataset(VersionedPickle, IterableDataset[Batch]):
 
     def _parts(self) -> list[Numbers]:
         seed = self._options["seed"] + self._epoch
-        return batches_of(self._count, self._batch_size, self._options | {"seed": seed})
+        options = self._options | {"seed": seed}
+        return batches_of(self._count, self._batch_size, options, self._plan.places)

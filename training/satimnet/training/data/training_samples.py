@@ -267,8 +267,11 @@ class Samples(SampleTable):
             - `labels`: "class" gives one class a sample, "classes" any number of them, None no
               labels. "auto", the default, is "class" if every sample has exactly one class,
               "classes" if not, and None if the catalog says the classes of none.
-            - `shuffle`: whether the order is drawn by `seed`; all orders are equally likely. By
-              default it is that of the samples.
+            - `shuffle`: whether the order is drawn by `seed`; with True all orders are equally
+              likely. "shards" mixes windows of up to 16 shards and leaves eight neighbours
+              together, for samples on other machines: an eighth of the requests, for less random
+              batches (see "Shuffling what lies elsewhere" in the documentation of training). By
+              default the order is that of the samples.
             - `seed`: 0 or more, by default 0. The same seed gives the same order.
             - `drop_last`: whether to leave out a last batch that is not full.
             - `scale`: what the stored values are multiplied by; 0.0001 makes reflectance of

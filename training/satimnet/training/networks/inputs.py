@@ -19,6 +19,7 @@ from torch import Tensor
 from satimnet.builder.errors import ArgumentError, BadCatalogError
 from satimnet.training.data.array_types import Numbers
 from satimnet.training.data.layouts import Layout, locate, locate_mask
+from satimnet.training.data.order import Places
 from satimnet.training.data.reading_ahead import filled
 from satimnet.training.data.training_samples import Samples
 from satimnet.training.networks.checkpoints import Checkpoint
@@ -48,6 +49,11 @@ class Feed(Protocol):
     @property
     def bands(self) -> tuple[str, ...]:
         """Names of the bands of its images."""
+        ...
+
+    @property
+    def places(self) -> Places | None:
+        """Where they lie, by which they can be shuffled; None of windows, which are in memory."""
         ...
 
     def batches(self, parts: Sequence[Tensor]) -> Iterator[Example]:
@@ -90,8 +96,9 @@ def patch_feed(
     size = len(layout) * layout.dtype.itemsize * int(np.prod(layout.buffer_shape(1)))
     labels = torch.from_numpy(samples.labels).to(device)
     if size > _RESIDENT:
-        return _Streamed(layout.bands, samples, labels, scheduler)
-    return _Resident(layout.bands, _stored(layout, device, scheduler), labels)
+        return _Streamed(layout.bands, layout.places, samples, labels, scheduler)
+    pixels = _stored(layout, device, scheduler)
+    return _Resident(layout.bands, layout.places, pixels, labels)
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,7 @@ class _Resident:
     """Patches that are held on the device: pixels (sample, y, x, band) as they are stored."""
 
     bands: tuple[str, ...]
+    places: Places
     pixels: Tensor
     labels: Tensor
 
@@ -124,6 +132,7 @@ class _Streamed:
     """Patches that are read from the shards whenever they are wanted."""
 
     bands: tuple[str, ...]
+    places: Places
     samples: Samples
     labels: Tensor
     scheduler: str
@@ -181,6 +190,10 @@ class WindowFeed:
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    @property
+    def places(self) -> None:
+        """None: patches are in memory, and a window costs the same wherever it lies."""
 
     def only(self, windows: Tensor) -> WindowFeed:
         """Some of the windows: indices or bool."""

@@ -20,6 +20,7 @@ from satimnet.builder.errors import ArgumentError
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.storage.hrefs import on_disk
 from satimnet.builder.storage.staging import lock
+from satimnet.training.data.order import by_shards
 from satimnet.training.data.reading_ahead import kept_open, require_way
 from satimnet.training.data.training_samples import Samples
 from satimnet.training.devices import (
@@ -59,6 +60,7 @@ def train(
     windows: int | None = None,
     windows_per_epoch: int | None = None,
     seed: int = 0,
+    shuffle: str = "samples",
     device: str | None = None,
     devices: int = 1,
     scheduler: str = "threads",
@@ -75,7 +77,8 @@ def train(
     drawn anew each epoch. Images are normalised by mean and deviation of the training samples.
 
     An epoch shows every patch, or every window whose middle the mask has observed, in an order
-    drawn uniformly by the seed; what is left over for a last batch is left out.
+    drawn by the seed, unless asked otherwise uniformly; what is left over for a last batch is left
+    out.
 
     A training that was killed goes on when it is started again with the same arguments. Same seed,
     same machine, CPU: the same network, killed or not. What is drawn is the same on every device,
@@ -104,6 +107,8 @@ def train(
             included.
         windows_per_epoch: each epoch shows so many windows, drawn anew.
         seed: of all that is random.
+        shuffle: ``samples``, all orders equally likely; for class also ``shards``, as of
+            `Samples.to_batches`: for patches on other machines that do not fit into memory.
         device: ``cpu`` or ``cuda``; None: the GPU if there is one.
         devices: how many processes, each on a GPU of its own, or on its share of the cores. Under
             torchrun it is the number of processes that it has started.
@@ -148,6 +153,7 @@ def train(
         windows_per_epoch=windows_per_epoch,
         seed=seed,
         devices=devices if launched is None else launched.require_devices(devices),
+        shuffle=shuffle,
     )
     parts = (samples, held_out) if isinstance(held_out, Samples) else (samples,)
     where = pick_device(device)
@@ -299,13 +305,14 @@ def _require_same_step(run: Run, rank: Rank) -> None:
 class _Pace:
     """How an epoch goes: so many steps, each with a batch of so many examples.
 
-    total: the examples of all epochs.
+    total: the examples of all epochs. by_shards: neighbours in a shard are shown together.
     """
 
     seed: int
     steps: int
     batch_size: int
     total: int
+    by_shards: bool
 
 
 def _pace(plan: TrainingPlan, learn: Feed, watch: Feed) -> _Pace:
@@ -316,7 +323,8 @@ def _pace(plan: TrainingPlan, learn: Feed, watch: Feed) -> _Pace:
             "nothing is left to learn from or to hold out; take more samples", "samples"
         )
     steps = count // batch_size
-    return _Pace(plan.seed, steps, batch_size, steps * plan.epochs * batch_size)
+    total = steps * plan.epochs * batch_size
+    return _Pace(plan.seed, steps, batch_size, total, plan.shuffle == "shards")
 
 
 def _forget_within(model: nn.Module, steps: int) -> None:
@@ -334,10 +342,17 @@ def _learn_epoch(
 ) -> float:
     """What is left of an epoch; returns the examples per second."""
     done = run.step % pace.steps
-    order = shuffled(len(learn), seed_of(pace.seed, run.step // pace.steps), rank.device)
-    batches = order[: pace.steps * pace.batch_size].view(pace.steps, pace.batch_size)[done:]
+    seed = seed_of(pace.seed, run.step // pace.steps)
+    shown = pace.steps * pace.batch_size
+    if pace.by_shards and learn.places is not None:
+        order = torch.from_numpy(by_shards(learn.places, seed)).to(rank.device)
+        # neighbours are read by one process
+        own = order[:shown].view(pace.steps, rank.count, -1)[done:, rank.number]
+    else:
+        order = shuffled(len(learn), seed, rank.device)
+        own = order[:shown].view(pace.steps, -1)[done:, rank.number :: rank.count]
     started = time.perf_counter()
-    for images, targets in learn.batches(list(batches[:, rank.number :: rank.count])):
+    for images, targets in learn.batches(list(own)):
         run.learn(images, targets)
         if run.step % pace.steps:  # at the end of an epoch the judging comes first
             tell(run.step * pace.batch_size, pace.total, None)

@@ -57,6 +57,7 @@ class Wishes:
     windows_per_epoch: int | None
     seed: int
     devices: int
+    shuffle: str
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,13 @@ class TrainingPlan:
     samples: str
     """Digest of the samples and of those held out: their classes and the bytes of their files."""
     code: str
+    shuffle: str = "samples"
 
     def described(self) -> dict[str, Any]:
         """As plain values, for a checkpoint."""
-        left_out = ("kind", "outputs", "mask", "width", "bands")
+        left_out = ["kind", "outputs", "mask", "width", "bands"]
+        if self.shuffle == "samples":  # as in what was written before there was another way
+            left_out.append("shuffle")
         return {name: value for name, value in self.__dict__.items() if name not in left_out}
 
 
@@ -131,6 +135,7 @@ def plan_training(wishes: Wishes, samples: Samples, held_out: Samples | float) -
         devices=wishes.devices,
         samples=digest_of(parts, wishes.bands, mask),
         code=CODE,
+        shuffle=wishes.shuffle,
     )
 
 
@@ -149,6 +154,14 @@ def _require_numbers(
     if wishes.schedule not in ("one-cycle", "constant"):
         raise ArgumentError(
             f"schedule {wishes.schedule}: there are one-cycle and constant", "schedule"
+        )
+    if wishes.shuffle not in ("samples", "shards"):
+        raise ArgumentError(f"shuffle {wishes.shuffle}: there are samples and shards", "shuffle")
+    if wishes.shuffle == "shards" and wishes.model != "class":
+        raise ArgumentError(
+            f"shuffle shards: CNN-{wishes.model} has all patches in memory, where it saves "
+            "nothing; leave it out",
+            "shuffle",
         )
     if wishes.model == "dual" and width % 2:
         raise ArgumentError(f"width {width}: CNN-dual needs an even one", "width")

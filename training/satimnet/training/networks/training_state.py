@@ -153,8 +153,8 @@ def require_same(
     path: Path,
 ) -> None:
     """Refuses a file of another training."""
-    here = {"model": kind, "width": width, "bands": tuple(bands), **settings}
-    asked = {"model": plan.kind, "width": plan.width, **plan.described()}
+    here = {"model": kind, "width": width, "bands": tuple(bands), "shuffle": "samples", **settings}
+    asked = {"model": plan.kind, "width": plan.width, **plan.described(), "shuffle": plan.shuffle}
     asked["bands"] = plan.bands or here["bands"]
     differing = [name for name, value in asked.items() if here.get(name) != value]
     if differing:
