@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from satimnet.builder.commands import one_line_errors
-from satimnet.builder.exports import FORMATS
+from satimnet.builder.exports import FORMATS, OBJECT_FORMATS
 from satimnet.cli.options import (
     FOLDER,
     allow_outside,
@@ -22,9 +22,15 @@ from satimnet.cli.output import say
 from satimnet.cli.progress_bars import progress_bar
 
 
-@click.command(short_help="Describe a catalog in another format.")
+@click.command(short_help="Write a catalog in another format.")
 @click.argument("catalog")
-@click.option("--format", "form", type=click.Choice(FORMATS), required=True, help="What to write.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice((*FORMATS, *OBJECT_FORMATS)),
+    required=True,
+    help="What to write.",
+)
 @click.option(
     "--collection", "collections", multiple=True, help="Id of a collection; without it, all."
 )
@@ -58,7 +64,8 @@ def export(
 
     croissant (MLCommons), trainingdml (OGC) and gdal-parquet (Items whose files GDAL, geopandas and
     odc-stac open) make a file for each collection; dcat, schema.org, bibtex and citation make one
-    for all. The catalog itself does not change. --out may be a folder
+    for all. coco, yolo, yolo-obb (oriented boxes) and voc make a folder of images and objects for
+    each collection of detection. The catalog itself does not change. --out may be a folder
     of the catalog, such as that of a collection, to publish the files along with it.
     """
     from satimnet.builder.exports import export as run

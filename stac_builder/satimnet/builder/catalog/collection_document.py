@@ -15,6 +15,8 @@ from satimnet.builder.catalog import checked_documents as documents
 from satimnet.builder.catalog.file_facts import NO_IMAGE_ROLES
 from satimnet.builder.types import Json
 
+_OBJECTS_TYPE = "application/geo+json"
+
 UNNAMED_LICENCES = ("other", "various", "proprietary")
 """What ``license`` says where the licence has no SPDX identifier, and links say what it is."""
 
@@ -258,6 +260,15 @@ class CollectionDocument:
     def masks(self) -> list[ItemAsset]:
         """Those that are label rasters."""
         return [asset for asset in self.item_assets.values() if asset.is_mask]
+
+    @property
+    def annotations(self) -> list[ItemAsset]:
+        """Those that are files of objects; some may be in degrees, not in pixels of the image."""
+        return [
+            asset
+            for asset in self.item_assets.values()
+            if asset.member_type == _OBJECTS_TYPE and "annotation" in asset.roles
+        ]
 
     def summary(self, name: str) -> list[Any]:
         """The values of a property that occur in Items; empty where no list of them is given."""

@@ -20,7 +20,7 @@ from satimnet.builder.chipping.clipping import Clipper
 from satimnet.builder.errors import ArgumentError, BadFileError
 from satimnet.builder.imagery.annotations import is_in_pixels, objects_in
 from satimnet.builder.imagery.grids import Grid
-from satimnet.builder.query.item_origins import grid_of, have_files, origin_of, time_text
+from satimnet.builder.query.item_origins import file_of, grid_of, have_files, origin_of, time_text
 from satimnet.builder.samples import Member, Object, Problem, Sample
 from satimnet.builder.storage.assets import read_bytes
 from satimnet.builder.storage.checked_offsets import number_type
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from satimnet.builder.query.index import IndexedCollection
 
-_GEOJSON = "application/geo+json"
 _HEAD = ("type", "stac_version", "stac_extensions", "id", "geometry", "bbox", "links", "assets")
 _NOT_CARRIED = frozenset({*_HEAD, "collection", "parquet"})
 
@@ -79,9 +78,9 @@ class Cutting:
         if not images:
             raise ArgumentError(f"{home.id}: has no images to cut; choose another", "collection")
         annotations = {
-            key: _kind_of(home, table, key)
-            for key, asset in document.item_assets.items()
-            if key in present and asset.member_type == _GEOJSON and "annotation" in asset.roles
+            asset.key: _kind_of(home, table, asset.key)
+            for asset in document.annotations
+            if asset.key in present
         }
         if "annotation" not in annotations.values():
             annotations = {}
@@ -176,11 +175,8 @@ class Cutting:
     def _scene(self, row: Mapping[str, Any], key: str, shape: tuple[int, int], label: str) -> Scene:
         asset = row["assets"][key]
         home = self.home
-        where: dict[str, Any] = {"href": home.resolve(asset["href"])}
-        described = asset
-        if asset.get("archive"):
-            described = asset["archive"][0]
-            where["archive"] = [{"href": described["href"], "range": described["range"]}]
+        where = file_of(home, asset)
+        described = asset["archive"][0] if asset.get("archive") else asset
         dtype = number_type(home.document.item_assets[key].data_type, label).name
         bands = asset.get("bands") or home.document.item_assets[key].bands
         type_ = described.get("type") or ""
@@ -191,7 +187,7 @@ class Cutting:
         """The objects of an Item; None where nobody has annotated."""
         for key, kind in self.annotations.items():
             if kind == "annotation" and row["assets"].get(key):
-                return objects_in(read_bytes(_file(self.home, row["assets"][key])), label)
+                return objects_in(read_bytes(file_of(self.home, row["assets"][key])), label)
         return None
 
     def _properties(self, row: Mapping[str, Any], window: Window) -> dict[str, Any]:
@@ -228,15 +224,6 @@ def _moved(grid: Grid, window: Window) -> Grid:
     return Grid(shape, grid.crs, (a, b, a * x + b * y + c, d, e, d * x + e * y + f))
 
 
-def _file(home: IndexedCollection, asset: Mapping[str, Any]) -> dict[str, Any]:
-    """What `read_bytes` needs of an asset."""
-    where: dict[str, Any] = {"href": home.resolve(asset["href"])}
-    if asset.get("archive"):
-        entry = asset["archive"][0]
-        where["archive"] = [{"href": entry["href"], "range": entry["range"]}]
-    return where
-
-
 def _kind_of(home: IndexedCollection, table: pa.Table, key: str) -> str:
     """Whether files of objects are in pixels or in degrees, as the first of them says."""
     import orjson
@@ -245,7 +232,7 @@ def _kind_of(home: IndexedCollection, table: pa.Table, key: str) -> str:
     column = pc.struct_field(table["assets"], [key])
     asset = pc.drop_null(column)[0].as_py()
     try:
-        pixels = is_in_pixels(orjson.loads(read_bytes(_file(home, asset))))
+        pixels = is_in_pixels(orjson.loads(read_bytes(file_of(home, asset))))
     except ValueError:
         pixels = False
     return "annotation" if pixels else "annotation-lonlat"

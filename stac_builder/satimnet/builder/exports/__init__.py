@@ -32,7 +32,9 @@ FORMATS = (
     *("croissant", "trainingdml", "gdal-parquet"),
     *("dcat", "schema.org", "bibtex", "citation"),
 )
-"""The formats, in the order of the documentation."""
+"""The formats that describe a catalog, in the order of the documentation."""
+OBJECT_FORMATS = ("coco", "yolo", "yolo-obb", "voc")
+"""The formats of detectors: a folder for each collection, with its images and objects."""
 
 # A file for each collection, or one for all of them.
 _NAMES_OF_EACH = {
@@ -68,7 +70,7 @@ def export(
 
     Args:
         index: The open catalog.
-        form: One of `FORMATS`.
+        form: One of `FORMATS` or `OBJECT_FORMATS`.
         folder: Where to write; made if it is not there.
         collections: Ids of the collections; None takes all that can be read.
         base: Of gdal-parquet, where the catalog will lie when the file is used: a folder, or a URL
@@ -76,7 +78,8 @@ def export(
         progress: Is told how far it is.
 
     Returns:
-        The files: one for each collection, or one for all of them.
+        The files: one for each collection, or one for all of them; of `OBJECT_FORMATS` a folder
+        for each collection that has objects.
 
     Raises:
         NotFoundError: no such collection, or a file of it is missing.
@@ -95,10 +98,14 @@ def export(
     chosen = _chosen(index, collections)
     if form in _NAMES_OF_EACH:
         jobs = [([one], _NAMES_OF_EACH[form].format(file_name(one.id))) for one in chosen]
+    elif form in OBJECT_FORMATS:
+        return _folders(form, chosen if collections else _with_objects(chosen), folder, progress)
     elif form in _NAMES_OF_ALL:
         jobs = [(chosen, _NAMES_OF_ALL[form])]
     else:
-        raise ArgumentError(f"no format {form!r}; there are {', '.join(FORMATS)}", "form")
+        raise ArgumentError(
+            f"no format {form!r}; there are {', '.join((*FORMATS, *OBJECT_FORMATS))}", "form"
+        )
     links = Links(Path(os.path.abspath(folder)), catalog=index.href)
     if base is None and form not in ("bibtex", "citation"):
         warn_of_secret(index.href)
@@ -151,6 +158,35 @@ def _document(
         (collection,) = collections
         return croissant(collection, links, progress)
     return (dcat if form == "dcat" else data_catalog)(index, collections, links)
+
+
+def _with_objects(chosen: Sequence[IndexedCollection]) -> list[IndexedCollection]:
+    """Those that have files of objects."""
+    from satimnet.builder.exports.labelled_images import image_keys
+
+    found = [one for one in chosen if image_keys(one.document) and one.document.annotations]
+    if not found:
+        raise ArgumentError(
+            "no collection has objects to write; build one of detection, such as DOTA",
+            "collections",
+        )
+    return found
+
+
+def _folders(
+    form: str, collections: Sequence[IndexedCollection], folder: Path, progress: Progress
+) -> list[Path]:
+    """The folders of collections in a format of detectors."""
+    from satimnet.builder.exports.detection_folders import write_detection_folder
+
+    made = [folder / f"{file_name(one.id)}.{form}" for one in collections]
+    for path in made:  # all of them before the first is written
+        if os.path.lexists(path):
+            raise ArgumentError(f"{path}: is there already; choose another folder", "folder")
+    for one, path in zip(collections, made, strict=True):
+        with lock(path):
+            write_detection_folder(form, one, path, progress)
+    return made
 
 
 def _chosen(index: Index, names: Sequence[str] | None) -> list[IndexedCollection]:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.imagery.grids import Grid
+from satimnet.builder.query.index import IndexedCollection
 from satimnet.builder.storage.hrefs import is_web, join
 from satimnet.builder.storage.objects import exists
 
@@ -57,3 +58,16 @@ def have_files(rows: Sequence[Mapping[str, Any]], parquet: str) -> bool:
 def time_text(time: datetime | None) -> str | None:
     """The time of a row as RFC 3339 writes it; None where there is none."""
     return None if time is None else time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def file_of(home: IndexedCollection, asset: Mapping[str, Any]) -> dict[str, Any]:
+    """What `satimnet.builder.storage.assets.read_bytes` needs of an asset of a row.
+
+    Raises:
+        SatimnetError: the catalog may not point there.
+    """
+    where: dict[str, Any] = {"href": home.resolve(asset["href"])}
+    if asset.get("archive"):
+        entry = asset["archive"][0]
+        where["archive"] = [{"href": entry["href"], "range": entry["range"]}]
+    return where
