@@ -13,3 +13,6 @@ Numbers = NDArray[np.int64]
 """Row numbers, class numbers or positions in files."""
 Labels = Literal["auto", "class", "classes"]
 """What to learn of a sample: its one class, any number of classes, or whichever fits all."""
+
+Objects = Literal["boxes", "oriented", "polygons", "masks"]
+"""What is given of objects beside their labels; boxes always are."""

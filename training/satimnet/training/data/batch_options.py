@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, TypedDict
 
-from satimnet.training.data.array_types import Labels
+from satimnet.training.data.array_types import Labels, Objects
 
 Shuffle = bool | Literal["shards"]
 """Whether samples are shuffled, all orders equally likely or in windows of shards."""
@@ -33,6 +33,7 @@ class BatchOptions(OrderOptions, total=False):
     labels: Labels | None
     scale: float | None
     size: tuple[int, int] | None
+    objects: Objects | None
 
 
 class ReadingOptions(BatchOptions, total=False):
@@ -52,6 +53,7 @@ DEFAULTS: ReadingOptions = {
     "drop_last": False,
     "scale": None,
     "size": None,
+    "objects": None,
     "rank": 0,
     "world_size": 1,
     "device": "cpu",

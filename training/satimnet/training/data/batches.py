@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from math import prod
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from satimnet.training.data.batch_options import DEFAULTS, BatchOptions, Reading
 from satimnet.training.data.image_assets import images_of
 from satimnet.training.data.image_sizes import count_fit, say_fit
 from satimnet.training.data.layouts import Layout, locate_all, locate_mask
+from satimnet.training.data.object_targets import ObjectTargets, Target, to_device
 from satimnet.training.data.order import Places, batches_of
 from satimnet.training.data.reading_ahead import filled, require_way
 from satimnet.training.data.sample_table import SampleTable
@@ -39,6 +40,8 @@ class Batch(NamedTuple):
             the sample has the class. None where the catalog says no classes, or none are wanted.
         indices: Int64 (sample), on the CPU: which of the samples these are.
         masks: Uint8 (sample, y, x), values of the class table, if they were asked for.
+        objects: For each sample a dictionary as torchvision's detectors take it, if objects were
+            asked for: `Samples.to_batches` says what is in it.
 
     Example:
         >>> from satimnet.training import open_samples
@@ -53,6 +56,7 @@ class Batch(NamedTuple):
     labels: Tensor | Any
     indices: Tensor
     masks: Tensor | Any = None
+    objects: list[dict[str, Any]] | Any = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class Plan(VersionedPickle):
     mask: Layout | None
     labels: Tensor | None
     scale: float | None
+    objects: ObjectTargets | None = None
 
     @classmethod
     def of(cls, samples: SampleTable, options: BatchOptions) -> Plan:
@@ -76,7 +81,11 @@ class Plan(VersionedPickle):
         masks = None if chosen["mask"] is None else locate_mask(samples, chosen["mask"])
         targets = samples.targets(chosen["labels"])
         labels = None if targets is None else torch.from_numpy(targets)
-        return cls(layouts, masks, labels, chosen["scale"])
+        kind, objects = chosen["objects"], None
+        if kind is not None:
+            image_size = layouts[0].image_size
+            objects = ObjectTargets.of(samples, kind, chosen["bands"], image_size)
+        return cls(layouts, masks, labels, chosen["scale"], objects)
 
     @property
     def places(self) -> Places:
@@ -123,10 +132,18 @@ def read(
             staging.buffer(layout, len(rows), mask=layout is plan.mask) for layout in plan.layouts
         ]
 
-    with closing(filled(plan.layouts, parts, room, plan.scale, threads, scheduler)) as read_ahead:
+    with ExitStack() as stack:
+        objects: Iterator[list[Target]] | None = None
+        if plan.objects is not None:
+            objects = stack.enter_context(closing(plan.objects.ahead(parts)))
+        read_ahead = stack.enter_context(
+            closing(filled(plan.layouts, parts, room, plan.scale, threads, scheduler))
+        )
         for rows, buffers in read_ahead:
             batch = staging.batch(plan, rows, buffers)
             del buffers  # the memory is free as soon as the batch is gone
+            if objects is not None:
+                batch = batch._replace(objects=to_device(next(objects), device))
             yield batch
             del batch
 

@@ -280,6 +280,13 @@ class Samples(SampleTable):
               middle, smaller ones get zeros around them; a `SizeWarning` says how many, and
               `count_fit` counts them. Grey images among colour images are given as red, green and
               blue.
+            - `objects`: what is given of the objects of each sample, beside ``boxes`` (float32:
+              left, top, right, bottom, in pixels of the image of the batch) and ``labels`` (int64:
+              1 more than the index into `classes`, as 0 is the background of detectors): "boxes"
+              nothing more, "oriented" ``corners`` (float32, x and y of four points), "polygons"
+              ``polygons`` (for each object its rings, float32 (point, 2)), "masks" ``masks`` (uint8
+              (object, y, x)). Where images are cropped, objects are cut with them, and those of
+              which less than half of the area is left are left out. None, the default: no objects.
             - `rank`: the number of this process among `world_size`, from 0, by default 0.
             - `world_size`: how many processes share the samples, all with the same seed; by
               default 1. Their shares are disjoint and of equal size, so up to world_size - 1

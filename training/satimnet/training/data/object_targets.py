@@ -1,0 +1,274 @@
+"""Object targets: boxes, polygons and masks of the objects of samples, as detectors take them.
+
+The dictionaries are those of torchvision's detectors: ``boxes`` (left, top, right, bottom, float32)
+and ``labels`` (int64, from 1, since 0 is their background). Files of objects are small; they are
+read a batch ahead by a thread of their own.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+
+from satimnet.builder.chipping.chip_grid import Window
+from satimnet.builder.chipping.clipping import MIN_INSIDE, Clipper
+from satimnet.builder.errors import ArgumentError, BadCatalogError, SatimnetError
+from satimnet.builder.imagery.annotations import is_in_pixels, objects_in
+from satimnet.builder.imagery.masks import draw
+from satimnet.builder.imagery.object_shapes import box_of, corners_of
+from satimnet.builder.samples import Object
+from satimnet.builder.storage.hrefs import is_url, join, open_regular
+from satimnet.builder.storage.ranges import fetch
+from satimnet.training.data.array_types import Numbers, Objects
+from satimnet.training.data.image_assets import have_assets, images_of
+from satimnet.training.data.image_sizes import image_sizes
+from satimnet.training.data.sample_table import SampleTable
+from satimnet.training.data.versioned_pickles import VersionedPickle
+
+Target = dict[str, Any]
+"""The objects of one sample."""
+
+_AHEAD = 2  # batches whose objects are read ahead
+
+
+@dataclass(frozen=True)
+class ObjectTargets(VersionedPickle):
+    """Where the files of objects of samples lie, and what is made of them.
+
+    Attributes:
+        ids: Item ids, one per sample.
+        shards: Absolute hrefs.
+        shard: Which of them a file is in, int64 (sample).
+        start: Its first byte, int64 (sample).
+        size: How many bytes it has, int64 (sample).
+        kind: What is given beside boxes.
+        labels: Class names to labels, from 1.
+        windows: The part of each image that is read, in its pixels, int64 (sample, 4): left, top,
+            width and height. Empty where images are read whole.
+        image_size: Rows and columns of an image of the batch.
+    """
+
+    ids: tuple[str, ...]
+    shards: tuple[str, ...]
+    shard: Numbers
+    start: Numbers
+    size: Numbers
+    kind: Objects
+    labels: dict[str, int]
+    windows: Numbers
+    image_size: tuple[int, int]
+
+    @classmethod
+    def of(
+        cls,
+        samples: SampleTable,
+        kind: Objects,
+        bands: Sequence[str] | None,
+        image_size: tuple[int, int],
+    ) -> ObjectTargets:
+        """The targets of samples, whose images have ``image_size`` in batches.
+
+        Raises:
+            ArgumentError: There is no such kind, or samples have no objects.
+            BadCatalogError: The catalog does not say where their files lie.
+        """
+        if kind not in ("boxes", "oriented", "polygons", "masks"):
+            raise ArgumentError(
+                f'objects {kind}: there are "boxes", "oriented", "polygons", "masks" and None',
+                "objects",
+            )
+        key = _key_of(samples)
+        asset = pc.struct_field(samples.table["assets"], [key])
+        try:
+            archive = pc.list_flatten(pc.struct_field(asset, ["archive"]))
+            ranges = pc.list_flatten(pc.struct_field(archive, ["range"]))
+            first, last = np.asarray(ranges, np.int64).reshape(len(samples), 2).T
+        except (ValueError, pa.ArrowException) as error:
+            raise BadCatalogError(
+                f"{samples.table['parquet'][0].as_py()}: not every {key} is one member of a shard "
+                "with its byte range; build the catalog again"
+            ) from error
+        if (first < 0).any() or (last < first).any():
+            raise BadCatalogError(
+                f"{samples.table['parquet'][0].as_py()}: a byte range of {key} cannot be; build "
+                "the catalog again"
+            )
+        hrefs = pc.struct_field(asset, ["href"]).to_pylist()
+        places = list(map(join, hrefs, samples.table["parquet"].to_pylist()))
+        shards = {place: at for at, place in enumerate(dict.fromkeys(places))}
+        return cls(
+            tuple(samples.ids),
+            tuple(shards),
+            np.array([shards[place] for place in places], np.int64),
+            first,
+            last - first + 1,
+            kind,
+            {name: at for at, name in enumerate(samples.classes, 1)},
+            _windows(samples, bands),
+            image_size,
+        )
+
+    def ahead(self, parts: Sequence[Numbers]) -> Generator[list[Target]]:
+        """Yields the targets of each part of the samples, in order.
+
+        Raises:
+            SatimnetError: A file cannot be read.
+        """
+        with ExitStack() as stack:
+            files: dict[str, Any] = {}
+            stack.callback(lambda: [file.close() for file in files.values()])
+            pool = stack.enter_context(ThreadPoolExecutor(1))
+            stack.callback(pool.shutdown, cancel_futures=True)
+            waiting: deque[Future[list[Target]]] = deque()
+            for at in range(len(parts)):
+                for rows in parts[at + len(waiting) : at + 1 + _AHEAD]:
+                    waiting.append(pool.submit(self._read, rows, files))
+                yield waiting.popleft().result()
+
+    def _read(self, rows: Numbers, files: dict[str, Any]) -> list[Target]:
+        places = [self.shards[k] for k in self.shard[rows].tolist()]
+        starts, sizes = self.start[rows].tolist(), self.size[rows].tolist()
+        if any(map(is_url, places)):
+            contents = [bytes(data) for data in fetch(places, starts, sizes)]
+        else:
+            contents = [_part(files, *one) for one in zip(places, starts, sizes, strict=True)]
+        found = []
+        for row, data, place in zip(rows.tolist(), contents, places, strict=True):
+            objects = objects_in(data, f"{place}: sample {self.ids[row]}")
+            if len(self.windows):
+                window = Window(*self.windows[row].tolist())
+                objects = Clipper(objects).inside(window, MIN_INSIDE)
+            found.append(self._target(objects, f"{place}: sample {self.ids[row]}"))
+        return found
+
+    def _target(self, objects: Sequence[Object], label: str) -> Target:
+        boxes = np.array([box_of(item) for item in objects], np.float32).reshape(-1, 4)
+        # detectors refuse boxes without width or height
+        real = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        objects = [objects[at] for at in np.flatnonzero(real).tolist()]
+        try:
+            labels = [self.labels[item.name] for item in objects]
+        except KeyError as error:
+            raise BadCatalogError(
+                f"{label}: the class {error.args[0]!r:.80} is not in the class table"
+            ) from error
+        made: Target = {
+            "boxes": torch.from_numpy(boxes[real]),
+            "labels": torch.tensor(labels, dtype=torch.int64),
+        }
+        if self.kind == "oriented":
+            corners = np.array([corners_of(item) for item in objects], np.float32)
+            made["corners"] = torch.from_numpy(corners.reshape(-1, 8))
+        elif self.kind == "polygons":
+            made["polygons"] = [
+                [torch.tensor(ring, dtype=torch.float32) for part in item.parts for ring in part]
+                for item in objects
+            ]
+        elif self.kind == "masks":
+            masks = np.zeros((len(objects), *self.image_size), np.uint8)
+            for mask, item in zip(masks, objects, strict=True):
+                mask[:] = next(draw([item], {item.name: 1}, self.image_size))
+            made["masks"] = torch.from_numpy(masks)
+        return made
+
+
+def to_device(targets: list[Target], device: torch.device) -> list[Target]:
+    """The targets on a device."""
+    if device.type == "cpu":
+        return targets
+
+    def moved(value: Any) -> Any:
+        return [moved(one) for one in value] if isinstance(value, list) else value.to(device)
+
+    return [{key: moved(value) for key, value in target.items()} for target in targets]
+
+
+def _key_of(samples: SampleTable) -> str:
+    """The asset with the objects in pixels of the image, which all samples must have."""
+    keys = dict.fromkeys(
+        asset.key for home in samples.collections.values() for asset in home.document.annotations
+    )
+    present = have_assets(samples.table, list(keys))
+    best, most = None, -1
+    for key, having in zip(keys, present.T, strict=True):
+        if having.any() and int(having.sum()) > most and _in_pixels(samples, key, having):
+            best, most = key, int(having.sum())
+    if best is None:
+        raise ArgumentError(
+            f"none of the {len(samples):,} samples has objects; search a collection of detection, "
+            "or give objects=None",
+            "objects",
+        )
+    if most < len(samples):
+        raise ArgumentError(
+            f"{len(samples) - most:,} of the {len(samples):,} samples have no objects, as nobody "
+            f"has annotated them; search for those with them, as by "
+            'filter="satimnet:classes IS NOT NULL"',
+            "objects",
+        )
+    return best
+
+
+def _in_pixels(samples: SampleTable, key: str, having: Any) -> bool:
+    """Whether the first file of an asset is in pixels of the image."""
+    row = samples.table.slice(int(having.argmax()), 1).to_pylist()[0]
+    asset = row["assets"][key]
+    place = join(asset["href"], row["parquet"])
+    try:
+        first, last = asset["archive"][0]["range"]
+        (data,) = (
+            fetch([place], [first], [last - first + 1])
+            if is_url(place)
+            else [_part({}, place, first, last - first + 1)]
+        )
+        return is_in_pixels(orjson.loads(bytes(data)))
+    except (ValueError, TypeError, LookupError):
+        return False
+
+
+def _windows(samples: SampleTable, bands: Sequence[str] | None) -> Numbers:
+    """The part of each image that is read, where they are cropped or padded."""
+    if samples.crop is None:
+        return np.zeros((0, 4), np.int64)
+    rows, columns = samples.crop
+    key = next(iter(images_of(samples, bands)))
+    sizes = image_sizes(samples.table, key)
+    if (sizes == 0).any():
+        raise BadCatalogError(
+            f"{samples.table['parquet'][0].as_py()}: the size of an image is not said; build the "
+            "catalog again"
+        )
+    # as `image_sizes.middle` and `image_sizes.fitted` have it
+    tops, lefts = (
+        np.where(have >= want, (have - want) // 2, -((want - have) // 2))
+        for have, want in zip(sizes.T, (rows, columns), strict=True)
+    )
+    whole = np.broadcast_to([columns, rows], (len(sizes), 2))
+    return np.concatenate([lefts[:, None], tops[:, None], whole], axis=1)
+
+
+def _part(files: dict[str, Any], place: str, first: int, size: int) -> bytes:
+    """Bytes of a file of this machine; it stays open among ``files``."""
+    try:
+        if place not in files:
+            files[place] = open_regular(place)
+        file = files[place]
+        file.seek(first)
+        data: bytes = file.read(size)
+    except SatimnetError:
+        raise
+    except OSError as error:
+        raise BadCatalogError(f"{place}: {error.strerror}; the catalog needs this shard") from error
+    if len(data) != size:
+        raise BadCatalogError(f"{place}: ends too early; copy it or build it again")
+    return data
