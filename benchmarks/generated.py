@@ -105,7 +105,7 @@ def _patches() -> _Patches:
 
 
 def _splits() -> dict[str, str]:
-    found = {}
+    found: dict[str, str] = {}
     for file, split in (("train", "train"), ("val", "validation"), ("test", "test")):
         text = bz2.decompress((LISTS / f"{file}.csv.bz2").read_bytes()).decode()
         found |= {line.partition(",")[0].strip(): split for line in text.splitlines()}
@@ -137,7 +137,8 @@ def _rings(patches: Sequence[Patch], metres: NDArray[np.float64]) -> NDArray[np.
         points[here] = np.stack(
             change.transform(points[here][..., 0], points[here][..., 1]), axis=-1
         )
-    return np.round(points, 7)
+    rounded: NDArray[np.float64] = np.round(points, 7)
+    return rounded
 
 
 # --- their rows ---------------------------------------------------------------------------------
