@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import dask.config
 import pyarrow.parquet as pq
 import pystac
 import pytest
@@ -302,6 +303,25 @@ def test_building_again_gives_the_same_bytes(scheduler, miniature, catalog, tmp_
     assert digest(tmp_path / "again") == digest(catalog)
 
 
+def test_shards_are_packed_while_the_scan_goes_on(miniature, tmp_path):
+    """Neither when they are, nor where, changes a byte."""
+    said: list[tuple[str, int, int | None]] = []
+
+    def note(what: str, done: int, total: int | None, unit: str) -> None:
+        said.append((unit, done, total))
+
+    how = {"items": "pages", "shard_size": 2**18, "progress": note}
+    build([miniature], tmp_path / "threads", **how)
+    samples = 10 * PER_CLASS
+    scanned = said.index(("samples", samples, samples))
+    assert any(unit == "shards" and done for unit, done, _ in said[:scanned])
+    with dask.config.set(num_workers=1):
+        build([miniature], tmp_path / "one", **how)
+    build([miniature], tmp_path / "processes", scheduler="processes", **how)
+    assert digest(tmp_path / "threads") == digest(tmp_path / "one")
+    assert digest(tmp_path / "threads") == digest(tmp_path / "processes")
+
+
 def test_building_on_a_dask_cluster_gives_the_same_bytes(miniature, catalog, tmp_path):
     from distributed import LocalCluster
 
@@ -386,19 +406,45 @@ def rows_in(folder: Path) -> Iterator[Path]:
     return folder.glob(".out.building-*/eurosat-*/rows/*.arrow")
 
 
-def test_leftovers_of_another_source_are_not_mixed_in(miniature, catalog, tmp_path, monkeypatch):
+@pytest.mark.parametrize("items", ["json", "pages"])
+def test_leftovers_of_another_source_are_not_mixed_in(items, miniature, tmp_path, monkeypatch):
     """What a killed build of other files left must not reach the catalog."""
     source, out = tmp_path / "source", tmp_path / "out"
     write_miniature(source, 2, seed=3)
     with monkeypatch.context() as patch:
         patch.setattr("satimnet.builder.pipeline._publish", killed)
         with pytest.raises(KeyboardInterrupt):
-            build([source], out)
+            build([source], out, items=items)
     assert list(rows_in(tmp_path))
     shutil.rmtree(source)
     shutil.copytree(miniature, source)
-    build([source], out)
-    assert digest(out) == digest(catalog)
+    build([source], out, items=items)
+    build([miniature], tmp_path / "calm", items=items)
+    assert digest(out) == digest(tmp_path / "calm")
+
+
+def test_finished_shards_are_kept_where_the_scan_goes_on_meanwhile(
+    miniature, tmp_path, monkeypatch
+):
+    """A build that was killed before it had scanned everything packs no shard twice."""
+    out, made = tmp_path / "out", {}
+    with monkeypatch.context() as patch:
+        patch.setattr("satimnet.builder.pipeline.passed_over", killed)  # at the end of the scan
+        with pytest.raises(KeyboardInterrupt):
+            build([miniature], out, items="pages", shard_size=2**18)
+    for rows in rows_in(tmp_path):
+        made[rows.name] = rows.stat().st_mtime_ns
+    assert made
+    with monkeypatch.context() as patch:
+        patch.setattr("satimnet.builder.pipeline._publish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            build([miniature], out, items="pages", shard_size=2**18)
+    again = {rows.name: rows.stat().st_mtime_ns for rows in rows_in(tmp_path)}
+    assert len(again) > len(made)
+    assert again.items() >= made.items()
+    build([miniature], out, items="pages", shard_size=2**18)
+    build([miniature], tmp_path / "calm", items="pages", shard_size=2**18)
+    assert digest(out) == digest(tmp_path / "calm")
 
 
 def test_what_another_version_left_is_done_again(miniature, catalog, tmp_path, monkeypatch):

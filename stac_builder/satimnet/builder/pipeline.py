@@ -12,8 +12,8 @@ import glob
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -46,7 +46,13 @@ from satimnet.builder.explorer.explorer_columns import ASSETS as EXPLORER_ASSETS
 from satimnet.builder.explorer.explorer_columns import write_columns
 from satimnet.builder.overview.contact_sheet import OVERVIEW_ASSET, OVERVIEW_NAME, write_overview
 from satimnet.builder.packing.sample_files import MAX_SCENE_SIZE
-from satimnet.builder.packing.shard_plans import DEFAULT_SHARD_SIZE, MAX_SHARD_SIZE, ShardPlan, plan
+from satimnet.builder.packing.shard_plans import (
+    DEFAULT_SHARD_SIZE,
+    MAX_SHARD_SIZE,
+    ShardPlan,
+    in_order,
+    plans,
+)
 from satimnet.builder.packing.tag_masks import with_tag_masks
 from satimnet.builder.progress import Progress, one_step, silent
 from satimnet.builder.publishing import protocol as publishing
@@ -68,7 +74,7 @@ from satimnet.builder.sources import Entry, Source, source_place
 from satimnet.builder.storage.atomic_files import write_json
 from satimnet.builder.storage.hrefs import file_name, is_url, writable
 from satimnet.builder.storage.objects import download_all, remove_below
-from satimnet.builder.storage.parallel import run_tasks
+from satimnet.builder.storage.parallel import stream_tasks
 from satimnet.builder.storage.staging import says, workspace
 from satimnet.builder.storage.stores import shown
 from satimnet.builder.storage.worker import scratch_folder
@@ -227,7 +233,8 @@ class _Collection:
 
     dataset: Dataset
     source: Source
-    plans: Sequence[ShardPlan]
+    plans: list[ShardPlan]
+    """Those of the shards that were begun, without their samples."""
     files: ItemFiles
     folder: Path
     """Where it is made, in the workspace; named by what it is made of."""
@@ -262,45 +269,80 @@ class _Collection:
 
 def _build_dataset(dataset: Dataset, source: Source, how: _How) -> tuple[Report, Made | None]:
     """Makes the collection of a dataset in the workspace; None if it has no sample."""
+    for _ in range(_TRIES - 1):
+        with suppress(_RowsAreGoneError):
+            return _built(dataset, source, how)
+    return _built(dataset, source, how)
+
+
+def _built(dataset: Dataset, source: Source, how: _How) -> tuple[Report, Made | None]:
+    """As `_build_dataset`; shards are made while the scan goes on."""
     problems: list[Problem] = []
-    plans = plan(_samples(dataset, source, problems, how.progress), how.shard_size)
-    if not plans:  # labels alone, say: other datasets of the same build need not suffer
+    coming = plans(_samples(dataset, source, problems, how.progress), how.shard_size)
+    first, files = _settled(coming, how.items)
+    if not first:  # labels alone, say: other datasets of the same build need not suffer
         return Report(dataset.id, 0, 0, tuple(problems)), None
-    files = how.items or files_for(sum(p.count for p in plans))
-    folder = how.staging / f"{dataset.id}-{_digest(dataset, plans, files, how)}"
-    made = _Collection(dataset, source, plans, files, folder, how.out)
+    folder = how.staging / f"{dataset.id}-{_digest(dataset, source, first, files, how)}"
+    made = _Collection(dataset, source, [], files, folder, how.out)
     _prepare(made, how.staging)
-    _require_space(made, how.staging)
-    problems += _make_shards(made, how)
-    problems.sort(key=lambda problem: problem.path)
+    _require_space(made, first, how.staging)
+    met = _make_shards(made, chain(first, _with_room(made, coming, how.staging)), how)
+    made.plans.sort(key=in_order)
+    met.sort(key=lambda problem: problem.reason)  # shards end in any order
+    problems = sorted([*problems, *met], key=lambda problem: problem.path)
     report = _judge(made, problems, how.bad_files)
     with one_step(how.progress, f"Describing {dataset.id}"):
         return report, _described(made, report, how.overview)
 
 
-def _make_shards(made: _Collection, how: _How) -> list[Problem]:
-    """Makes all shards that are not there yet; the problems met in them."""
+class _RowsAreGoneError(SatimnetError):
+    """Another run of the same build was done first, and removed what workers wrote."""
+
+
+def _settled(
+    coming: Iterator[ShardPlan], items: ItemFiles | None
+) -> tuple[list[ShardPlan], ItemFiles]:
+    """The first plans, which tell how the tree shows the Items; all of them where Items are files
+    of their own, as those of other builds could not be told from them."""
+    first: list[ShardPlan] = []
+    files = items or files_for(0)
+    count = 0
+    for shard in coming:
+        first.append(shard)
+        count += shard.count
+        files = items or files_for(count)
+        if files != "json":
+            break
+    return first, files
+
+
+def _make_shards(made: _Collection, coming: Iterable[ShardPlan], how: _How) -> list[Problem]:
+    """Makes all shards that are not there yet, and notes their plans; the problems met in them."""
+    if is_url(made.out):
+        publishing.note_build(made.out, made.folder.name)
+    tasks = _tasks(made, coming, how)
+    what = f"Packing {made.dataset.id}"
+    problems: list[Problem] = []
+    for outcome in stream_tasks(make_shard, tasks, how.scheduler, what, how.progress, "shards"):
+        if isinstance(outcome, str):
+            raise SatimnetError(outcome)
+        problems += outcome
+    if is_url(made.out):
+        try:
+            _fetch_rows(made, how.progress)
+        except NotFoundError as error:
+            raise _RowsAreGoneError(str(error)) from error
+    return problems
+
+
+def _tasks(made: _Collection, coming: Iterable[ShardPlan], how: _How) -> Iterator[tuple[ShardTask]]:
+    """A task for each plan, of which only what is needed to find its shard is kept."""
     record, indexes = made.dataset.record, made.source.indexes
     tree = made.tree if made.files == "json" and not is_url(made.out) else None
     where = (made.shards, made.sent_rows, tree, made.files, how.max_scene_size)
-    jobs = [(ShardTask(p, record, indexes, *where),) for p in made.plans]
-    what = f"Packing {made.dataset.id}"
-    for left in reversed(range(_TRIES)):
-        problems: list[Problem] = []
-        if is_url(made.out):
-            publishing.note_build(made.out, made.folder.name)
-        for outcome in run_tasks(make_shard, jobs, how.scheduler, what, how.progress, "shards"):
-            if isinstance(outcome, str):
-                raise SatimnetError(outcome)
-            problems += outcome
-        try:
-            if is_url(made.out):
-                _fetch_rows(made, how.progress)
-            break
-        except NotFoundError:  # another run of the same build was done first, and removed them
-            if not left:
-                raise
-    return problems
+    for shard in coming:
+        made.plans.append(replace(shard, deflated=()))
+        yield (ShardTask(shard, record, indexes, *where),)
 
 
 def _fetch_rows(made: _Collection, progress: Progress) -> None:
@@ -456,10 +498,17 @@ def _workspace(
         yield folder
 
 
-def _digest(dataset: Dataset, plans: Sequence[ShardPlan], files: ItemFiles, how: _How) -> str:
-    """What tells whether an earlier run was the same build."""
-    digests = [p.digest for p in plans]
-    content = (this_version(), dict(dataset.record), digests, files, how.max_scene_size)
+def _digest(
+    dataset: Dataset, source: Source, first: Sequence[ShardPlan], files: ItemFiles, how: _How
+) -> str:
+    """What tells whether an earlier run was the same build.
+
+    Where Items are files of their own, ``first`` has all shards. Elsewhere the names of rows tell
+    of each shard.
+    """
+    digests = [p.digest for p in first] if files == "json" else list(map(str, source.paths))
+    how_made = files, how.max_scene_size, how.shard_size
+    content = (this_version(), dict(dataset.record), digests, *how_made)
     return hashlib.sha256(repr(content).encode()).hexdigest()[:_DIGITS]
 
 
@@ -468,17 +517,28 @@ def _prepare(made: _Collection, staging: Path) -> None:
     for path in staging.glob(f"{glob.escape(made.dataset.id)}-*"):
         if path != made.folder:
             shutil.rmtree(path)
+    if made.files != "json":  # all of it is written when the shards are there
+        shutil.rmtree(made.tree, ignore_errors=True)
     for path in (made.tree, made.rows):
         path.mkdir(parents=True, exist_ok=True)
     if not is_url(made.out):
         Path(made.shards).mkdir(exist_ok=True)
 
 
-def _require_space(made: _Collection, staging: Path) -> None:
+def _with_room(
+    made: _Collection, coming: Iterable[ShardPlan], staging: Path
+) -> Iterator[ShardPlan]:
+    """The plans, as long as the disk has room for the next."""
+    for shard in coming:
+        _require_space(made, [shard], staging)
+        yield shard
+
+
+def _require_space(made: _Collection, shards: Sequence[ShardPlan], staging: Path) -> None:
     """Refuses a build that the disk has no room for."""
     if is_url(made.out):
         return
-    needed = sum(p.size for p in made.plans if not (made.rows / rows_name(p)).exists())
+    needed = sum(p.size for p in shards if not (made.rows / rows_name(p)).exists())
     free = shutil.disk_usage(staging).free
     if needed > free:
         raise ArgumentError(

@@ -72,13 +72,13 @@ class ShardTask:
 
 
 def rows_name(plan: ShardPlan) -> str:
-    """The name of the file of a shard's rows."""
-    return f"{plan.name}.arrow"
+    """The name of the file of a shard's rows, which says what they are made of."""
+    return f"{plan.name}-{plan.digest}.arrow"
 
 
 def features_name(plan: ShardPlan) -> str:
     """The name of the file of a shard's Items, a line each."""
-    return f"{plan.name}.ndjson"
+    return f"{plan.name}-{plan.digest}.ndjson"
 
 
 def shard_name(rows: pa.Table) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import zlib
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +23,8 @@ MAX_SHARD_SIZE = 3 * 2**30
 """Keeps every offset in 32 bits, so that shards are plain zip files, not zip64."""
 _MAX_MEMBERS = 65_000  # 65,535 is where zip64 would begin
 _MEMBER_OVERHEAD = 512  # headers, name (twice) and alignment: an upper guess
+MOST_OPEN = 2**16
+"""Samples in shards that more may be added to; deflated they take some hundred bytes each."""
 _CHUNK = 64  # samples deflated together
 _new_entry = partial(tuple.__new__, Entry)  # faster than a call with all fields
 
@@ -49,41 +52,78 @@ class ShardPlan:
 
 
 def plan(samples: Iterable[Sample], shard_size: int = DEFAULT_SHARD_SIZE) -> list[ShardPlan]:
-    """Shard plans by tree level, levels in sorted order, samples in the order they come.
-
-    A shard is closed before it would exceed ``shard_size`` bytes; one sample alone may exceed it.
+    """All of `plans`, levels in sorted order, samples in the order they come.
 
     Raises:
         BadFileError: a sample is too large for any shard.
     """
-    levels: dict[tuple[str, ...], _Level] = {}
+    return sorted(plans(samples, shard_size), key=in_order)
+
+
+def in_order(shard: ShardPlan) -> tuple[tuple[str, ...], str]:
+    """What shards are sorted by."""
+    return shard.level, shard.name
+
+
+def plans(
+    samples: Iterable[Sample], shard_size: int = DEFAULT_SHARD_SIZE, most_open: int = MOST_OPEN
+) -> Iterator[ShardPlan]:
+    """Shard plans by tree level, each as soon as no sample is added to it any more.
+
+    A shard is closed before it would exceed ``shard_size`` bytes; one sample alone may exceed it.
+    While more than ``most_open`` samples wait, the shard of the level that had none for the longest
+    time is closed. So plans depend on nothing but the samples and their order.
+
+    Raises:
+        BadFileError: a sample is too large for any shard.
+    """
+    levels: OrderedDict[tuple[str, ...], _Level] = OrderedDict()  # those of open shards, in turn
+    numbers: dict[tuple[str, ...], int] = {}  # of shards of the others
+    waiting = 0
     for sample in samples:
-        if sample.level not in levels:
-            levels[sample.level] = _Level(sample.level, shard_size)
-        levels[sample.level].add(sample)
-    return [shard for level in sorted(levels) for shard in levels[level].plans()]
+        level = levels.get(sample.level)
+        if level is None:
+            levels[sample.level] = level = _Level(
+                sample.level, shard_size, numbers.pop(sample.level, 0)
+            )
+        else:
+            levels.move_to_end(sample.level)
+        waiting += 1
+        closed = level.add(sample)
+        if closed is not None:
+            waiting -= closed.count
+            yield closed
+        while waiting > most_open:
+            name, oldest = levels.popitem(last=False)
+            closed = oldest.end()
+            numbers[name] = oldest.number
+            waiting -= closed.count
+            yield closed
+    for name in sorted(levels):
+        yield levels.pop(name).end()
 
 
 class _Level:
     """Divides the samples of a tree level, as they come, into shards."""
 
-    def __init__(self, level: tuple[str, ...], shard_size: int) -> None:
+    def __init__(self, level: tuple[str, ...], shard_size: int, number: int) -> None:
+        self.number = number
+        """That of the open shard."""
         self._level = level
         self._shard_size = shard_size
-        self._plans: list[ShardPlan] = []
         self._begin()
 
     def _begin(self) -> None:
         """Begins a shard."""
-        self._name = "-".join((*self._level, f"{len(self._plans):05d}"))
+        self._name = "-".join((*self._level, f"{self.number:05d}"))
         self._digest = hashlib.sha256(self._name.encode())
         self._room = self._shard_size
         self._count = self._size = self._members = 0
         self._deflated: list[bytes] = []
         self._chunk: list[Sample] = []
 
-    def add(self, sample: Sample) -> None:
-        """Plans the sample, in a further shard if this one is full."""
+    def add(self, sample: Sample) -> ShardPlan | None:
+        """Plans the sample, in a further shard if this one is full, which is returned then."""
         size = sum([member.size for member in sample.members])
         own = size + _MEMBER_OVERHEAD * len(sample.members)
         if own > MAX_SHARD_SIZE:
@@ -93,8 +133,7 @@ class _Level:
                 "leave it out of the source",
             )
         full = own > self._room or self._members + len(sample.members) > _MAX_MEMBERS
-        if full and self._members:
-            self._end()
+        closed = self.end() if full and self._members else None
         self._room -= own
         self._count += 1
         self._size += size
@@ -103,33 +142,28 @@ class _Level:
         self._chunk.append(sample)
         if len(self._chunk) == _CHUNK:
             self._deflate()
-
-    def plans(self) -> list[ShardPlan]:
-        """The shards of all samples so far."""
-        if self._members:
-            self._end()
-        return self._plans
+        return closed
 
     def _deflate(self) -> None:
         """Packs the samples that wait into a chunk."""
         self._deflated.append(_packed(self._chunk))
         self._chunk = []
 
-    def _end(self) -> None:
+    def end(self) -> ShardPlan:
         """Closes the shard and begins another."""
         self._deflate()
-        self._plans.append(
-            ShardPlan(
-                self._name,
-                self._level,
-                self._count,
-                self._size,
-                self._members,
-                self._digest.hexdigest()[:16],
-                tuple(self._deflated),
-            )
+        closed = ShardPlan(
+            self._name,
+            self._level,
+            self._count,
+            self._size,
+            self._members,
+            self._digest.hexdigest()[:16],
+            tuple(self._deflated),
         )
+        self.number += 1
         self._begin()
+        return closed
 
 
 def _packed(samples: Sequence[Sample]) -> bytes:

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Executor,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from multiprocessing import parent_process
@@ -69,6 +77,111 @@ def run_tasks(
         return
     with Callback(posttask=count):
         yield from compute(*tasks, scheduler=scheduler, initializer=end_with_parent)
+
+
+def stream_tasks(
+    work: Callable[..., R],
+    jobs: Iterable[tuple[Any, ...]],
+    scheduler: str,
+    what: str,
+    progress: Progress,
+    unit: str = "tasks",
+) -> Iterator[R]:
+    """As `run_tasks`, of jobs that are made while earlier ones are done.
+
+    A job is asked for when a worker is free or will be soon, so few of them wait at any time.
+    """
+    done = begun = 0
+    running: set[Any] = set()
+    progress(what, done, None, unit)
+    with _pool(scheduler) as pool:
+
+        def ended(left: int) -> Iterator[R]:
+            nonlocal done, running
+            while len(running) > left:
+                finished, running = pool.wait(running)
+                for future in finished:
+                    with in_one_line() if is_cluster(scheduler) else nullcontext():
+                        outcome = future.result()
+                    done += 1
+                    yield outcome
+
+        for job in jobs:
+            running.add(pool.submit(partial(work, *job)))
+            begun += 1
+            for outcome in ended(pool.most()):
+                progress(what, done, None, unit)
+                yield outcome
+        for outcome in ended(0):
+            progress(what, done, begun, unit)
+            yield outcome
+    progress(what, done, begun, unit)
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """Workers of any scheduler."""
+
+    submit: Callable[[Callable[[], Any]], Any]
+    """Returns a future."""
+    wait: Callable[[set[Any]], tuple[set[Any], set[Any]]]
+    """Waits for any of the futures; returns those that ended, and the others."""
+    most: Callable[[], int]
+    """How many tasks may wait or be done at a time."""
+
+
+@contextmanager
+def _pool(scheduler: str) -> Iterator[_Pool]:
+    """Workers, of which none goes on with a task when the block has ended.
+
+    On one machine these are the pools that dask makes for a whole graph; it has no way to add tasks
+    to one.
+    """
+    if is_cluster(scheduler):
+        from distributed import as_completed
+
+        with connected(scheduler) as client:
+            require_same_version(client)
+            ending = as_completed(loop=client.loop)
+
+            def submit(work: Callable[[], Any]) -> Any:
+                future = client.submit(work, pure=False)
+                ending.add(future)
+                return future
+
+            def wait_for_any(futures: set[Any]) -> tuple[set[Any], set[Any]]:
+                ended = next(ending)
+                return {ended}, futures - {ended}
+
+            try:
+                yield _Pool(submit, wait_for_any, lambda: _ahead(sum(client.ncores().values())))
+            finally:
+                if left := list(ending.futures):
+                    client.cancel(left)
+        return
+    import dask.config
+    from dask.multiprocessing import get_context
+    from dask.system import CPU_COUNT
+
+    workers = dask.config.get("num_workers", None) or CPU_COUNT
+    pool: Executor
+    if scheduler == "threads":
+        pool = ThreadPoolExecutor(workers)
+    else:
+        pool = ProcessPoolExecutor(workers, get_context(), end_with_parent)
+    try:
+        yield _Pool(
+            pool.submit,
+            partial(wait, return_when=FIRST_COMPLETED),
+            partial(_ahead, workers),
+        )
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _ahead(workers: int) -> int:
+    """How many tasks so many workers have, so that none waits while the next is made."""
+    return workers + max(2, workers // 2)
 
 
 def is_cluster(scheduler: str) -> bool:
