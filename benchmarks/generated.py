@@ -129,7 +129,7 @@ def _meanings(combinations: Sequence[tuple[str, ...]]) -> pa.Table:
 
 def _rings(patches: Sequence[Patch], metres: NDArray[np.float64]) -> NDArray[np.float64]:
     steps = _PATCH * np.array([(0, 0), (0, -1), (1, -1), (1, 0), (0, 0)])
-    points = metres[:, None, :] + steps
+    points: NDArray[np.float64] = metres[:, None, :] + steps
     zones = np.array([int(patch.tile[:2]) for patch in patches])
     for zone in np.unique(zones):
         here = zones == zone
@@ -137,8 +137,7 @@ def _rings(patches: Sequence[Patch], metres: NDArray[np.float64]) -> NDArray[np.
         points[here] = np.stack(
             change.transform(points[here][..., 0], points[here][..., 1]), axis=-1
         )
-    rounded: NDArray[np.float64] = np.round(points, 7)
-    return rounded
+    return points.round(7)
 
 
 # --- their rows ---------------------------------------------------------------------------------

@@ -104,7 +104,7 @@ class Found:
         self._statement = statement = Statement()
         kinds = index.kinds(chosen)
         self._where = compile_filter(condition, kinds, statement)
-        self._order = [*_order(sort, kinds, statement), "source_", "row_"]
+        self._order = list(_order(sort, kinds, statement))
         self._source = index.union(chosen, statement.columns)
         self._known_numbers: _Numbers | None = None
         self._lock = threading.Lock()
@@ -120,13 +120,19 @@ class Found:
                 self._known_numbers = self._find()
             return self._known_numbers
 
+    @property
+    def _ending(self) -> str:
+        """SQL of the order and the limit.
+
+        Rows that are not sorted keep the order of the collections and of their files, so DuckDB
+        reads on only until it has enough of them:
+        https://duckdb.org/docs/2.0/sql/dialect/order_preservation.html
+        """
+        order = f" ORDER BY {', '.join([*self._order, 'source_', 'row_'])}" if self._order else ""
+        return order if self._limit is None else f"{order} LIMIT {self._limit}"
+
     def _find(self) -> _Numbers:
-        sql = (
-            f"SELECT source_, row_ FROM ({self._source}) WHERE {self._where} "
-            f"ORDER BY {', '.join(self._order)}"
-        )
-        if self._limit is not None:
-            sql += f" LIMIT {self._limit}"
+        sql = f"SELECT source_, row_ FROM ({self._source}) WHERE {self._where}{self._ending}"
         table = self._index.run(sql, self._statement)
         return numbers_of(table["source_"]), numbers_of(table["row_"])
 
@@ -154,7 +160,7 @@ class Found:
         source = self._index.union(self._collections, columns)
         sql = f"SELECT * FROM ({source}) WHERE {self._where}"
         if self._limit is not None:
-            sql += f" ORDER BY {', '.join(self._order)} LIMIT {self._limit}"
+            sql += self._ending
         counts = [facet.counts(name) for name, facet in known.items()]
         if not counts:
             return {name: {} for name in asked}

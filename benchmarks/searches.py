@@ -1,0 +1,105 @@
+"""``python -m benchmarks.searches FOLDER``: how long searches of BigEarthNet take.
+
+Writes, once, a catalog of 590,326 Items into FOLDER (see `benchmarks.generated`); ``--copies 10``
+has ten times as many. Then asks each question for 100 Items in processes of its own: the first
+answer of a process, from its start on, is cold, and the median of those after it is warm.
+``--json FILE`` writes the figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+_ROUNDS = 3
+_AGAIN = 7
+QUESTIONS: dict[str, dict[str, Any]] = {
+    "class, month and bbox": {
+        "classes": "sea-and-ocean",
+        "datetime": "2017-10-01/2017-10-31",
+        "bbox": (-9.5, 38, -8.5, 39),
+    },
+    "concept": {"concept": "building"},
+    "CQL2": {"filter": "\"satimnet:country\" = 'Ireland' AND platform = 'sentinel-2b'"},
+    "id": {"ids": ["S2A_MSIL2A_20170617T113321_21_30"]},
+    "text": {"q": "peatbog"},
+}
+
+
+def main() -> None:
+    """Writes the catalog if it is not there, and measures."""
+    parser = argparse.ArgumentParser("python -m benchmarks.searches", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--copies", type=int, default=1, metavar="N", help="N times as many Items")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
+    parser.add_argument("--ask", choices=QUESTIONS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.ask is not None:
+        print(json.dumps(_ask(arguments.folder, QUESTIONS[arguments.ask])))
+        return
+    if not (arguments.folder / "catalog.json").exists():
+        from benchmarks.generated import write_catalog
+
+        started = time.perf_counter()
+        rows = write_catalog(arguments.folder, arguments.copies)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        print(f"{rows:,} rows, {time.perf_counter() - started:,.0f} s, peak {peak:.2f} GiB")
+    size = sum(path.stat().st_size for path in arguments.folder.rglob("*.parquet"))
+    print(f"{size / 2**20:,.0f} MiB of rows")
+    figures = {}
+    for question in QUESTIONS:
+        command = [sys.executable, "-m", "benchmarks.searches", str(arguments.folder)]
+        command += ["--ask", question]
+        laps = [
+            json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+            for _ in range(_ROUNDS)
+        ]
+        figures[question] = {key: statistics.median(lap[key] for lap in laps) for key in laps[0]}
+        print(
+            "{question}: {items:.0f} Items, cold {cold:.2f} s ({cold_used:.2f} of a core), "
+            "warm {warm:.3f} s ({warm_used:.3f}), of these to make the Items {made:.3f}, "
+            "peak {peak:.2f} GiB".format(question=question, **figures[question])
+        )
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(figures, indent=2))
+
+
+def _ask(catalog: Path, question: dict[str, Any]) -> dict[str, float]:
+    """Seconds for one question in this process, by the clock and of the processor."""
+    from satimnet.builder import search
+    from satimnet.builder.query.index import Index
+
+    index = Index(catalog)
+    figures: dict[str, float] = {}
+    laps = []
+    for _ in range(1 + _AGAIN):
+        clock, used = time.perf_counter(), time.process_time()
+        found = search(index, **question, limit=100)
+        found.numbers()
+        made = time.perf_counter()
+        items = len(found.items())
+        ended = time.perf_counter()
+        laps.append((ended - clock, time.process_time() - used, ended - made))
+        if not figures:
+            figures = {"items": items, "cold": _age(), "cold_used": time.process_time()}
+    seconds, used, made = (statistics.median(lap) for lap in zip(*laps[1:], strict=True))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return {**figures, "warm": seconds, "warm_used": used, "made": made, "peak": peak}
+
+
+def _age() -> float:
+    """Seconds since this process began, to a hundredth (proc(5), starttime)."""
+    began = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - int(began) / os.sysconf("SC_CLK_TCK")
+
+
+if __name__ == "__main__":
+    main()
