@@ -9,13 +9,11 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +27,7 @@ from benchmarks.gpu.roofline import ceilings_of
 from benchmarks.gpu.sameness import sameness
 from benchmarks.gpu.scenes import maps
 from benchmarks.gpu.steps import steps
-from benchmarks.table import machine
+from benchmarks.table import where
 from satimnet.training.devices import device_name, pick_device
 
 _COUNT = 27_000
@@ -45,6 +43,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep all figures")
     parser.add_argument("--device", help="cpu or cuda; by default the GPU if there is one")
     parser.add_argument("--small", action="store_true", help="few samples: a smoke test")
+    parser.add_argument("--revision", help="the commit, where there is no git to ask")
     parser.add_argument("--seconds", type=float, default=_SECONDS, help="when to end")
     arguments = parser.parse_args()
     end = time.perf_counter() + arguments.seconds
@@ -52,7 +51,7 @@ def main() -> None:
     small = arguments.small or device.type != "cuda"
     with tempfile.TemporaryDirectory(dir=_room(), prefix="bench-gpu-") as folder:
         setting = Setting(device, small, Path(folder), end)
-        found = _where(setting)
+        found = _where(setting, arguments.revision)
         failed = []
         for name, part in _parts(setting):
             started = time.perf_counter()
@@ -96,26 +95,16 @@ def _room() -> Path | None:
     return _MEMORY if in_memory else None
 
 
-def _where(setting: Setting) -> Figures:
+def _where(setting: Setting, commit: str | None) -> Figures:
+    found = where()
     return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "revision": _revision(),
+        **found,
+        "revision": commit or found["revision"],
         "device": device_name(setting.device),
-        "machine": machine(),
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
         "small": setting.small,
     }
-
-
-def _revision() -> str | None:
-    """The commit that is checked out; None where there is no git or no history."""
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent)
-    except OSError:
-        return None
-    return done.stdout.strip() or None
 
 
 def _show(name: str, found: Any, seconds: float) -> None:
