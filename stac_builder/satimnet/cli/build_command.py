@@ -16,6 +16,7 @@ from satimnet.builder.sources import source_place
 from satimnet.builder.storage.hrefs import is_url
 from satimnet.cli.options import (
     BYTES,
+    FILE,
     WRITABLE,
     quiet_option,
     scheduler_option,
@@ -26,6 +27,7 @@ from satimnet.cli.report_lines import print_reports, print_without_masks, warn_o
 
 if TYPE_CHECKING:
     from satimnet.builder.catalog.item_pages import ItemFiles
+    from satimnet.builder.datasets import Dataset
 
 
 class _SourcePlace(LocalPath):
@@ -69,6 +71,17 @@ def _place(text: str) -> Path | str:
     metavar="NAME.OPTION=VALUE",
     help="An option of a dataset, such as eurosat.splits=spatial.",
 )
+@click.option(
+    "--layout",
+    type=click.Choice(["image-folder", "masks", "coco", "yolo", "voc", "csv"]),
+    help="SOURCES are a training set of your own in this layout; give it an --id.",
+)
+@click.option("--id", "id_", metavar="NAME", help="Of --layout: id of the collection, as my-set.")
+@click.option(
+    "--record",
+    type=FILE,
+    help="Of --layout: a TOML file with what the files do not say: title, license, classes...",
+)
 @scheduler_option
 @click.option(
     "--shard-size",
@@ -111,6 +124,9 @@ def build(
     out: str,
     assigned: tuple[str, ...],
     options: tuple[str, ...],
+    layout: str | None,
+    id_: str | None,
+    record: Path | None,
     scheduler: str,
     shard_size: int,
     max_scene_size: int,
@@ -148,11 +164,15 @@ def build(
     if not sources and not assigned:
         raise click.UsageError("give a source")
     named = _named(assigned)
+    datasets = _of_layout(sources, layout, id_, record, exclusive=bool(assigned or options))
+    if datasets is not None:
+        named, sources = {str(id_): list(sources)}, ()
     with progress_bar(quiet) as progress:
         reports = run(
             sources,
             out,
             assigned=named,
+            datasets=datasets,
             options=_options(options),
             scheduler=scheduler,
             shard_size=shard_size,
@@ -170,6 +190,26 @@ def build(
         if masks:
             print_without_masks(reports)
         click.echo(f"{out.rstrip('/')}/catalog.json is ready")
+
+
+def _of_layout(
+    sources: Sequence[Path | str],
+    layout: str | None,
+    id_: str | None,
+    record: Path | None,
+    *,
+    exclusive: bool,
+) -> dict[str, Dataset] | None:
+    """The dataset of a layout by its id; None where none is named."""
+    if layout is None:
+        if id_ is not None or record is not None:
+            raise click.UsageError("--id and --record are for --layout")
+        return None
+    if id_ is None or not sources or exclusive:
+        raise click.UsageError("--layout wants SOURCES and --id, and no --dataset or --option")
+    from satimnet.builder.layouts import layout_dataset
+
+    return {id_: layout_dataset(sources, layout, id_, record=record)}
 
 
 def _named(given: Sequence[str]) -> dict[str, list[Path | str]]:

@@ -31,6 +31,7 @@ def info(catalog: str, attributes: bool, form: str) -> None:
     """Show what CATALOG (path or URL) holds: collections, items, classes, splits."""
     from rich.console import Console
 
+    from satimnet.builder.exports.paper_tables import open_attributes
     from satimnet.builder.query.collection_counts import collection_counts
     from satimnet.builder.query.index import Index
     from satimnet.cli.attribute_lines import print_attributes
@@ -42,6 +43,7 @@ def info(catalog: str, attributes: bool, form: str) -> None:
         print_attributes(index, form)
         return
     console = Console()
+    open_ones = open_attributes([one.document for one in index.collections.values()])
     for counts in collection_counts(index):
         say("")
         title = cell(counts.title, "bold")
@@ -52,3 +54,5 @@ def info(catalog: str, attributes: bool, form: str) -> None:
         table.add_row("all", f"{counts.items:,}")
         console.print(table)
         say("split: " + ", ".join(f"{k or 'none'} {v:,}" for k, v in counts.splits.items()))
+        if open_ones.get(counts.id):
+            say("not stated: " + ", ".join(open_ones[counts.id]))

@@ -98,6 +98,21 @@ def tables(collections: Sequence[CollectionDocument]) -> list[AttributeTable]:
     return made
 
 
+def open_attributes(collections: Sequence[CollectionDocument]) -> dict[str, list[str]]:
+    """The attributes of the paper's tables that a collection does not state, by its id.
+
+    Of a collection that says what cannot be none are named.
+    """
+    found: dict[str, list[str]] = {}
+    for collection in collections:
+        try:
+            rows = [row for table in tables([collection]) for row in table.rows]
+        except BadCatalogError:
+            continue
+        found[collection.id] = [row.attribute for row in rows if row.cells[0].text == UNKNOWN]
+    return found
+
+
 def as_markdown(tables: Iterable[AttributeTable]) -> str:
     """The tables in Markdown, each with its notes and sources below."""
     parts = []
