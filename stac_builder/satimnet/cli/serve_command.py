@@ -11,7 +11,7 @@ from satimnet.cli.options import allow_outside, outside_option, quiet_option
 from satimnet.cli.output import program
 
 
-@click.command(short_help="Serve a catalog: files, a STAC API, STAC Browser.")
+@click.command(short_help="Serve a catalog: files, a STAC API, STAC Browser, the explorer.")
 @click.argument("catalog")
 @click.option(
     "--port",
@@ -44,7 +44,7 @@ from satimnet.cli.output import program
 def serve(
     catalog: str, port: int, host: str, root_path: str, time_limit: float, quiet: bool
 ) -> None:
-    """Serve CATALOG (path or URL) by HTTP: its files, a STAC API, and STAC Browser.
+    """Serve CATALOG (path or URL) by HTTP: its files, a STAC API, STAC Browser and the explorer.
 
     Only this machine can reach it, unless --host says otherwise. Ctrl-C ends it.
     """
@@ -62,6 +62,7 @@ def serve(
         if quiet:
             return
         click.echo(f"STAC API      {url}")
+        click.echo(f"explorer      {url}explore/")
         if "://" not in catalog:
             click.echo(f"for GIS       {url}plain/")
             click.echo(f"files         {url}catalog/catalog.json")

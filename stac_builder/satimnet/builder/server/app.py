@@ -1,8 +1,9 @@
 """The web application: which URL gets which answer.
 
-``/`` is the landing page of the STAC API, the catalog's files lie below ``/catalog``, STAC Browser
-below ``/browser`` if it was built. Below ``/plain`` there is the same API once more, for programs
-that know files and no archives: its assets are members of shards. Nothing is ever written.
+``/`` is the landing page of the STAC API, the catalog's files lie below ``/catalog``, the explorer
+below ``/explore``, STAC Browser below ``/browser`` if it was built. Below ``/plain`` there is the
+same API once more, for programs that know files and no archives: its assets are members of shards.
+Nothing is ever written.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from satimnet.builder.catalog.geoparquet import PARQUET_TYPE
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.query.index import Index
 from satimnet.builder.query.stac_api import GEOJSON
-from satimnet.builder.server import member_files
+from satimnet.builder.server import explorer_page, member_files
 from satimnet.builder.server.endpoints import Endpoints
 from satimnet.builder.server.proxies import BehindProxy, root_path_of
 from satimnet.builder.server.refusals import Refusals
@@ -94,6 +95,7 @@ def create_app(
         routes.append(Mount("/catalog", files))
         routes.append(Route(member_files.ROUTE, partial(member_files.member, files)))
         routes.append(Mount(PLAIN, routes=api))
+    routes += explorer_page.routes(index.href, has_browser=browser is not None)
     if browser is not None:
         # Before the mount, which has files of these names from the build.
         routes.append(Route("/browser/", served.browser_page))
