@@ -25,8 +25,8 @@ import pyarrow.parquet as pq
 from benchmarks.names import Patch, named_patches
 from benchmarks.scale import corner_of
 from satimnet.builder.catalog.collections import collection_of
-from satimnet.builder.catalog.geoparquet import MappedRows, table_of, write_parquet
-from satimnet.builder.catalog.items import describe
+from satimnet.builder.catalog.geoparquet import MappedRows, write_parquet
+from satimnet.builder.catalog.item_rows import rows_of
 from satimnet.builder.catalog.rows_to_items import items_of
 from satimnet.builder.imagery.headers import Header, Pixels
 from satimnet.builder.packing.shards import PackedMember, PackedSample, Shard
@@ -59,7 +59,7 @@ def _measure(
     for at, samples in enumerate(shards):
         shard = Shard(f"shard-{at:05d}", 2**28, tuple(samples), (), f"shard-{at:05d}.zip")
         started = time.process_time()
-        table = table_of(describe(shard, record), record)
+        table = rows_of(shard, record)
         rates.append(len(table) / (time.process_time() - started))
         paths.append(folder / f"{name}-{at:05d}.arrow")
         with pa.OSFile(str(paths[-1]), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:

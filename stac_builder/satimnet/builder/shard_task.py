@@ -16,8 +16,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from satimnet.builder.catalog.geoparquet import read_rows, table_of
+from satimnet.builder.catalog.geoparquet import read_rows
 from satimnet.builder.catalog.item_pages import ItemFiles, write_features
+from satimnet.builder.catalog.item_rows import rows_of
 from satimnet.builder.catalog.items import describe, write_items
 from satimnet.builder.dataset_record import DatasetRecord
 from satimnet.builder.errors import NotFoundError, SatimnetError
@@ -120,13 +121,13 @@ def _made(task: ShardTask, *, durable: bool) -> Shard:
     with Reader(task.indexes, largest=max(MAX_FILE_SIZE, task.largest)) as reader:
         folder = Path(task.shards)
         shard = pack(plan, reader, record, folder, largest=task.largest, scratch=rows)
-    items = describe(shard, record)
+    items = describe(shard, record) if task.files != "none" else []
     if task.tree is not None:
         task.tree.joinpath(*plan.level).mkdir(parents=True, exist_ok=True)
         write_items(items, task.tree)
     elif task.files != "none":  # the files are made of it when all rows are together
         write_features(items, rows / features_name(plan))
-    _write_rows(table_of(items, record), shard, Path(task.rows_file), durable=durable)
+    _write_rows(rows_of(shard, record), shard, Path(task.rows_file), durable=durable)
     return shard
 
 

@@ -59,14 +59,15 @@ class FileFacts:
         key = tuple([_kind_of(member) for member in members])
         known = self._known.get(key)
         if known is None:
-            images = [at for at, member in enumerate(members) if self._is_image(member)]
+            images = [at for at, member in enumerate(members) if self.is_image(member)]
             known = self._known[key] = self._made(members), images
         facts, images = known
         if not images:
             return dict(facts)
         return facts | {"satimnet:bytes": sum([members[at].size for at in images])}
 
-    def _is_image(self, member: PackedMember) -> bool:
+    def is_image(self, member: PackedMember) -> bool:
+        """Whether it is an image to learn from."""
         return member.header is not None and NO_IMAGE_ROLES.isdisjoint(
             self.record["assets"][member.asset]["roles"]
         )
@@ -79,7 +80,7 @@ class FileFacts:
         images = [
             (member, member.header, spec)
             for member, spec in zip(members, specs, strict=True)
-            if member.header is not None and self._is_image(member)
+            if member.header is not None and self.is_image(member)
         ]
         if images:
             headers = [header for _, header, _ in images]

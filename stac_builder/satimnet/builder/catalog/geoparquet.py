@@ -44,7 +44,7 @@ def table_of(items: list[Item], record: Mapping[str, Any]) -> pa.Table:
     columns: dict[str, Any] = {}
     for name in schema.names:
         if name == "geometry":
-            columns[name] = _outlines(items)
+            columns[name] = _outlines([item["geometry"] for item in items])
         elif name == "bbox":
             columns[name] = [
                 dict(zip(BBOX, item["bbox"], strict=True)) if "bbox" in item else None
@@ -55,7 +55,7 @@ def table_of(items: list[Item], record: Mapping[str, Any]) -> pa.Table:
         else:
             columns[name] = [item.get(name) for item in items]
         if pa.types.is_timestamp(schema.field(name).type):
-            columns[name] = [_time(value) for value in columns[name]]
+            columns[name] = [timestamp(value) for value in columns[name]]
         elif name in properties and pa.types.is_list(schema.field(name).type):
             columns[name] = _repeated(columns[name], schema.field(name).type)
     return pa.Table.from_pydict(columns, schema=schema)
@@ -71,22 +71,21 @@ def _repeated(values: list[Any], type_: pa.DataType) -> pa.Array:
     return pa.array(list(known.values()), type_).take(at)
 
 
-def _outlines(items: list[Item]) -> list[bytes | None]:
-    """WKB of the Items' geometries."""
+def _outlines(shapes: Sequence[Mapping[str, Any] | None]) -> list[bytes | None]:
+    """WKB of geometries in GeoJSON."""
     import shapely
 
-    outlines: list[bytes | None] = [None] * len(items)
-    shapes = [item["geometry"] for item in items]
+    found: list[bytes | None] = [None] * len(shapes)
     # nearly all are corners in a ring, which go into one array
     simple = [at for at, shape in enumerate(shapes) if _is_ring(shape)]
     others = [at for at, shape in enumerate(shapes) if shape is not None and not _is_ring(shape)]
     geometries = shapely.from_geojson([json.dumps(shapes[at]) for at in others]).tolist()
     if simple:
-        rings = np.array([shapes[at]["coordinates"][0] for at in simple])
+        rings = np.array([shape["coordinates"][0] for at in simple if (shape := shapes[at])])
         geometries += shapely.polygons(rings).tolist()
     for at, outline in zip((*others, *simple), shapely.to_wkb(geometries), strict=True):
-        outlines[at] = outline
-    return outlines
+        found[at] = outline
+    return found
 
 
 def _is_ring(shape: Mapping[str, Any] | None) -> bool:
@@ -95,7 +94,8 @@ def _is_ring(shape: Mapping[str, Any] | None) -> bool:
 
 
 @cache
-def _time(value: str | None) -> datetime | None:
+def timestamp(value: str | None) -> datetime | None:
+    """The time of a text as RFC 3339 has it."""
     return None if value is None else datetime.fromisoformat(value)
 
 

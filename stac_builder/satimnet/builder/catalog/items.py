@@ -10,8 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
-from itertools import chain
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from satimnet.builder.catalog.file_facts import FileFacts, bands_of
 from satimnet.builder.imagery.footprints import Footprint, footprints_of
 from satimnet.builder.imagery.headers import Header
 from satimnet.builder.packing.shards import PackedMember, PackedSample, Shard
+from satimnet.builder.samples import Sample
 from satimnet.builder.storage.hrefs import is_url
 from satimnet.builder.vocabulary.concepts import THEMES_URI, concepts_by_class, scheme_of, themes_of
 from satimnet.extension import SCHEMA_URI
@@ -51,8 +51,8 @@ def matches(data: bytes, checksum: str) -> bool:
 
 def describe(shard: Shard, record: Mapping[str, Any]) -> list[Item]:
     """The Items of a shard's samples; ``record`` is the content of ``dataset.toml``."""
-    grids = [_grid(packed.members) for packed in shard.samples]
-    meanings = _meanings(record, {packed.classes for packed in shard.samples})
+    grids = [grid_of(packed.members) for packed in shard.samples]
+    meanings = meanings_of(record, {packed.classes for packed in shard.samples})
     facts = FileFacts(record)
     return [
         _item(
@@ -69,7 +69,7 @@ def describe(shard: Shard, record: Mapping[str, Any]) -> list[Item]:
 
 def describe_files(packed: PackedSample, record: Mapping[str, Any]) -> Item:
     """The Item of a sample whose members are files of their own: their paths are the hrefs."""
-    grid = _grid(packed.members)
+    grid = grid_of(packed.members)
     assets = {}
     for member in packed.members:
         spec = record["assets"][member.asset]
@@ -80,7 +80,7 @@ def describe_files(packed: PackedSample, record: Mapping[str, Any]) -> Item:
             **_file_info(member),
         }
     made = FileFacts(record).of(packed.members)
-    made |= _meanings(record, {packed.classes})[packed.classes]
+    made |= meanings_of(record, {packed.classes})[packed.classes]
     item = _item(packed, grid, footprints_of([grid])[0], assets, made, record)
     del item["collection"]  # STAC asks for a link to it, and there is no file to link to
     return item | {"links": [], "stac_extensions": item["stac_extensions"][1:]}
@@ -106,32 +106,18 @@ def _item(
     properties |= made
     if grid is not None:
         properties |= _projection(grid)
-    extensions = [ARCHIVE_URI, FILE_URI, PROJECTION_URI]
-    if made.get("themes"):
-        extensions.append(THEMES_URI)
     if packed.statistics:
         properties["satimnet:statistics"] = list(packed.statistics)
     if sample.split is not None:
         properties["satimnet:split"] = sample.split
-    if any(key.startswith("processing:") for key in properties):
-        extensions.append(PROCESSING_URI)
-    # The extension may be declared only where one of its fields is used.
-    if any(key.startswith("satimnet:") for key in chain(properties, *assets.values())):
-        extensions.append(SCHEMA_URI)
-    node = "catalog.json" if sample.level else "collection.json"
     item: Item = {
         "type": "Feature",
         "stac_version": STAC_VERSION,
-        "stac_extensions": extensions,
+        "stac_extensions": extensions_of(properties, themes=bool(made.get("themes"))),
         "id": sample.id,
         "geometry": None,
         "properties": properties,
-        "links": [
-            _link("root", TOP),
-            _link("parent", "/".join((".", *sample.level, node))),
-            _link("collection", "./collection.json"),
-            *map(dict, sample.links),
-        ],
+        "links": links_of(sample),
         "assets": assets,
         "collection": record["id"],
     }
@@ -141,7 +127,31 @@ def _item(
     return item
 
 
-def _meanings(
+def extensions_of(properties: Collection[str], *, themes: bool) -> list[str]:
+    """The extensions that an Item with these properties uses; facts of its files are among them."""
+    extensions = [ARCHIVE_URI, FILE_URI, PROJECTION_URI]
+    if themes:
+        extensions.append(THEMES_URI)
+    if any(key.startswith("processing:") for key in properties):
+        extensions.append(PROCESSING_URI)
+    # The extension may be declared only where one of its fields is used.
+    if any(key.startswith("satimnet:") for key in properties):
+        extensions.append(SCHEMA_URI)
+    return extensions
+
+
+def links_of(sample: Sample) -> list[dict[str, str]]:
+    """The links of a sample's Item, from the folder of the version of its collection."""
+    node = "catalog.json" if sample.level else "collection.json"
+    return [
+        _link("root", TOP),
+        _link("parent", "/".join((".", *sample.level, node))),
+        _link("collection", "./collection.json"),
+        *map(dict, sample.links),
+    ]
+
+
+def meanings_of(
     record: Mapping[str, Any], occurring: set[tuple[str, ...] | None]
 ) -> dict[tuple[str, ...] | None, dict[str, Any]]:
     """The properties for each combination of classes; without concepts if the dataset has none."""
@@ -219,7 +229,7 @@ def _file_info(member: PackedMember) -> dict[str, Any]:
     return {"file:size": member.size, "file:checksum": SHA256 + member.sha256}
 
 
-def _grid(members: Sequence[PackedMember]) -> Header | None:
+def grid_of(members: Sequence[PackedMember]) -> Header | None:
     """The finest georeferenced grid among the members."""
     headers = [m.header for m in members if m.header is not None and m.header.crs is not None]
     return max(headers, key=lambda header: header.shape, default=None)

@@ -63,6 +63,27 @@ def footprints_of(grids: Sequence[Georeferenced | None]) -> list[Footprint | Non
     near a pole, through points between them, too.
     """
     found: list[Footprint | None] = [None] * len(grids)
+    corners, others = corners_of(grids)
+    simple = np.flatnonzero(~np.isnan(corners[:, 0, 0]))
+    boxes = boxes_of(corners[simple]).tolist()
+    for at, ring, box in zip(simple.tolist(), corners[simple].tolist(), boxes, strict=True):
+        found[at] = Footprint({"type": "Polygon", "coordinates": [ring]}, box)
+    for at, footprint in others.items():
+        found[at] = footprint
+    return found
+
+
+def corners_of(
+    grids: Sequence[Georeferenced | None],
+) -> tuple[NDArray[np.float64], dict[int, Footprint]]:
+    """The footprints as `footprints_of` has them, those of four corners in one array.
+
+    Returns:
+        Longitude and latitude of the corners, (grid, corner, 2), NaN without a place or with
+        another outline than four corners; and the footprints of the latter by number of the grid.
+    """
+    found = np.full((len(grids), len(_CORNERS), 2), np.nan)
+    others: dict[int, Footprint] = {}
     by_crs: dict[str, list[int]] = {}
     for at, grid in enumerate(grids):
         if grid is not None and grid.crs is not None:
@@ -73,13 +94,16 @@ def footprints_of(grids: Sequence[Georeferenced | None]) -> list[Footprint | Non
         shapes = np.array([grid.shape for grid in chosen])
         lon, lat = _rings(crs, transforms, shapes, _CORNERS)
         simple = (abs(lon).max(1) <= 180) & ~_bends(lon, lat)
-        corners = np.stack((lon, lat), axis=-1).round(_DIGITS)
-        boxes = np.concatenate((corners.min(1), corners.max(1)), axis=1).tolist()
-        for at, ring, box in zip(indices, corners.tolist(), boxes, strict=True):
-            found[at] = Footprint({"type": "Polygon", "coordinates": [ring]}, box)
+        found[indices] = np.stack((lon, lat), axis=-1).round(_DIGITS)
         for odd in np.flatnonzero(~simple).tolist():
-            found[indices[odd]] = _footprint(crs, transforms[odd], shapes[odd])
-    return found
+            found[indices[odd]] = np.nan
+            others[indices[odd]] = _footprint(crs, transforms[odd], shapes[odd])
+    return found, others
+
+
+def boxes_of(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    """West, south, east and north of corners as `corners_of` gives them, (grid, 4)."""
+    return np.concatenate((corners.min(1), corners.max(1)), axis=1)
 
 
 def _rings(
