@@ -68,6 +68,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+_ROWS_OF_TASK = 2000  # about as many samples as a shard has
+
 
 def assess(
     catalog: str | os.PathLike[str],
@@ -192,12 +194,17 @@ def _tasks(index: Index, work: Path, names: Sequence[str]) -> list[Task]:
             raise BadCatalogError(
                 f"{collection.parquet}: cannot be read ({error}); build the collection again"
             ) from error
-        row = 0
-        for group, count in enumerate(counts):
-            part = work / f"{file_name(name)}-{group:05d}.arrow"
-            whole = collection.parquet, collection.bounds
-            own = None if collection.splits is None else collection.splits.of_rows(row, row + count)
-            tasks.append(Task(document, *whole, group, first, count, part, work / "copies", own))
+        whole = document, collection.parquet, collection.bounds
+        pieces = [
+            (group, start, min(_ROWS_OF_TASK, count - start))
+            for group, count in enumerate(counts)
+            for start in range(0, max(count, 1), _ROWS_OF_TASK)
+        ]
+        row, splits = 0, collection.splits
+        for at, (group, start, count) in enumerate(pieces):
+            part = work / f"{file_name(name)}-{at:05d}.arrow"
+            own = None if splits is None else splits.of_rows(row, row + count)
+            tasks.append(Task(*whole, group, start, first, count, part, work / "copies", own))
             first, row = first + count, row + count
     return tasks
 

@@ -1,4 +1,4 @@
-"""One pass over the members of a row group, which are those of a shard.
+"""One pass over the members of some rows of a collection, as many as a shard may have.
 
 Each Item leaves a row of numbers, its findings and a small copy of its image. They are values, for
 the worker that measures may share no disk with the machine that keeps them.
@@ -7,6 +7,7 @@ the worker that measures may share no disk with the machine that keeps them.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -30,6 +31,7 @@ from satimnet.builder.types import Json
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
     from numpy.typing import NDArray
 
 _BATCH = 500  # Items that are dicts at a time
@@ -37,7 +39,7 @@ _BATCH = 500  # Items that are dicts at a time
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A row group of a collection's parquet: the Items of a shard."""
+    """Rows of a row group of a collection's parquet."""
 
     collection: CollectionDocument
     parquet: str
@@ -45,8 +47,10 @@ class Task:
     """Where its assets may lie."""
     group: int
     """Which row group."""
+    start: int
+    """Number of its first row in the group."""
     first: int
-    """Number of its first row among all rows of the catalog."""
+    """Number of that row among all rows of the catalog."""
     count: int
     part: Path
     """The file for its results, on the machine that keeps them."""
@@ -92,7 +96,7 @@ def result_schema() -> pa.Schema:
 
 
 def measure(task: Task) -> Measured:
-    """Reads and checks the members of a row group."""
+    """Reads and checks the members of a task's rows."""
     import pyarrow as pa
 
     rows: list[Json] = []
@@ -100,8 +104,7 @@ def measure(task: Task) -> Measured:
     copies = np.full((task.count, SIDE, SIDE), 128, np.uint8)
     resolve = cache(task.bounds.resolve)
     with parquet_file(task.parquet) as file, Shards() as shards:
-        for batch in file.iter_batches(_BATCH, row_groups=[task.group]):
-            table = pa.Table.from_batches([batch])
+        for table in rows_of_task(file, task):
             if task.splits is not None:
                 table = task.splits.replaced(table, slice(len(rows), len(rows) + len(table)))
             items = shards.ahead(items_of(table, task.parquet, resolve))
@@ -118,10 +121,25 @@ def measure(task: Task) -> Measured:
     return Measured(pa.Table.from_pylist(rows, result_schema()), findings, copies)
 
 
+def rows_of_task(file: pq.ParquetFile, task: Task) -> Iterator[pa.Table]:
+    """The rows of a task, a few at a time in memory; those before them in the group are skipped."""
+    import pyarrow as pa
+
+    at, end = 0, task.start + task.count
+    for batch in file.iter_batches(_BATCH, row_groups=[task.group]):
+        first = max(task.start - at, 0)
+        own = batch.slice(first, max(end - at - first, 0))
+        if len(own):
+            yield pa.Table.from_batches([own])
+        at += len(batch)
+        if at >= end:
+            return
+
+
 def keep(task: Task, measured: Measured) -> None:
     """Writes the small copies, the findings to ``<part>.ndjson`` and, last, rows to ``<part>``.
 
-    Where that file exists, an earlier run has measured the row group.
+    Where that file exists, an earlier run has measured these rows.
     """
     import pyarrow as pa
 

@@ -21,7 +21,7 @@ from satimnet.builder.quality.comparison_rows import comparison_lines, compariso
 from satimnet.builder.quality.distributions import Band
 from satimnet.builder.quality.finding_pictures import draw_item
 from satimnet.builder.quality.findings import CHECKS, SEVERITIES, Finding, Severity
-from satimnet.builder.quality.measuring import Task, read_results
+from satimnet.builder.quality.measuring import Task, read_results, rows_of_task
 from satimnet.builder.quality.source_comparison import BandComparison
 from satimnet.builder.samples import SPLITS
 from satimnet.builder.storage.hrefs import folder_at, is_web
@@ -289,14 +289,16 @@ def _item_finder(tasks: Sequence[Task]) -> Callable[[int], Item]:
     """A function that reads the Item of a row by its number among all Items."""
 
     @lru_cache(maxsize=8)
-    def group(at: int) -> pa.Table:
+    def rows_of(at: int) -> pa.Table:
+        import pyarrow as pa
+
         with parquet_file(tasks[at].parquet) as file:
-            return file.read_row_group(tasks[at].group)
+            return pa.concat_tables(rows_of_task(file, tasks[at]))
 
     def item_at(row: int) -> Item:
         at = bisect_right(tasks, row, key=lambda task: task.first) - 1
         task = tasks[at]
-        rows = group(at).slice(row - task.first, 1)
+        rows = rows_of(at).slice(row - task.first, 1)
         return items_of(rows, task.parquet, task.bounds.resolve)[0]
 
     return item_at
