@@ -9,13 +9,14 @@ import numpy as np
 import orjson
 
 from satimnet.builder.catalog.checked_documents import is_version, require_texts
-from satimnet.builder.catalog.items import Item
 from satimnet.builder.catalog.json_values import json_objects, json_values
 from satimnet.builder.errors import BadCatalogError, SatimnetError
 from satimnet.builder.storage.hrefs import is_href, join
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from satimnet.builder.catalog.items import Item
 
 _TOP_LEVEL = {"type", "stac_version", "stac_extensions", "id", "collection"}
 _TOP_LEVEL |= {"geometry", "bbox", "links", "assets"}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from satimnet.builder.query.arrow_columns import floats, numbers, texts
 from satimnet.builder.query.geometry import RELATIONS
 from satimnet.builder.query.statements import Function
 
@@ -59,13 +60,11 @@ def _arithmetic(operator: str, a: pa.ChunkedArray, b: pa.ChunkedArray) -> pa.Arr
 
     SQL would have to name an operand twice to guard against zero: twice the text at each level.
     """
-    import pyarrow as pa
-
-    left, right = a.to_numpy(), b.to_numpy()  # with NaN for null
+    left, right = numbers(a), numbers(b)
     with np.errstate(all="ignore"):
         result = ARITHMETIC[operator](left, right)
     # 1 ^ NaN is 1 to NumPy.
-    return pa.array(result, pa.float64(), mask=~np.isfinite(result + left + right))
+    return floats(result, ~np.isfinite(result + left + right))
 
 
 def _casei(text: str) -> str:
@@ -83,10 +82,7 @@ TEXT: dict[str, Callable[[str], str]] = {"casei": _casei, "accenti": _accenti}
 
 
 def _map_text(function: Callable[[str], str], column: pa.ChunkedArray) -> pa.Array:
-    import pyarrow as pa
-
-    texts = [None if text is None else function(text) for text in column.to_pylist()]
-    return pa.array(texts, pa.string())
+    return texts([None if text is None else function(text) for text in column.to_pylist()])
 
 
 TEXT_FUNCTIONS = {

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from satimnet.builder.errors import BadQueryError, TooLargeError
 from satimnet.builder.imagery.lonlat import normalised, spans, turned
+from satimnet.builder.query.arrow_columns import booleans, objects
 from satimnet.builder.query.cql2_text import DEEPEST, Node
 from satimnet.builder.query.statements import Function
 
@@ -124,7 +125,6 @@ RELATIONS = frozenset(
 
 def relation_to(relation: str, literal: shapely.Geometry) -> Callable[[pa.ChunkedArray], pa.Array]:
     """Whether the relation holds from ``literal`` to each of a column of geometries."""
-    import pyarrow as pa
     import shapely
 
     shapely.prepare(literal)
@@ -133,22 +133,21 @@ def relation_to(relation: str, literal: shapely.Geometry) -> Callable[[pa.Chunke
     lock = threading.Lock()
 
     def holds(column: pa.ChunkedArray) -> pa.Array:
-        geometries = shapely.from_wkb(column.to_numpy())
+        geometries = shapely.from_wkb(objects(column))
         with lock:
             # GEOS uses the preparation of the first operand only.
             result = getattr(shapely, relation)(literal, geometries)
-        return pa.array(result, pa.bool_(), mask=shapely.is_missing(geometries))
+        return booleans(result, shapely.is_missing(geometries))
 
     return holds
 
 
 def _relate(relation: str, a: pa.ChunkedArray, b: pa.ChunkedArray) -> pa.Array:
-    import pyarrow as pa
     import shapely
 
-    left, right = shapely.from_wkb(a.to_numpy()), shapely.from_wkb(b.to_numpy())
+    left, right = shapely.from_wkb(objects(a)), shapely.from_wkb(objects(b))
     missing = shapely.is_missing(left) | shapely.is_missing(right)
-    return pa.array(getattr(shapely, relation)(left, right), pa.bool_(), mask=missing)
+    return booleans(getattr(shapely, relation)(left, right), missing)
 
 
 BETWEEN_COLUMNS = {

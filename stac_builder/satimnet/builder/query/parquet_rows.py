@@ -96,7 +96,7 @@ def _as_arrow(numbers: NDArray[np.int64]) -> pa.Array:
 
 def numbers_of(column: pa.ChunkedArray) -> NDArray[np.int64]:
     """The numbers of a column of int64 without nulls; its ``to_numpy`` would import pandas."""
-    return np.array(np.from_dlpack(column.combine_chunks()))
+    return np.concatenate([np.zeros(0, np.int64), *map(np.from_dlpack, column.chunks)])
 
 
 def asset_hrefs(rows: pa.Table) -> list[str]:

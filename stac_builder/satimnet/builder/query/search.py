@@ -22,7 +22,6 @@ from satimnet.builder.query.index import Index
 from satimnet.builder.query.item_fields import fields_of
 from satimnet.builder.query.rfc3339 import period_of
 from satimnet.builder.query.search_results import Found
-from satimnet.builder.samples import SPLITS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -218,10 +217,14 @@ def _documents(index: Index, collections: Sequence[str] | None) -> list[Collecti
 
 
 def _known_splits(names: Sequence[str] | str | None) -> list[str] | None:
-    for name in _listed(names or ()):
+    if names is None:
+        return None
+    from satimnet.builder.samples import SPLITS  # with all that reads sources
+
+    for name in _listed(names):
         if name not in SPLITS:
             raise BadQueryError(f"no split {name!r:.100}; there are {', '.join(SPLITS)}")
-    return None if names is None else _listed(names)
+    return _listed(names)
 
 
 def _of_classes(
