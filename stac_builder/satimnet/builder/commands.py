@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TextIO, TypeVar
 
 import click
 
-from satimnet.builder.datasets import Dataset
 from satimnet.builder.errors import CatalogWarning, SatimnetError, printable, without_secrets
 from satimnet.builder.option_names import with_options
 from satimnet.builder.storage.atomic_files import writing
@@ -22,6 +21,8 @@ from satimnet.builder.storage.staging import lock
 
 if TYPE_CHECKING:
     import pystac
+
+    from satimnet.builder.datasets import Dataset
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -12,7 +12,6 @@ import click
 from satimnet.builder.commands import LocalPath, one_line_errors
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.option_names import with_options
-from satimnet.builder.sources import source_place
 from satimnet.builder.storage.hrefs import is_url
 from satimnet.cli.options import (
     BYTES,
@@ -43,6 +42,8 @@ class _SourcePlace(LocalPath):
 
 def _place(text: str) -> Path | str:
     """The source at a place, which is refused in one line if it can be none."""
+    from satimnet.builder.sources import source_place
+
     try:
         return source_place(text)
     except SatimnetError as error:

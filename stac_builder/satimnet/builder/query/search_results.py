@@ -202,9 +202,10 @@ class Found:
         """The Items from place ``start`` up to but not including place ``stop``."""
         sources, numbers = (part[start:stop] for part in self._numbers)
         items: list[Json] = [{}] * len(sources)
-        for source in np.unique(sources):
+        for source, collection in enumerate(self._collections):
             places = np.flatnonzero(sources == source)
-            collection = self._collections[source]
+            if not len(places):
+                continue
             rows = self._index.rows(collection, numbers[places])
             base = self._index.collections[collection].parquet
             for place, item in zip(places, items_of(rows, base), strict=True):
