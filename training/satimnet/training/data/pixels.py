@@ -18,7 +18,7 @@ import mmap
 import os
 import resource
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import repeat
 from math import prod
@@ -65,6 +65,17 @@ class Reader:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
+        axis = layout.order.index("band")
+        self._whole = layout.columns == tuple(range(layout.shape[axis]))
+        """Whether all bands of the files are wanted, in their order."""
+        self._quick = (
+            layout.encoded
+            and layout.crop is None
+            and layout.dtype == np.uint8
+            and axis == 2
+            and are_small_colours(layout.shape)
+        )
+        """Whether they are small images of three bands, as many JPEGs are."""
         self.remote = any(map(is_url, layout.shards))
         self._shards: list[MappedShard] = []
         self._maps: list[mmap.mmap] = []
@@ -153,22 +164,31 @@ class Reader:
         )
         return [layout.shards[k] for k in shard], start, size
 
-    def put(
-        self, rows: Numbers, number: int, data: memoryview, out: Array, scale: float | None
-    ) -> None:
-        """Writes one of the files of samples where it belongs: `number` counts as `places` does."""
-        layout = self._layout
-        row, band = divmod(number, layout.start.shape[1])
-        part = out[row : row + 1]
-        if layout.start.shape[1] > 1:
-            part = part[:, band : band + 1]
-        if layout.encoded:
-            self._decode(rows[row : row + 1], [data], part, band)
-        else:
-            file = np.frombuffer(data, layout.dtype).reshape(1, *layout.file_shape)
-            self._convert([file], part)
-        if scale is not None:
-            np.multiply(part, scale, out=part)
+    def putter(
+        self, rows: Numbers, out: Array, scale: float | None
+    ) -> Callable[[int, memoryview], None]:
+        """What writes a file where it belongs in `out`, given its number (as `places` counts)."""
+        layout, files = self._layout, self._layout.start.shape[1]
+        each = out if files == 1 else out.reshape(-1, *layout.file_shape)
+        room = room_for(1, layout.shape) if self._quick else None
+        axis, shape = layout.order.index("band"), (1, *layout.file_shape)
+
+        def put(number: int, data: memoryview) -> None:
+            place = each[number : number + 1]
+            if not layout.encoded:
+                self._convert([np.frombuffer(data, layout.dtype).reshape(shape)], place)
+            elif room is not None:
+                if not decode_small_jpeg(data, room[0]):
+                    room[0] = self._decoded(data, int(rows[number]))
+                self._convert([room], place)
+            else:
+                row, band = divmod(number, files)
+                image = self._decoded(data, int(rows[row]), band)
+                self._convert([np.moveaxis(image, -1, axis).reshape(shape)], place)
+            if scale is not None:
+                np.multiply(place, scale, out=place)
+
+        return put
 
     def _require_whole(self, rows: Numbers) -> None:
         """Refuses what was read of shards that have become shorter."""
@@ -184,12 +204,6 @@ class Reader:
             step = max(1, len(rows) * _CACHED // max(self.size(rows), 1))
         for at in range(0, len(rows), step):
             yield at, min(at + step, len(rows))
-
-    @property
-    def _whole(self) -> bool:
-        """Whether all bands of the files are wanted, in their order."""
-        bands = self._layout.shape[self._layout.order.index("band")]
-        return self._layout.columns == tuple(range(bands))
 
     def _view(self, shard: mmap.mmap) -> Array:
         """The shard as array of files, (byte, 1, ...): at each byte the file that begins there."""
@@ -230,28 +244,19 @@ class Reader:
             picked: Any = [file[source] for file in files]
             np.concatenate(picked, out=out[place], casting="unsafe")
 
-    def _decode(
-        self, rows: Numbers, files: Sequence[bytes | memoryview], out: Array, first: int = 0
-    ) -> None:
-        """Decodes files of samples into `out`, which holds bands from `first` on."""
-        layout = self._layout
-        if layout.start.shape[1] > 1:
-            for k, data in enumerate(files):
-                row, band = divmod(k, out.shape[1])
-                out[row, band] = self._decoded(data, int(rows[row]), first + band)[..., 0]
+    def _decode(self, rows: Numbers, files: Sequence[bytes], out: Array) -> None:
+        """Decodes files of samples into `out`."""
+        layout, count = self._layout, self._layout.start.shape[1]
+        if self._quick:
+            self._decode_quickly(rows, files, out)
             return
-        axis = layout.order.index("band")
-        quick = axis == 2 and layout.dtype == np.uint8 and are_small_colours(layout.shape)
-        if quick and layout.crop is None:
-            self._decode_colours(rows, files, out)
-            return
+        axis, shape = layout.order.index("band"), (1, *layout.file_shape)
+        each = out if count == 1 else out.reshape(-1, *layout.file_shape)
         for k, data in enumerate(files):
-            image = np.moveaxis(self._decoded(data, int(rows[k])), -1, axis)
-            self._convert([image[None]], out[k : k + 1])
+            image = self._decoded(data, int(rows[k // count]), k % count)
+            self._convert([np.moveaxis(image, -1, axis).reshape(shape)], each[k : k + 1])
 
-    def _decode_colours(
-        self, rows: Numbers, files: Sequence[bytes | memoryview], out: Array
-    ) -> None:
+    def _decode_quickly(self, rows: Numbers, files: Sequence[bytes], out: Array) -> None:
         """Decodes small images of three bands: into `out` itself if it is of their type."""
         shape = self._layout.shape
         straight = self._whole and out.dtype == np.uint8
@@ -259,9 +264,9 @@ class Reader:
         room = out if straight else room_for(min(step, len(files)), shape)
         for at in range(0, len(files), step):
             some = files[at : at + step]
-            for k, data in enumerate(some):
-                if not decode_small_jpeg(data, room[k]):
-                    room[k] = self._decoded(data, int(rows[at + k]))
+            for k, (data, place) in enumerate(zip(some, room)):
+                if not decode_small_jpeg(data, place):
+                    place[:] = self._decoded(data, int(rows[at + k]))
             if not straight:
                 self._convert([room[: len(some)]], out[at : at + len(some)])
 
@@ -317,16 +322,18 @@ def read_together(
 
 def _fetch(far: Sequence[tuple[Reader, Array, float | None]], rows: Numbers) -> None:
     """Reads samples from other machines, all ranges at once."""
-    hrefs, starts, sizes, homes = list[str](), list[int](), list[int](), list[Any]()
+    hrefs, starts, sizes = list[str](), list[int](), list[int]()
+    homes = list[tuple[Callable[[int, memoryview], None], int]]()
     for reader, out, scale in far:
         places = reader.places(rows)
-        for known, found in zip((hrefs, starts, sizes), places, strict=True):
-            known.extend(found)  # type: ignore[attr-defined]
-        homes += [(reader, out, scale, number) for number in range(len(places[0]))]
+        hrefs += places[0]
+        starts += places[1]
+        sizes += places[2]
+        homes += zip(repeat(reader.putter(rows, out, scale)), range(len(places[0])))
 
     def put(k: int, data: memoryview) -> None:
-        reader, out, scale, number = homes[k]
-        reader.put(rows, number, data, out, scale)
+        write, number = homes[k]
+        write(number, data)
 
     fetch_each(hrefs, starts, sizes, put)
 
