@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -58,8 +58,8 @@ def main() -> None:
     parser.add_argument("--step", nargs="+", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.step is not None:
-        kind, place = arguments.step
-        print(json.dumps(_STEPS[kind](Path(place))))
+        kind, place, *every = arguments.step
+        print(json.dumps(_STEPS[kind](Path(place), *map(int, every))))
         return
     arguments.folder.mkdir(parents=True, exist_ok=True)
     kept = _Kept(arguments.folder / "growth.json")
@@ -90,12 +90,22 @@ class _Kept:
         if name in self.known:
             return
         print(f"{name} ...", flush=True)
-        command = [sys.executable, "-m", "benchmarks.growth", ".", "--step", kind, str(place)]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        self.known[name] = json.loads(done.stdout.splitlines()[-1])
+        self.known[name] = _alone(kind, place)
         partial = self._file.with_suffix(".part")
         partial.write_text(json.dumps(self.known, indent=1))
         partial.rename(self._file)
+
+
+def _alone(kind: str, place: str | Path, *arguments: int) -> Figures:
+    """A step in a process of its own.
+
+    A process begins with the peak of memory of the one that starts it, so that one must stay small.
+    """
+    step = [kind, str(place), *map(str, arguments)]
+    command = [sys.executable, "-m", "benchmarks.growth", ".", "--step", *step]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    found: Figures = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def _part(kept: _Kept, folder: Path, every: int) -> None:
@@ -106,7 +116,7 @@ def _part(kept: _Kept, folder: Path, every: int) -> None:
     source = folder / "source"
     if not source.exists():
         folder.mkdir(exist_ok=True)
-        scale._write(source, every, 1)
+        _alone("write", folder, every)
     if names["build"] not in kept.known:
         shutil.rmtree(folder / "catalog", ignore_errors=True)
     kept.do(names["build"], "build", folder)
@@ -115,6 +125,11 @@ def _part(kept: _Kept, folder: Path, every: int) -> None:
 
 
 # --- steps, each in a process of its own ----------------------------------------------------------
+
+
+def _write(folder: Path, every: int) -> Figures:
+    scale._write(folder / "source", every, 1)
+    return {}
 
 
 def _build(folder: Path) -> Figures:
@@ -181,7 +196,11 @@ def _search(catalog: Path) -> Figures:
     }
 
 
-_STEPS = {"build": _build, "search": _search}
+_STEPS: Mapping[str, Callable[..., Figures]] = {
+    "write": _write,
+    "build": _build,
+    "search": _search,
+}
 
 
 # --- how it grows ---------------------------------------------------------------------------------

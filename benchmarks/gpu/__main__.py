@@ -49,27 +49,28 @@ def main() -> None:
     end = time.perf_counter() + arguments.seconds
     device = pick_device(arguments.device)
     small = arguments.small or device.type != "cuda"
+    failed = []
     with tempfile.TemporaryDirectory(dir=_room(), prefix="bench-gpu-") as folder:
         setting = Setting(device, small, Path(folder), end)
         found = _where(setting, arguments.revision)
-        failed = []
         for name, part in _parts(setting):
-            started = time.perf_counter()
+            print(name, flush=True)
             try:
-                found[name] = part()
+                for done in _lines(part()):
+                    found[name] = done
+                    if arguments.json is not None:
+                        arguments.json.write_text(json.dumps(found, indent=1))
             except Exception:  # the other parts are worth having
-                found[name] = {"failed": traceback.format_exc()}
                 failed.append(name)
-            _show(name, found[name], time.perf_counter() - started)
-            if arguments.json is not None:
-                arguments.json.write_text(json.dumps(found, indent=1))
+                traceback.print_exc()
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
-    if not _is_same(found["sameness"]):
+    same = found["sameness"]
+    if not (same["draws_equal"] and same["batches_equal"]):
         sys.exit("the device draws or reads otherwise than the CPU")
 
 
-def _parts(setting: Setting) -> Iterator[tuple[str, Callable[[], Any]]]:
+def _parts(setting: Setting) -> Iterator[tuple[str, Callable[[], Figures | Iterator[Figures]]]]:
     """The parts in their order: those that take long to prepare come last."""
     samples = make(setting.folder, _FEW if setting.small else _COUNT)
     some = samples.subset(np.arange(min(len(samples), 2_000)))
@@ -78,15 +79,24 @@ def _parts(setting: Setting) -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "ceilings", ceilings.described
     yield "sameness", lambda: sameness(setting, some)
     yield "batches", lambda: batches(setting, samples)
-    yield "feeds", lambda: list(feeds(setting, samples))
-    yield "epochs", lambda: list(epochs(setting, samples))
+    yield "feeds", lambda: feeds(setting, samples)
+    yield "epochs", lambda: epochs(setting, samples)
     yield "train", lambda: trained(setting, samples)
-    yield "maps", lambda: list(maps(setting))
-    yield "steps", lambda: list(steps(setting, ceilings))
+    yield "maps", lambda: maps(setting)
+    yield "steps", lambda: steps(setting, ceilings)
 
 
-def _is_same(found: Figures) -> bool:
-    return bool(found["draws_equal"] and found["batches_equal"])
+def _lines(part: Figures | Iterator[Figures]) -> Iterator[Figures | list[Figures]]:
+    """Prints the figures of a part as they come; gives all that are there so far."""
+    if isinstance(part, dict):
+        _show(part)
+        yield part
+        return
+    lines: list[Figures] = []
+    for line in part:
+        _show(line)
+        lines.append(line)
+        yield lines
 
 
 def _room() -> Path | None:
@@ -107,14 +117,8 @@ def _where(setting: Setting, commit: str | None) -> Figures:
     }
 
 
-def _show(name: str, found: Any, seconds: float) -> None:
-    """Prints a part, a line for each of its lines."""
-    print(f"{name} ({seconds:.1f} s)", flush=True)
-    for line in found if isinstance(found, list) else [found]:
-        if "failed" in line:
-            print(line["failed"])
-        else:
-            print(f"  {', '.join(f'{k} {_shown(v)}' for k, v in line.items())}", flush=True)
+def _show(line: Figures) -> None:
+    print(f"  {', '.join(f'{k} {_shown(v)}' for k, v in line.items())}", flush=True)
 
 
 def _shown(value: Any) -> str:

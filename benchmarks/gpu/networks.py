@@ -64,7 +64,7 @@ def run_of(checkpoint: Checkpoint, batch_size: int, steps: int, folder: Path) ->
 def batch_of(model: str, size: int, device: torch.device) -> Batch:
     """Noise in the range of stored values, and targets, drawn on the device."""
     side = PATCH if model == "class" else WINDOW
-    images = torch.randint(0, 1000, (size, side, side, len(BANDS)), device=device).float()
+    images = torch.rand((size, side, side, len(BANDS)), device=device).mul_(1000)
     targets = tuple(
         torch.randint(0, len(output.classes), (size,), device=device) for output in OUTPUTS[model]
     )

@@ -24,7 +24,7 @@ _SIZES = (64, 256, 1024, 4096, 32_768)
 _FEW = (8,)
 _MODELS = ("class", "segm", "dual")
 _WAYS = ("project", "plain", "graph", "compiled")  # the last gives "compiled graph", too
-_ENOUGH = 45.0
+_ENOUGH = 75.0
 """Seconds that must be left for a compilation, which nothing can interrupt."""
 
 
@@ -109,10 +109,8 @@ def _lines(
                     taken = _bare_ways(way, bare, model, size, setting, compiled)
             need = needed(size)
         except Exception as error:  # memory, or a compiler that is not there
-            yield {
-                **line,
-                "left_out": f"{type(error).__name__}: {str(error).splitlines()[0][:150]}",
-            }
+            said = (str(error).splitlines() or [""])[0][:150]
+            yield {**line, "left_out": f"{type(error).__name__}: {said}"}
             continue
         finally:
             if setting.on_gpu:
