@@ -52,7 +52,7 @@ class _Bare:
         # autocast keeps weights that it has cast, which a graph must not
         gpu = self.device.type == "cuda"
         with torch.autocast(self.device.type, torch.bfloat16, gpu, cache_enabled=False):
-            found = (forward or self.model)(images)
+            found = (self.model if forward is None else forward)(images)
             logits = found if isinstance(found, tuple) else (found,)
             losses = [F.cross_entropy(*pair) for pair in zip(logits, targets, strict=True)]
             loss = torch.stack(losses).sum()
@@ -98,7 +98,7 @@ def _lines(
         compiled = torch.compile(bare.model)
     for size in sizes:
         line: Figures = {"network": model, "batch": size, "way": way}
-        if setting.left < (_ENOUGH if compiled else 5):
+        if setting.left < (5 if compiled is None else _ENOUGH):
             yield {**line, "left_out": "no time was left"}
             continue
         try:
