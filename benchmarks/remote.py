@@ -98,6 +98,8 @@ def remote_rows(data: Data, rounds: int) -> Iterator[Row]:
         yield Row(what, by_fsspec, laps[scheme], laps.get(_BY_FSSPEC), 10, by_clock=True)
         yield Row(what, _bare(scheme), laps[scheme], laps[_bare(scheme)], 0.5, by_clock=True)
         yield Row(what, f"{IN_FLIGHT} in flight, latency alone", laps[scheme], floor, by_clock=True)
+    # 250 µs of processor time an image
+    yield Row("batches by http: images", "", laps["http"], None, least=4_000)
     for name in dict.fromkeys([*peers, *absent]):
         if name != _BY_FSSPEC:
             yield Row(what, absent.get(name, name), laps["s3"], laps.get(name), by_clock=True)
