@@ -16,3 +16,5 @@ Labels = Literal["auto", "class", "classes"]
 
 Objects = Literal["boxes", "oriented", "polygons", "masks"]
 """What is given of objects beside their labels; boxes always are."""
+WindowsBy = Literal["random", "grid"]
+"""Whether windows are drawn by seed, or lie side by side."""

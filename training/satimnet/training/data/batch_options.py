@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, TypedDict
 
-from satimnet.training.data.array_types import Labels, Objects
+from satimnet.training.data.array_types import Labels, Objects, WindowsBy
 
 Shuffle = bool | Literal["shards"]
 """Whether samples are shuffled, all orders equally likely or in windows of shards."""
@@ -34,6 +34,10 @@ class BatchOptions(OrderOptions, total=False):
     scale: float | None
     size: tuple[int, int] | None
     objects: Objects | None
+    window: int | tuple[int, int] | None
+    windows: WindowsBy
+    windows_per_image: int | None
+    snap: bool
 
 
 class ReadingOptions(BatchOptions, total=False):
@@ -54,6 +58,10 @@ DEFAULTS: ReadingOptions = {
     "scale": None,
     "size": None,
     "objects": None,
+    "window": None,
+    "windows": "random",
+    "windows_per_image": None,
+    "snap": True,
     "rank": 0,
     "world_size": 1,
     "device": "cpu",

@@ -6,7 +6,7 @@ import os
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, NamedTuple
 
@@ -19,12 +19,13 @@ from satimnet.training.data.array_types import Array, Numbers
 from satimnet.training.data.batch_options import DEFAULTS, BatchOptions, ReadingOptions
 from satimnet.training.data.image_assets import images_of
 from satimnet.training.data.image_sizes import count_fit, say_fit
-from satimnet.training.data.layouts import Layout, locate_all, locate_mask
+from satimnet.training.data.layouts import Layout, locate_all, locate_mask, tile_index_of
 from satimnet.training.data.object_targets import ObjectTargets, Target, to_device
 from satimnet.training.data.order import Places, batches_of
 from satimnet.training.data.reading_ahead import filled, require_way
 from satimnet.training.data.sample_table import SampleTable
 from satimnet.training.data.versioned_pickles import VersionedPickle
+from satimnet.training.data.window_plans import WindowPlan, window_size
 from satimnet.training.devices import pick_device
 
 
@@ -42,6 +43,8 @@ class Batch(NamedTuple):
         masks: Uint8 (sample, y, x), values of the class table, if they were asked for.
         objects: For each sample a dictionary as torchvision's detectors take it, if objects were
             asked for: `Samples.to_batches` says what is in it.
+        windows: Int64 (sample, 4), on the CPU, if windows were asked for: left, top, width and
+            height of each in its image. `indices` then says which sample a window is of.
 
     Example:
         >>> from satimnet.training import open_samples
@@ -57,6 +60,7 @@ class Batch(NamedTuple):
     indices: Tensor
     masks: Tensor | Any = None
     objects: list[dict[str, Any]] | Any = None
+    windows: Tensor | Any = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class Plan(VersionedPickle):
     labels: Tensor | None
     scale: float | None
     objects: ObjectTargets | None = None
+    windows: WindowPlan | None = None
 
     @classmethod
     def of(cls, samples: SampleTable, options: BatchOptions) -> Plan:
@@ -77,6 +82,10 @@ class Plan(VersionedPickle):
         if size is not None:
             samples = samples.fitted(size)
             say_fit(count_fit(samples.table, images_of(samples, chosen["bands"]), size), size)
+        side = None if chosen["window"] is None else window_size(chosen["window"])
+        if side is not None:
+            _require_one_image(samples, options)
+            samples = replace(samples, window=side)
         layouts = locate_all(samples, chosen["bands"])
         masks = None if chosen["mask"] is None else locate_mask(samples, chosen["mask"])
         targets = samples.targets(chosen["labels"])
@@ -85,7 +94,53 @@ class Plan(VersionedPickle):
         if kind is not None:
             image_size = layouts[0].image_size
             objects = ObjectTargets.of(samples, kind, chosen["bands"], image_size)
-        return cls(layouts, masks, labels, chosen["scale"], objects)
+        plan = cls(layouts, masks, labels, chosen["scale"], objects)
+        if side is None:
+            return plan
+        index = tile_index_of(layouts[0], 0) if chosen["snap"] else None
+        tile = None if index is None else index.tile
+        how = (chosen["windows"], chosen["windows_per_image"], tile)
+        windows = WindowPlan.of(samples, chosen["bands"], side, *how)
+        return plan.of_windows(windows).at(chosen["seed"])
+
+    def of_windows(self, windows: WindowPlan) -> Plan:
+        """The plan of windows, each of one of the samples; `at` says where they lie."""
+        rows = windows.rows
+        return replace(
+            self,
+            images=tuple(layout.take(rows) for layout in self.images),
+            mask=None if self.mask is None else self.mask.take(rows),
+            labels=None if self.labels is None else self.labels[torch.from_numpy(rows)],
+            objects=None if self.objects is None else self.objects.of_windows(windows),
+            windows=windows,
+        )
+
+    def at(self, seed: int) -> Plan:
+        """The plan with the windows that the seed draws; without windows it stays as it is."""
+        if self.windows is None:
+            return self
+        corners, size = self.windows.corners(seed), self.windows.size
+        return replace(
+            self,
+            images=tuple(replace(layout, windows=corners) for layout in self.images),
+            mask=None if self.mask is None else replace(self.mask, windows=corners),
+            objects=None if self.objects is None else self.objects.at(corners, size),
+        )
+
+    @property
+    def count(self) -> int:
+        """How many samples, or windows of them, there are."""
+        return len(self.images[0])
+
+    def windows_of(self, rows: Numbers) -> tuple[Tensor, Tensor | None]:
+        """Which samples some of these are of, and where their windows lie."""
+        corners = self.images[0].windows
+        if self.windows is None or corners is None:
+            return torch.from_numpy(rows), None
+        height, width = self.windows.size
+        whole = np.broadcast_to([width, height], (len(rows), 2))
+        windows = np.concatenate([corners[rows][:, ::-1], whole], axis=1)
+        return torch.from_numpy(self.windows.rows[rows]), torch.from_numpy(windows)
 
     @property
     def places(self) -> Places:
@@ -112,7 +167,7 @@ def to_batches(samples: SampleTable, batch_size: int, options: ReadingOptions) -
     device = pick_device(chosen["device"])
     require_way(chosen["scheduler"], chosen["threads"])
     plan = Plan.of(samples, options)
-    parts = batches_of(len(samples), batch_size, options, plan.places)
+    parts = batches_of(plan.count, batch_size, options, plan.places)
     return read(plan, parts, device, chosen["threads"], chosen["scheduler"])
 
 
@@ -142,10 +197,27 @@ def read(
         for rows, buffers in read_ahead:
             batch = staging.batch(plan, rows, buffers)
             del buffers  # the memory is free as soon as the batch is gone
+            if plan.windows is not None:
+                indices, windows = plan.windows_of(rows)
+                batch = batch._replace(indices=indices, windows=windows)
             if objects is not None:
                 batch = batch._replace(objects=to_device(next(objects), device))
             yield batch
             del batch
+
+
+def _require_one_image(samples: SampleTable, options: BatchOptions) -> None:
+    """Refuses windows where they cannot be read."""
+    chosen = DEFAULTS | options
+    if chosen["size"] is not None or samples.crop is not None:
+        raise ArgumentError("window and size exclude each other; give one of them", "window")
+    images = images_of(samples, chosen["bands"])
+    if len(images) > 1:
+        raise ArgumentError(
+            f"windows are read of one image with all bands, not of {', '.join(images)}; leave out "
+            "window",
+            "window",
+        )
 
 
 def _require_room(plan: Plan, parts: Sequence[Numbers]) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from sys import maxsize
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,7 @@ from satimnet.training.data.image_sizes import (
 )
 from satimnet.training.data.order import Places
 from satimnet.training.data.sample_table import SampleTable
+from satimnet.training.data.tile_index import TileIndex
 from satimnet.training.data.versioned_pickles import VersionedPickle
 
 
@@ -58,6 +61,8 @@ class Layout(VersionedPickle):
         encoded: Whether the bytes are image files, to be decoded to that.
         crop: Rows and columns of the middle that is wanted; None for all of it.
         pad: Whether smaller images get zeros around them.
+        windows: Top and left of the part of each image that is read, int64 (sample, 2), of the size
+            that `shape` says; None where images are read whole.
     """
 
     ids: tuple[str, ...]
@@ -73,6 +78,7 @@ class Layout(VersionedPickle):
     encoded: bool
     crop: tuple[int, int] | None = None
     pad: bool = False
+    windows: Numbers | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -88,6 +94,7 @@ class Layout(VersionedPickle):
             shard=inverse.reshape(shard.shape).astype(np.int64),
             start=self.start[rows],
             size=self.size[rows],
+            windows=None if self.windows is None else self.windows[rows],
         )
 
     def buffer_shape(self, count: int) -> tuple[int, ...]:
@@ -196,6 +203,8 @@ def _placed(
     samples: SampleTable, key: str, names: tuple[str, ...], wanted: tuple[str, ...]
 ) -> Layout:
     """Where the pixels of one asset lie, or those of its middle if the samples are cropped."""
+    if samples.window is not None:
+        return _windowed(samples, key, names, wanted, samples.window)
     if samples.crop is None:
         require_one_size(samples.table, key)
         return _layout(samples, key, names, wanted)
@@ -209,6 +218,18 @@ def _placed(
     layout = _layout(files, key, names, wanted)
     shape = (*samples.crop, layout.shape[2])
     return replace(layout, shape=shape, crop=samples.crop, pad=samples.pad)
+
+
+def _windowed(
+    samples: SampleTable,
+    key: str,
+    names: tuple[str, ...],
+    wanted: tuple[str, ...],
+    window: tuple[int, int],
+) -> Layout:
+    """The images of one asset, of which windows are to be read; their tiles are looked up then."""
+    files = replace(samples, table=as_files(samples.table, key))
+    return replace(_layout(files, key, names, wanted), windows=np.zeros((len(samples), 2), int))
 
 
 def _layout(
@@ -256,6 +277,9 @@ def _read_layout(
     runs = field_of(asset, "satimnet:pixels")
     if runs is not None and not runs.null_count:
         layout = _uncompressed(layout, runs.combine_chunks(), key)
+    elif samples.window is not None:
+        dtype, bands_there = first_image(layout)
+        layout = replace(layout, dtype=dtype, shape=(*samples.window, bands_there))
     else:
         layout = _decoded(layout)
     bands = layout.shape[layout.order.index("band")]
@@ -277,6 +301,44 @@ def _decoded(layout: Layout) -> Layout:
         where = layout.shards[int(layout.shard[0, 0])]
         raise BadCatalogError(f"{where}: sample {layout.ids[0]} {error}") from error
     return replace(layout, dtype=image.dtype, shape=image.shape)
+
+
+def first_image(layout: Layout) -> tuple[np.dtype[Any], int]:
+    """Type and bands of the first image, of which only the header is read if it is tiled."""
+    index = tile_index_of(layout, 0)
+    if index is not None:
+        return index.dtype.newbyteorder("="), _as_many(index.shape[2], layout.shape[2])
+    data = _first_file(layout)
+    header = read_header(data, f"sample {layout.ids[0]}", maxsize, place=False)
+    return np.dtype(header.dtype).newbyteorder("="), _as_many(header.bands, layout.shape[2])
+
+
+def _as_many(bands: int, wanted: int) -> int:
+    """The bands of an image; grey ones among colour images are given as these."""
+    return wanted if (bands, wanted) == (1, 3) else bands
+
+
+def tile_index_of(layout: Layout, row: int) -> TileIndex | None:
+    """Where the tiles of a sample's image lie; None if it is not tiled. Kept once it is read.
+
+    Raises:
+        BadCatalogError: It is a damaged TIFF.
+        StorageError: It cannot be read.
+    """
+    shard = layout.shards[int(layout.shard[row, 0])]
+    start, size = int(layout.start[row, 0]), int(layout.size[row, 0])
+    return _read_index(shard, start, size, f"{shard}: sample {layout.ids[row]}")
+
+
+@lru_cache(maxsize=1024)
+def _read_index(shard: str, start: int, size: int, label: str) -> TileIndex | None:
+    def part(first: int, count: int) -> bytes:
+        at = start + first
+        if is_url(shard):  # requests are repeated there
+            return bytes(fetch([shard], [at], [count])[0])
+        return read_bytes({"href": shard, "archive": [{"range": [at, at + count - 1]}]})
+
+    return TileIndex.read(part, size, label)
 
 
 def _uncompressed(layout: Layout, runs: pa.StructArray, key: str) -> Layout:

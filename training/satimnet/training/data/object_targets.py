@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ from satimnet.training.data.image_assets import have_assets, images_of
 from satimnet.training.data.image_sizes import image_sizes
 from satimnet.training.data.sample_table import SampleTable
 from satimnet.training.data.versioned_pickles import VersionedPickle
+from satimnet.training.data.window_plans import WindowPlan
 
 Target = dict[str, Any]
 """The objects of one sample."""
@@ -117,6 +118,22 @@ class ObjectTargets(VersionedPickle):
             _windows(samples, bands),
             image_size,
         )
+
+    def of_windows(self, windows: WindowPlan) -> ObjectTargets:
+        """The targets of windows, each of one of the samples; `at` says where they lie."""
+        rows = windows.rows
+        return replace(
+            self,
+            ids=tuple(self.ids[row] for row in rows.tolist()),
+            shard=self.shard[rows],
+            start=self.start[rows],
+            size=self.size[rows],
+        )
+
+    def at(self, corners: Numbers, size: tuple[int, int]) -> ObjectTargets:
+        """The targets where the part of each image that is read begins there (top, left)."""
+        whole = np.broadcast_to([size[1], size[0]], corners.shape)
+        return replace(self, windows=np.concatenate([corners[:, ::-1], whole], axis=1))
 
     def ahead(self, parts: Sequence[Numbers]) -> Generator[list[Target]]:
         """Yields the targets of each part of the samples, in order.

@@ -49,6 +49,7 @@ class Purpose(IntEnum):
     SOME = 5
     PICTURES = 6
     SHARDS = 7
+    WINDOWS = 11
 
 
 def permutation(count: int, seed: int, purpose: Purpose, part: int = 0) -> Numbers:

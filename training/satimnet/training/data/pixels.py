@@ -41,6 +41,7 @@ from satimnet.training.data.decoding import (
 from satimnet.training.data.image_sizes import as_colour, fitted, middle
 from satimnet.training.data.layouts import Layout
 from satimnet.training.data.mapped_shards import MappedShard, catch_bus_errors
+from satimnet.training.data.window_pixels import Piece, read_windows
 
 _CACHED = 512 * 1024
 """Bytes of pixels that are picked from or scaled at a time: they stay near the processor."""
@@ -133,9 +134,11 @@ class Reader:
             ArgumentError: An image is of another size or type than the first.
             StorageError: A shard on another machine cannot be read.
         """
+        layout = self._layout
+        if layout.windows is not None:
+            return self._read_windows(rows, out, scale)
         if self.remote:
             return read_together([self], rows, [out], [scale])
-        layout = self._layout
         self._advise(rows)
         for at, end in self._cuts(rows, scale):
             some, part = rows[at:end], out[at:end]
@@ -151,6 +154,11 @@ class Reader:
             if scale is not None:
                 np.multiply(part, scale, out=part)
         self._require_whole(rows)
+
+    @property
+    def windowed(self) -> bool:
+        """Whether parts of images are read, not whole files."""
+        return self._layout.windows is not None
 
     def size(self, rows: Numbers) -> int:
         """How many bytes the files of samples have."""
@@ -189,6 +197,20 @@ class Reader:
                 np.multiply(place, scale, out=place)
 
         return put
+
+    def _read_windows(self, rows: Numbers, out: Array, scale: float | None) -> None:
+        """Reads windows of images, from the tiles under them."""
+        read_windows(self._layout, rows, out, self._pieces)
+        if scale is not None:
+            np.multiply(out, scale, out=out)
+        if not self.remote:
+            self._require_whole(rows)
+
+    def _pieces(self, shard: list[int], start: list[int], size: list[int]) -> Sequence[Piece]:
+        """Ranges of shards."""
+        if self.remote:
+            return fetch([self._layout.shards[k] for k in shard], start, size)
+        return [self._maps[k][at : at + n] for k, at, n in zip(shard, start, size)]
 
     def _require_whole(self, rows: Numbers) -> None:
         """Refuses what was read of shards that have become shorter."""
@@ -309,7 +331,7 @@ def read_together(
     """
     far = []
     for reader, out, scale in zip(readers, outs, scales, strict=True):
-        if reader.remote:
+        if reader.remote and not reader.windowed:
             far.append((reader, out, scale))
         else:
             reader.read(rows, out, scale)

@@ -54,6 +54,7 @@ class SampleTable(VersionedPickle):
             sample here, so that labels mean the same in every part of a training set.
         crop: Rows and columns of the middle of each image that is read; None reads all of it.
         pad: Whether images that are smaller than that get zeros around them.
+        window: Rows and columns of the windows that are read of each image; None reads all of it.
 
     Example:
         >>> from satimnet.training import open_samples
@@ -69,6 +70,7 @@ class SampleTable(VersionedPickle):
     classes: tuple[str, ...]
     crop: tuple[int, int] | None = None
     pad: bool = False
+    window: tuple[int, int] | None = None
 
     def __len__(self) -> int:
         return len(self.table)

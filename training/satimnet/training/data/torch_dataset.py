@@ -39,13 +39,16 @@ class BatchDataset(VersionedPickle, IterableDataset[Batch]):
         self, samples: SampleTable, batch_size: int, **options: Unpack[BatchOptions]
     ) -> None:
         self._plan = Plan.of(samples, options)
-        self._count, self._batch_size = len(samples), batch_size
+        self._count, self._batch_size = self._plan.count, batch_size
         self._options = DEFAULTS | options
         self._epoch = 0
         len(self)  # numbers that make no sense are refused now
 
     def set_epoch(self, epoch: int) -> None:
-        """Shuffles as `to_batches` does by the seed `seed + epoch`, from the next iteration on."""
+        """Shuffles, and draws windows, as `to_batches` does by the seed `seed + epoch`.
+
+        That is from the next iteration on.
+        """
         self._epoch = epoch
 
     def __len__(self) -> int:
@@ -53,12 +56,13 @@ class BatchDataset(VersionedPickle, IterableDataset[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:
         parts, device = self._parts(), torch.device("cpu")
+        plan = self._plan.at(self._options["seed"] + self._epoch)
         worker = get_worker_info()
         if worker is None:
-            return read(self._plan, parts, device, threads=1, scheduler="direct")
+            return read(plan, parts, device, threads=1, scheduler="direct")
         end_with_parent()  # torch's own watch looks every five seconds
         own = parts[worker.id :: worker.num_workers]
-        return read(self._plan, own, device, threads=0, scheduler="direct")
+        return read(plan, own, device, threads=0, scheduler="direct")
 
     def _parts(self) -> list[Numbers]:
         seed = self._options["seed"] + self._epoch

@@ -287,6 +287,17 @@ class Samples(SampleTable):
               ``polygons`` (for each object its rings, float32 (point, 2)), "masks" ``masks`` (uint8
               (object, y, x)). Where images are cropped, objects are cut with them, and those of
               which less than half of the area is left are left out. None, the default: no objects.
+            - `window`: rows and columns, or one number for both, of the parts of large images that
+              are read, instead of the images as a whole. Images may differ in size; beyond smaller
+              ones there are zeros. Only the tiles under a window are read and decoded (images that
+              are not tiled are decoded whole). Masks and objects are cut with the images.
+              `Batch.indices` says which sample a window is of, `Batch.windows` where it lies.
+            - `windows`: "random", the default, draws them by `seed`; "grid" reads all that lie
+              side by side, the last of a row or column moved back to end with the image.
+            - `windows_per_image`: how many are drawn of each image; by default as many as lie in
+              it side by side.
+            - `snap`: whether random windows lie on as few tiles of their image as their size
+              allows, the default, or anywhere: one tile instead of four is a quarter of the work.
             - `rank`: the number of this process among `world_size`, from 0, by default 0.
             - `world_size`: how many processes share the samples, all with the same seed; by
               default 1. Their shares are disjoint and of equal size, so up to world_size - 1
