@@ -6,7 +6,10 @@ import csv
 import doctest
 import io
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,13 @@ from PIL import Image
 
 from satimnet.builder import build, search, validate
 from satimnet.builder.errors import ArgumentError, BadFileError, SatimnetError
-from satimnet.builder.layouts import LAYOUTS, layout_dataset, layout_datasets
+from satimnet.builder.layouts import (
+    LAYOUTS,
+    layout_dataset,
+    layout_datasets,
+    made_up_sets,
+    write_set,
+)
 from satimnet.builder.pipeline import Report
 from satimnet.builder.storage.assets import read_bytes
 from satimnet.cli.group import satimnet
@@ -422,16 +431,55 @@ def test_bad_options(tmp_path: Path, words: str, said: str) -> None:
 
 
 def test_the_example_runs() -> None:
-    assert doctest.testmod(layout_datasets).failed == 0
+    for module in (layout_datasets, made_up_sets):
+        assert doctest.testmod(module).failed == 0
 
 
 def test_names_of_layouts() -> None:
     with pytest.raises(ArgumentError, match="did you mean coco"):
         layout_dataset(["x"], "cocoo", "my-set")
     assert LAYOUTS == ("image-folder", "masks", "coco", "yolo", "voc", "csv")
-    for command in ("build",):
-        (option,) = (p for p in satimnet.commands[command].params if p.name == "layout")
+    for command in ("build", "new-dataset"):
+        named = {"build": "layout", "new-dataset": "like"}[command]
+        (option,) = (p for p in satimnet.commands[command].params if p.name == named)
         assert tuple(option.type.choices) == LAYOUTS
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_made_up_sets_are_built(layout: str, tmp_path: Path) -> None:
+    write_set(tmp_path / "set", layout, ["forest", "open water"])
+    catalog, report = made(tmp_path, layout)
+    assert report.problems == ()
+    assert search(catalog).facets()["split"] == {"test": 2, "train": 2, "validation": 2}
+    names = {"class-1": 3, "class-2": 3} if layout == "masks" else {"forest": 3, "open-water": 3}
+    assert search(catalog).facets()["class"] == names
+    if layout in ("coco", "yolo", "voc"):
+        boxes = {box[1:] for item in items_of(catalog).values() for box in boxes_of(item)}
+        assert np.array(list(boxes)) == pytest.approx(np.array([(12, 20, 44, 52)] * len(boxes)))
+
+
+@pytest.mark.parametrize(
+    "layout", [pytest.param(one, marks=[pytest.mark.slow] * (one != "coco")) for one in LAYOUTS]
+)
+def test_a_package_like_a_layout_passes_its_own_test(layout: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(satimnet, ["new-dataset", "my-set", str(tmp_path), "--like", layout])
+    assert done.exit_code == 0, done.output
+    package = tmp_path / "my-set"
+    assert not [p for p in package.rglob("*") if p.is_file() and "{{" in p.read_text()]
+    root = Path(__file__).parents[2] / "pyproject.toml"
+    for check in (("check",), ("format", "--check")):
+        clean = [sys.executable, "-m", "ruff", *check, "--config", str(root), "."]
+        said = subprocess.run(clean, cwd=package, capture_output=True, text=True)
+        assert said.returncode == 0, said.stdout
+    path = os.pathsep.join([str(package / "src"), os.environ.get("PYTHONPATH", "")])
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=package,
+        env=os.environ | {"PYTHONPATH": path.rstrip(os.pathsep)},
+        capture_output=True,
+        text=True,
+    )
+    assert "3 passed" in ran.stdout, ran.stdout
 
 
 # --- hostile files --------------------------------------------------------------------------------

@@ -14,15 +14,20 @@ from satimnet.cli.package_skeleton import in_checkout, skeleton, write_package
 @click.command("new-dataset", short_help="Write the skeleton of a dataset package.")
 @click.argument("name")
 @click.argument("folder", type=FOLDER, default=".")
+@click.option(
+    "--like",
+    type=click.Choice(["image-folder", "masks", "coco", "yolo", "voc", "csv"]),
+    help="The dataset is in this layout; the package then needs no reader of its own.",
+)
 @one_line_errors
-def new_dataset(name: str, folder: Path) -> None:
+def new_dataset(name: str, folder: Path, like: str | None) -> None:
     """Write the skeleton of a package for the dataset NAME. It works as it stands.
 
     NAME is the id of the collection, such as city-trees. The package goes into a new folder
     FOLDER/NAME, as a distribution of its own; or, if FOLDER is a checkout of satimnet, into its
     folders collections/stactools and tests. Without FOLDER, it is the current folder.
     """
-    files = skeleton(name, folder)
+    files = skeleton(name, folder, like=like)
     write_package(name, folder, files)
     for path in files:
         click.echo(path)

@@ -51,7 +51,36 @@ def in_checkout(folder: Path) -> bool:
     return (folder / _CHECKOUT).is_dir()
 
 
-def skeleton(name: str, folder: Path, *, layout: str = "package") -> dict[Path, str]:
+_MASK = """[assets.mask]
+title = "Mask"
+description = "Class of each pixel"
+roles = ["mask"]
+type = "image/png"
+data_type = "uint8"
+shape = [64, 64]
+bands = [{ name = "class", description = "value of the class table" }]
+"""
+_OBJECTS = """[assets.annotation]
+title = "Objects"
+description = "Every object in image coordinates"
+roles = ["annotation"]
+type = "application/geo+json"
+derive = "annotation"
+"""
+_LABELS = {
+    "masks": f"{_MASK}\n",
+    **dict.fromkeys(
+        ("coco", "yolo", "voc"),
+        _MASK.replace('type = "image/png"', 'type = "image/png"\nderive = "mask"')
+        + f"\n{_OBJECTS}\n",
+    ),
+}
+"""What ``dataset.toml`` says of the labels of a layout."""
+
+
+def skeleton(
+    name: str, folder: Path, *, layout: str = "package", like: str | None = None
+) -> dict[Path, str]:
     """What each file of the package for ``name`` says.
 
     Args:
@@ -59,11 +88,14 @@ def skeleton(name: str, folder: Path, *, layout: str = "package") -> dict[Path, 
         folder: where the package goes.
         layout: the folder of templates with the reader, the miniature and their test: ``package``,
             or ``harvested`` for classes and images of any kind.
+        like: the layout of `satimnet.builder.layouts` that the reader is to read; None is folders
+            of classes, with a reader to be changed.
 
     Raises:
         ArgumentError: the name cannot be one.
     """
     _require_sound(name)
+    layout = layout if like is None else "like"
     module = name.replace("-", "_")
     if in_checkout(folder):
         package = folder / _CHECKOUT.with_name(module)
@@ -79,7 +111,7 @@ def skeleton(name: str, folder: Path, *, layout: str = "package") -> dict[Path, 
         **{package / file: f"{kind}/{file}" for file, kind in inside.items()},
         test / f"test_{module}.py": "test.py" if layout == "package" else f"{layout}/test.py",
     }
-    return {path: _filled(template, name) for path, template in templates.items()}
+    return {path: _filled(template, name, like) for path, template in templates.items()}
 
 
 def write_package(name: str, folder: Path, files: Mapping[Path, str]) -> None:
@@ -122,10 +154,16 @@ def _write(
     place(made, package)
 
 
-def _filled(template: str, name: str) -> str:
+def _filled(template: str, name: str, like: str | None) -> str:
     text = (_TEMPLATES / f"{template}.txt").read_text("utf-8")
     words = name.replace("-", " ")
     gaps = {"id": name, "module": name.replace("-", "_"), "title": words[0].upper() + words[1:]}
+    if like is None:
+        gaps |= {"layout": "<class>/<name>.png (at any depth), for example forest/1.png"}
+        gaps |= {"signature": r"(^|/)(forest|water)/[^/]+\.png$", "labels": ""}
+    else:
+        gaps |= {"layout": f"the layout {like} in a folder or an archive named {name}"}
+        gaps |= {"signature": f"(^|/){name}/", "labels": _LABELS.get(like, ""), "like": like}
     for gap, value in gaps.items():
         text = text.replace("{{" + gap + "}}", value)
     return text

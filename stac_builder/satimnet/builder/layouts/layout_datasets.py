@@ -31,7 +31,7 @@ from satimnet.builder.layouts.read_folders import class_folders, is_background, 
 from satimnet.builder.layouts.read_table import table_files
 from satimnet.builder.layouts.read_voc import voc_files
 from satimnet.builder.layouts.read_yolo import yolo_files
-from satimnet.builder.samples import Member, Object, Problem, Sample
+from satimnet.builder.samples import Member, Object, Problem, Sample, Scan
 from satimnet.builder.sources import Entry, Source, source_place
 
 _READERS: Mapping[str, Callable[[Files], Reading]] = {
@@ -102,8 +102,7 @@ def layout_dataset(
         >>> report.items
         2
     """
-    if layout not in _READERS:
-        raise ArgumentError(f"layout {layout:.40}: {hint(layout, LAYOUTS)}", "layout")
+    _require_layout(layout)
     if not _ID.fullmatch(id):
         raise ArgumentError(
             f"id {id!r:.60}: take lower-case letters, digits and single hyphens, a letter first, "
@@ -138,6 +137,31 @@ def _stated(record: str | os.PathLike[str] | Mapping[str, Any] | None) -> dict[s
         raise NotFoundError(f"{path}: no such file; give the record's") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise BadFileError(str(path), f"no TOML: {error}") from error
+
+
+@checked()
+def scan_layout(layout: str) -> Scan:
+    """The reader of a layout, for a dataset package whose ``dataset.toml`` has the class table.
+
+    Args:
+        layout: as `layout_dataset`.
+
+    Returns:
+        The ``scan`` function. Classes are those whose names, or else titles, the files have.
+
+    Raises:
+        ArgumentError: there is no such layout.
+
+    Example:
+        >>> scan = scan_layout("coco")
+    """
+    _require_layout(layout)
+    return partial(_scan, layout, None, {})
+
+
+def _require_layout(layout: str) -> None:
+    if layout not in _READERS:
+        raise ArgumentError(f"layout {layout:.40}: {hint(layout, LAYOUTS)}", "layout")
 
 
 # --- the class table ----------------------------------------------------------------------------
@@ -361,12 +385,13 @@ class _Known:
 
 def _scan(
     layout: str,
-    names: Mapping[str, str],
+    names: Mapping[str, str] | None,
     sizes: dict[str, tuple[int, int]],
     source: Source,
     record: DatasetRecord,
 ) -> Iterator[Sample | Problem]:
     """The samples of a source in a layout."""
+    names = _names(record, ()) if names is None else names
     files = Files.of(source)
     files.sizes.update(sizes)
     found = list(_READERS[layout](files))
