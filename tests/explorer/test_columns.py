@@ -82,8 +82,9 @@ def test_columns_say_what_the_items_say(indexed):
         assert columns["days"].tolist() == days
         assert columns["widths"].tolist() == [one["satimnet:columns"] for one in said]
         assert columns["heights"].tolist() == [one["satimnet:rows"] for one in said]
-        kinds = [set(header["kinds"][code]) for code in columns["kinds"]]
-        assert kinds == [set(item["assets"]) for item in items]
+        kinds = [header["kinds"][code] for code in columns["kinds"]]
+        assert [set(kind["assets"]) for kind in kinds] == [set(item["assets"]) for item in items]
+        assert [kind["bands"] for kind in kinds] == [one["satimnet:band_counts"] for one in said]
 
 
 def test_places_are_those_of_the_items(indexed):

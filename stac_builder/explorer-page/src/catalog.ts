@@ -89,8 +89,11 @@ async function conceptsAt(url: string): Promise<Map<string, Concept>> {
   const listed = (value: unknown): string[] =>
     (Array.isArray(value) ? value : value === undefined ? [] : [value]).map(name);
   const concepts = new Map<string, Concept>();
-  for (const one of found["@graph"] ?? []) {
-    if (one.type !== "Concept") continue;
+  const graph: any[] = found["@graph"] ?? [];
+  // classes of collections are concepts of schemes of their own, which come after
+  const scheme = graph.find((one) => one.type === "ConceptScheme")?.id;
+  for (const one of graph) {
+    if (one.type !== "Concept" || one.inScheme !== scheme) continue;
     const id = name(one.id);
     concepts.set(id, { id, title: String(one.prefLabel ?? id), broader: listed(one.broader) });
   }

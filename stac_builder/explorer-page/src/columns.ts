@@ -25,7 +25,7 @@ export interface Header {
   countries: string[];
   nodes: string[];
   shards: string[];
-  kinds: string[][];
+  kinds: { assets: string[]; bands: number[] }[];
   assets: Record<string, { bands: string[]; roles: string[] | null }>;
   without_place: number;
   columns: Record<string, Told>;

@@ -171,21 +171,15 @@ function months(catalog: Catalog): Facet {
 /** How many bands an image has, or all of them where each band is a file: as the search counts. */
 function bands(catalog: Catalog): Facet {
   const found = several(catalog, "bands", "Bands", (one, values) => {
-    const { kinds, assets, items } = one.columns.header as any;
-    const codes = one.columns.of("kinds");
+    const { kinds, items } = one.columns.header;
     return {
       counts: new Uint8Array(items).fill(1),
-      codes,
-      mapped: (kinds as string[][]).map((keys) => {
-        const images = keys
-          .map((key) => assets[key])
-          .filter((asset) => asset?.bands.length && !asset.roles?.includes("mask"));
-        const numbers: number[] = images.map((asset) => asset.bands.length);
-        const apart = numbers.length > 1 && numbers.every((number) => number === 1);
-        return (apart ? [numbers.length] : numbers).map((number) =>
+      codes: one.columns.of("kinds"),
+      mapped: kinds.map(({ bands: numbers }) =>
+        numbers.map((number) =>
           values.code(String(number), () => ({ title: `${number} band${number > 1 ? "s" : ""}` })),
-        );
-      }),
+        ),
+      ),
     };
   });
   return found;

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from satimnet.builder.catalog.file_facts import band_counts
 from satimnet.builder.catalog.item_pages import PAGE_SIZE, ItemFiles
 from satimnet.builder.errors import BadCatalogError
 from satimnet.builder.explorer.column_encoding import NONE, names, numbers, small_numbers
@@ -68,6 +69,10 @@ _FARTHEST = 2**52  # bytes; the page counts in numbers of 53 bits
 _UNIT = 64  # bytes at whose multiples members begin
 _DEGREE = 1_000_000  # parts of a degree that places are told in, about 0.1 m
 _ITEM_SIDE = 2**30
+
+
+Kind = tuple[tuple[str, ...], tuple[int, ...]]
+"""Keys of the assets of an Item, and the numbers of bands of its images."""
 
 
 class Codes:
@@ -151,7 +156,7 @@ def _columns_of(
     table_of_classes = collection.get("summaries", {}).get("classification:classes", ())
     classes = Codes(row["name"] for row in table_of_classes)
     concepts, splits, countries, nodes, shards = Codes(), Codes(), Codes(), Codes(), Codes()
-    kinds: dict[tuple[str, ...], int] = {}
+    kinds: dict[Kind, int] = {}
     assets: dict[str, Json] = {}
     ids: list[str] = []
     parts: dict[str, list[NDArray[np.int64]]] = {}
@@ -193,7 +198,7 @@ def _columns_of(
         "countries": list(countries.known),
         "nodes": list(nodes.known),
         "shards": list(shards.known),
-        "kinds": [list(kind) for kind in kinds],
+        "kinds": [{"assets": list(there), "bands": list(bands)} for there, bands in kinds],
         "assets": assets,
         "without_place": int((whole["wests"] == NONE).sum()) if ids else 0,
     }
@@ -462,7 +467,7 @@ def _first_of_each(lists: pa.ListArray) -> pa.Array:
 def _pictures(
     table: pa.Table,
     shards: Codes,
-    kinds: dict[tuple[str, ...], int],
+    kinds: dict[Kind, int],
     known: dict[str, Json],
     widths: NDArray[np.int64],
     heights: NDArray[np.int64],
@@ -481,26 +486,43 @@ def _pictures(
         taken &= small & (members.sizes <= MOST_BYTES)
         files[taken], firsts[taken] = members.files[taken], members.firsts[taken]
         sizes[taken] = members.sizes[taken]
-    present = {}
+    present, numbers = [], []
     for field_ in assets.type:
         there = pc.struct_field(assets, [field_.name, "href"]).is_valid()
-        present[field_.name] = there.to_numpy(zero_copy_only=False)
-        if field_.name not in known and present[field_.name].any():
+        present.append(there.to_numpy(zero_copy_only=False))
+        if field_.name not in known and present[-1].any():
             known[field_.name] = _described(assets, field_.name)
-    flags = np.stack([*present.values()], axis=1) if present else np.zeros((count, 0), bool)
-    sets, codes = np.unique(flags, axis=0, return_inverse=True)
-    numbered = [
-        kinds.setdefault(
-            tuple(key for key, there in zip(present, row, strict=True) if there), len(kinds)
-        )
-        for row in sets.tolist()
-    ]
+        numbers.append(np.where(present[-1], _lengths(assets, field_, "bands"), 0))
+    sets, codes = np.unique(
+        np.stack([*present, *numbers], axis=1).astype(np.int64), axis=0, return_inverse=True
+    )
+    keys = [field_.name for field_ in assets.type]
+    numbered = [kinds.setdefault(_kind(keys, row, known), len(kinds)) for row in sets.tolist()]
     return {
         "kinds": np.array(numbered, np.int64)[codes.reshape(-1)],
         "picture_files": files,
         "picture_firsts": firsts,
         "picture_sizes": sizes,
     }
+
+
+def _lengths(assets: pa.StructArray, field_: pa.Field, name: str) -> NDArray[np.int64]:
+    """How many values each row has in a list of an asset."""
+    import pyarrow.compute as pc
+
+    if name not in {inner.name for inner in field_.type}:
+        return np.zeros(len(assets), np.int64)
+    lengths = pc.list_value_length(pc.struct_field(assets, [field_.name, name])).fill_null(0)
+    found: NDArray[np.int64] = lengths.to_numpy(zero_copy_only=False).astype(np.int64)
+    return found
+
+
+def _kind(keys: Sequence[str], row: Sequence[int], known: Mapping[str, Json]) -> Kind:
+    """The assets of an Item, and how many bands its images have, as searches count them."""
+    there = tuple(key for key, is_there in zip(keys, row, strict=False) if is_there)
+    lengths = dict(zip(keys, row[len(keys) :], strict=True))
+    images = [key for key in there if "mask" not in (known[key]["roles"] or ())]
+    return there, tuple(band_counts([lengths[key] for key in images if lengths[key]]))
 
 
 def _described(assets: pa.StructArray, key: str) -> Json:
