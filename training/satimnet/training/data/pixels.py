@@ -30,7 +30,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from satimnet.builder.errors import ArgumentError, BadCatalogError, SatimnetError, StorageError
 from satimnet.builder.storage.hrefs import is_url
-from satimnet.builder.storage.ranges import fetch_each
+from satimnet.builder.storage.ranges import fetch, fetch_each
 from satimnet.training.data.array_types import Array, Numbers
 from satimnet.training.data.decoding import (
     are_small_colours,
