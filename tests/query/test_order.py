@@ -50,6 +50,15 @@ def test_rows_come_in_the_order_of_their_files(index, most, limit):
     assert facets == {"collection": counts}
 
 
+@pytest.mark.parametrize("values", [2, 7, 40, 9_000])
+@pytest.mark.parametrize("limit", [None, 5, 3_000])
+def test_rows_of_listed_values_come_in_that_order(index, values, limit):
+    """DuckDB makes a join of a list, which keeps no order."""
+    wanted = [f"{name}{at}" for name in NUMBERS for at in range(0, 4 * values, 4)]
+    found = search(index, ids=wanted[::-1], limit=limit, fields="id")
+    assert [item["id"] for item in found] == wanted[:limit]
+
+
 def test_sorted_rows_come_in_that_order(index):
     found = search(index, filter="number < 3000", sortby="-number", limit=3)
     assert [item["id"] for item in found] == [

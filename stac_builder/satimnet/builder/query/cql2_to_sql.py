@@ -221,6 +221,7 @@ class _Compiler:
         term, *others = self._comparable("in", [item, *choices])
         # SQL has no empty list; DuckDB wants every value that is bound to be used.
         within = f"IN ({_joined(others)})" if others else "IS NULL AND FALSE"
+        self._statement.joins |= len(others) > 1
         return _Term(f"({term.sql} {within})", "boolean")
 
     def _in_many(self, item: Node, values: list[Value]) -> _Term:
@@ -232,6 +233,7 @@ class _Compiler:
         if kind == "time":
             values = [v and period_of(str(v))[0].isoformat() for v in values]
         array = f"{self._statement.bind(values)}::{_SQL_TYPES[kind]}[]"
+        self._statement.joins = True
         return _Term(f"({self._term(item).sql} IN (SELECT unnest({array})))", "boolean")
 
     def _like(self, text: Node, pattern: Node) -> _Term:

@@ -124,11 +124,12 @@ class Found:
     def _ending(self) -> str:
         """SQL of the order and the limit.
 
-        Rows that are not sorted keep the order of the collections and of their files, so DuckDB
-        reads on only until it has enough of them:
+        Rows keep the order of the collections and of their files unless they are sorted or joined,
+        so DuckDB reads on only until it has enough of them:
         https://duckdb.org/docs/2.0/sql/dialect/order_preservation.html
         """
-        order = f" ORDER BY {', '.join([*self._order, 'source_', 'row_'])}" if self._order else ""
+        keys = [*self._order, "source_", "row_"] if self._order or self._statement.joins else []
+        order = f" ORDER BY {', '.join(keys)}" if keys else ""
         return order if self._limit is None else f"{order} LIMIT {self._limit}"
 
     def _find(self) -> _Numbers:

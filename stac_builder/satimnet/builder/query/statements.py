@@ -33,12 +33,14 @@ class Statement:
     """What an SQL text under construction refers to.
 
     ``values`` are bound to its ``$v0``, ``$v1``…, ``functions`` must be registered under their
-    names before it runs, and ``columns`` are those that it reads.
+    names before it runs, and ``columns`` are those that it reads. With ``joins`` it looks values up
+    in a list, which DuckDB makes a join that does not keep the order of rows.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
     functions: dict[str, Function] = field(default_factory=dict)
     columns: set[str] = field(default_factory=set)
+    joins: bool = False
 
     def bind(self, value: Value | list[Value]) -> str:
         """The parameter that stands for ``value``."""
