@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from satimnet.builder.catalog.collection_document import CollectionDocument
@@ -88,7 +89,7 @@ def _words_of(thing: Mapping[str, Any]) -> list[str]:
 
 
 def _has(phrases: Iterable[str], texts: Iterable[str]) -> bool:
-    words = "".join(map(folded, texts))  # each has a space before and after it
+    words = "".join(map(_known, texts))  # each has a space before and after it
     return any(phrase in words for phrase in phrases)
 
 
@@ -97,6 +98,9 @@ def folded(text: str) -> str:
     decomposed = unicodedata.normalize("NFD", text.lower())
     plain = "".join(c for c in decomposed if not unicodedata.combining(c))
     return re.sub(r"[\W_]+", " ", f" {plain} ")
+
+
+_known = lru_cache(1024)(folded)  # those of classes and collections, for each search again
 
 
 def folded_sql(column: str) -> str:
