@@ -91,13 +91,13 @@ def decode_small_jpeg(data: bytes | memoryview, out: NDArray[np.uint8]) -> bool:
 
     Args:
         data: The bytes of a file.
-        out: What it is written to, contiguous, uint8 (y, x, 3).
+        out: What it is written to, contiguous, uint8; `are_small_colours` of its shape.
 
     Returns:
         Whether it was done. If not, the file is another one than was expected, and `decode` does
         it or says what is wrong with it; `out` may have been written to.
     """
-    if data[:2] != _JPEG or len(data) > _SMALL_JPEG or not are_small_colours(out.shape):
+    if data[:2] != _JPEG or len(data) > _SMALL_JPEG:
         return False
     import simplejpeg
 
