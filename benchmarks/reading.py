@@ -20,6 +20,7 @@ from benchmarks.table import Row
 from benchmarks.timing import Contender, race
 from benchmarks.torchvision_cpu import import_torchvision
 from satimnet.training import Samples, open_samples
+from satimnet.training.data.batch_options import Shuffle
 
 if TYPE_CHECKING:
     from torchgeo.datasets import EuroSAT
@@ -114,9 +115,9 @@ def digest(batches: Iterable[tuple[Tensor, Tensor]]) -> list[tuple[int, float]]:
     return sorted(chain.from_iterable(pairs))
 
 
-def read_ours(samples: Samples, device: str, threads: int | None) -> int:
+def read_ours(samples: Samples, device: str, threads: int | None, shuffle: Shuffle = True) -> int:
     """Reads an epoch in shuffled batches; returns how many images."""
-    batches = samples.to_batches(BATCH, shuffle=True, device=device, threads=threads)
+    batches = samples.to_batches(BATCH, shuffle=shuffle, device=device, threads=threads)
     count = sum(len(batch.indices) for batch in batches)
     _finish(device)
     return count

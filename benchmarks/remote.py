@@ -36,6 +36,8 @@ from satimnet.training.data.layouts import locate
 from satimnet.training.data.order import batches_of
 
 IN_FLIGHT = 64
+_MOST = 250e-6
+"""Seconds of processor time an image."""
 _FEW = 64
 """Images of a lap of those who wait for each one."""
 _SOME = 256
@@ -76,6 +78,9 @@ def remote_rows(data: Data, rounds: int) -> Iterator[Row]:
             if found != truth:
                 raise AssertionError(f"other pixels or classes come by {scheme} than from disk")
             contenders[scheme] = Contender(partial(read_ours, own, "cpu", None))
+            contenders[_by_shards(scheme)] = Contender(
+                partial(read_ours, own, "cpu", None, "shards")
+            )
             contenders[_bare(scheme)] = Contender(partial(_fetch_all, pool, own))
         peers = _by_fsspec(samples["http"])
         for name, open_peer in _FORMATS.items():
@@ -98,14 +103,26 @@ def remote_rows(data: Data, rounds: int) -> Iterator[Row]:
         yield Row(what, by_fsspec, laps[scheme], laps.get(_BY_FSSPEC), 10, by_clock=True)
         yield Row(what, _bare(scheme), laps[scheme], laps[_bare(scheme)], 0.5, by_clock=True)
         yield Row(what, f"{IN_FLIGHT} in flight, latency alone", laps[scheme], floor, by_clock=True)
-    # 250 µs of processor time an image
-    yield Row("batches by http: images", "", laps["http"], None, least=4_000)
+        most = f"{_MOST * 1e6:.0f} µs of processor time an image"
+        yield Row(what, most, laps[scheme], _at_most(laps[scheme]), 1)
+        by_shards = laps[_by_shards(scheme)]
+        yield Row(f"{what}, by shards", most, by_shards, _at_most(by_shards), 1)
+        yield Row(f"{what}, by shards", f"shuffled by samples, {scheme}", by_shards, laps[scheme])
     for name in dict.fromkeys([*peers, *absent]):
         if name != _BY_FSSPEC:
             yield Row(what, absent.get(name, name), laps["s3"], laps.get(name), by_clock=True)
 
 
 # --- satimnet and what is possible ----------------------------------------------------------------
+
+
+def _by_shards(scheme: str) -> str:
+    return f"{scheme}, by shards"
+
+
+def _at_most(laps: Sequence[Lap]) -> list[Lap]:
+    """What the same would be if an image took the processor time that is allowed."""
+    return [Lap(lap.count, _MOST * lap.count, lap.seconds) for lap in laps]
 
 
 def _bare(scheme: str) -> str:
