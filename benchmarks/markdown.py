@@ -83,14 +83,27 @@ def _comparisons(content: Content, chosen: Sequence[str]) -> tuple[str, str]:
     if _HEADLINES in chosen:
         first = {row.what: row for row in reversed(rows)}
         shown = [row for row in rows if first[row.what] is row]
-        header = ("work: what is counted", "compared with", "per core-second", "by the clock")
-        made = table(header, [[row.what, row.peer, *figures_of(row)[2:4]] for row in shown])
+        header = (
+            "work: what is counted",
+            "compared with",
+            "per core-second",
+            "by clock",
+            "promised",
+        )
+        made = table(header, list(map(_headline, shown)))
     else:
         groups = [entry["group"] for entry in content["rows"]]
         shown = [row for row, group in zip(rows, groups) if not chosen or group in chosen]
         made = table(COLUMNS, [[row.what, row.peer, *figures_of(row)] for row in shown])
     libraries = ", ".join(f"{name} {number}" for name, number in content["versions"].items())
     return _wrapped(f"{_where(content)}; medians of {_rounds(rows)} rounds; {libraries}."), made
+
+
+def _headline(row: Row) -> list[str]:
+    """How many times as much as the peer does; where there is none, how much."""
+    _, ours, ratio, clock, promised = figures_of(row)
+    alone = row.least is not None
+    return [row.what, row.peer, f"{ours} /s" if alone else ratio, clock, promised]
 
 
 def _growth(content: Content, chosen: Sequence[str]) -> tuple[str, str]:

@@ -58,9 +58,9 @@ def test_a_page_gets_the_tables_of_its_figures(kept):
         "| batches: images | another: cannot be had here |  | 400 |  |  | ≥ 6 not measured |",
     ]
     assert [line for line in second.splitlines() if line.startswith("|")][2:] == [
-        "| batches: images | a peer | 4 (3 to 6) | 3 |",
-        "| by http: images | a peer | 4 | 3 (3 to 4) |",
-        "| help: starts |  |  |  |",
+        "| batches: images | a peer | 4 (3 to 6) | 3 | ≥ 3 met |",
+        "| by http: images | a peer | 4 | 3 (3 to 4) | clock ≥ 5 MISSED |",
+        "| help: starts |  | 4 /s |  | ≥ 2.5 /s met |",
     ]
     assert markdown.filled(found) == found
 
