@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import torch
@@ -96,18 +97,18 @@ def _lines(
     if way == "compiled":
         torch._dynamo.reset()
         compiled = torch.compile(bare.model)
-    for size in sizes:
-        line: Figures = {"network": model, "batch": size, "way": way}
+    names = (way, "compiled graph") if compiled is not None and setting.on_gpu else (way,)
+    for size, name in product(sizes, names):
+        line: Figures = {"network": model, "batch": size, "way": name}
         if setting.left < (5 if compiled is None else _ENOUGH):
             yield {**line, "left_out": "no time was left"}
             continue
         try:
             with torch.random.fork_rng([setting.device] if setting.on_gpu else []):
-                if way == "project":
-                    taken = {way: _project(model, size, setting)}
+                if name == "project":
+                    seconds = _project(model, size, setting)
                 else:
-                    taken = _bare_ways(way, bare, model, size, setting, compiled)
-            need = needed(size)
+                    seconds = _bare(bare, model, size, setting, compiled, graph="graph" in name)
         except Exception as error:  # memory, or a compiler that is not there
             said = (str(error).splitlines() or [""])[0][:150]
             yield {**line, "left_out": f"{type(error).__name__}: {said}"}
@@ -116,18 +117,16 @@ def _lines(
             if setting.on_gpu:
                 bare.optimiser.zero_grad(set_to_none=True)
                 torch.cuda.empty_cache()
-        for name, seconds in taken.items():
-            least = min(seconds)
-            yield {
-                **line,
-                "way": name,
-                "seconds": middle(seconds),
-                "examples_per_second": size / middle(seconds)["median"],
-                "flop": need.products,
-                "bytes": need.moved,
-                "bf16_flop_per_second": need.products / least,
-                "share_of_roofline": need.seconds(ceilings) / least,
-            }
+        need, least = needed(size), min(seconds)
+        yield {
+            **line,
+            "seconds": middle(seconds),
+            "examples_per_second": size / middle(seconds)["median"],
+            "flop": need.products,
+            "bytes": need.moved,
+            "bf16_flop_per_second": need.products / least,
+            "share_of_roofline": need.seconds(ceilings) / least,
+        }
 
 
 def _project(model: str, size: int, setting: Setting) -> list[float]:
@@ -137,25 +136,21 @@ def _project(model: str, size: int, setting: Setting) -> list[float]:
     return step_seconds(lambda: run.learn(images, targets), setting)
 
 
-def _bare_ways(
-    way: str,
+def _bare(
     bare: _Bare,
     model: str,
     size: int,
     setting: Setting,
     compiled: Callable[..., Any] | None,
-) -> dict[str, list[float]]:
+    *,
+    graph: bool,
+) -> list[float]:
     batch = _normal(batch_of(model, size, setting.device))
 
     def step() -> None:
         bare.step(batch, compiled)
 
-    if way == "graph":
-        return {way: step_seconds(_captured(step, bare), setting)}
-    found = {way: step_seconds(step, setting)}
-    if compiled is not None and setting.on_gpu:
-        found["compiled graph"] = step_seconds(_captured(step, bare), setting)
-    return found
+    return step_seconds(_captured(step, bare) if graph else step, setting)
 
 
 def _captured(step: Callable[[], None], bare: _Bare) -> Callable[[], None]:
