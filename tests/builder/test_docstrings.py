@@ -7,6 +7,8 @@ import pytest
 
 MODULES = [
     *("dataset_record", "datasets", "pipeline", "samples", "sources", "splits", "stac"),
+    *("chipping.chips", "chipping.chip_grid", "chipping.chip_options", "chipping.clipping"),
+    *("imagery.annotations", "imagery.object_shapes"),
     *("arguments", "storage.assets", "comparison.comparing", "comparison.document_changes"),
 ]
 

@@ -45,6 +45,7 @@ def test_purposes_keep_their_numbers():
         "SOME": 5,
         "PICTURES": 6,
         "SHARDS": 7,
+        "WINDOWS": 11,
     }
 
 

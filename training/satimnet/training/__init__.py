@@ -12,6 +12,7 @@ from satimnet.builder.old_names import find_moved_modules
 
 if TYPE_CHECKING:
     from satimnet.training.data.batches import Batch
+    from satimnet.training.data.image_sizes import SizeWarning
     from satimnet.training.data.training_samples import Catalog, Samples, open_samples
     from satimnet.training.fusion.fusing import Fused, fuse
     from satimnet.training.fusion.recipes import Recipe, read_recipe
@@ -41,6 +42,7 @@ __all__ = [
     "Maps",
     "Recipe",
     "Samples",
+    "SizeWarning",
     "Table",
     "Trial",
     "Tuning",
@@ -63,6 +65,7 @@ __all__ = [
 
 _HOMES = {
     "data.batches": ("Batch",),
+    "data.image_sizes": ("SizeWarning",),
     "networks.checkpoints": ("Checkpoint", "load"),
     "networks.crossvalidation": ("Table", "crossvalidate"),
     "networks.evaluation": ("Evaluation", "evaluate", "held_out"),
