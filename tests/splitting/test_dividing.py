@@ -13,6 +13,7 @@ import planted
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from places import RECIPE
 from published import home_of
 
 from satimnet.builder import build, search, split
@@ -23,7 +24,7 @@ from satimnet.builder.quality import assess
 from satimnet.builder.query.index import Index
 from satimnet.builder.splitting import dividing
 from satimnet.cli.group import satimnet
-from satimnet.training import open_samples
+from satimnet.training import fuse, open_samples, read_recipe
 
 LEAKS = ("duplicate-across-splits", "near-duplicate-across-splits", "overlap-across-splits")
 
@@ -171,6 +172,35 @@ def test_a_network_is_trained_and_tested_on_it(catalog: Path, tmp_path: Path) ->
     )  # fmt: skip
     parts = made.parts
     assert f"trained on {parts['train']}, held out {parts['test']} samples" in said
+
+
+def test_what_was_derived_stays_with_its_origin(catalog: Path, tmp_path: Path) -> None:
+    shutil.copytree(catalog, tmp_path / "catalog")
+    (tmp_path / "recipe.toml").write_text(RECIPE.replace("number = 3", "number = 4"))
+    fuse(read_recipe(tmp_path / "recipe.toml"), tmp_path / "catalog", layers=None)
+    made = split(tmp_path / "catalog", images=False, overlaps=False, by="scene", name="mine")
+    assert made.joined["origins"] == 4
+    mine = splits_of(tmp_path / "catalog", "mine")
+    for (collection, id_), where in mine.items():
+        if collection == "fused":
+            assert where == mine["eurosat", id_.removeprefix("eurosat-")]
+
+
+def test_chips_of_one_scene_stay_together(catalog: Path, tmp_path: Path) -> None:
+    """Chips name the Item that they were cut of; here the miniature's Items stand for chips."""
+    shutil.copytree(catalog, tmp_path / "catalog")
+    home = home_of(tmp_path / "catalog")
+    document = json.loads((home / "collection.json").read_bytes())
+    document["links"].append({"rel": "derived_from", "href": "./collection.json"})
+    (home / "collection.json").write_text(json.dumps(document))
+    table = pq.read_table(home / "items.parquet")
+    scenes = [f"P{row % 5}" for row in range(len(table))]
+    table = table.append_column("satimnet:source", [["dota"] * len(table)])
+    pq.write_table(table.append_column("chip:item", [scenes]), home / "items.parquet")
+    made = split(tmp_path / "catalog", images=False, name="mine", shares=[0.6, 0.4])
+    assert made.groups == 5
+    found = search(tmp_path / "catalog", splits="mine").table(["chip:item", "satimnet:split"])
+    assert len({tuple(row.values()) for row in found.to_pylist()}) == 5
 
 
 def test_of_another_version_items_are_found_by_their_ids(own: Path, tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +16,7 @@ from places import upload
 
 from satimnet.builder import build, open, prune, search, split, validate
 from satimnet.builder.errors import BadCatalogError, NotFoundError, SatimnetError
+from satimnet.builder.publishing.split_tables import split_links
 from satimnet.builder.storage import objects
 from satimnet.builder.transfer.mirror import copy_catalog
 from satimnet.training import open_samples
@@ -99,6 +102,23 @@ def test_a_table_that_was_changed_is_refused(place: str) -> None:
     objects.delete(file)
     with pytest.raises(SatimnetError, match="nothing is there"):
         search(place, splits="mine")
+
+
+def test_several_at_once_are_all_there(place: str, tmp_path: Path) -> None:
+    """Also beside a build, which replaces the root as well."""
+    from stactools.eurosat.miniature import write_miniature
+
+    write_miniature(tmp_path / "other", 1, seed=9)
+    jobs = [partial(split, place, name=f"mine{k}", seed=k, **HOW) for k in range(3)]
+    jobs.append(partial(build, [tmp_path / "other"], place, overview=False))
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        for done in [pool.submit(job) for job in jobs]:
+            done.result()
+    root = json.loads(objects.read(f"{place}/catalog.json"))
+    assert {link.name for link in split_links(root)} == {"mine0", "mine1", "mine2"}
+    assert len(root["satimnet:versions"]["eurosat"]) == 2
+    for k in range(3):
+        assert len(search(place, splits=f"mine{k}")) == 10
 
 
 GOOD = {

@@ -32,6 +32,7 @@ def info(catalog: str, attributes: bool, form: str) -> None:
     from rich.console import Console
 
     from satimnet.builder.exports.paper_tables import open_attributes
+    from satimnet.builder.publishing.split_tables import split_links
     from satimnet.builder.query.collection_counts import collection_counts
     from satimnet.builder.query.index import Index
     from satimnet.cli.attribute_lines import print_attributes
@@ -56,3 +57,6 @@ def info(catalog: str, attributes: bool, form: str) -> None:
         say("split: " + ", ".join(f"{k or 'none'} {v:,}" for k, v in counts.splits.items()))
         if open_ones.get(counts.id):
             say("not stated: " + ", ".join(open_ones[counts.id]))
+    if made := split_links(index.document):
+        say("")
+        say("splits that were made: " + ", ".join(link.cited for link in made))

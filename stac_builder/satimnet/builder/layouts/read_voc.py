@@ -1,7 +1,8 @@
 """The layout ``voc``: ``Annotations/1.xml`` beside ``JPEGImages/1.jpg``, with lists of splits.
 
-http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html. Boxes count pixels from 1,
-and their last pixel is in them. Where there is ``SegmentationClass``, images have its masks.
+http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html. Boxes of whole numbers count
+pixels from 1, and their last pixel is in them, as VOC has it; numbers with a decimal point, which
+tools write, are edges, counted from 0. ``SegmentationClass`` is for the layout ``masks``.
 """
 
 from __future__ import annotations
@@ -130,8 +131,10 @@ def _object(row: Any) -> Object:
     found = row.find("bndbox")
     if found is None:
         raise ValueError(f"{name!r:.40} without a box")
-    ends = [number(found.findtext(key)) for key in ("xmin", "ymin", "xmax", "ymax")]
+    texts = [found.findtext(key) or "" for key in ("xmin", "ymin", "xmax", "ymax")]
+    ends = [number(text) for text in texts]
+    first = 0 if any("." in text for text in texts) else 1
     said = {
         key: True for key in ("difficult", "truncated") if (row.findtext(key) or "").strip() == "1"
     }
-    return Object(name, outline=box(ends[0] - 1, ends[1] - 1, ends[2], ends[3]), properties=said)
+    return Object(name, outline=box(ends[0] - first, ends[1] - first, *ends[2:]), properties=said)

@@ -1,5 +1,7 @@
 """Split tables: divisions of a catalog's Items that somebody made, beside the publisher's own.
 
+Here they are found and read; `split_publishing` writes them.
+
 A table is a small parquet file in the catalog's folder, ``splits/<name>-<digest>.parquet``, that
 never changes. ``catalog.json`` links it, so it is there from one moment to the next, as a version
 of a collection is. Under a name the link that comes last is the current table; earlier ones stay,
@@ -13,26 +15,12 @@ import json
 import posixpath
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from satimnet.builder.errors import (
-    ArgumentError,
-    BadCatalogError,
-    NotFoundError,
-    SatimnetError,
-    printable,
-)
-from satimnet.builder.publishing import protocol
-from satimnet.builder.publishing.roots import ROOT_ID, Root
-from satimnet.builder.samples import SPLITS
+from satimnet.builder.errors import BadCatalogError, NotFoundError, printable
 from satimnet.builder.storage import objects
-from satimnet.builder.storage.atomic_files import write
-from satimnet.builder.storage.hrefs import is_url
-from satimnet.builder.storage.staging import lock
 from satimnet.builder.storage.stores import shown
 from satimnet.builder.types import Json
 
@@ -42,15 +30,17 @@ if TYPE_CHECKING:
 REL = "satimnet:split"
 """The relation of the links of a root to its split tables."""
 FOLDER = "splits"
-PARQUET_TYPE = "application/vnd.apache.parquet"
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 """What the name of a split looks like: it becomes the name of a file."""
 
 _FILE = re.compile(rf"(?:\./)?({FOLDER}/({NAME_PATTERN.pattern})-([0-9a-f]{{12}})\.parquet)")
-_MULTIHASH = "1220"  # SHA-256 of 32 bytes
-_DIGITS = 12
+MULTIHASH = "1220"
+"""What stands before a SHA-256, which has 32 bytes, in ``file:checksum``."""
+DIGITS = 12
+"""Of the digest, in the names of files."""
 _MOST = 2**30  # bytes of a table: it has about 10 bytes an Item
-_METADATA = b"satimnet:split"
+METADATA = b"satimnet:split"
+"""The key of the parquet's metadata under which a table says how it was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +55,7 @@ class SplitLink:
     @property
     def cited(self) -> str:
         """The name by which this table, and no later one of that name, is asked for."""
-        return f"{self.name}@{self.digest[:_DIGITS]}"
+        return f"{self.name}@{self.digest[:DIGITS]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +80,7 @@ def split_links(document: Mapping[str, Any]) -> list[SplitLink]:
         if isinstance(link, dict) and link.get("rel") == REL:
             matched = _FILE.fullmatch(str(link.get("href")))
             checksum = str(link.get("file:checksum"))
-            digest = checksum.removeprefix(_MULTIHASH)
+            digest = checksum.removeprefix(MULTIHASH)
             if matched and re.fullmatch(r"[0-9a-f]{64}", digest) and digest.startswith(matched[3]):
                 found.append(SplitLink(matched[2], digest, f"./{matched[1]}"))
     return found
@@ -125,6 +115,8 @@ def read_split(link: SplitLink, place: str) -> SplitTable:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from satimnet.builder.samples import SPLITS  # with all that reads sources
+
     data = objects.read(place, most=_MOST)
     if hashlib.sha256(data).hexdigest() != link.digest:
         raise BadCatalogError(
@@ -132,7 +124,7 @@ def read_split(link: SplitLink, place: str) -> SplitTable:
         )
     try:
         table = pq.read_table(BytesIO(data))
-        said = json.loads((table.schema.metadata or {}).get(_METADATA, b"{}"))
+        said = json.loads((table.schema.metadata or {}).get(METADATA, b"{}"))
         table = table.select(table_schema().names).cast(table_schema()).replace_schema_metadata()
         unknown = set(table["split"].unique().to_pylist()) - {*SPLITS, None}
     except (pa.ArrowException, OSError, LookupError, ValueError, RecursionError) as error:
@@ -160,99 +152,6 @@ def table_schema() -> pa.Schema:
             "group": pa.int64(),
         }
     )
-
-
-def _bytes_of(table: SplitTable) -> bytes:
-    import pyarrow.parquet as pq
-
-    rows = table.rows.cast(table_schema())
-    said = json.dumps(table.said, sort_keys=True, ensure_ascii=False).encode()
-    file = BytesIO()
-    pq.write_table(
-        rows.replace_schema_metadata({_METADATA: said}),
-        file,
-        compression="zstd",
-        use_dictionary=["collection", "split"],
-        column_encoding={"id": "DELTA_BYTE_ARRAY", "row": "DELTA_BINARY_PACKED"},
-    )
-    return file.getvalue()
-
-
-def require_name(name: str) -> None:
-    """Raises `ArgumentError` if a split cannot have the name."""
-    if not NAME_PATTERN.fullmatch(name):
-        raise ArgumentError(
-            f"name {printable(name)!r:.90}: give letters, digits, dots, dashes and underscores, "
-            "at most 80",
-            "name",
-        )
-
-
-def require_splittable(document: Mapping[str, Any], home: str) -> None:
-    """Refuses a catalog that satimnet did not write, as its root is not to be replaced.
-
-    Raises:
-        BadCatalogError: it is another's.
-    """
-    if document.get("id") != ROOT_ID:
-        raise BadCatalogError(
-            f"{shown(home)}: is no catalog of satimnet, so no split is written to it; "
-            "make one of your own with satimnet copy or search --save"
-        )
-
-
-def publish_split(
-    home: str, name: str, table: SplitTable, *, single_writer: bool = False
-) -> SplitLink:
-    """Writes a table to a catalog and links it as the current one of its name.
-
-    Args:
-        home: place of the catalog's folder, a path or the URL of an object store.
-        name: of the split.
-        table: the division.
-        single_writer: as `satimnet.builder.publishing.protocol.publish`.
-
-    Raises:
-        ArgumentError: there can be no such name.
-        StorageError: it cannot be written.
-        BadCatalogError: what is there is no catalog of satimnet.
-    """
-    require_name(name)
-    data = _bytes_of(table)
-    digest = hashlib.sha256(data).hexdigest()
-    link = SplitLink(name, digest, f"./{FOLDER}/{name}-{digest[:_DIGITS]}.parquet")
-    place = f"{home}/{posixpath.normpath(link.href)}"
-
-    def change(root: Root) -> Root:
-        if not root.titles:
-            raise NotFoundError(f"{shown(home)}: no catalog is there any more")
-        others = [one for one in root.others if one.get("href") != link.href]
-        return replace(root, others=(*others, _json_of(link, table)))
-
-    on_disk = not is_url(home)
-    with lock(Path(home), wait=protocol.WAITING) if on_disk else nullcontext():
-        if on_disk:
-            _require_room(Path(home, FOLDER))
-            write(Path(place), data)
-        else:
-            objects.write(place, data)
-        protocol.replace_root(home, change, single_writer=single_writer)
-    return link
-
-
-def _json_of(link: SplitLink, table: SplitTable) -> Json:
-    return {
-        "rel": REL,
-        "href": link.href,
-        "type": PARQUET_TYPE,
-        "title": f"Split {link.name}: {table.said.get('title', '')}".rstrip(": "),
-        "file:checksum": _MULTIHASH + link.digest,
-    }
-
-
-def _require_room(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise SatimnetError(f"{folder}: is there already and is no folder; move it")
 
 
 def linked_files(links: Sequence[Mapping[str, Any]]) -> set[str]:

@@ -9,7 +9,6 @@ import numpy as np
 
 from satimnet.builder.errors import BadCatalogError, SatimnetError
 from satimnet.builder.publishing.split_tables import SplitTable
-from satimnet.builder.samples import SPLITS
 from satimnet.builder.storage.parquet_files import parquet_file
 
 if TYPE_CHECKING:
@@ -36,6 +35,8 @@ class RowSplits:
         if name == "satimnet:fold":
             folds = self.folds[rows]
             return pa.array(folds, pa.int64(), mask=folds < 0)
+        from satimnet.builder.samples import SPLITS  # with all that reads sources
+
         codes = self.splits[rows]
         indices = pa.array(codes.astype(np.int32), pa.int32(), mask=codes < 0)
         return pa.DictionaryArray.from_arrays(indices, pa.array(SPLITS)).cast(pa.string())
@@ -88,6 +89,8 @@ def row_splits(
     """
     import pyarrow as pa
     import pyarrow.compute as pc
+
+    from satimnet.builder.samples import SPLITS
 
     own = table.rows.filter(pc.equal(table.rows["collection"], collection))
     ids: pa.ChunkedArray | None = None

@@ -14,14 +14,12 @@ from satimnet.builder.arguments import at_least, checked
 from satimnet.builder.errors import ArgumentError, BadCatalogError
 from satimnet.builder.progress import Progress, one_step, silent
 from satimnet.builder.publishing import protocol
-from satimnet.builder.publishing.split_tables import (
-    SplitLink,
-    SplitTable,
+from satimnet.builder.publishing.split_publishing import (
     publish_split,
     require_name,
     require_splittable,
-    table_schema,
 )
+from satimnet.builder.publishing.split_tables import SplitLink, SplitTable, table_schema
 from satimnet.builder.quality.similar_items import find_similar_items, reported_similar
 from satimnet.builder.query.index import Index
 from satimnet.builder.samples import SPLITS

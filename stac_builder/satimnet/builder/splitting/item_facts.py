@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _BOX = ("xmin", "ymin", "xmax", "ymax")
 _CHILD_OF_NODE = ("catalog.json", "collection.json")  # where Items have no files of their own
+_CHIP_OF = "chip:item"
+"""The property of a chip that names the Item of ``satimnet:source`` that it was cut of."""
 _MICROSECONDS = 1_000_000
 
 
@@ -112,7 +114,7 @@ def _columns(collection: IndexedCollection, property_: str | None) -> pa.Table:
         collection.document.recipe_digest is not None
     )
     wanted = ["id", "geometry", "bbox", "datetime", "satimnet:classes"]
-    wanted += ["satimnet:source", "links"] if derived else []
+    wanted += ["satimnet:source", _CHIP_OF, "links"] if derived else []
     wanted += [property_] if property_ is not None else []
     try:
         with parquet_file(collection.place) as file:
@@ -140,6 +142,7 @@ def _columns(collection: IndexedCollection, property_: str | None) -> pa.Table:
                 "classes": column("satimnet:classes", pa.list_(pa.string())),
                 "value": column(property_ or "", pa.string()),
                 "source": column("satimnet:source", pa.string()),
+                "chip": column(_CHIP_OF, pa.string()),
                 "origin": _derived_from(table),
             }
         )
@@ -206,7 +209,8 @@ def _classes(
 def _origins(index: Index, names: Sequence[str], tables: Sequence[pa.Table]) -> NDArray[np.int64]:
     """Numbers for what Items were derived from; the origin itself has the number, too.
 
-    A fused Item has the id of its collection before the id of its origin; others link it.
+    A fused Item has the id of its collection before the id of its origin, a chip names it, and
+    others link it.
     """
     origins: list[NDArray[np.int64]] = []
     numbers: dict[tuple[str, str], int] = {}
@@ -217,10 +221,12 @@ def _origins(index: Index, names: Sequence[str], tables: Sequence[pa.Table]) -> 
         if table["source"].null_count == len(table) == table["origin"].null_count:
             continue
         parquet = index.collections[name].parquet
-        columns = (table[key].to_pylist() for key in ("id", "source", "origin"))
-        for at, (id_, source, href) in enumerate(zip(*columns, strict=True)):
+        columns = (table[key].to_pylist() for key in ("id", "source", "chip", "origin"))
+        for at, (id_, source, chip, href) in enumerate(zip(*columns, strict=True)):
             key = None
-            if source is not None and id_.startswith(f"{source}-"):
+            if source is not None and chip is not None:
+                key = (source, chip)
+            elif source is not None and id_.startswith(f"{source}-"):
                 key = (source, id_.removeprefix(f"{source}-"))
             elif href is not None:
                 key = _linked(join(href, parquet), homes)
