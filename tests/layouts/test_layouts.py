@@ -165,6 +165,29 @@ def test_masks(tmp_path: Path, kind: str) -> None:
     assert np.array_equal(batch.masks[0].numpy(), expected)
 
 
+def test_masks_of_voc(tmp_path: Path) -> None:
+    """Palettes, lists of splits and 255 along the edges, as VOC has them."""
+    home = tmp_path / "set/VOCdevkit/VOC2012"
+    values = np.zeros(SIZE, np.uint8)
+    values[:9], values[9], values[20:30] = 15, 255, 1
+    for at, split in enumerate(("train", "val")):
+        picture(home / f"JPEGImages/2007_00{at}.jpg", at)
+        text(home / f"ImageSets/Segmentation/{split}.txt", f"2007_00{at}\n")
+        text(home / f"Annotations/2007_00{at}.xml", VOC.format(name=f"2007_00{at}"))
+        path = home / f"SegmentationClass/2007_00{at}.png"
+        path.parent.mkdir(exist_ok=True)
+        mask = Image.fromarray(values, "P")
+        mask.putpalette([at % 256 for at in range(768)])
+        mask.save(path)
+    catalog, report = made(tmp_path, "masks")
+    assert report.problems == ()
+    assert splits_of(catalog) == {"2007_000": "train", "2007_001": "validation"}
+    mask = mask_of(items_of(catalog)["2007_000"])
+    assert set(np.unique(mask[values == 15])) == {2}
+    assert set(np.unique(mask[values == 1])) == {1}
+    assert set(np.unique(mask[values == 255])) == {255}
+
+
 def test_masks_of_black_and_white(tmp_path: Path) -> None:
     picture(tmp_path / "set/images/1.png")
     white = np.zeros(SIZE, np.uint8)
