@@ -160,5 +160,5 @@ def linked_files(links: Sequence[Mapping[str, Any]]) -> set[str]:
 
 
 def is_split_file(path: str) -> bool:
-    """Whether a file of a catalog is named as a split table is."""
-    return _FILE.fullmatch(path) is not None
+    """Whether a file of a catalog is named as a split table is, or as what a kill leaves of one."""
+    return _FILE.fullmatch(path.removesuffix(".part")) is not None
