@@ -366,6 +366,7 @@ def _samples(
     count = 0
     progress(f"Scanning {dataset.id}", 0, None, "samples")
     tally = Tally()
+    levels: set[tuple[str, ...]] = set()  # whose names can be those of folders
     for found in dataset.scan(replace(source, tally=tally)):
         if isinstance(found, Problem):
             problems.append(found)
@@ -374,8 +375,11 @@ def _samples(
             if isinstance(member.entry, Entry):
                 tally.take(member.entry)
         try:
-            for name in (found.id, *found.level):
-                file_name(name)
+            file_name(found.id)
+            if found.level not in levels:
+                for name in found.level:
+                    file_name(name)
+                levels.add(found.level)
         except SatimnetError as error:
             problems.append(Problem(found.members[0].label, str(error)))
             continue

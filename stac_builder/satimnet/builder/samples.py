@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from satimnet.builder.dataset_record import DatasetRecord
 from satimnet.builder.errors import printable
@@ -46,9 +46,10 @@ class Made(Protocol):
         """The content, the same every time. Raises `BadFileError`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """One file of a sample: where it is in the source, and what it becomes in the shard.
+
+    A tuple, as `Entry` is, and for the same reason.
 
     Example:
         >>> label = Member("annotation", "Forest/Forest_1.txt", b"1 2 3")

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+@cache  # it is looked up on the disk
 def this_version() -> str:
     """The version of satimnet and of the format in which it keeps what is half finished."""
     return f"{version('satimnet')}, format {FORMAT}"

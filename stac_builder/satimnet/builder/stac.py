@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,7 +66,7 @@ def create_item(dataset: Dataset, *hrefs: str) -> pystac.Item:
     if made.problems:
         raise BadFileError(made.problems[0].path, made.problems[0].reason)
     members = [
-        replace(packed(content, 0), path=member.entry.container)
+        packed(content, 0)._replace(path=member.entry.container)
         for content, member in zip(made.files, sample.members, strict=True)
         if isinstance(member.entry, Entry)
     ]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from sys import maxsize
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -53,9 +53,8 @@ class Original:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
-    """One file for the shard."""
+class Content(NamedTuple):
+    """One file for the shard; a tuple, as one is made of every file."""
 
     asset: str
     path: str

@@ -16,7 +16,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from deflate import crc32
 
@@ -46,9 +46,8 @@ _turn = Lock()
 _MAX_OFFSET = 2**32 - 2**24  # offsets have 32 bits, and the directory must fit as well
 
 
-@dataclass(frozen=True, slots=True)
-class PackedMember:
-    """A member as it lies in its shard."""
+class PackedMember(NamedTuple):
+    """A member as it lies in its shard; a tuple, as one is made of every file."""
 
     asset: str
     path: str
