@@ -67,10 +67,10 @@ _MAX_DIRECTORY = 2**26  # bytes of the directory of a zip in another archive
 _MAX_REMOTE_DIRECTORY = 2**31  # and in a store; BigEarthNet's 7.7 million files have 1.4 GB
 _DRIVE = re.compile(r"[A-Za-z]:")
 # Between zeros, in names that are joined by them: what may lead out of the archive, or begins with
-# a dot. Of almost no name, and found in a tenth of the time of a regular expression.
+# a dot. Of almost no name, and found sooner than by a regular expression.
 _SUSPICIOUS = ("..", "\\", ":", "\0/", "\0.", "\0\0")
 _COMMON = (".tif", ".jpg", ".png", ".json")  # endings that `layout_path` leaves
-_new_entry = partial(tuple.__new__, Entry)  # in a third of the time of a call with all fields
+_new_entry = partial(tuple.__new__, Entry)  # faster than a call with all fields
 
 _MAGIC: dict[bytes, Form] = {
     b"PK\3\4": "zip",
