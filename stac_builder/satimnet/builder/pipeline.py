@@ -425,7 +425,7 @@ def _described(made: _Collection, report: Report, overview: bool) -> Made:
     nodes, paths = _nodes(made)
     tables = MappedRows(paths)
     collection = collection_of(made.dataset.record, tables)
-    write_parquet(tables, collection, folder / PARQUET_NAME)
+    written = write_parquet(tables, collection, folder / PARQUET_NAME)
     write_columns(collection, tables, folder, folder / PARQUET_NAME, made.files)
     write_json(_content(report, made.source), folder / _REPORT_NAME)
     (folder / OVERVIEW_NAME).unlink(missing_ok=True)  # of a build that was killed
@@ -439,8 +439,9 @@ def _described(made: _Collection, report: Report, overview: bool) -> Made:
             lines = [made.rows / features_name(p) for p in made.plans if p.level == level]
             write_pages(lines, len(ids), folder.joinpath(*level))
     write_nodes(collection, nodes, folder, made.files)
-    collection = with_links(collection, nodes, made.files)
-    version = version_of(collection, folder, (PARQUET_NAME, _REPORT_NAME), made.files)
+    collection = with_links(collection, nodes, made.files, len(written))
+    names = (*(file.name for file in written), _REPORT_NAME)
+    version = version_of(collection, folder, names, made.files)
     shards = None if is_url(made.out) else Path(made.shards)
     return Made(collection, version, folder, shards)
 

@@ -8,6 +8,7 @@ is by class or by time and place, and within it as members lie in their shard.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 ROWS_OF_FILE = 5_000_000
 """Rows that one file has at most; more of them are in several files."""
+PARTS = "satimnet:files"
+"""Key of a file's metadata: of how many files it is one. Absent if it is alone."""
 _LEAST, _MOST = 10_240, 99_328  # rows of a group, multiples of what DuckDB reads at a time
 _VECTOR = 2048
 _FOOTER = 700_000  # bytes of a footer that groups of more than the least rows are made for
@@ -153,9 +156,11 @@ def write_rows(
         The files.
     """
     limit = limit or ROWS_OF_FILE
-    schema = layout.schema.with_metadata(metadata)
     files: list[Path] = []
     starts = [*range(0, max(layout.rows, 1), limit), layout.rows]
+    if len(starts) > 2:
+        metadata = {**metadata, PARTS: str(len(starts) - 1)}
+    schema = layout.schema.with_metadata(metadata)
     groups = _groups(tables, layout, starts)
     for at, (start, end) in enumerate(pairwise(starts)):
         files.append(path.with_name(part_name(path.name, at)))
@@ -172,6 +177,19 @@ def part_name(name: str, at: int) -> str:
     """
     stem, dot, ending = name.rpartition(".")
     return name if at == 0 else f"{stem}-{at:05d}{dot}{ending}"
+
+
+def is_part_of(path: str, name: str) -> bool:
+    """Whether the path is that of a file which `part_name` gives.
+
+    Example:
+        >>> is_part_of("eurosat/items-00002.parquet", "items.parquet")
+        True
+        >>> is_part_of("eurosat/items-2.parquet", "items.parquet")
+        False
+    """
+    stem, dot, ending = name.rpartition(".")
+    return bool(re.fullmatch(rf"(.*/)?{re.escape(stem)}(-\d{{5}})?{dot}{ending}", path))
 
 
 def _write(

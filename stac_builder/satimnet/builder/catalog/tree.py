@@ -12,6 +12,7 @@ from satimnet.builder.catalog.checked_documents import STAC_VERSION, title_of
 from satimnet.builder.catalog.geoparquet import PARQUET_NAME, PARQUET_TYPE
 from satimnet.builder.catalog.item_pages import ItemFiles, page_name
 from satimnet.builder.catalog.items import TOP
+from satimnet.builder.catalog.parquet_writing import part_name
 from satimnet.builder.storage.atomic_files import json_bytes
 from satimnet.builder.types import Json
 
@@ -19,7 +20,10 @@ _JSON_TYPE = "application/json"
 
 
 def with_links(
-    collection: Json, nodes: Mapping[tuple[str, ...], Sequence[str]], files: ItemFiles = "json"
+    collection: Json,
+    nodes: Mapping[tuple[str, ...], Sequence[str]],
+    files: ItemFiles = "json",
+    indexes: int = 1,
 ) -> Json:
     """The Collection with the links and the index that it has in the folder of its version.
 
@@ -27,6 +31,7 @@ def with_links(
         collection: JSON of the Collection.
         nodes: Ids of the Items by the level of the tree where they lie.
         files: How the tree shows Items.
+        indexes: How many files its rows are in.
     """
     links = [
         _link("root", TOP),
@@ -34,13 +39,16 @@ def with_links(
         *_children((), nodes, files),
         *collection["links"],
     ]
-    asset = {
-        "href": f"./{PARQUET_NAME}",
-        "type": PARQUET_TYPE,
-        "title": "All items as stac-geoparquet",
-        "roles": ["collection-mirror"],
-    }
-    assets = {"geoparquet-items": asset, **collection.get("assets", {})}
+    assets = {}
+    for at in range(indexes):
+        title = "All items as stac-geoparquet"
+        assets["geoparquet-items" if at == 0 else f"geoparquet-items-{at:05d}"] = {
+            "href": f"./{part_name(PARQUET_NAME, at)}",
+            "type": PARQUET_TYPE,
+            "title": title if indexes == 1 else f"{title}, file {at + 1} of {indexes}",
+            "roles": ["collection-mirror"],
+        }
+    assets |= collection.get("assets", {})
     return collection | {"links": links, "assets": assets}
 
 

@@ -10,7 +10,7 @@ import glob
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from satimnet.builder.arguments import checked
 from satimnet.builder.catalog import checked_documents as documents
 from satimnet.builder.catalog.geoparquet import PARQUET_NAME
 from satimnet.builder.catalog.member_checks import MemberChecks
+from satimnet.builder.catalog.parquet_writing import part_name
 from satimnet.builder.catalog.rows_to_items import items_of
 from satimnet.builder.catalog.schemas import Schemas
 from satimnet.builder.errors import (
@@ -130,26 +131,30 @@ def validate(
     scope = _Scope(Bounds.of(start, allow_outside=allow_outside))
     linked = _Linked(findings)
     objects_ = _Objects(Schemas(schemas), scope, findings, checksums, progress)
-    parquets: dict[str, str] = {}
-    """Of each collection."""
+    parquets: dict[tuple[str, ...], str] = {}
+    """The files of each collection."""
     folders = set()
     for path, content, wrong in _walk(start, scope, linked, findings):
         objects_.check(path, content, wrong)
         folders.add(folder_at(path))
         if content.get("type") == "Collection" and wrong is None:
             _check_assets(path, content, linked)
-            if (parquet := scope.parquet_of(path, content, findings)) is not None:
-                parquets.setdefault(parquet, content["id"])
+            if own := scope.parquets_of(path, content, findings):
+                parquets.setdefault(tuple(own), content["id"])
     linked.finish()
     if not is_url(start):
         findings.leftovers += _leftovers(folder_at(start), folders)
-    for file, collection in sorted(parquets.items()):
-        if not objects.exists(file):
+    for files, collection in sorted(parquets.items()):
+        there = [file for file in files if objects.exists(file)]
+        for file in set(files).difference(there):
             if os.path.lexists(file):  # a pipe would be waited for
                 findings.add(file, "is no file")
-        elif collection in objects_.seen:
-            _check_parquet(file, objects_.seen, findings)
-        else:
+        if len(there) < len(files):
+            continue
+        if collection in objects_.seen:
+            _check_parquet(files, objects_.seen, findings)
+            continue
+        for file in files:
             for item in _rows(file, findings):  # the tree has no Items: these are all there are
                 objects_.check(file, item)
     objects_.finish()
@@ -222,19 +227,22 @@ class _Scope:
 
     def add(self, path: str, collection: dict[str, Any]) -> None:
         """Adds what a Collection says about its files."""
-        parquet = join(_mirror(collection) or f"./{PARQUET_NAME}", path)
+        parquet = join(next(iter(_mirrors(collection)), f"./{PARQUET_NAME}"), path)
         self._of_folder[folder_at(path)] = self._bounds.of_collection(collection, parquet)
 
-    def parquet_of(self, path: str, collection: dict[str, Any], findings: Findings) -> str | None:
-        """The place of a Collection's parquet, where it names one and may."""
-        href = _mirror(collection)
-        if href is None or has_scheme(href):
-            return None
-        try:
-            return self.resolve(href, path)
-        except SatimnetError as error:
-            findings.add_error(path, error)
-            return None
+    def parquets_of(self, path: str, collection: dict[str, Any], findings: Findings) -> list[str]:
+        """The places of a Collection's parquet, where it names one and may, and of its parts."""
+        found: list[str] = []
+        for href in _mirrors(collection):
+            if has_scheme(href):
+                continue
+            try:
+                found.append(self.resolve(href, path))
+            except SatimnetError as error:
+                findings.add_error(path, error)
+        folder, slash, name = found[0].rpartition("/") if found else ("", "", "")
+        parts = {f"{folder}{slash}{part_name(name, at)}" for at in range(1, len(found))}
+        return [file for at, file in enumerate(found) if at == 0 or file in parts]
 
     def resolve(self, href: str, path: str) -> str:
         """The place of an href in a file; raises `SatimnetError` where it may not lead there."""
@@ -244,12 +252,10 @@ class _Scope:
         return self._of_folder.get(folder, self._bounds).resolve(href, path)
 
 
-def _mirror(collection: dict[str, Any]) -> str | None:
-    """The href of a Collection's parquet, if it names one."""
-    for asset in collection.get("assets", {}).values():
-        if "collection-mirror" in asset.get("roles", ()):
-            return str(asset["href"])
-    return None
+def _mirrors(collection: dict[str, Any]) -> list[str]:
+    """The hrefs of a Collection's parquet, if it names one."""
+    assets = collection.get("assets", {}).values()
+    return [str(asset["href"]) for asset in assets if "collection-mirror" in asset.get("roles", ())]
 
 
 class _Linked:
@@ -401,17 +407,19 @@ def _rows(file: str, findings: Findings) -> Iterator[dict[str, Any]]:
         findings.add(file, f"cannot be read as items ({error})")
 
 
-def _check_parquet(file: str, seen: Seen, findings: Findings) -> None:
+def _check_parquet(files: Sequence[str], seen: Seen, findings: Findings) -> None:
     """The parquet, which search reads, must say of each Item what the Item's own file says."""
     before = findings.count
     listed: Seen = {}
-    for item in _rows(file, findings):
-        own = listed.setdefault(str(item["collection"]), {})
-        if item["id"] in own:
-            findings.add(file, f"id {item['id']} is there twice")
-        own[item["id"]] = _fingerprint(item, file)
+    for file in files:
+        for item in _rows(file, findings):
+            own = listed.setdefault(str(item["collection"]), {})
+            if item["id"] in own:
+                findings.add(file, f"id {item['id']} is there twice")
+            own[item["id"]] = _fingerprint(item, file)
     if findings.count > before:
         return
+    file = files[0]
     for collection, own in listed.items():
         in_tree = seen.get(collection, {})
         for what, odd in (("parquet", own.keys() - in_tree), ("tree", in_tree.keys() - own)):

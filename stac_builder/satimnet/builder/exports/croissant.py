@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from satimnet.builder.catalog.collection_document import CollectionDocument
+from satimnet.builder.catalog.parquet_writing import part_name
 from satimnet.builder.errors import NotFoundError, StorageError
 from satimnet.builder.exports.citations import bibtex
 from satimnet.builder.exports.item_batches import asset_keys, column_names, shards_of
@@ -93,10 +94,11 @@ def croissant(collection: IndexedCollection, links: Links, progress: Progress = 
     document = collection.document
     shards = shards_of(collection)
     hashes: dict[str, tuple[str, int]] = {}
-    progress(f"Hashing {collection.id}", 0, len(shards) + 1, "files")
-    for done, href in enumerate([collection.parquet, *shards], 1):
+    files = [*collection.parquets, *shards]
+    progress(f"Hashing {collection.id}", 0, len(files), "files")
+    for done, href in enumerate(files, 1):
         hashes[href] = _hashed(href)
-        progress(f"Hashing {collection.id}", done, len(shards) + 1, "files")
+        progress(f"Hashing {collection.id}", done, len(files), "files")
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
@@ -105,7 +107,10 @@ def croissant(collection: IndexedCollection, links: Links, progress: Progress = 
         **_responsible(document),
         COLLECTION: _said_of_the_dataset(document),
         "distribution": [
-            _file(_ITEMS, collection.parquet, "application/x-parquet", hashes, links),
+            *(
+                _file(part_name(_ITEMS, at), href, "application/x-parquet", hashes, links)
+                for at, href in enumerate(collection.parquets)
+            ),
             *(_file(_shard_id(href), href, "application/zip", hashes, links) for href in shards),
             *_file_sets(document, shards),
         ],

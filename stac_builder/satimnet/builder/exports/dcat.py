@@ -87,7 +87,10 @@ def _dataset(collection: IndexedCollection, links: Links) -> Json:
 def _distributions(collection: IndexedCollection, links: Links) -> list[Json]:
     files = [
         ("STAC Collection", collection.href, "application/json"),
-        ("All samples as stac-geoparquet", collection.parquet, "application/vnd.apache.parquet"),
+        *(
+            ("All samples as stac-geoparquet", href, "application/vnd.apache.parquet")
+            for href in collection.parquets
+        ),
     ]
     return [
         {

@@ -31,7 +31,7 @@ def batches(
     Raises:
         BadCatalogError: the file cannot be read, or its rows lack an id.
     """
-    with _opened(collection) as file:
+    for file in _each(collection):
         leaves = [file.schema.column(at).path for at in range(len(file.schema))]
         wanted = [
             leaf
@@ -49,7 +49,7 @@ def record_batches(collection: IndexedCollection) -> Iterator[pa.RecordBatch]:
     Raises:
         BadCatalogError: the file cannot be read, or its rows lack an id.
     """
-    with _opened(collection) as file:
+    for file in _each(collection):
         for batch in _with_splits(collection, file.iter_batches(_ROWS)):
             require_texts(batch, collection.parquet)
             yield batch
@@ -84,8 +84,7 @@ def schema_of(collection: IndexedCollection) -> pa.Schema:
 
 def row_count(collection: IndexedCollection) -> int:
     """How many Items there are."""
-    with _opened(collection) as file:
-        return int(file.metadata.num_rows)
+    return sum(int(file.metadata.num_rows) for file in _each(collection))
 
 
 def column_names(collection: IndexedCollection) -> list[str]:
@@ -111,16 +110,23 @@ def shards_of(collection: IndexedCollection) -> list[str]:
     return [collection.resolve(href) for href in found]
 
 
+def _each(collection: IndexedCollection) -> Iterator[pq.ParquetFile]:
+    """The files of the rows, open one after the other."""
+    for part in range(len(collection.places)):
+        with _opened(collection, part) as file:
+            yield file
+
+
 @contextmanager
-def _opened(collection: IndexedCollection) -> Iterator[pq.ParquetFile]:
+def _opened(collection: IndexedCollection, part: int = 0) -> Iterator[pq.ParquetFile]:
     import pyarrow as pa
 
     try:
-        with parquet_file(collection.place) as file:
+        with parquet_file(collection.places[part]) as file:
             yield file
     except SatimnetError:  # some are OSErrors, too
         raise
     except (OSError, ValueError, LookupError, OverflowError, pa.ArrowException) as error:
         raise BadCatalogError(
-            f"{collection.parquet}: cannot be read: {error}; validate the catalog"
+            f"{collection.parquets[part]}: cannot be read: {error}; validate the catalog"
         ) from error

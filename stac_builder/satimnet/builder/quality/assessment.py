@@ -185,26 +185,29 @@ def _tasks(index: Index, work: Path, names: Sequence[str]) -> list[Task]:
     for name in names:
         collection = index.collections[name]
         document = _portable(collection.document)
-        try:
-            with parquet_file(collection.parquet) as file:
-                counts = [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
-        except SatimnetError:  # some are OSErrors, too
-            raise
-        except (OSError, pa.ArrowException) as error:
-            raise BadCatalogError(
-                f"{collection.parquet}: cannot be read ({error}); build the collection again"
-            ) from error
-        whole = document, collection.parquet, collection.bounds
-        pieces = [
-            (group, start, min(_ROWS_OF_TASK, count - start))
-            for group, count in enumerate(counts)
-            for start in range(0, max(count, 1), _ROWS_OF_TASK)
-        ]
+        pieces: list[tuple[str, int, int, int]] = []
+        for parquet in collection.parquets:
+            try:
+                with parquet_file(parquet) as file:
+                    groups = range(file.num_row_groups)
+                    counts = [file.metadata.row_group(group).num_rows for group in groups]
+            except SatimnetError:  # some are OSErrors, too
+                raise
+            except (OSError, pa.ArrowException) as error:
+                raise BadCatalogError(
+                    f"{parquet}: cannot be read ({error}); build the collection again"
+                ) from error
+            pieces += [
+                (parquet, group, start, min(_ROWS_OF_TASK, count - start))
+                for group, count in enumerate(counts)
+                for start in range(0, max(count, 1), _ROWS_OF_TASK)
+            ]
         row, splits = 0, collection.splits
-        for at, (group, start, count) in enumerate(pieces):
+        for at, (parquet, group, start, count) in enumerate(pieces):
             part = work / f"{file_name(name)}-{at:05d}.arrow"
+            where = (parquet, collection.bounds, group, start)
             own = None if splits is None else splits.of_rows(row, row + count)
-            tasks.append(Task(*whole, group, start, first, count, part, work / "copies", own))
+            tasks.append(Task(document, *where, first, count, part, work / "copies", own))
             first, row = first + count, row + count
     return tasks
 
@@ -332,11 +335,15 @@ def _state(index: Index) -> str:
     for collection in index.collections.values():
         digest.update(orjson.dumps(collection.document.json))
         if is_url(collection.parquet):
-            digest.update(_end_of(collection.parquet))
+            for url in collection.parquets:
+                digest.update(_end_of(url))
             continue
         parquet = Path(collection.parquet)
         hrefs = (asset["href"] for asset in files_of_index(parquet).get("assets", ()))
-        for path in (parquet, *sorted(parquet.parent / href for href in hrefs)):
+        for path in (
+            *map(Path, collection.parquets),
+            *sorted(parquet.parent / href for href in hrefs),
+        ):
             stat = path.stat() if os.path.exists(path) else None  # a catalog may say any path
             digest.update(f"{path} {stat and (stat.st_size, stat.st_mtime_ns)}\n".encode())
     return digest.hexdigest()

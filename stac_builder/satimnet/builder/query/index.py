@@ -19,6 +19,7 @@ import numpy as np
 from satimnet.builder.catalog import checked_documents as documents
 from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.catalog.file_facts import FACTS
+from satimnet.builder.catalog.parquet_writing import part_name
 from satimnet.builder.errors import (
     BadCatalogError,
     CatalogWarning,
@@ -90,11 +91,23 @@ class IndexedCollection:
     """The parquet that belongs to the document, also once both are replaced; None on the web."""
     splits: RowSplits | None = field(default=None, compare=False, repr=False)
     """Split and fold of its Items by a table of the catalog; None leaves the publisher's."""
+    more: tuple[tuple[str, Held | None], ...] = field(default=(), repr=False)
+    """The files of further rows, where they are too many for one, held like the first."""
 
     @property
     def place(self) -> str:
         """Where to read its parquet: on this machine the file that was there at first."""
         return self.parquet if self.held is None else self.held.place
+
+    @property
+    def parquets(self) -> list[str]:
+        """Absolute hrefs of all files of its rows, in their order."""
+        return [self.parquet, *(href for href, _ in self.more)]
+
+    @property
+    def places(self) -> list[str]:
+        """Where to read them, as `place`."""
+        return [self.place, *(href if held is None else held.place for href, held in self.more)]
 
     def resolve(self, href: str) -> str:
         """The place of an href in its parquet; raises `SatimnetError` if it may not lead there."""
@@ -256,8 +269,12 @@ class Index:
             )
         parquet = self.bounds.resolve(mirrors[0], href)
         bounds = self.bounds.of_collection(content, parquet)
-        held = None if is_url(parquet) else _hold(parquet)
-        return IndexedCollection(document.id, href, document, parquet, bounds, held)
+        others = [self.bounds.resolve(mirror, href) for mirror in mirrors[1:]]
+        held, *more = [
+            (file, None if is_url(file) else _hold(file))
+            for file in (parquet, *_further(parquet, others))
+        ]
+        return IndexedCollection(document.id, href, document, parquet, bounds, held[1], tuple(more))
 
     def _leave_out(self, name: str, reason: str) -> None:
         self.unreadable.setdefault(name, reason)
@@ -335,9 +352,17 @@ class Index:
         """
         return self._database.run(sql, statement, self.seconds)
 
-    def _rows_of(self, collection: str) -> str:
-        place = self.collections[collection].place.replace("'", "''")
+    def _rows_of(self, collection: str, part: int = 0) -> str:
+        place = self.collections[collection].places[part].replace("'", "''")
         return f"read_parquet('{place}', file_row_number = true, hive_partitioning = false)"
+
+    def _first_rows(self, collection: str) -> list[int]:
+        """The number of the first row of each of a collection's files among all its rows."""
+        firsts = [0]
+        for part in range(len(self.collections[collection].more)):
+            with self._parquet(collection, part) as file:
+                firsts.append(firsts[-1] + file.metadata.num_rows)
+        return firsts
 
     def kinds(self, collections: Sequence[str]) -> dict[str, str]:
         """The properties that Items of these collections can be searched by, with their kinds."""
@@ -367,25 +392,32 @@ class Index:
             own = self.column_types(collection)
             derived = self._derived[collection]
             otherwise = {name: f"({derived.get(name, 'NULL')})::{types[name]}" for name in columns}
-            rows = self._rows_of(collection)
             made = SPLIT_COLUMNS.keys() & set(columns) if self.splits is not None else set()
             if made:
-                table = _split_table(self.splits, self.collections[collection])
-                rows += f" LEFT JOIN {table} ON file_row_number = row_of_split_"
                 otherwise |= {"satimnet:split": "split_", "satimnet:fold": "fold_"}
             parts = [
                 f"{quoted(name) if name in own and name not in made else otherwise[name]} "
                 f"AS {quoted(name)}"
                 for name in columns
             ]
-            parts += [f"{position}::BIGINT AS source_", "file_row_number AS row_"]
-            selects.append(f"SELECT {', '.join(parts)} FROM {rows}")
+            parts.append(f"{position}::BIGINT AS source_")
+            for part, first in enumerate(self._first_rows(collection)):
+                row = f"file_row_number + {first}" if first else "file_row_number"
+                rows = self._rows_of(collection, part)
+                if made:
+                    table = _split_table(self.splits, self.collections[collection])
+                    rows += f" LEFT JOIN {table} ON {row} = row_of_split_"
+                selects.append(f"SELECT {', '.join(parts)}, {row} AS row_ FROM {rows}")
         return " UNION ALL ".join(selects)
 
     def with_assets(self, collection: str, assets: Sequence[str]) -> NDArray[np.int64]:
         """Numbers of the rows of a collection's file whose Items have all of these assets."""
         present = " AND ".join(f"assets.{quoted(key)}.href IS NOT NULL" for key in assets)
-        sql = f"SELECT file_row_number AS row_ FROM {self._rows_of(collection)} WHERE {present}"
+        sql = " UNION ALL ".join(
+            f"SELECT file_row_number + {first} AS row_ FROM {self._rows_of(collection, part)} "
+            f"WHERE {present}"
+            for part, first in enumerate(self._first_rows(collection))
+        )
         return numbers_of(self.run(sql, Statement())["row_"])
 
     def rows(
@@ -408,11 +440,22 @@ class Index:
         leaves = [name for name in stored if name != "assets" or assets is None]
         if len(leaves) < len(stored):
             leaves += [f"assets.{key}" for key in assets or ()]
+        firsts = np.array(self._first_rows(collection))
+        files = np.searchsorted(firsts, numbers, side="right") - 1
+        tables: list[pa.Table] = []
+        done = 0
+        places = np.empty(len(numbers), np.int64)
         try:
-            with self._parquet(collection) as file:
-                found = self._sparse_rows(collection, file, numbers, stored, assets)
-                table, places = found or rows_at(file, numbers, leaves)
-            table = table.select(stored)  # other names than DuckDB's, if some are there twice
+            for part in np.unique(files).tolist() or [0]:
+                own = numbers[files == part] - firsts[part]
+                with self._parquet(collection, part) as file:
+                    found = self._sparse_rows(collection, part, file, own, stored, assets)
+                    one, at = found or rows_at(file, own, leaves)
+                places[files == part] = at + done
+                done += len(one)
+                # other names than DuckDB's, if some are there twice
+                tables.append(one.select(stored))
+            table = pa.concat_tables(tables)
         except SatimnetError:
             raise
         except (OSError, KeyError, ValueError, pa.ArrowException) as error:
@@ -434,6 +477,7 @@ class Index:
     def _sparse_rows(
         self,
         collection: str,
+        part: int,
         file: pq.ParquetFile,
         numbers: NDArray[np.int64],
         names: Sequence[str],
@@ -453,7 +497,7 @@ class Index:
             return None  # names that DuckDB made up for columns of one name
         if not is_sparse(groups, numbers):
             return None
-        sql = sparse_rows_sql(self._rows_of(collection), numbers, names, assets)
+        sql = sparse_rows_sql(self._rows_of(collection, part), numbers, names, assets)
         types = {name: schema.field(name).type for name in names}
         if assets is not None and "assets" in types:
             keys = [key for key in assets if types["assets"].get_field_index(key) >= 0]
@@ -469,22 +513,22 @@ class Index:
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             return None  # types of others' files that DuckDB reads as others
 
-    def _parquet(self, collection: str) -> pq.ParquetFile:
-        """The collection's file, open."""
+    def _parquet(self, collection: str, part: int = 0) -> pq.ParquetFile:
+        """A file of the collection's rows, open."""
         import pyarrow.parquet as pq
 
-        place = self.collections[collection].place
+        place = self.collections[collection].places[part]
         try:
             source: Any = place
             if self._web_files is not None and is_url(place):
                 source = self._web_files.open(place)
-            known = self._footers.get(collection)
+            known = self._footers.get(place)
             file = pq.ParquetFile(source, metadata=known, pre_buffer=True)
-            self._footers[collection] = file.metadata
+            self._footers[place] = file.metadata
         except SatimnetError:  # some are OSErrors, too
             raise
         except (OSError, ValueError) as error:
-            href = self.collections[collection].parquet
+            href = self.collections[collection].parquets[part]
             raise failure(error, f"{href}: cannot be read", BadCatalogError) from error
         return file
 
@@ -508,6 +552,15 @@ def _found(catalog: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:
         with suppress(SatimnetError):
             return served, documents.read(served)
         raise
+
+
+def _further(parquet: str, others: Sequence[str]) -> list[str]:
+    """The files of further rows; another mirror may be a copy of the first elsewhere."""
+    folder, slash, name = parquet.rpartition("/")
+    found: list[str] = []
+    while (href := f"{folder}{slash}{part_name(name, len(found) + 1)}") in others:
+        found.append(href)
+    return found
 
 
 def _hold(parquet: str) -> Held:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import posixpath
 import shutil
 import tempfile
 import threading
@@ -31,6 +30,7 @@ from typing import Any
 
 from satimnet.builder.catalog import checked_documents as documents
 from satimnet.builder.catalog.geoparquet import PARQUET_NAME
+from satimnet.builder.catalog.parquet_writing import is_part_of
 from satimnet.builder.errors import (
     BadCatalogError,
     CatalogWarning,
@@ -340,9 +340,9 @@ class _Copying:
         """
         folders = tuple(map(top_folder, heads.chosen))
         for file in chain.from_iterable(heads.assets.values()):
-            if posixpath.basename(file.path) != PARQUET_NAME:
+            if not is_part_of(file.path, PARQUET_NAME):
                 continue
-            for asset in files_of_index(self._heads / file.path).get("assets", ()):
+            for asset in files_of_index(self._heads / file.path, alone=True).get("assets", ()):
                 href = asset["href"]
                 if not isinstance(href, str) or href.startswith("/") or FOREIGN.match(href):
                     continue
@@ -391,7 +391,7 @@ class _Copying:
 
     def _file(self, file: CatalogFile, landing: Staged | Sent) -> list[CatalogFile]:
         """Copies one file, unless an earlier run did, and gives those that it leads to."""
-        is_index = posixpath.basename(file.path) == PARQUET_NAME
+        is_index = is_part_of(file.path, PARQUET_NAME)
         content: Mapping[str, Any] = {}
         try:
             with (
@@ -401,7 +401,7 @@ class _Copying:
                 size = (file.size or 0) if got is None else got.stat().st_size
                 require_size(file.path, size, file.size)
                 if got is not None and is_index:
-                    content = files_of_index(got)
+                    content = files_of_index(got, alone=True)
                 elif got is not None and file.follow:
                     content = documents.parse(got.read_bytes(), file.path)
         except MissingFileError:

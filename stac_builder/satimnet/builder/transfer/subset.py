@@ -176,14 +176,14 @@ def write_found(found: Found, path: str | os.PathLike[str]) -> int:
     rows = [table.drop_columns(["parquet"])]
     if is_url(file):
         with _scratch() as folder:
-            write_geoparquet(rows, documents, folder / PARQUET_NAME)
+            write_geoparquet(rows, documents, folder / PARQUET_NAME, limit=len(table))
             objects.write(file, folder / PARQUET_NAME)
         warn_of_secret(found.index.href)
         return len(table)
     target = Path(file)
     try:
         with lock(target), writing(target) as part:
-            write_geoparquet(rows, documents, part)
+            write_geoparquet(rows, documents, part, limit=len(table))
     except SatimnetError:
         raise
     except OSError as error:
@@ -371,12 +371,12 @@ def _write_collection(found: Found, out: _Out, progress: Progress) -> Made:
         write_pages(paths, len(nodes[level]), out.folder.joinpath(*level))
     parts = MappedRows(tables)
     collection = narrowed(_document(out, total), parts)
-    write_geoparquet(parts, [collection], out.folder / PARQUET_NAME)
+    written = write_geoparquet(parts, [collection], out.folder / PARQUET_NAME)
     if not is_url(out.home):
         collection |= _points_to(outside, collection["id"], out.folder / PARQUET_NAME)
     write_nodes(collection, nodes, out.folder, files)
-    collection = with_links(collection, nodes, files)
-    version = version_of(collection, out.folder, (PARQUET_NAME,), files)
+    collection = with_links(collection, nodes, files, len(written))
+    version = version_of(collection, out.folder, tuple(file.name for file in written), files)
     here = out.copied and not is_url(out.home)
     return Made(collection, version, out.folder, out.shards if here else None)
 
