@@ -183,7 +183,7 @@ def _placed(
             step = side / header.shape[0]
             header = replace(header, crs=crs, transform=(step, 0.0, east, 0.0, -step, north))
         placed.append(
-            replace(member, path=path, first=first, sha256=rng.bytes(32).hex(), header=header)
+            member._replace(path=path, first=first, sha256=rng.bytes(32).hex(), header=header)
         )
         first += member.size + 256
     return tuple(placed)

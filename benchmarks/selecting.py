@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +151,7 @@ def _placed(
     placed = []
     for member in members:
         path = f"{name}/{name}_{member.asset}.tif"
-        placed.append(replace(member, path=path, first=first, sha256=rng.bytes(32).hex()))
+        placed.append(member._replace(path=path, first=first, sha256=rng.bytes(32).hex()))
         first += member.size + 256
     return tuple(placed)
 

@@ -274,7 +274,9 @@ class Index:
             (file, None if is_url(file) else _hold(file))
             for file in (parquet, *_further(parquet, others))
         ]
-        return IndexedCollection(document.id, href, document, parquet, bounds, held[1], tuple(more))
+        return IndexedCollection(
+            document.id, href, document, parquet, bounds, held[1], more=tuple(more)
+        )
 
     def _leave_out(self, name: str, reason: str) -> None:
         self.unreadable.setdefault(name, reason)
