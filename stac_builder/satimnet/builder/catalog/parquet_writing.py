@@ -3,7 +3,9 @@
 Row groups do not follow the shards. Each costs a footer of some 100 bytes a column, which every
 reader takes in first, and BigEarthNet has 270 columns, those of its assets counted; too few of them
 cannot be told apart by their statistics. The rows keep the order of the shards: by the tree, which
-is by class or by time and place, and within it as members lie in their shard.
+is by class or by time and place, and within it as members lie in their shard. Of 23 groups of
+BigEarthNet's places, a month and a box leave 2.6 to be read; were the rows sorted along Hilbert's
+curve in each month it would be 2.5, by time 2.4, and reading them would jump to and fro in shards.
 """
 
 from __future__ import annotations
