@@ -20,6 +20,7 @@ from satimnet.builder.errors import ArgumentError, NotFoundError, SatimnetError
 from satimnet.builder.pipeline import build
 from satimnet.builder.query.search import search
 from satimnet.builder.storage.assets import gdal_path, read_bytes
+from satimnet.builder.transfer.mirror import copy_catalog
 from satimnet.cli.chip_command import chip as command
 from satimnet.training import open_samples
 
@@ -292,3 +293,19 @@ def test_a_scene_of_20000_pixels_is_cut_within_2_gib(tmp_path):
             with rasterio.open(gdal_path(items[id_]["assets"]["image"])) as cut:
                 assert (cut.read() == file.read(window=window)).all()
                 assert cut.transform.almost_equals(file.window_transform(window), 1e-9)
+
+
+@pytest.mark.parametrize("source", ["dota", "inria"])
+def test_chips_in_a_store_are_those_of_the_disk(demo, bucket, tmp_path, source):
+    place = f"{bucket}/chips-{source}"
+    near = Path(shutil.copytree(demo / "catalog", tmp_path / "catalog"))
+    copy_catalog(near, place, collections=[source])
+    chip(near, source, (128, 128), overlap=(8, 8))
+    done = chip(place, source, (128, 128), overlap=(8, 8))
+    assert done.catalog == place
+    there = items_of(place, f"{source}-chips")
+    for id_, item in items_of(near, f"{source}-chips").items():
+        for key, asset in item["assets"].items():
+            (entry,), (copy,) = asset["archive"], there[id_]["assets"][key]["archive"]
+            assert entry["file:checksum"] == copy["file:checksum"]
+            assert read_bytes(there[id_]["assets"][key]) == read_bytes(asset)
