@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from satimnet.builder.chipping.chip_grid import Window
+from satimnet.builder.imagery.object_shapes import box_of
 from satimnet.builder.samples import Object
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Clipper:
     def __init__(self, objects: Sequence[Object]) -> None:
         self._objects = objects
         self._bounds: NDArray[np.float64] = np.array(
-            [_bounds(item) for item in objects], np.float64
+            [box_of(item) for item in objects], np.float64
         ).reshape(-1, 4)
 
     def inside(self, window: Window, min_inside: float) -> tuple[Object, ...]:
@@ -64,12 +65,6 @@ class Clipper:
             if cut is not None:
                 found.append(cut)
         return tuple(found)
-
-
-def _bounds(item: Object) -> tuple[float, float, float, float]:
-    points = np.array([point for outer, *_ in item.parts for point in outer], np.float64)
-    (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
-    return x0, y0, x1, y1
 
 
 def _moved(item: Object, left: int, top: int) -> Object:

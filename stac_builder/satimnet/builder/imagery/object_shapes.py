@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from satimnet.builder.samples import Object
 
 
@@ -14,9 +12,9 @@ def box_of(item: Object) -> tuple[float, float, float, float]:
         >>> box_of(Object("ship", ((10, 5), (30, 8), (28, 20))))
         (10.0, 5.0, 30.0, 20.0)
     """
-    points = np.array([point for outer, *_ in item.parts for point in outer], np.float64)
-    (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
-    return left, top, right, bottom
+    points = [point for outer, *_ in item.parts for point in outer]
+    x, y = zip(*points, strict=True)
+    return float(min(x)), float(min(y)), float(max(x)), float(max(y))
 
 
 def corners_of(item: Object) -> tuple[tuple[float, float], ...]:
