@@ -297,6 +297,40 @@ def test_coco_of_pycocotools(tmp_path: Path) -> None:
         assert np.array_equal(mask == value, tool.decode(encoded).astype(bool))
 
 
+def test_coco_says_the_same_to_pycocotools(tmp_path: Path) -> None:
+    """A set of random boxes and outlines: what its own API reads of each image is what is built."""
+    tool = pytest.importorskip("pycocotools.coco")
+    content = coco(tmp_path / "set")
+    rng = np.random.default_rng(1)
+    content["annotations"] = []
+    for number in range(1, 41):
+        x, y = sorted(rng.uniform(0, 60, 2)), sorted(rng.uniform(0, 44, 2))
+        left, top, width, height = x[0], y[0], x[1] - x[0] + 1, y[1] - y[0] + 1
+        one: dict[str, Any] = {"id": number, "image_id": 1 + number % 2, "iscrowd": 0}
+        one |= {"category_id": (7, 3)[number % 3 == 0], "bbox": [left, top, width, height]}
+        one |= {"area": width * height}
+        if number % 4 == 0:
+            ring = [left, top, left + width, top, left + width / 2, top + height]
+            one["segmentation"] = [ring]
+        content["annotations"].append(one)
+    file = tmp_path / "set/annotations/instances_val2017.json"
+    file.write_text(json.dumps(content))
+    catalog, report = made(tmp_path, "coco")
+    assert report.problems == ()
+    api = tool.COCO(str(file))
+    names = {"ship": "ship", "storage tank": "storage-tank"}
+    for image in (1, 2):
+        theirs = []
+        for one in api.loadAnns(api.getAnnIds(imgIds=[image])):
+            left, top, width, height = one["bbox"]
+            name = names[api.loadCats(one["category_id"])[0]["name"]]
+            theirs.append((name, left, top, left + width, top + height))
+        ours = boxes_of(items_of(catalog)[str(image)])
+        assert [box[0] for box in ours] == [box[0] for box in theirs]
+        gap = np.abs(np.array([b[1:] for b in ours]) - np.array([b[1:] for b in theirs]))
+        assert gap.max() < 0.01
+
+
 def test_roboflow_puts_the_json_beside_the_images(tmp_path: Path) -> None:
     for at, split in enumerate(("train", "valid")):
         picture(tmp_path / f"set/{split}/x{at}.png", at)
