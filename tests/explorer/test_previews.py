@@ -33,12 +33,13 @@ def previews_of(catalog, name):
     """The previews of a collection's Items, by id."""
     home = home_of(catalog, name)
     header, columns = read_columns(home)
-    found = {}
+    found, ends = {}, {}
     for row, id_ in enumerate(columns["ids"]):
         size = columns.get("preview_sizes", np.zeros(len(columns["ids"]), int))[row]
         if size:
-            first = columns["preview_firsts"][row]
             file = home / header["previews"]["files"][columns["preview_files"][row]]
+            first = ends.get(file, 0)
+            ends[file] = first + size
             with Image.open(io.BytesIO(file.read_bytes()[first : first + size])) as picture:
                 found[id_] = np.asarray(picture.convert("RGB")).astype(int)
     return header, columns, found

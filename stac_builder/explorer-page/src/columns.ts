@@ -63,7 +63,20 @@ export class Columns {
       throw new Error(`${url} belongs to another items.parquet; run satimnet explorer`);
     }
     if (header.items) await columns.fetch(columns.within(0, header.data.first_screen));
+    if (header.previews) columns.findPreviews(header.previews.files.length);
     return columns;
+  }
+
+  /** Previews of a file lie one after another, in the order of the rows. */
+  private findPreviews(files: number): void {
+    const ends = new Uint32Array(files);
+    const [file, size] = [this.of("preview_files"), this.of("preview_sizes")];
+    const firsts = new Uint32Array(size.length);
+    for (let row = 0; row < size.length; row += 1) {
+      firsts[row] = ends[file[row]];
+      ends[file[row]] += size[row];
+    }
+    this.found.set("preview_firsts", firsts);
   }
 
   private within(start: number, end: number): string[] {

@@ -33,6 +33,8 @@ const meta = (name: string): string =>
 class Explorer {
   private state: State = { text: "", order: "mixed", seed: 1, map: false, look: {} };
   private facets: Facet[];
+  /** Width by height of each row's tile. */
+  private readonly aspects: Float32Array;
   private matching: Uint32Array = new Uint32Array(0);
   private ordered: Uint32Array = new Uint32Array(0);
   private places: Places | undefined;
@@ -67,9 +69,10 @@ class Explorer {
 
   constructor(private readonly catalog: Catalog) {
     this.facets = facetsOf(catalog);
+    this.aspects = aspectsOf(catalog);
     this.wall = new Wall(
       {
-        aspect: (row) => this.aspect(row),
+        aspect: (row) => this.aspects[row],
         colour: (row) => valuesOf(this.facet("class"), row)[0]?.colour ?? "#888888",
         label: (row) => this.label(row),
         href: (row) => this.address({ ...this.state, item: this.name(row), look: {} }),
@@ -102,6 +105,7 @@ class Explorer {
   async start(): Promise<void> {
     await this.read();
     const { collections } = this.catalog;
+    await this.wall.settled();
     // the rest: concepts, names and places
     await Promise.all(collections.map((one) => one.columns.fetch(["concept_counts", "concepts", "nodes", ...PLACES])));
     const concepts = conceptsOf(this.catalog);
@@ -117,13 +121,6 @@ class Explorer {
 
   private facet(key: string): Facet | undefined {
     return this.facets.find((one) => one.key === key);
-  }
-
-  private aspect(row: number): number {
-    const owner = ownerOf(this.catalog, row);
-    const width = owner.columns.of("widths")[row - owner.first];
-    const height = owner.columns.of("heights")[row - owner.first];
-    return width && height ? Math.max(0.5, Math.min(2.2, width / height)) : 1;
   }
 
   private picture(row: number): Omit<Wanted, "key"> | undefined {
@@ -508,6 +505,19 @@ class Explorer {
       el("label", {}, box, dot, el("span", { class: "name", title: value.title }, value.title), el("span", { class: "number" }, count(one.counts[at])), bar),
     );
   }
+}
+
+/** How wide tiles are, of images that may be as long as they like. */
+function aspectsOf(catalog: Catalog): Float32Array {
+  const found = new Float32Array(catalog.rows).fill(1);
+  for (const one of catalog.collections) {
+    const [widths, heights] = [one.columns.of("widths"), one.columns.of("heights")];
+    for (let row = 0; row < widths.length; row += 1) {
+      if (!widths[row] || !heights[row]) continue;
+      found[one.first + row] = Math.max(0.5, Math.min(2.2, widths[row] / heights[row]));
+    }
+  }
+  return found;
 }
 
 /** Licence, citation and links of a collection. */

@@ -85,12 +85,13 @@ export class Wall {
     this.layOut(before === rows);
   }
 
-  /** Forgets pictures, such as those that could not be fetched. */
-  clear(): void {
-    for (const picture of this.pictures.values()) picture?.close();
-    this.pictures.clear();
-    this.pixels = 0;
-    this.schedule();
+  /** Waits until the tiles that are seen have their pictures, or for two seconds. */
+  async settled(): Promise<void> {
+    for (let left = 40; left > 0; left -= 1) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      const { drawn, seen } = this.root.dataset;
+      if (seen !== undefined && drawn === seen) return;
+    }
   }
 
   /** Marks a row that is pointed at elsewhere. */

@@ -62,7 +62,7 @@ MOST_BYTES, MOST_SIDE = 2**16, 256
 _FIRST_SCREEN = (
     *("class_counts", "classes", "splits", "countries", "days", "kinds", "widths", "heights"),
     *("picture_files", "picture_firsts", "picture_sizes"),
-    *("preview_files", "preview_firsts", "preview_sizes"),
+    *("preview_files", "preview_sizes"),
 )
 _MOST_CODES = 2**16
 _FARTHEST = 2**52  # bytes; the page counts in numbers of 53 bits

@@ -181,16 +181,15 @@ def _draw(
         for at, part in enumerate(parts)
     ]  # fmt: skip
     count = len(columns.ids)
-    files, firsts = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    sizes = np.zeros(count, np.int64)
+    files, sizes = np.zeros(count, np.int64), np.zeros(count, np.int64)
     what = f"Drawing previews of {collection.id}"
     for outcome in run_tasks(make_previews, jobs, scheduler, what, progress, "files"):
         if isinstance(outcome, str):
             raise SatimnetError(outcome)
         part = parts[outcome.task]
         files[part], sizes[part] = outcome.task, outcome.sizes
-        firsts[part] = np.cumsum(outcome.sizes) - outcome.sizes
-    columns.values |= {"preview_files": files, "preview_firsts": firsts, "preview_sizes": sizes}
+    # where each begins, its file and the sizes of those before it in that file tell
+    columns.values |= {"preview_files": files, "preview_sizes": sizes}
     drawn: Json = {
         "items": int((sizes > 0).sum()),
         "files": [f"./{FOLDER}/{_name(at)}" for at in range(len(parts))],
