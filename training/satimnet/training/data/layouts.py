@@ -275,7 +275,7 @@ def _read_layout(
     possible = (first >= 0) & (first <= last) & (last < FARTHEST)
     _require(layout, possible, f"the byte range of {key} cannot be")
     runs = field_of(asset, "satimnet:pixels")
-    if runs is not None and not runs.null_count:
+    if runs is not None and not runs.null_count and not _some_grey(runs, len(names)):
         layout = _uncompressed(layout, runs.combine_chunks(), key)
     elif samples.window is not None:
         dtype, bands_there = first_image(layout)
@@ -290,6 +290,15 @@ def _read_layout(
             f"{len(names)}; build the catalog again"
         )
     return layout
+
+
+def _some_grey(runs: pa.ChunkedArray, bands: int) -> bool:
+    """Whether some images are grey and others in colour; they are decoded, to be of one kind."""
+    shapes = pc.struct_field(runs, ["shape"])
+    if bands != 3 or shapes.null_count or _alike(shapes):
+        return False
+    colours = {tuple(side for side in shape if side not in (1, 3)) for shape in shapes.to_pylist()}
+    return len(colours) == 1
 
 
 def _decoded(layout: Layout) -> Layout:
