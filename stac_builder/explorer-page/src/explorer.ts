@@ -40,6 +40,7 @@ class Explorer {
   private places: Places | undefined;
   private ids: { text: string; lower: string; starts: Uint32Array } | undefined;
   private allowed: Uint8Array | undefined;
+  private readonly urls = new Map<string, string | undefined>();
   private filterKey = "";
   private shownKey = "";
   private lastItem: string | undefined;
@@ -133,13 +134,25 @@ class Explorer {
       const size = columns.at(`${kind}_sizes`, own);
       const href = hrefs[columns.of(`${kind}_files`)[own]];
       if (!size || href === undefined) continue;
+      const url = this.placeOf(href, columns.url);
+      if (url) return { url, first: columns.at(`${kind}_firsts`, own), size };
+    }
+    return undefined;
+  }
+
+  /** The place of a file of pictures, looked up once; undefined if it must not be asked for. */
+  private placeOf(href: string, base: string): string | undefined {
+    const key = `${base} ${href}`;
+    if (!this.urls.has(key)) {
+      let url: string | undefined;
       try {
-        return { url: place(href, columns.url), first: columns.at(`${kind}_firsts`, own), size };
+        url = place(href, base);
       } catch (error) {
         this.problem.textContent = (error as Error).message;
       }
+      this.urls.set(key, url);
     }
-    return undefined;
+    return this.urls.get(key);
   }
 
   private async readIds(): Promise<void> {

@@ -99,7 +99,9 @@ export class Parts {
   want(parts: Wanted[]): void {
     const left = parts.filter((one) => !this.underWay.has(one.key));
     const order = new Map(left.map((one, at) => [one.key, at]));
-    left.sort((a, b) => (a.url < b.url ? -1 : a.url > b.url ? 1 : a.first - b.first));
+    const files = new Map<string, number>();
+    for (const one of left) if (!files.has(one.url)) files.set(one.url, files.size);
+    left.sort((a, b) => files.get(a.url)! - files.get(b.url)! || a.first - b.first);
     const runs: Wanted[][] = [];
     for (const one of left) {
       const run = runs[runs.length - 1];

@@ -20,6 +20,7 @@ export interface Tiles {
 const TALLEST = 8_000_000; // pixels of a scrolled element that every browser takes
 const MOST_PIXELS = 24_000_000; // of pictures that are kept
 const GAP = 2;
+const ASK = 60; // milliseconds, so that scrolling past asks for nothing
 
 export class Wall {
   readonly root: HTMLElement;
@@ -37,6 +38,7 @@ export class Wall {
   private size = 96;
   private scheduled = false;
   private listing = 0;
+  private asking = 0;
   private stretched = 1;
   private marked: number | undefined;
 
@@ -224,7 +226,6 @@ export class Wall {
     const context = this.canvas.getContext("2d")!;
     const ratio = this.canvas.width / Math.max(1, this.root.clientWidth);
     context.clearRect(0, 0, this.canvas.width, this.canvas.height);
-    const missing: Wanted[] = [];
     let [seen, drawn] = [0, 0];
     this.each((at, x, y, w, h) => {
       const row = this.rows[at];
@@ -238,14 +239,13 @@ export class Wall {
         drawn += 1;
         // small patches larger: their own pixels, not a blur
         context.imageSmoothingEnabled = wide < 1.75 * picture.width;
-        context.imageSmoothingQuality = "high";
+        context.imageSmoothingQuality = wide < picture.width ? "medium" : "low";
         context.drawImage(picture, left, top, wide, high);
       } else {
         context.globalAlpha = 0.35;
         context.fillStyle = this.tiles.colour(row);
         context.fillRect(left, top, wide, high);
         context.globalAlpha = 1;
-        if (picture === undefined) this.request(row, missing);
       }
       if (row === this.marked) {
         context.strokeStyle = "#ffb000";
@@ -255,18 +255,24 @@ export class Wall {
     });
     this.root.dataset.seen = String(seen);
     this.root.dataset.drawn = String(drawn);
-    const [first, end] = this.seen(1);
-    for (let at = first; at < end; at += 1) {
-      if (!this.pictures.has(this.rows[at])) this.request(this.rows[at], missing);
-    }
-    this.parts.want(missing.filter((one, at) => missing.findIndex((x) => x.key === one.key) === at));
+    this.asking ||= window.setTimeout(() => this.ask(), ASK);
     window.clearTimeout(this.listing);
     this.listing = window.setTimeout(() => this.writeList(), 80);
   }
 
-  private request(row: number, into: Wanted[]): void {
-    const picture = this.tiles.picture(row);
-    if (picture) into.push({ ...picture, key: row });
+  /** Asks for the pictures that are missing: of what is seen, and of a screen before and after. */
+  private ask(): void {
+    this.asking = 0;
+    const missing = new Map<number, Wanted>();
+    for (const [first, end] of [this.seen(), this.seen(1)]) {
+      for (let at = first; at < end; at += 1) {
+        const row = this.rows[at];
+        if (this.pictures.has(row) || missing.has(row)) continue;
+        const picture = this.tiles.picture(row);
+        if (picture) missing.set(row, { ...picture, key: row });
+      }
+    }
+    this.parts.want([...missing.values()]);
   }
 
   /** Writes the links over the tiles that are seen. */
