@@ -87,7 +87,7 @@ def test_how_items_are_shown_is_a_part_of_the_version(old, tmp_path):
     for items in ("json", "pages", "none"):
         build([old], tmp_path / "catalog", items=items, overview=False)
     assert len(versions(tmp_path / "catalog")) == 3
-    assert len(list(home_of(tmp_path / "catalog").rglob("*.json"))) == 12  # of 10 nodes
+    assert len(list(home_of(tmp_path / "catalog").rglob("*.json"))) == 13  # of 10 nodes
 
 
 @pytest.mark.parametrize("items", ["pages", "none"])
