@@ -65,6 +65,7 @@ TABLE = (
     "diff {catalog} {catalog}",
     "diff {catalog} {catalog}/eurosat/collection.json",
     "serve {catalog}",
+    "explorer {catalog} --index",  # which is there, so that nothing is written
     "browser --out {out}/browser --catalog {catalog}",
     "fuse {recipe} {catalog} --out {out}/fused --without-masks",
     f"train {{catalog}} --bands B04,B11 --holdout 0.5 --out {{out}} {' '.join(HOW)}",
