@@ -169,6 +169,7 @@ def test_a_collection_of_chips_is_valid_cites_its_source_and_trains(catalog):
     item = next(iter(items_of(catalog, "inria-chips").values()))
     (origin,) = [link for link in item["links"] if link["rel"] == "derived_from"]
     assert item["properties"]["chip:item"] in origin["href"]
+    items_of_dota, grey = items_of(catalog, "dota-chips"), False
     document = next(catalog.glob("dota-chips/*/collection.json"))
     collection = json.loads(document.read_bytes())
     (link,) = [link for link in collection["links"] if link["rel"] == "derived_from"]
@@ -178,6 +179,14 @@ def test_a_collection_of_chips_is_valid_cites_its_source_and_trains(catalog):
     batch = next(open_samples(catalog).search(collections="inria-chips").to_batches(4, labels=None))
     assert batch.images.shape == (4, 3, 96, 96)
     assert "satimnet:pixels" in item["assets"]["image"]  # read without decoding
+    mixed = open_samples(catalog).search(collections="dota-chips")  # grey chips among others
+    for batch in mixed.to_batches(16, labels=None):
+        for row, image in zip(batch.indices.tolist(), batch.images.numpy(), strict=True):
+            asset = items_of_dota[mixed.ids[row]]["assets"]["image"]
+            with rasterio.open(gdal_path(asset)) as file:
+                assert (image == file.read()).all()
+                grey = grey or file.count == 1
+    assert grey
 
 
 def test_empty_chips_are_thinned_by_seed_and_the_same_again(demo, tmp_path):

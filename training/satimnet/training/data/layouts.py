@@ -275,7 +275,7 @@ def _read_layout(
     possible = (first >= 0) & (first <= last) & (last < FARTHEST)
     _require(layout, possible, f"the byte range of {key} cannot be")
     runs = field_of(asset, "satimnet:pixels")
-    if runs is not None and not runs.null_count and not _some_grey(runs, len(names)):
+    if runs is not None and not runs.null_count and not _some_are_grey(runs, len(names)):
         layout = _uncompressed(layout, runs.combine_chunks(), key)
     elif samples.window is not None:
         dtype, bands_there = first_image(layout)
@@ -292,13 +292,13 @@ def _read_layout(
     return layout
 
 
-def _some_grey(runs: pa.ChunkedArray, bands: int) -> bool:
-    """Whether some images are grey and others in colour; they are decoded, to be of one kind."""
-    shapes = pc.struct_field(runs, ["shape"])
-    if bands != 3 or shapes.null_count or _alike(shapes):
+def _some_are_grey(runs: pa.ChunkedArray, bands: int) -> bool:
+    """Whether some of the images have one band and others three, so that they are decoded."""
+    shapes = pc.struct_field(runs, ["shape"]).combine_chunks()
+    if bands != 3 or _alike(shapes) or not _have_length(shapes, 3):
         return False
-    colours = {tuple(side for side in shape if side not in (1, 3)) for shape in shapes.to_pylist()}
-    return len(colours) == 1
+    values = _numbers(pc.list_flatten(shapes)).reshape(-1, 3).prod(axis=1)
+    return bool(np.isin(values, (values.min(), 3 * values.min())).all())
 
 
 def _decoded(layout: Layout) -> Layout:
