@@ -24,7 +24,6 @@ from satimnet.builder.catalog.collections import collection_of
 from satimnet.builder.catalog.geoparquet import (
     PARQUET_NAME,
     MappedRows,
-    read_rows,
     write_parquet,
 )
 from satimnet.builder.catalog.item_pages import (
@@ -290,9 +289,10 @@ def _built(dataset: Dataset, source: Source, how: _How) -> tuple[Report, Made | 
     made.plans.sort(key=in_order)
     met.sort(key=lambda problem: problem.reason)  # shards end in any order
     problems = sorted([*problems, *met], key=lambda problem: problem.path)
-    report = _judge(made, problems, how.bad_files)
+    rows = MappedRows([made.rows / rows_name(p) for p in made.plans])
+    report = _judge(made, rows, problems, how.bad_files)
     with one_step(how.progress, f"Describing {dataset.id}"):
-        return report, _described(made, report, how.overview)
+        return report, _described(made, rows, report, how.overview)
 
 
 class _RowsAreGoneError(SatimnetError):
@@ -393,12 +393,11 @@ def _samples(
     problems.extend(Problem(path, reason, "foreign") for path, reason in left)
 
 
-def _judge(made: _Collection, problems: Sequence[Problem], bad_files: BadFiles) -> Report:
+def _judge(
+    made: _Collection, rows: MappedRows, problems: Sequence[Problem], bad_files: BadFiles
+) -> Report:
     """The report, unless there is more wrong than the build should put up with."""
-    sizes = [
-        (len(table), int(table.schema.metadata[b"members"]))
-        for table in MappedRows([made.rows / rows_name(p) for p in made.plans])
-    ]
+    sizes = [(len(table), int(table.schema.metadata[b"members"])) for table in rows]
     items, members = (sum(column) for column in zip(*sizes, strict=True))
     wanted = sum(p.members for p in made.plans)
     report = Report(made.dataset.id, items, members, tuple(problems))
@@ -419,11 +418,11 @@ def _judge(made: _Collection, problems: Sequence[Problem], bad_files: BadFiles) 
     return report
 
 
-def _described(made: _Collection, report: Report, overview: bool) -> Made:
+def _described(made: _Collection, rows: MappedRows, report: Report, overview: bool) -> Made:
     """Writes what is said over the rows of all shards: index, report, picture and nodes."""
     folder = made.tree
-    nodes, paths = _nodes(made)
-    tables = MappedRows(paths)
+    nodes, filled = _nodes(made, rows)
+    tables = rows.chosen(filled)
     collection = collection_of(made.dataset.record, tables)
     written = write_parquet(tables, collection, folder / PARQUET_NAME)
     write_columns(collection, tables, folder, folder / PARQUET_NAME, made.files)
@@ -446,23 +445,23 @@ def _described(made: _Collection, report: Report, overview: bool) -> Made:
     return Made(collection, version, folder, shards)
 
 
-def _nodes(made: _Collection) -> tuple[dict[tuple[str, ...], list[str]], list[Path]]:
-    """The ids of the Items by node of the tree, and the files of rows; empty shards are removed."""
+def _nodes(
+    made: _Collection, rows: MappedRows
+) -> tuple[dict[tuple[str, ...], list[str]], list[int]]:
+    """The ids of the Items by node of the tree, and which shards have any; others are removed."""
     nodes: dict[tuple[str, ...], list[str]] = {}
-    paths, kept = [], set()
-    for shard in made.plans:
-        path = made.rows / rows_name(shard)
-        rows = read_rows(path)
-        if ids := rows["id"].to_pylist():
+    filled, kept = [], set()
+    for at, (shard, table) in enumerate(zip(made.plans, rows, strict=True)):
+        if ids := table["id"].to_pylist():
             nodes.setdefault(shard.level, []).extend(ids)
-            paths.append(path)
-            kept.add(shard_name(rows))
+            filled.append(at)
+            kept.add(shard_name(table))
             made.tree.joinpath(*shard.level).mkdir(parents=True, exist_ok=True)
     if not is_url(made.out):
         for file in Path(made.shards).iterdir():
             if file.name not in kept:  # every file of it was broken
                 file.unlink()
-    return nodes, paths
+    return nodes, filled
 
 
 def _content(report: Report, source: Source) -> Json:

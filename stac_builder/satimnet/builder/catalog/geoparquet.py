@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from copy import copy
 from datetime import datetime
 from functools import cache
+from itertools import accumulate, compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 
 PARQUET_NAME = "items.parquet"
 PARQUET_TYPE = "application/vnd.apache.parquet"
+
+_KEPT = 2**26
+"""Bytes of row files that stay open at most."""
 
 _SHAPES = {b"\3": "Polygon", b"\6": "MultiPolygon"}  # those of footprints
 
@@ -108,20 +113,38 @@ def read_rows(path: Path) -> pa.Table:
 
 
 class MappedRows(Sequence["pa.Table"]):
-    """The tables of Arrow files, each mapped anew when it is looked at.
+    """The tables of Arrow files, which are there already.
 
     What was read of a mapped file counts as memory for as long as its table is kept: 4 GB of
-    BigEarthNet's rows.
+    BigEarthNet's rows. Only the first files, up to `_KEPT` bytes of them, are opened once for all
+    looks at them, which is most of a look at a small collection; others are mapped anew each time.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = paths
+        sizes = accumulate(path.stat().st_size for path in paths)
+        self._small = set(compress(paths, (size <= _KEPT for size in sizes)))
+        self._open: dict[Path, pa.Table] = {}
 
     def __len__(self) -> int:
         return len(self._paths)
 
     def __getitem__(self, at: Any) -> Any:
-        return MappedRows(self._paths[at]) if isinstance(at, slice) else read_rows(self._paths[at])
+        if isinstance(at, slice):
+            return self.chosen(range(len(self))[at])
+        path = self._paths[at]
+        table = self._open.get(path)
+        if table is None:
+            table = read_rows(path)
+            if path in self._small:
+                self._open[path] = table
+        return table
+
+    def chosen(self, numbers: Sequence[int]) -> MappedRows:
+        """Those of the tables; what is open stays so."""
+        found = copy(self)
+        found._paths = [self._paths[number] for number in numbers]
+        return found
 
 
 def write_parquet(
