@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_Kind = tuple[tuple[str, ...] | None, str | None, int]
+"""What a row shows: its classes, its split and its shard."""
+
 _SPREAD = 300  # rows that are looked at for their own sake, and about so many for their classes
 
 
@@ -33,20 +36,27 @@ def ranked(tables: Sequence[pa.Table], number: int) -> pa.Table:
         table.select(["satimnet:classes", "satimnet:split"]) for table in tables
     ).combine_chunks()
     rows = _candidates(columns)
-    candidates = {
-        row: _features(found["satimnet:classes"], found["satimnet:split"], int(shards[row]))
-        for row, found in zip(
-            rows, columns.take(pa.array(rows, pa.int64())).to_pylist(), strict=True
-        )
-    }
+    # Rows that show the same are worth the same: one of each kind is compared, the first.
+    alike: dict[_Kind, list[int]] = {}
+    found = columns.take(pa.array(rows, pa.int64()))
+    texts = found["satimnet:classes"].to_pylist(), found["satimnet:split"].to_pylist()
+    for row, classes, split, shard in zip(rows, *texts, shards[rows].tolist(), strict=True):
+        kind = None if classes is None else tuple(classes), split, shard
+        alike.setdefault(kind, []).append(row)
+    waiting = {kind: iter(group) for kind, group in alike.items()}
+    nexts = {kind: next(group) for kind, group in waiting.items()}
+    features = {kind: _features(*kind) for kind in alike}
     seen = Counter[tuple[str, Any]]()
     chosen: list[pa.Table] = []
-    while candidates and len(chosen) < number:
-        best = max(candidates, key=lambda row: _worth(candidates[row], seen))
-        seen.update(candidates.pop(best).keys())
-        shard = shards[best]
+    while nexts and len(chosen) < number:
+        best = max(nexts, key=lambda kind: (_worth(features[kind], seen), -nexts[kind]))
+        seen.update(features[best].keys())
+        row, later = nexts.pop(best), next(waiting[best], None)
+        if later is not None:
+            nexts[best] = later
+        shard = shards[row]
         # not take(): it would bring all shards together in memory
-        chosen.append(tables[shard].slice(best - firsts[shard], 1))
+        chosen.append(tables[shard].slice(row - firsts[shard], 1))
     return pa.concat_tables(chosen) if chosen else tables[0].slice(0, 0)
 
 
