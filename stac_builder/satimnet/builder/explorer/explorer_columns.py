@@ -9,7 +9,7 @@ are refused.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,6 +69,7 @@ _FARTHEST = 2**52  # bytes; the page counts in numbers of 53 bits
 _UNIT = 64  # bytes at whose multiples members begin
 _DEGREE = 1_000_000  # parts of a degree that places are told in, about 0.1 m
 _ITEM_SIDE = 2**30
+_FEW_ROWS = 4096
 
 
 Kind = tuple[tuple[str, ...], tuple[int, ...]]
@@ -270,12 +271,27 @@ def write_columns(
     with parquet.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     header, data = packed_columns(
-        columns_of(collection, tables, str(parquet), files=files), str(parquet)
+        columns_of(collection, _joined(tables), str(parquet), files=files), str(parquet)
     )
     (folder / DATA_NAME).write_bytes(data)
     (folder / HEADER_NAME).write_bytes(
         json_bytes(header | {"index": index_of(parquet.name, parquet.stat().st_size, digest)})
     )
+
+
+def _joined(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The rows that are read, those of small shards together: a look at each takes its time."""
+    import pyarrow as pa
+
+    waiting: list[pa.Table] = []
+    for table in tables:
+        table = table.select([n for n in table.column_names if n == "assets" or n in ROW_COLUMNS])
+        if waiting and sum(map(len, waiting)) + len(table) > _FEW_ROWS:
+            yield pa.concat_tables(waiting)
+            waiting = []
+        waiting.append(table)
+    if waiting:
+        yield pa.concat_tables(waiting)
 
 
 def index_of(name: str, size: int, digest: str) -> Json:
