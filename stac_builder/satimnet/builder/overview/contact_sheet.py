@@ -82,8 +82,14 @@ def write_overview(
 
 def _pictures(shown: Sequence[View]) -> list[Picture]:
     """Pictures of the values: what is no picture yet is stretched, all images together."""
-    pictures = {at: plain(one.values.clip(0, 255).astype(np.uint8)) for at, one in enumerate(shown)}
-    for count in {len(one.values) for one in shown}:
+    pictures = {
+        at: plain(
+            one.values if one.values.dtype == np.uint8 else one.values.clip(0, 255).astype(np.uint8)
+        )
+        for at, one in enumerate(shown)
+        if not one.raw
+    }
+    for count in {len(one.values) for one in shown if one.raw}:
         raw = [at for at, one in enumerate(shown) if one.raw and len(one.values) == count]
         pictures |= zip(raw, natural([shown[at].values for at in raw]), strict=True)
     return [pictures[at] for at in range(len(shown))]

@@ -102,13 +102,13 @@ def draw_sheet(
     Returns:
         A PNG of at most about 1.5 MB.
     """
-    from PIL import Image
-
-    page, pictures = _draw_page(title, subtitle, tiles, layout, legend)
+    drawn, pictures = _draw_page(title, subtitle, tiles, layout, legend)
+    page = np.array(drawn)
     for bits in _BITS:
-        for corner, picture in pictures:
-            page.paste(Image.fromarray(_coarser(picture, bits)), corner)
-        data = _png(np.asarray(page))
+        for (x, y), picture in pictures:
+            height, width, _ = picture.shape
+            page[y : y + height, x : x + width] = _coarser(picture, bits)
+        data = _png(page)
         if len(data) <= _LARGEST:
             break
     return data

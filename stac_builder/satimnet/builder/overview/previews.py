@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 from math import sqrt
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,8 @@ from satimnet.builder.errors import SatimnetError
 from satimnet.builder.storage.assets import gdal_path, read_bytes
 
 if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
     from satimnet.builder.catalog.items import Item
 
 _LARGEST = 60_000_000
@@ -36,8 +40,8 @@ class View:
     """The part of a sample that is shown."""
 
     item: Item
-    values: NDArray[np.float32]
-    """Of axis order (band, y, x); one band or red, green and blue."""
+    values: NDArray[Any]
+    """Of axis order (band, y, x), uint8 or float32; one band or red, green and blue."""
     raw: bool
     """Whether values are not yet grey values of a picture."""
     mask: NDArray[np.integer[Any]] | None
@@ -84,35 +88,47 @@ def read_views(
 
 def _read_one(item: Item, collection: Mapping[str, Any], size: int) -> View | None:
     """None if the Item has no image, or one too large to be decoded in passing."""
-    import rasterio
-
-    assets = item["assets"]
-    bands = true_colour(assets, collection["item_assets"])
-    mask = mask_of(item)
+    bands = true_colour(item["assets"], collection["item_assets"])
     if not bands:
         return None
-    with rasterio.open(gdal_path(assets[bands[0][0]])) as image:
-        height, width, dtype = image.height, image.width, image.dtypes[0]
-        in_parts = bool(image.overviews(1))  # a COG
-    if height * width > _LARGEST and not in_parts:
+    with ExitStack() as files:
+        return _read_opened(item, bands, size, files)
+
+
+def _read_opened(
+    item: Item, bands: list[tuple[str, int]], size: int, files: ExitStack
+) -> View | None:
+    """As `_read_one`, of these bands; files are opened once, as that takes as long as reading."""
+    import rasterio
+
+    @cache
+    def opened(path: str) -> DatasetReader:
+        return files.enter_context(rasterio.open(path))
+
+    assets, mask = item["assets"], mask_of(item)
+    image = opened(gdal_path(assets[bands[0][0]]))
+    height, width, dtype = image.height, image.width, image.dtypes[0]
+    if height * width > _LARGEST and not image.overviews(1):  # a COG has them
         return None
     side = _side(item, min(height, width), size)
     box = _centred(0.5, 0.5, side, width, height)
     labels, outlines = None, []
     if mask is not None:
         if side < max(height, width):
-            box = _box_of_most(gdal_path(mask), side, width, height)
-        labels = _pixels(gdal_path(mask), [1], box, size, labels=True)[0]
+            box = _box_of_most(opened(gdal_path(mask)), side, width, height)
+        labels = _pixels(opened(gdal_path(mask)), [1], box, size, labels=True)[0]
         if "annotation" in assets:
             scale = np.array([size / box[2] / width, size / box[3] / height])
             corner = np.array([box[0] * width, box[1] * height])
             rings = _rings(read_bytes(assets["annotation"]))
             outlines = [(name, (ring - corner) * scale) for name, ring in rings]
     values = [
-        _pixels(gdal_path(assets[key]), [index for _, index in group], box, size, labels=False)
+        _pixels(opened(gdal_path(assets[key])), [number for _, number in group], box, size)
         for key, group in groupby(bands, key=lambda band: band[0])
     ]
-    stack = np.nan_to_num(np.concatenate(values).astype(np.float32))
+    stack = np.concatenate(values)
+    if stack.dtype != np.uint8:
+        stack = np.nan_to_num(stack.astype(np.float32))
     return View(
         item, stack, dtype != "uint8", labels, height * width, outlines, side < max(height, width)
     )
@@ -167,11 +183,11 @@ def _centred(x: float, y: float, side: int, width: int, height: int) -> _Box:
     return left, top, across, down
 
 
-def _box_of_most(path: str, side: int, width: int, height: int) -> _Box:
+def _box_of_most(image: DatasetReader, side: int, width: int, height: int) -> _Box:
     """The square in which the most of each class lies, all classes counting the same."""
     scale = min(1.0, _FINEST / max(width, height))
     shape = max(1, round(height * scale)), max(1, round(width * scale))
-    labels = _pixels(path, [1], _WHOLE, shape, labels=True)[0]
+    labels = _pixels(image, [1], _WHOLE, shape, labels=True)[0]
     numbers = np.bincount(labels.ravel(), minlength=1)
     weights = np.divide(1.0, numbers, where=numbers > 0, out=np.zeros(len(numbers)))
     weights[0] = 0
@@ -188,25 +204,28 @@ def _box_of_most(path: str, side: int, width: int, height: int) -> _Box:
 
 
 def _pixels(
-    path: str, bands: list[int], box: _Box, size: int | tuple[int, int], *, labels: bool
+    image: DatasetReader,
+    bands: list[int],
+    box: _Box,
+    size: int | tuple[int, int],
+    *,
+    labels: bool = False,
 ) -> NDArray[Any]:
     """That part of the image, of axis order (band, y, x), resampled to ``size`` pixels."""
-    import rasterio
     from rasterio.enums import Resampling
     from rasterio.windows import Window
 
     height, width = (size, size) if isinstance(size, int) else size
-    with rasterio.open(path) as image:
-        left, top, across, down = box
-        window = Window(
-            left * image.width, top * image.height, across * image.width, down * image.height
-        )
-        if labels:
-            method = Resampling.nearest
-        elif window.width > width:
-            method = Resampling.average
-        else:
-            method = Resampling.cubic
-        shape = (len(bands), height, width)
-        values: NDArray[Any] = image.read(bands, window=window, out_shape=shape, resampling=method)
+    left, top, across, down = box
+    window = Window(
+        left * image.width, top * image.height, across * image.width, down * image.height
+    )
+    if labels:
+        method = Resampling.nearest
+    elif window.width > width:
+        method = Resampling.average
+    else:
+        method = Resampling.cubic
+    shape = (len(bands), height, width)
+    values: NDArray[Any] = image.read(bands, window=window, out_shape=shape, resampling=method)
     return values
