@@ -234,6 +234,22 @@ def test_bands_of_one_and_of_several_files(tmp_path):
     assert (found[0] == values[::-1]).all()
 
 
+@pytest.mark.parametrize("side", [1, 30, 64, 300])
+def test_images_fill_their_tiles_whatever_their_size(tmp_path, side):
+    image = np.zeros((side, side, 3), np.uint8)
+    image[:, : side // 2] = (200, 40, 90)
+    image[:, side // 2 :] = (40, 200, 90)
+    assets = {"image": save(tmp_path / "a.png", image) | {"roles": ["data"], "bands": RGB}}
+    item = items_of(table_of(row("a", assets, None)), f"{tmp_path}/x")[0]
+    (view,) = views.read_views([item], COLLECTION, 245, 1)
+    assert view.values.shape == (3, min(side, 245), min(side, 245))
+    assert drawn([table_of(row("a", assets, None))], tmp_path)
+    size = layout_of(1, 1).size
+    page = np.asarray(sheet(tmp_path)).astype(int)
+    green = (np.abs(page - (40, 200, 90)) < 8).all(axis=2).sum()
+    assert green > 0.9 * size * size * (side - side // 2) / side
+
+
 def test_what_cannot_be_read_is_passed_over(tmp_path, monkeypatch):
     mask = np.zeros((64, 64), np.uint8)
     mask[20:30, 20:30] = 1

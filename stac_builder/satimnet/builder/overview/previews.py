@@ -41,7 +41,10 @@ class View:
 
     item: Item
     values: NDArray[Any]
-    """Of axis order (band, y, x), uint8 or float32; one band or red, green and blue."""
+    """Of axis order (band, y, x), uint8 or float32; one band or red, green and blue.
+
+    Of fewer pixels than asked for where the image has no more: their picture is sooner made.
+    """
     raw: bool
     """Whether values are not yet grey values of a picture."""
     mask: NDArray[np.integer[Any]] | None
@@ -61,7 +64,7 @@ def read_views(
     Args:
         items: Items whose shards can be read.
         collection: Their Collection as JSON.
-        size: Rows and columns of the arrays.
+        size: Rows and columns of the arrays; of the values, at most.
         most: How many views there are at most.
     """
     import rasterio
@@ -123,12 +126,14 @@ def _read_opened(
             rings = _rings(read_bytes(assets["annotation"]))
             outlines = [(name, (ring - corner) * scale) for name, ring in rings]
     values = [
-        _pixels(opened(gdal_path(assets[key])), [number for _, number in group], box, size)
+        _pixels(opened(gdal_path(assets[key])), [n for _, n in group], box, min(side, size))
         for key, group in groupby(bands, key=lambda band: band[0])
     ]
     stack = np.concatenate(values)
     if stack.dtype != np.uint8:
-        stack = np.nan_to_num(stack.astype(np.float32))
+        whole = np.issubdtype(stack.dtype, np.integer)
+        stack = stack.astype(np.float32)
+        stack = stack if whole else np.nan_to_num(stack)
     return View(
         item, stack, dtype != "uint8", labels, height * width, outlines, side < max(height, width)
     )
