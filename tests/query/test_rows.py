@@ -84,3 +84,11 @@ def test_few_rows_of_a_large_group_are_sparse():
     assert not is_sparse([10_240], np.arange(0, 10_240, 500))
     assert is_sparse([10_240] * 30, np.arange(0, 300_000, 10_240))
     assert not is_sparse([10_240], np.array([], np.int64))
+
+
+def test_rows_that_duckdb_reads_are_read_without_opening_the_file_again(large, monkeypatch):
+    index = Index(large)
+    one = np.array([5000], np.int64)
+    first = index.rows("eurosat", one, ["id"])
+    monkeypatch.setattr(pq, "ParquetFile", None)
+    assert index.rows("eurosat", one, ["id"]).equals(first)

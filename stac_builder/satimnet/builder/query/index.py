@@ -34,6 +34,7 @@ from satimnet.builder.query.bounded_sql import Database, failure
 from satimnet.builder.query.chosen_splits import SPLIT_COLUMNS, RowSplits, row_splits
 from satimnet.builder.query.derived_facts import derived_facts
 from satimnet.builder.query.parquet_rows import (
+    FileRows,
     asset_hrefs,
     is_sparse,
     numbers_of,
@@ -43,6 +44,7 @@ from satimnet.builder.query.parquet_rows import (
 from satimnet.builder.query.statements import Statement, kind_of, quoted
 from satimnet.builder.storage.held_files import Held, folder_of
 from satimnet.builder.storage.hrefs import Bounds, catalog_file, is_url, is_web, join
+from satimnet.builder.storage.parquet_files import Footers
 from satimnet.builder.storage.remote_files import files_by_ranges
 from satimnet.builder.storage.stores import DeniedError, SizeError
 from satimnet.builder.vocabulary.skos import CONCEPTS_NAME, scheme_from_json
@@ -188,7 +190,8 @@ class Index:
         self._open_collections()
         self._types: dict[str, dict[str, str]] = {}
         self._derived: dict[str, dict[str, str]] = {}
-        self._footers: dict[str, pq.FileMetaData] = {}
+        self._file_rows: dict[str, FileRows] = {}
+        self._footers = Footers()
         on_web = any(is_url(one.parquet) for one in self.collections.values())
         self._web_files: AbstractFileSystem | None = files_by_ranges() if on_web else None
         self._database = Database(self.href, self._web_files)
@@ -362,9 +365,16 @@ class Index:
         """The number of the first row of each of a collection's files among all its rows."""
         firsts = [0]
         for part in range(len(self.collections[collection].more)):
-            with self._parquet(collection, part) as file:
-                firsts.append(firsts[-1] + file.metadata.num_rows)
+            firsts.append(firsts[-1] + self._rows_in(collection, part).count)
         return firsts
+
+    def _rows_in(self, collection: str, part: int) -> FileRows:
+        """What there is in a file of the collection's rows; only the first time it is opened."""
+        place = self.collections[collection].places[part]
+        if place not in self._file_rows:
+            with self._parquet(collection, part) as file:
+                self._file_rows[place] = FileRows.of(file)
+        return self._file_rows[place]
 
     def kinds(self, collections: Sequence[str]) -> dict[str, str]:
         """The properties that Items of these collections can be searched by, with their kinds."""
@@ -450,9 +460,11 @@ class Index:
         try:
             for part in np.unique(files).tolist() or [0]:
                 own = numbers[files == part] - firsts[part]
-                with self._parquet(collection, part) as file:
-                    found = self._sparse_rows(collection, part, file, own, stored, assets)
-                    one, at = found or rows_at(file, own, leaves)
+                found = self._sparse_rows(collection, part, own, stored, assets)
+                if found is None:
+                    with self._parquet(collection, part) as file:
+                        found = rows_at(file, own, leaves)
+                one, at = found
                 places[files == part] = at + done
                 done += len(one)
                 # other names than DuckDB's, if some are there twice
@@ -480,7 +492,6 @@ class Index:
         self,
         collection: str,
         part: int,
-        file: pq.ParquetFile,
         numbers: NDArray[np.int64],
         names: Sequence[str],
         assets: Sequence[str] | None,
@@ -491,13 +502,12 @@ class Index:
         """
         import pyarrow as pa
 
-        footer = file.metadata
-        groups = [footer.row_group(at).num_rows for at in range(footer.num_row_groups)]
-        schema = file.schema_arrow
+        known = self._rows_in(collection, part)
+        schema = known.schema
         own = [name for name in schema.names if name in names]
         if is_url(self.collections[collection].place) or len(own) != len(names):
             return None  # names that DuckDB made up for columns of one name
-        if not is_sparse(groups, numbers):
+        if not is_sparse(known.groups, numbers):
             return None
         sql = sparse_rows_sql(self._rows_of(collection, part), numbers, names, assets)
         types = {name: schema.field(name).type for name in names}
@@ -526,7 +536,7 @@ class Index:
                 source = self._web_files.open(place)
             known = self._footers.get(place)
             file = pq.ParquetFile(source, metadata=known, pre_buffer=True)
-            self._footers[place] = file.metadata
+            self._footers.keep(place, file.metadata)
         except SatimnetError:  # some are OSErrors, too
             raise
         except (OSError, ValueError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,28 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
     from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class FileRows:
+    """What is kept of each file of rows: far less than its footer."""
+
+    groups: tuple[int, ...]
+    """Rows of each group."""
+    schema: pa.Schema
+    """Its columns, as Arrow reads them."""
+
+    @classmethod
+    def of(cls, file: pq.ParquetFile) -> FileRows:
+        """Those of an open file."""
+        footer = file.metadata
+        groups = (footer.row_group(at).num_rows for at in range(footer.num_row_groups))
+        return cls(tuple(groups), file.schema_arrow)
+
+    @property
+    def count(self) -> int:
+        """How many rows the file has."""
+        return sum(self.groups)
 
 
 _VECTOR = 2048  # rows that DuckDB reads at a time
