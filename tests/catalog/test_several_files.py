@@ -1,4 +1,4 @@
-"""A collection whose rows are in several files, as are those of more than five million Items."""
+"""A collection whose rows are in several files, as are those of very many Items."""
 
 import json
 
@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from published import home_of
 
-from satimnet.builder import build, diff, prune, search, validate
+from satimnet.builder import build, diff, prune, search, split, validate
 from satimnet.builder import open as open_catalog
 from satimnet.builder.catalog import parquet_writing
 from satimnet.builder.exports import export
@@ -142,3 +142,19 @@ def test_quality_reads_all(one, several, tmp_path):
     rows = [pq.read_table(tmp_path / str(n) / "items.parquet")["id"] for n in range(2)]
     assert rows[0].equals(rows[1])
     assert len(reports[0].findings) == len(reports[1].findings)
+
+
+@pytest.mark.parametrize("by_id", [False, True])
+def test_splits_are_of_all_rows(several, tmp_path, by_id):
+    copy_catalog(several, tmp_path / "copy")
+    split(tmp_path / "copy", name="mine", folds=3, images=False)
+    if by_id:  # of a table of another version the Items are found by their ids
+        path = home_of(tmp_path / "copy") / "collection.json"
+        path.write_text(json.dumps({**json.loads(path.read_bytes()), "version": "another"}))
+    found = list(search(tmp_path / "copy", splits="mine"))
+    assert len(found) == len(search(several))
+    assert {item["properties"]["satimnet:fold"] for item in found} == {0, 1, 2}
+    by_fold = [
+        search(tmp_path / "copy", splits="mine", filter=f'"satimnet:fold" = {n}') for n in range(3)
+    ]
+    assert sum(map(len, by_fold)) == len(found)

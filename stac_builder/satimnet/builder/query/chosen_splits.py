@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,7 @@ class RowSplits:
 
 
 def row_splits(
-    table: SplitTable, collection: str, version: str | None, place: str, where: str
+    table: SplitTable, collection: str, version: str | None, places: Sequence[str], where: str
 ) -> RowSplits:
     """What a table says of the rows of a collection.
 
@@ -81,8 +82,8 @@ def row_splits(
         table: the table.
         collection: the id of the collection.
         version: the version of the collection that is open.
-        place: where to read its parquet.
-        where: how messages name the parquet.
+        places: where to read the files of its rows, in their order.
+        where: how messages name the first of them.
 
     Raises:
         BadCatalogError: the parquet cannot be read, or the table names rows that it has not.
@@ -93,25 +94,28 @@ def row_splits(
     from satimnet.builder.samples import SPLITS
 
     own = table.rows.filter(pc.equal(table.rows["collection"], collection))
-    ids: pa.ChunkedArray | None = None
+    count = 0
+    known_ids: list[pa.Table] = []
     made_of: Any = table.said.get("collections")
     known = made_of.get(collection) if isinstance(made_of, dict) else None
     same = version is not None and isinstance(known, dict) and known.get("version") == version
     try:
-        with parquet_file(place) as file:
-            count = file.metadata.num_rows
-            if not same and len(own):
-                ids = file.read(["id"])["id"]
+        for place in places:
+            with parquet_file(place) as file:
+                count += file.metadata.num_rows
+                if not same and len(own):
+                    known_ids.append(file.read(["id"]))
     except SatimnetError:
         raise
     except (OSError, LookupError, pa.ArrowException) as error:
         raise BadCatalogError(f"{where}: cannot be read ({error}); build it again") from error
-    if ids is None:
+    if not known_ids:
         rows = own["row"].to_numpy()
         if len(rows) and (rows.min() < 0 or rows.max() >= count):
             raise BadCatalogError(f"{where}: the split names Items that it has not; make it again")
         taken = own
     else:
+        ids = pa.concat_tables(known_ids)["id"]
         found = pc.index_in(ids, value_set=own["id"].combine_chunks())
         rows = np.flatnonzero(np.asarray(found.is_valid()))
         taken = own.take(found.drop_null())

@@ -241,7 +241,7 @@ class Index:
         collections = dict(self.collections)
         for id_, one in self.collections.items():
             version = one.document.version
-            own = row_splits(table, id_, version, one.place, one.parquet)
+            own = row_splits(table, id_, version, one.places, one.parquet)
             collections[id_] = replace(one, splits=own)
             self._database.keep(_split_table(link, one), own.table())
         self.collections, self.splits = collections, link

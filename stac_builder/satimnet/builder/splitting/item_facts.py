@@ -117,9 +117,12 @@ def _columns(collection: IndexedCollection, property_: str | None) -> pa.Table:
     wanted += ["satimnet:source", _CHIP_OF, "links"] if derived else []
     wanted += [property_] if property_ is not None else []
     try:
-        with parquet_file(collection.place) as file:
-            there = set(file.schema_arrow.names)
-            table = file.read([name for name in dict.fromkeys(wanted) if name in there])
+        parts = []
+        for place in collection.places:
+            with parquet_file(place) as file:
+                there = set(file.schema_arrow.names)
+                parts.append(file.read([name for name in dict.fromkeys(wanted) if name in there]))
+        table = pa.concat_tables(parts)
         require_texts(table, collection.parquet)
         count = len(table)
 
