@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -50,8 +49,9 @@ def main() -> None:
 
         started = time.perf_counter()
         rows = write_catalog(arguments.folder, arguments.copies)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        print(f"{rows:,} rows, {time.perf_counter() - started:,.0f} s, peak {peak:.2f} GiB")
+        used = time.process_time()
+        seconds = time.perf_counter() - started
+        print(f"{rows:,} rows, {seconds:,.0f} s ({used:,.0f} of a core), peak {_peak():.2f} GiB")
     size = sum(path.stat().st_size for path in arguments.folder.rglob("*.parquet"))
     print(f"{size / 2**20:,.0f} MiB of rows")
     figures = {}
@@ -91,8 +91,17 @@ def _ask(catalog: Path, question: dict[str, Any]) -> dict[str, float]:
         if not figures:
             figures = {"items": items, "cold": _age(), "cold_used": time.process_time()}
     seconds, used, made = (statistics.median(lap) for lap in zip(*laps[1:], strict=True))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    peak = _peak()
     return {**figures, "warm": seconds, "warm_used": used, "made": made, "peak": peak}
+
+
+def _peak() -> float:
+    """GiB of memory that this process had at most (proc(5), VmHWM).
+
+    That of ``getrusage`` is at least what the process that started this one had.
+    """
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 2**20
 
 
 def _age() -> float:
