@@ -10,6 +10,8 @@ from published import home_of
 from satimnet.builder import build, diff, prune, search, split, validate
 from satimnet.builder import open as open_catalog
 from satimnet.builder.catalog import parquet_writing
+from satimnet.builder.explorer.explorer_columns import HEADER_NAME
+from satimnet.builder.explorer.preview_shards import draw_previews
 from satimnet.builder.exports import export
 from satimnet.builder.quality import assess
 from satimnet.builder.query.index import Index
@@ -158,3 +160,11 @@ def test_splits_are_of_all_rows(several, tmp_path, by_id):
         search(tmp_path / "copy", splits="mine", filter=f'"satimnet:fold" = {n}') for n in range(3)
     ]
     assert sum(map(len, by_fold)) == len(found)
+
+
+def test_the_explorer_has_previews_of_all_rows(several, tmp_path):
+    copy_catalog(several, tmp_path / "copy")
+    draw_previews(tmp_path / "copy")
+    header = json.loads((home_of(tmp_path / "copy") / HEADER_NAME).read_bytes())
+    assert header["items"] == len(search(several))
+    assert header["previews"]["items"] == header["items"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,8 +126,9 @@ def read_columns(collection: IndexedCollection) -> Columns:
     import pyarrow as pa
 
     try:
-        with parquet_file(collection.place) as file:
-            tables = _tables(file)
+        with ExitStack() as opened:
+            files = [opened.enter_context(parquet_file(place)) for place in collection.places]
+            tables = (table for file in files for table in _tables(file))
             found = columns_of(
                 collection.document.json, tables, shown(collection.parquet), files="none"
             )

@@ -66,7 +66,7 @@ _LEAVES = ("href", "archive", "bands", "roles", "satimnet:pixels")
 class PreviewTask:
     """The previews of some rows, which are drawn into one file."""
 
-    parquet: str
+    parquets: tuple[str, ...]
     bounds: Bounds
     rows: NDArray[np.int64]
     item_assets: Mapping[str, Any]
@@ -164,8 +164,8 @@ def _draw(
     side = SCENE_SIDE if max(widths.max(), heights.max()) > _PATCH else SIDE
     folder = folder_at(collection.parquet)
     # not by its place, which may be a file that only this process has open
-    parquet, specs = collection.parquet, collection.document.json.get("item_assets", {})
-    stretch = _stretch(parquet, collection.bounds, specs, keys, rows)
+    parquets, specs = collection.parquets, collection.document.json.get("item_assets", {})
+    stretch = _stretch(parquets, collection.bounds, specs, keys, rows)
     made_of = hashlib.sha256(
         repr((_MARK, columns.ids, side, stretch, _QUALITY, columns.header["shards"])).encode()
     ).hexdigest()
@@ -174,7 +174,7 @@ def _draw(
         (
             at,
             PreviewTask(
-                parquet, collection.bounds, part, specs, keys, stretch, side,
+                tuple(parquets), collection.bounds, part, specs, keys, stretch, side,
                 f"{folder}/{FOLDER}/{_name(at)}", f"{made_of}-{part[0]}-{len(part)}",
             ),
         )
@@ -214,7 +214,7 @@ def _parts(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
 
 
 def _stretch(
-    parquet: str,
+    parquets: Sequence[str],
     bounds: Bounds,
     specs: Mapping[str, Any],
     keys: Sequence[str],
@@ -224,7 +224,7 @@ def _stretch(
     some = np.unique(rows[np.linspace(0, len(rows) - 1, min(_SEEN, len(rows))).astype(int)])
     by_bands: dict[int, list[NDArray[Any]]] = {}
     with _quiet_gdal():
-        for _, found in _images(parquet, bounds, some, specs, keys, _SEEN_SIDE):
+        for _, found in _images(parquets, bounds, some, specs, keys, _SEEN_SIDE):
             if found is not None and found.dtype != np.uint8:
                 by_bands.setdefault(len(found), []).append(found)
     return stretch_of(by_bands[max(by_bands)]) if by_bands else None
@@ -253,7 +253,7 @@ def _made(task: PreviewTask) -> NDArray[np.int64]:
     data, sizes = bytearray(), np.zeros(len(task.rows), np.int64)
     with _quiet_gdal():
         images = _images(
-            *(task.parquet, task.bounds, task.rows),
+            *(task.parquets, task.bounds, task.rows),
             *(task.item_assets, task.assets, task.side),
         )
         for at, image in images:
@@ -292,7 +292,7 @@ def _finished(task: PreviewTask) -> NDArray[np.int64] | None:
 
 
 def _images(
-    parquet: str,
+    parquets: Sequence[str],
     bounds: Bounds,
     rows: NDArray[np.int64],
     specs: Mapping[str, Any],
@@ -303,12 +303,12 @@ def _images(
     from rasterio.errors import RasterioError
 
     for start in range(0, len(rows), 500):
-        table = _read(parquet, rows[start : start + 500], keys)
+        table = _read(parquets, rows[start : start + 500], keys)
         for at, row in enumerate(table.to_pylist(), start):
             assets = {key: asset for key, asset in row["assets"].items() if _is_there(asset)}
             try:
                 for asset in assets.values():
-                    asset["href"] = bounds.resolve(asset["href"], parquet)
+                    asset["href"] = bounds.resolve(asset["href"], parquets[0])
                 yield at, _values(assets, specs, side)
             except (RasterioError, SatimnetError, OSError, ValueError, TypeError):
                 yield at, None
@@ -318,17 +318,33 @@ def _is_there(asset: Any) -> bool:
     return asset is not None and asset["href"] is not None and bool(asset["archive"])
 
 
-def _read(parquet: str, rows: NDArray[np.int64], keys: Sequence[str]) -> pa.Table:
-    with parquet_file(parquet) as file:
-        type_ = file.schema_arrow.field("assets").type
-        leaves = [
-            f"assets.{key}.{name}"
-            for key in keys
-            for name in _LEAVES
-            if name in {inner.name for inner in type_.field(key).type}
-        ]
-        table, places = rows_at(file, rows, leaves)
-        return table.take(places)
+def _read(parquets: Sequence[str], rows: NDArray[np.int64], keys: Sequence[str]) -> pa.Table:
+    """The assets of rows that are numbered through all files."""
+    import pyarrow as pa
+
+    tables: list[pa.Table] = []
+    places = np.empty(len(rows), np.int64)
+    first = done = 0
+    for parquet in parquets:
+        if done and first > rows.max():
+            break
+        with parquet_file(parquet) as file:
+            count = file.metadata.num_rows
+            own = (first <= rows) & (rows < first + count)
+            type_ = file.schema_arrow.field("assets").type
+            leaves = [
+                f"assets.{key}.{name}"
+                for key in keys
+                for name in _LEAVES
+                if name in {inner.name for inner in type_.field(key).type}
+            ]
+            if own.any():
+                table, at = rows_at(file, rows[own] - first, leaves)
+                places[own] = at + done
+                done += len(table)
+                tables.append(table)
+            first += count
+    return pa.concat_tables(tables).take(places)
 
 
 def _values(assets: Mapping[str, Any], specs: Mapping[str, Any], side: int) -> NDArray[Any] | None:
