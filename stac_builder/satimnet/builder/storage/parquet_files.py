@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 _MOST = 16 * 2**20
-"""Bytes of footers, as they lie in files, that are kept: 21 files of BigEarthNet's columns."""
+"""Bytes of footers, as they lie in files, that are kept: 22 files of BigEarthNet's columns.
+
+In memory they take seven times as much.
+"""
 
 
 class Footers:
