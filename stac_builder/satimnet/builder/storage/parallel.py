@@ -112,10 +112,13 @@ def stream_tasks(
             for outcome in ended(pool.most()):
                 progress(what, done, None, unit)
                 yield outcome
+        all_told = False
         for outcome in ended(0):
             progress(what, done, begun, unit)
+            all_told = done == begun
             yield outcome
-    progress(what, done, begun, unit)
+    if not all_told:
+        progress(what, done, begun, unit)
 
 
 @dataclass(frozen=True)
