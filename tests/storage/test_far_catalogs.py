@@ -89,9 +89,9 @@ def test_workers_of_a_cluster_share_no_disk(bucket, catalog, tmp_path):
 
 def test_what_a_worker_does_needs_no_folder(bucket, catalog):
     upload(catalog, f"{bucket}/task")
-    task = _tasks(Index(f"{bucket}/task"), Path("/nowhere"))[0]
+    task = _tasks(Index(f"{bucket}/task"), Path("/nowhere"), ["eurosat"])[0]
     measured = measure(task)
-    assert (len(measured.rows), measured.copies.shape) == (4, (4, 64, 64))
+    assert (len(measured.rows), measured.copies.shape) == (40, (40, 64, 64))
     assert not task.part.parent.exists()
 
 
