@@ -273,6 +273,8 @@ def answer(place: Place, line: str, out: Path, request) -> dict[str, object]:
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception
     said = place.plain(f"exit {done.exit_code}: {done.stdout}", out)
+    if line.startswith("tune"):
+        said = re.sub(r"(\d+\.\d\d +)\d+\.\d\b", r"\1TIME", said)
     files = {path for path in out.rglob("*") if path.is_file()}
     read = {
         _VERSION.sub("VERSION", str(path.relative_to(out))): content_of(place, path, out)
@@ -295,6 +297,8 @@ def content_of(place: Place, path: Path, out: Path) -> object:
         return data
     if path.suffix == ".json":  # what was saved of a store points into the store, and is not sealed
         found = without(json.loads(text), "outside", "seconds", "datetime")
+        if path.name == "explorer.json":  # the index points there, too, so its digest differs
+            del found["index"]
         text = json.dumps(found, ensure_ascii=False)
     text = re.sub(r'[^"]*/checkpoint\.pt', "NETWORK", text)
     return place.plain(text, out)
