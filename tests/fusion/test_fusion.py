@@ -25,6 +25,7 @@ from rasterio.warp import reproject, transform_bounds
 
 from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.catalog.validation import validate
+from satimnet.builder.chipping import chip
 from satimnet.builder.errors import BadFileError, SatimnetError
 from satimnet.builder.imagery.grids import Grid
 from satimnet.builder.pipeline import build
@@ -589,6 +590,12 @@ def test_recipes_that_ask_for_what_is_not_there(catalog, tmp_path, old, new, mes
 def test_a_collection_that_no_recipe_made_is_kept(catalog, tmp_path):
     text = without_bigearthnet('id = "bigearthnet"')
     refused(tmp_path, catalog, text, "bigearthnet: is there already, and no recipe made it")
+
+
+def test_chips_are_not_replaced_by_a_fusion(catalog, tmp_path):
+    chip(catalog, "eurosat", (16, 16))
+    text = (HEAD + DRAWS).replace('id = "fused"', 'id = "eurosat-chips"', 1)
+    refused(tmp_path, catalog, text, "eurosat-chips: is there already, and no recipe made it")
 
 
 def test_missing_and_unknown_layers(catalog, tmp_path):

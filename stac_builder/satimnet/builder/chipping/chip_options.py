@@ -13,7 +13,7 @@ from satimnet.builder.errors import ArgumentError
 
 Compression = Literal["none", "deflate"]
 
-HEADING = "# Options of satimnet chip\n"
+_HEADING = "# Options of satimnet chip\n"
 """How their text begins, which tells chips from what a recipe fused."""
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _LARGEST = 2**14  # rows and columns of a chip
@@ -82,7 +82,7 @@ class ChipOptions:
             "seed": self.seed,
             "compression": self.compression,
         }
-        return HEADING + "".join(f"{key} = {json.dumps(value)}\n" for key, value in fields.items())
+        return _HEADING + "".join(f"{key} = {json.dumps(value)}\n" for key, value in fields.items())
 
     @property
     def digest(self) -> str:
@@ -97,3 +97,13 @@ class ChipOptions:
 
 def _by(size: tuple[int, int]) -> str:
     return f"{size[0]} x {size[1]}"
+
+
+def is_chip_recipe(text: str) -> bool:
+    """Whether the text of a collection's recipe is of options, and not of a fusion.
+
+    Example:
+        >>> is_chip_recipe("[[draw]]")
+        False
+    """
+    return text.startswith(_HEADING)

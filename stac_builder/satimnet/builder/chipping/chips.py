@@ -12,23 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from satimnet.builder.arguments import checked
-from satimnet.builder.catalog import checked_documents as documents
 from satimnet.builder.chipping.chip_files import forget_scenes
-from satimnet.builder.chipping.chip_options import HEADING, ChipOptions, Compression
+from satimnet.builder.chipping.chip_options import ChipOptions, Compression, is_chip_recipe
 from satimnet.builder.chipping.chip_record import record_of
 from satimnet.builder.chipping.chip_samples import Cutting
 from satimnet.builder.chipping.clipping import MIN_INSIDE
 from satimnet.builder.dataset_record import DatasetRecord
 from satimnet.builder.datasets import Dataset
-from satimnet.builder.errors import ArgumentError, NotFoundError, SatimnetError
+from satimnet.builder.errors import ArgumentError, NotFoundError
 from satimnet.builder.packing.shard_plans import DEFAULT_SHARD_SIZE
 from satimnet.builder.pipeline import BadFiles, Report, build
 from satimnet.builder.progress import Progress, silent
-from satimnet.builder.publishing import protocol as publishing
-from satimnet.builder.publishing.layout import COLLECTION_NAME
+from satimnet.builder.publishing.derived_places import may_replace, place_for
 from satimnet.builder.query.index import Index
 from satimnet.builder.query.search import search_table
-from satimnet.builder.storage.hrefs import folder_at, is_url, is_web, writable
+from satimnet.builder.storage.hrefs import is_url
 
 _ANY_VERSION = "version"  # hrefs are the same from each
 
@@ -125,18 +123,12 @@ def chip(
     options = ChipOptions(
         collection, own_id, size, overlap, keep_empty, min_inside, seed, compression
     )
-    place = None if out is None else writable(out)
     index = Index(catalog, allow_outside=allow_outside)
     if collection not in index.collections:
         known = ", ".join(index.collections)
         raise NotFoundError(f"{index.href}: no collection {collection!r}; there are {known}")
-    if place is None:
-        place = folder_at(index.href)
-        if is_web(place):
-            raise ArgumentError(
-                f"{index.href}: a catalog on the web is not written; give out", "out"
-            )
-    if own_id == collection or not _may_be_made(own_id, place):
+    place = place_for(out, index.href)
+    if own_id == collection or not may_replace(own_id, place, is_chip_recipe):
         raise ArgumentError(
             f"{place}/{own_id}: is there already, and is no collection of chips; give another id",
             "id",
@@ -181,22 +173,3 @@ def chip(
         counts.empty,
         counts.thinned,
     )
-
-
-def _may_be_made(id_: str, out: str) -> bool:
-    """Whether nothing of that id is there but chips, or what a killed run left."""
-    home = f"{out}/{id_}"
-    current = publishing.read_root(out).current(id_)
-    if current is not None:
-        home = f"{out}/{current.folder}"
-    elif is_url(out) or not os.path.exists(home):
-        return True
-    try:
-        if current is None:
-            publishing.require_room(Path(home))
-            if not os.path.exists(f"{home}/{COLLECTION_NAME}"):
-                return True
-        recipe = documents.read(f"{home}/{COLLECTION_NAME}").get("satimnet:recipe")
-        return isinstance(recipe, dict) and str(recipe.get("text", "")).startswith(HEADING)
-    except SatimnetError:
-        return False

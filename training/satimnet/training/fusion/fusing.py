@@ -14,18 +14,17 @@ from itertools import chain
 from pathlib import Path
 
 from satimnet.builder.arguments import checked
-from satimnet.builder.catalog import checked_documents as documents
+from satimnet.builder.chipping.chip_options import is_chip_recipe
 from satimnet.builder.dataset_record import DatasetRecord
 from satimnet.builder.datasets import Dataset
-from satimnet.builder.errors import ArgumentError, SatimnetError
+from satimnet.builder.errors import ArgumentError
 from satimnet.builder.packing.shard_plans import DEFAULT_SHARD_SIZE
 from satimnet.builder.pipeline import BadFiles, Report, build
 from satimnet.builder.progress import Progress, one_step, silent
-from satimnet.builder.publishing import protocol as publishing
-from satimnet.builder.publishing.layout import COLLECTION_NAME
+from satimnet.builder.publishing.derived_places import may_replace, place_for
 from satimnet.builder.query.index import Index
 from satimnet.builder.samples import Problem
-from satimnet.builder.storage.hrefs import folder_at, is_url, is_web, writable
+from satimnet.builder.storage.hrefs import is_url
 from satimnet.training.fusion.derived_collection import record_of
 from satimnet.training.fusion.mask_layers import Layer, open_layer
 from satimnet.training.fusion.recipes import Recipe
@@ -93,14 +92,8 @@ def fuse(
         >>> [len(drawn.table) for drawn in fused.drawn]
         [25, 25, 25, 3, 3]
     """
-    place = None if out is None else writable(out)
     index = Index(catalog, allow_outside=allow_outside)
-    if place is None:
-        place = folder_at(index.href)
-        if is_web(place):
-            raise ArgumentError(
-                f"{index.href}: a catalog on the web is not written; give out", "out"
-            )
+    place = place_for(out, index.href)
     _refuse_others(recipe, index, place)
     home = place if is_url(place) else os.path.abspath(place)
     folder = f"{home}/{recipe.id}/{_ANY_VERSION}"
@@ -132,28 +125,10 @@ def _refuse_others(recipe: Recipe, index: Index, out: str) -> None:
         raise ArgumentError(
             f"{recipe.source}: draws from {recipe.id}, the id of what it makes", "recipe"
         )
-    if not _may_be_made(recipe.id, out):
+    if not may_replace(recipe.id, out, lambda text: not is_chip_recipe(text)):
         raise ArgumentError(
             f"{out}/{recipe.id}: is there already, and no recipe made it; change the id", "recipe"
         )
-
-
-def _may_be_made(id_: str, out: str) -> bool:
-    """Whether nothing of that id is there but what a recipe made, or a killed fusion left."""
-    home = f"{out}/{id_}"
-    current = publishing.read_root(out).current(id_)
-    if current is not None:
-        home = f"{out}/{current.folder}"
-    elif is_url(out) or not os.path.exists(home):
-        return True
-    try:
-        if current is None:
-            publishing.require_room(Path(home))
-            if not os.path.exists(f"{home}/{COLLECTION_NAME}"):
-                return True
-        return "satimnet:recipe" in documents.read(f"{home}/{COLLECTION_NAME}")
-    except SatimnetError:
-        return False
 
 
 def _open_layers(recipe: Recipe, paths: Mapping[str, Path]) -> list[Layer]:
