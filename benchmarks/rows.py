@@ -24,11 +24,11 @@ import pyarrow.parquet as pq
 
 from benchmarks.names import Patch, named_patches
 from benchmarks.scale import corner_of
+from benchmarks.selecting import member_of
 from satimnet.builder.catalog.collections import collection_of
 from satimnet.builder.catalog.geoparquet import MappedRows, write_parquet
 from satimnet.builder.catalog.item_rows import rows_of
 from satimnet.builder.catalog.rows_to_items import items_of
-from satimnet.builder.imagery.headers import Header, Pixels
 from satimnet.builder.packing.shards import PackedMember, PackedSample, Shard
 from satimnet.builder.query.parquet_rows import rows_at
 from satimnet.builder.samples import Sample
@@ -107,7 +107,7 @@ def _reading(file: Path, rows: int, count: int) -> float:
 def eurosat_shards(record: Mapping[str, Any]) -> Iterator[list[PackedSample]]:
     """All samples of EuroSAT: a GeoTIFF each, some of them in each UTM zone of Europe."""
     rng = np.random.default_rng(1)
-    member = _member("multispectral", record["assets"]["multispectral"])
+    member = member_of("multispectral", record["assets"]["multispectral"])
     for row in record["classes"]:
         packed: list[PackedSample] = []
         for number in range(1, 2701):
@@ -124,7 +124,9 @@ def bigearthnet_shards(
 ) -> Iterator[list[PackedSample]]:
     """Patches as shards hold them: by year, month and tile, at most ``shard`` of them in one."""
     rng = np.random.default_rng(2)
-    members = [_member(asset, spec) for asset, spec in record["assets"].items() if "bands" in spec]
+    members = [
+        member_of(asset, spec) for asset, spec in record["assets"].items() if "bands" in spec
+    ]
     members.append(PackedMember("labels", "labels.json", 0, 400, ""))
 
     def level(patch: Patch) -> tuple[str, ...]:
@@ -153,14 +155,6 @@ def bigearthnet_shards(
                 placed = _placed(members, patch.name, len(packed), place, _SIDE, rng)
                 packed.append(PackedSample(sample, placed, patch.classes))
             yield packed
-
-
-def _member(asset: str, spec: Mapping[str, Any]) -> PackedMember:
-    rows, columns = spec["shape"]
-    bands = len(spec["bands"])
-    pixels = Pixels(384, (rows, columns, bands), ("y", "x", "band"))
-    header = Header((rows, columns), bands, "<u2", pixels)
-    return PackedMember(asset, f"{asset}.tif", 0, 384 + rows * columns * bands * 2, "", header)
 
 
 def _placed(

@@ -102,7 +102,9 @@ def _made(
 def _bigearthnet(record: Mapping[str, Any]) -> Iterator[list[PackedSample]]:
     rng = np.random.default_rng(2)
     rows = named_patches(record)
-    members = [_member(asset, spec) for asset, spec in record["assets"].items() if "bands" in spec]
+    members = [
+        member_of(asset, spec) for asset, spec in record["assets"].items() if "bands" in spec
+    ]
     for start in range(0, len(rows), _SHARD):
         packed: list[PackedSample] = []
         for patch in rows[start : start + _SHARD]:
@@ -123,7 +125,7 @@ def _bigearthnet(record: Mapping[str, Any]) -> Iterator[list[PackedSample]]:
 
 def _eurosat(record: Mapping[str, Any]) -> Iterator[list[PackedSample]]:
     rng = np.random.default_rng(1)
-    members = [_member("multispectral", record["assets"]["multispectral"])]
+    members = [member_of("multispectral", record["assets"]["multispectral"])]
     for row in record["classes"]:
         packed: list[PackedSample] = []
         for number in range(1, 2701):
@@ -134,7 +136,8 @@ def _eurosat(record: Mapping[str, Any]) -> Iterator[list[PackedSample]]:
         yield packed
 
 
-def _member(asset: str, spec: Mapping[str, Any]) -> PackedMember:
+def member_of(asset: str, spec: Mapping[str, Any]) -> PackedMember:
+    """A file of an asset as its record describes it: uncompressed, at the start of a shard."""
     rows, columns = spec["shape"]
     bands = len(spec["bands"])
     pixels = Pixels(384, (rows, columns, bands), ("y", "x", "band"))

@@ -73,7 +73,7 @@ def reduced_precision(device: torch.device) -> torch.autocast:
 
 
 def finished(device: torch.device) -> None:
-    """Waits until the device has done all that it was told to: a GPU works on while Python goes on.
+    """Waits until the device has finished its work: Python does not wait for a GPU by itself.
 
     Whoever takes the time asks this first.
     """

@@ -1,4 +1,4 @@
-"""Clipping: what becomes of objects where only a part of their image is taken.
+"""Clipping: cuts the objects of an image to the part of it that is taken.
 
 An object is kept if at least a share of its area lies inside; then it is cut at the edge, and its
 properties say ``truncated`` and which share of its area is left (``inside``). An object that lies

@@ -77,7 +77,7 @@ class SizeWarning(CatalogWarning):
 
 
 class Fit(NamedTuple):
-    """How many images have a size, and what becomes of others; one may be cropped and padded.
+    """How many images have a size, and how many are cropped or padded; one image may be both.
 
     Attributes:
         same: Those that have the size.
