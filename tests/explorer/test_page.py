@@ -1,174 +1,21 @@
 """The explorer on a plain host of files, in a Chromium without a screen."""
 
 import json
-import os
 import re
 import shlex
 import shutil
-import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
 from click.testing import CliRunner
+from explorer_tab import Page
 from published import home_of
 from stactools.cli.cli import cli
 
 from satimnet.builder import build, gdal_path, read_bytes, search
 from satimnet.builder.explorer.common_stretch import GAMMA
-from satimnet.builder.explorer.explorer_files import index_catalog
 from satimnet.builder.explorer.page_files import write_page
-from satimnet.builder.explorer.preview_shards import draw_previews
-
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-PICTURES = os.environ.get("SATIMNET_PICTURES")  # a folder that screenshots are to be kept in
-OPTIONS = [
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    "--force-device-scale-factor=1",
-]
-AXE = "axe-core@4.14.1"
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory):
-    if not (CHROMIUM and DRIVER):
-        pytest.skip("needs Chromium and its driver: apt-get install chromium chromium-driver")
-    webdriver = pytest.importorskip("selenium.webdriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for option in (*OPTIONS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(option)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    driver.set_page_load_timeout(300)
-    driver.set_script_timeout(300)
-    yield driver
-    driver.quit()
-
-
-@pytest.fixture(scope="module")
-def shown(demo, tmp_path_factory):
-    """A copy of the demo's catalog with previews, and the page beside it."""
-    copy = tmp_path_factory.mktemp("shown") / "catalog"
-    shutil.copytree(demo / "catalog", copy)
-    index_catalog(copy)
-    draw_previews(copy)
-    write_page(copy / "explore", copy)
-    return copy
-
-
-@pytest.fixture(scope="module")
-def url(shown, serve):
-    with serve(shown) as url:
-        yield f"{url}/explore/index.html"
-
-
-@pytest.fixture
-def page(driver, url):
-    page = Page(driver, url)
-    page.size(1400, 900)
-    yield page
-    page.done()
-
-
-class Page:
-    """A tab, and what a person does and sees in it."""
-
-    def __init__(self, driver, url):
-        self.driver, self.url = driver, url
-        self.faults = []
-
-    def size(self, width, height):
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-
-    def open(self, fragment="", url=None, ready="all"):
-        self.driver.get("about:blank")
-        self.driver.get_log("browser")
-        self.driver.get((url or self.url) + fragment)
-        self.wait(lambda: self.run("return document.documentElement.dataset.ready") == ready, ready)
-        if "item=" in fragment:
-            self.sample()
-
-    def done(self):
-        """Nobody else was asked for anything, and nothing went wrong."""
-        log = [x["message"] for x in self.driver.get_log("browser") if x["level"] == "SEVERE"]
-        assert log == self.faults
-        asked = self.run("return performance.getEntriesByType('resource').map((x) => x.name)")
-        origin = self.run("return location.origin")
-        foreign = [x for x in asked if not x.startswith((origin, "blob:", "data:"))]
-        assert foreign == [] or self.faults
-
-    def run(self, script, *arguments):
-        return self.driver.execute_script(script, *arguments)
-
-    def wait(self, condition, message):
-        from selenium.webdriver.support.wait import WebDriverWait
-
-        def told(_):
-            from selenium.common.exceptions import WebDriverException
-
-            try:
-                return condition()
-            except WebDriverException:
-                return False
-
-        try:
-            return WebDriverWait(self.driver, 120, 0.1).until(told)
-        except Exception:
-            text = self.run("return document.body.innerText")
-            raise AssertionError(f"{message}; the page says: {text[:1500]}") from None
-
-    def find(self, css):
-        found = self.driver.find_elements
-        return self.wait(lambda: found("css selector", css), f"nothing is {css}")[0]
-
-    def choose(self, facet, value):
-        self.find(f'[data-value="{facet}:{value}"]').click()
-
-    @property
-    def count(self):
-        """How many samples the page has found."""
-        return int(re.match(r"[\d,]+", self.find(".found").text)[0].replace(",", ""))
-
-    def counts(self, number):
-        self.wait(lambda: self.count == number, f"not {number} samples")
-
-    def command(self):
-        return self.run("return document.querySelector('.command code').textContent")
-
-    def sample(self):
-        script = "return document.querySelector('dialog[open]')?.dataset.ready"
-        self.wait(lambda: self.run(script) == "yes", "no sample is shown")
-        return self.find("dialog[open]")
-
-    def pixels(self, css):
-        """The pixels of a canvas, of axis order (y, x, band)."""
-        shape, values = self.run(
-            """const canvas = document.querySelector(arguments[0]);
-            const { width, height } = canvas;
-            const image = canvas.getContext("2d").getImageData(0, 0, width, height);
-            return [[height, width, 4], Array.from(image.data)];""",
-            css,
-        )
-        return np.array(values, np.uint8).reshape(shape).astype(int)
-
-    def keys(self, *keys):
-        from selenium.webdriver import ActionChains
-
-        ActionChains(self.driver).send_keys(*keys).perform()
-
-    def keep(self, name):
-        if PICTURES:
-            Path(PICTURES).mkdir(parents=True, exist_ok=True)
-            self.driver.save_screenshot(f"{PICTURES}/{name}.png")
-
-    @property
-    def address(self):
-        return self.run("return location.hash")
 
 
 def found_by(command, catalog):
@@ -602,32 +449,10 @@ def test_assets_on_other_hosts_are_not_asked(driver, catalog, tmp_path, serve):
         page.done()
 
 
-@pytest.fixture(scope="module")
-def axe(tmp_path_factory):
-    if shutil.which("npm") is None:
-        pytest.skip("needs npm for axe-core")
-    folder = tmp_path_factory.mktemp("axe")
-    done = subprocess.run(["npm", "pack", AXE], cwd=folder, capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"npm cannot fetch {AXE}")
-    shutil.unpack_archive(next(folder.glob("*.tgz")), folder, "gztar")
-    return (folder / "package" / "axe.min.js").read_text()
-
-
 @pytest.mark.parametrize("width", [1400, 390])
 @pytest.mark.parametrize("fragment", ["#map=1", "#item=xview/10", "#collection=eurosat"])
 def test_axe_finds_nothing_serious(page, axe, fragment, width):
     page.size(width, 900)
     page.open(fragment)
     page.wait(lambda: "map" in fragment or "item" in fragment or page.find(".tiles a"), "")
-    # as the driver's script, which the page's own policy does not keep out
-    page.driver.execute_script(axe)
-    found = page.driver.execute_async_script(
-        "const done = arguments[0]; axe.run().then((x) => done(x.violations))"
-    )
-    serious = {
-        one["id"]: [node["html"] for node in one["nodes"]][:3]
-        for one in found
-        if one["impact"] in ("serious", "critical")
-    }
-    assert serious == {}
+    assert page.serious(axe) == {}

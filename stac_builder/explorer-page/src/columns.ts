@@ -31,6 +31,7 @@ export interface Header {
   columns: Record<string, Told>;
   data: { href: string; size: number; first_screen: number };
   index: { href: string; size: number; sha256: string };
+  findings?: { href: string; items: number };
   previews?: {
     items: number;
     files: string[];

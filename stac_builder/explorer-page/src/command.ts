@@ -39,6 +39,10 @@ export function commandOf(
   }
   if (box) words.push(`--bbox=${box.join(",")}`);
   if (conditions.length) words.push(`--filter ${quoted(conditions.join(" AND "))}`);
+  const found = facets.find((one) => one.key === "finding");
+  const checks = found?.values.filter((_, at) => found.chosen[at]).map((value) => value.id) ?? [];
+  // a search knows nothing of a report
+  if (checks.length) words.push(`# and, in the quality report: ${checks.join(", ")}`);
   return words.join(" ");
 }
 

@@ -4,8 +4,9 @@ import { Catalog, Collection, openCatalog, ownerOf } from "./catalog";
 import { NONE } from "./columns";
 import { commandOf } from "./command";
 import { count, el, isWeb, link } from "./dom";
-import { Facet, conceptsOf, facetsOf, filtered, valuesOf } from "./facets";
+import { Facet, conceptsOf, facetsOf, filtered, findingFacet, valuesOf } from "./facets";
 import { Wanted, place } from "./fetching";
+import { Findings, findingsOf } from "./findings";
 import { Box, Places, WorldMap, touches } from "./map";
 import { mixed } from "./order";
 import { Look, SamplePage } from "./sample";
@@ -38,6 +39,7 @@ class Explorer {
   private matching: Uint32Array = new Uint32Array(0);
   private ordered: Uint32Array = new Uint32Array(0);
   private places: Places | undefined;
+  private findings: Findings = new Map();
   private ids: { text: string; lower: string; starts: Uint32Array } | undefined;
   private allowed: Uint8Array | undefined;
   private readonly urls = new Map<string, string | undefined>();
@@ -89,6 +91,9 @@ class Explorer {
     );
     this.sample = new SamplePage(catalog, {
       id: (row) => this.id(row),
+      findings: (row) => this.findings.get(row) ?? [],
+      picture: (row) => this.picture(row),
+      href: (row) => this.address({ ...this.state, item: this.name(row), look: {} }),
       browser: meta("browser"),
       close: () => this.go({ item: undefined, look: {} }),
       step: (by) => this.step(by),
@@ -111,10 +116,15 @@ class Explorer {
     await Promise.all(collections.map((one) => one.columns.fetch(["concept_counts", "concepts", "nodes", ...PLACES])));
     const concepts = conceptsOf(this.catalog);
     if (concepts.values.length) this.facets.splice(2, 0, concepts);
+    this.findings = await findingsOf(this.catalog);
+    const found = findingFacet(this.catalog, this.findings);
+    if (found.values.length) this.facets.push(found);
+    this.problem.textContent = this.catalog.problems.join("; ");
     this.places = placesOf(collections, this.catalog.rows);
     await this.readIds();
     this.filterKey = "";
     await this.read();
+    this.sample.tellFindings();
     document.documentElement.dataset.ready = "all";
   }
 

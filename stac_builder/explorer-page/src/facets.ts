@@ -3,6 +3,7 @@
 import { Catalog, Collection, Concept } from "./catalog";
 import { NONE } from "./columns";
 import { colourOf } from "./dom";
+import { Findings } from "./findings";
 
 export interface Value {
   id: string;
@@ -227,6 +228,21 @@ export function conceptsOf(catalog: Catalog): Facet {
       above(id).map((name) => values.code(name, () => ({ title: named(name)?.title ?? name }))),
     ),
   }));
+}
+
+/** The facet of what quality control found. */
+export function findingFacet(catalog: Catalog, findings: Findings): Facet {
+  return several(catalog, "finding", "Quality", (one, values) => {
+    const counts = new Uint16Array(one.columns.header.items);
+    const codes: number[] = [];
+    for (let row = 0; row < counts.length; row += 1) {
+      for (const { check } of findings.get(one.first + row) ?? []) {
+        codes.push(values.code(check.name, () => ({ title: check.title })));
+        counts[row] += 1;
+      }
+    }
+    return { counts, codes, mapped: values.list.map((_, code) => [code]) };
+  });
 }
 
 /**

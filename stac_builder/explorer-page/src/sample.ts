@@ -3,7 +3,8 @@
 import { Catalog, Collection, ownerOf } from "./catalog";
 import { pythonOf } from "./command";
 import { colourOf, count, el, isWeb, link } from "./dom";
-import { json, part, place } from "./fetching";
+import { Wanted, json, part, place } from "./fetching";
+import { Finding } from "./findings";
 import { Limits, limitsOf, picture, resized } from "./stretch";
 import { Band, Raster, readRun, readTiff } from "./tiff";
 
@@ -18,6 +19,9 @@ export interface Look {
 
 export interface Hooks {
   id(row: number): string;
+  findings(row: number): Finding[];
+  picture(row: number): Omit<Wanted, "key"> | undefined;
+  href(row: number): string;
   browser: string;
   close(): void;
   step(by: number): void;
@@ -43,6 +47,8 @@ interface BandChoice {
 
 const SHOWN = ["image/jpeg", "image/png", "image/webp", "image/gif"];
 const MOST_SIDE = 2048;
+const MOST_FINDINGS = 20;
+const MOST_BESIDE = 5; // other samples of a finding
 const MOST_MEMBER = 2 ** 28;
 const STRETCHES: Record<string, string> = {
   collection: "as the whole collection",
@@ -67,6 +73,7 @@ export class SamplePage {
   private readonly sheet = el("div", { class: "sheet" }, this.image, this.mask);
   private readonly controls = el("div", { class: "controls" });
   private readonly facts = el("div", { class: "facts" });
+  private readonly findings = el("div", { class: "findings" });
   private readonly heading = el("h2", {});
   private readonly at = el("span", { class: "note" });
   private readonly status = el("p", { class: "status", role: "status" });
@@ -444,7 +451,7 @@ export class SamplePage {
       const rows = own.filter((row) => row.value).map((row, at) => legendRow(colourOf(row.color_hint, at), row.title ?? row.name, ""));
       parts.push(el("ul", { class: "legend" }, ...rows));
     }
-    parts.push(el("h3", {}, "Links"), this.links(id, url));
+    parts.push(this.findings, el("h3", {}, "Links"), this.links(id, url));
     const asset = this.assets.find((one) => isImage(one.json)) ?? this.assets[0];
     if (asset) {
       const code = pythonOf(this.catalog.url, this.owner.id, id, asset.key);
@@ -454,6 +461,48 @@ export class SamplePage {
     parts.push(el("h3", {}, "Files"), this.files());
     parts.push(el("h3", {}, "Attributes"), attributes(properties));
     this.facts.replaceChildren(...parts);
+    this.tellFindings();
+  }
+
+  /** Tells what quality control found of the sample, with those that it is to be compared with. */
+  tellFindings(): void {
+    if (!this.root.open || this.row < 0) return;
+    const found = this.hooks.findings(this.row);
+    const parts = found.slice(0, MOST_FINDINGS).map((one) => this.finding(one));
+    const rest = found.length - parts.length;
+    if (rest > 0) parts.push(el("p", { class: "note" }, `and ${count(rest)} more`));
+    this.findings.replaceChildren(...(parts.length ? [el("h3", {}, "Quality"), ...parts] : []));
+  }
+
+  private finding(one: Finding): HTMLElement {
+    const others = one.rows.filter((row) => row !== this.row);
+    const shown = others.length ? [this.row, ...others.slice(0, MOST_BESIDE)] : [];
+    const left = others.length - MOST_BESIDE;
+    return el(
+      "section",
+      { class: `finding ${one.check.severity === "error" ? "error" : ""}` },
+      el("p", {}, el("strong", {}, one.check.title), ` ${one.message}`),
+      el("div", { class: "beside" }, ...shown.map((row) => this.beside(row))),
+      left > 0 ? el("p", { class: "note" }, `and ${count(left)} more`) : undefined,
+    );
+  }
+
+  /** A small picture of a sample, which leads to its page. */
+  private beside(row: number): HTMLElement {
+    const canvas = el("canvas", { "aria-hidden": "true", width: 1, height: 1 });
+    const wanted = this.hooks.picture(row);
+    if (wanted) {
+      void part(wanted.url, wanted.first, wanted.size)
+        .then(bitmap)
+        .then((drawn) => {
+          [canvas.width, canvas.height] = [drawn.width, drawn.height];
+          canvas.getContext("2d")!.drawImage(drawn, 0, 0);
+          drawn.close();
+        })
+        .catch((error: Error) => this.say(error.message));
+    }
+    const name = row === this.row ? "this one" : this.hooks.id(row);
+    return el("a", { href: this.hooks.href(row), "data-row": row }, wanted ? canvas : undefined, el("span", {}, name));
   }
 
   private copy(text: string): void {

@@ -26,6 +26,11 @@ from satimnet.cli.wording import counted
     help="Only write the page, into this folder or prefix of an object store.",
 )
 @click.option(
+    "--report",
+    metavar="FOLDER",
+    help="Only show what this report of satimnet quality found; near-duplicates side by side.",
+)
+@click.option(
     "--collection", "collections", multiple=True, help="Id of a collection; without it, all."
 )
 @scheduler_option
@@ -36,6 +41,7 @@ def explorer(
     catalog: str,
     index: bool,
     out: str | None,
+    report: str | None,
     collections: tuple[str, ...],
     scheduler: str,
     quiet: bool,
@@ -44,12 +50,13 @@ def explorer(
 
     `satimnet build` has written the columns; previews of what a browser cannot show are drawn here.
     With --out the page is written, which opens CATALOG. `satimnet serve` shows it at /explore/.
+    With --report the page also tells what `satimnet quality` found.
     """
     from satimnet.builder.explorer.explorer_files import index_catalog
     from satimnet.builder.explorer.page_files import write_page
     from satimnet.builder.explorer.preview_shards import draw_previews
 
-    if index or out is None:
+    if index or (out is None and report is None):
         wanted = list(collections) or None
         with progress_bar(quiet) as progress:
             if index:
@@ -70,5 +77,28 @@ def explorer(
         for one in found:
             drawn = f", {counted(one.previews, 'preview')}" if one.previews else ""
             say(f"{one.collection}: {counted(one.items, 'item')} in {one.size:,} bytes{drawn}")
+    if report is not None:
+        _tell_findings(catalog, report, collections, quiet)
     if out is not None:
         say(f"{write_page(out, catalog)} is ready")
+
+
+def _tell_findings(catalog: str, report: str, collections: tuple[str, ...], quiet: bool) -> None:
+    """Puts findings where the page shows them, and says of each collection how many there are."""
+    from satimnet.builder.explorer.report_findings import show_findings
+
+    with progress_bar(quiet) as progress:
+        found = show_findings(
+            catalog,
+            report,
+            collections=list(collections) or None,
+            allow_outside=allow_outside(),
+            progress=progress,
+        )
+    for one in found:
+        words = f"{counted(one.findings, 'finding')} of {counted(one.items, 'item')}"
+        if one.left_out:
+            words += f", {one.left_out:,} more are only in the report"
+        if one.unknown:
+            words += f", {one.unknown:,} about items that the collection does not have"
+        say(f"{one.collection}: {words}")

@@ -137,6 +137,8 @@ def _drawn(collection: IndexedCollection, scheduler: str, progress: Progress) ->
     else:
         if previews["items"]:
             columns.header["previews"] = previews
+        if before is not None and "findings" in before:
+            columns.header["findings"] = before["findings"]
         header = write_files(collection, columns)
     name = collection.id
     return Indexed(name, header["items"], header["data"]["size"], previews["items"])
