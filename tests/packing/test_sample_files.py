@@ -20,9 +20,9 @@ from satimnet.builder import build, gdal_path, search
 from satimnet.builder.catalog.validation import validate
 from satimnet.builder.imagery.encoding import COG_TYPE
 from satimnet.builder.imagery.masks import draw, histogram
+from satimnet.builder.imagery.whole_images import decode
 from satimnet.builder.packing import sample_files as contents
 from satimnet.builder.packing.sample_files import contents as contents_of
-from satimnet.builder.quality.pixel_statistics import decode
 from satimnet.builder.samples import Member, Object, Sample
 from satimnet.builder.sources import MAX_FILE_SIZE, Source
 from satimnet.training.data.decoding import decode as decode_file

@@ -57,13 +57,14 @@ def natural(
     if not some:
         return [plain(np.zeros(image.shape)) for image in images]
     dark = np.percentile(np.concatenate(some, axis=1), _DARK, axis=1)
-    middles, brights = np.swapaxes([np.percentile(x, (50, _BRIGHT), axis=1) for x in some], 0, 1)
+    ranks = [np.percentile(x, (_DARK, 50, _BRIGHT), axis=1) for x in some]
+    darks, middles, brights = np.swapaxes(ranks, 0, 1)
     bright = np.percentile(brights, _BRIGHTEST, axis=0)
     if len(dark) > 1:  # what is dark in nature, a single band does not say
         bright = np.maximum(bright, dark + _LEAST * np.median(middles, axis=0).max())
-    found = []
+    found, owns = [], iter(darks)
     for image, values in zip(images, pixels, strict=True):
-        own = np.percentile(values, _DARK, axis=1) if values.size else dark
+        own = next(owns) if values.size else dark
         black = (own if (own < _HAZE * dark).all() else dark)[:, None, None]
         spread = np.maximum(bright[:, None, None] - black, 1e-6)
         found.append(plain((np.nan_to_num(image) - black).clip(0) / spread))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from satimnet.builder.catalog.rows_to_items import items_of
 from satimnet.builder.imagery.colours import Picture, natural, plain, rgb
-from satimnet.builder.overview.drawing import Tag, Tile, draw_sheet, layout_of
+from satimnet.builder.overview.drawing import Tag, Tile, draw_sheet, enlarged, layout_of
 from satimnet.builder.overview.previews import View, mask_of, read_views
 from satimnet.builder.overview.representatives import ranked
 from satimnet.builder.samples import SPLITS
@@ -40,7 +40,7 @@ _RESERVE = 6  # candidates more than tiles, for those that turn out to be unread
 _FILL = 0.3
 """Opacity of a mask over its image; outlines are opaque."""
 _GREY = (150, 150, 150)
-_ENOUGH = 64
+_ENOUGH = 32
 """Pixels a side of an image that tell how it is stretched; all would take ten times as long."""
 
 
@@ -70,7 +70,7 @@ def write_overview(
     if not shown:
         return False
     shown.sort(key=lambda one: _place(one.item, classes))
-    pictures = [_enlarged(one, layout.size) for one in _pictures(shown)]
+    pictures = [one if not masked else enlarged(one, layout.size) for one in _pictures(shown)]
     page = draw_sheet(
         collection["title"],
         _subtitle(collection, tables),
@@ -96,15 +96,6 @@ def _pictures(shown: Sequence[View]) -> list[Picture]:
         values = [shown[at].values for at in raw]
         pictures |= zip(raw, natural(values, [_some(one) for one in values]), strict=True)
     return [pictures[at] for at in range(len(shown))]
-
-
-def _enlarged(picture: Picture, size: int) -> Picture:
-    """The picture with so many pixels a side."""
-    from PIL import Image
-
-    if len(picture) == size:
-        return picture
-    return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.BICUBIC))
 
 
 def _some(image: NDArray[Any]) -> NDArray[np.bool_]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,6 @@ from satimnet.builder.imagery.colours import Colour, Picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from PIL.ImageDraw import ImageDraw
     from PIL.ImageFont import FreeTypeFont, ImageFont
 
     Font = FreeTypeFont | ImageFont
@@ -50,7 +50,8 @@ class Tile:
     """One sample: its pictures, side by side, and what stands below them."""
 
     pictures: tuple[Picture | str, ...]
-    """Square, `PageLayout.size` pixels a side; a text instead says why there is no picture."""
+    """Square; smaller ones than `PageLayout.size` are enlarged. A text instead says why there is no
+    picture."""
     caption: str
     note: str
     """Stands grey at the right end of the caption's line."""
@@ -96,7 +97,7 @@ def draw_sheet(
         title: Stands large at the top.
         subtitle: Stands grey below it.
         tiles: In the order in which they are read.
-        layout: How they lie; its `PageLayout.size` is that of the tiles' pictures.
+        layout: How they lie.
         legend: Stands below the tiles.
 
     Returns:
@@ -106,12 +107,21 @@ def draw_sheet(
     page = np.array(drawn)
     for bits in _BITS:
         for (x, y), picture in pictures:
-            height, width, _ = picture.shape
-            page[y : y + height, x : x + width] = _coarser(picture, bits)
+            own = enlarged(_coarser(picture, bits), layout.size)
+            page[y : y + layout.size, x : x + layout.size] = own
         data = _png(page)
         if len(data) <= _LARGEST:
             break
     return data
+
+
+def enlarged(picture: Picture, size: int) -> Picture:
+    """The picture with so many pixels a side: its own, larger. Smoothed they would tell no more,
+    and a page would take three times the bytes."""
+    if len(picture) == size:
+        return picture
+    at = np.arange(size) * len(picture) // size
+    return picture.take(at, 1).take(at, 0)  # columns first: whole rows are soon copied
 
 
 def _png(page: Picture) -> bytes:
@@ -144,25 +154,25 @@ def _draw_page(
     legend: Sequence[Tag],
 ) -> tuple[Image, list[tuple[tuple[int, int], Picture]]]:
     """The page without its pictures, and these with their left upper corners."""
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageFont
 
     big, normal, small = (ImageFont.load_default(size) for size in (34, 17, 15))
-    measure = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    pen = _Pen()
     rows = [tiles[at : at + layout.columns] for at in range(0, len(tiles), layout.columns)]
     flows = [
-        [list(_flow(measure, tile.tags, small, layout.tile, _MOST_LINES)) for tile in row]
+        [list(_flow(pen, tile.tags, small, layout.tile, _MOST_LINES)) for tile in row]
         for row in rows
     ]
     heights = [layout.size + 34 + 21 * max(map(len, flow), default=0) + _GAP for flow in flows]
-    lines = list(_flow(measure, legend, normal, WIDTH - 2 * _MARGIN, None))
+    lines = list(_flow(pen, legend, normal, WIDTH - 2 * _MARGIN, None))
     top = _MARGIN + 92
     bottom = top + sum(heights) + (28 * len(lines) + 22 if lines else 0)
     page = Image.new("RGB", (WIDTH, bottom + _MARGIN // 2), "white")
-    draw = ImageDraw.Draw(page)
+    pen.take(page)
     right = WIDTH - 2 * _MARGIN
     pictures: list[tuple[tuple[int, int], Picture]] = []
-    draw.text((_MARGIN, _MARGIN - 6), _cut(draw, title, big, right), _INK, big)
-    draw.text((_MARGIN, _MARGIN + 44), _cut(draw, subtitle, normal, right), _GREY, normal)
+    pen.write((_MARGIN, _MARGIN - 6), _cut(pen, title, big, right), _INK, big)
+    pen.write((_MARGIN, _MARGIN + 44), _cut(pen, subtitle, normal, right), _GREY, normal)
     y = top
     for row, flow, height in zip(rows, flows, heights, strict=True):
         for column, (tile, tags) in enumerate(zip(row, flow, strict=True)):
@@ -171,21 +181,21 @@ def _draw_page(
                 left = x + at * (layout.size + _GAP // 2)
                 if isinstance(picture, str):
                     box = (left, y, left + layout.size - 1, y + layout.size - 1)
-                    draw.rectangle(box, _PANEL)
+                    pen.draw.rectangle(box, _PANEL)
                     middle = (left + layout.size / 2, y + layout.size / 2)
-                    draw.text(middle, picture, _GREY, small, anchor="mm")
+                    pen.write(middle, picture, _GREY, small, anchor="mm")
                 else:
                     pictures.append(((left, y), picture))
             below = y + layout.size + 7
-            noted = draw.textlength(tile.note, small)
-            caption = _cut(draw, tile.caption, normal, layout.tile - noted - _GAP)
-            draw.text((x, below), caption, _INK, normal)
-            draw.text((x + layout.tile - noted, below + 2), tile.note, _GREY, small)
-            _draw_flow(draw, tags, small, x, below + 25, 21)
+            noted = pen.length(tile.note, small)
+            caption = _cut(pen, tile.caption, normal, layout.tile - noted - _GAP)
+            pen.write((x, below), caption, _INK, normal)
+            pen.write((x + layout.tile - noted, below + 2), tile.note, _GREY, small)
+            _draw_flow(pen, tags, small, x, below + 25, 21)
         y += height
     if lines:
-        draw.line((_MARGIN, y, WIDTH - _MARGIN, y), _PANEL, 2)
-        _draw_flow(draw, lines, normal, _MARGIN, y + 16, 28)
+        pen.draw.line((_MARGIN, y, WIDTH - _MARGIN, y), _PANEL, 2)
+        _draw_flow(pen, lines, normal, _MARGIN, y + 16, 28)
     return page, pictures
 
 
@@ -195,13 +205,58 @@ def _coarser(picture: Picture, bits: int) -> Picture:
     return steps | (steps >> np.uint8(bits))
 
 
+class _Pen:
+    """Writes on a page. The same words stand there often: each is measured and drawn once, as the
+    font's outlines take longer than all pictures."""
+
+    def __init__(self) -> None:
+        from PIL import Image
+
+        self.take(Image.new("RGB", (1, 1)))
+        self.length = cache(self._length)
+        self._tag = cache(self._drawn_tag)
+
+    def take(self, page: Image) -> None:
+        """Writes on this page from now on."""
+        from PIL import ImageDraw
+
+        self._page, self.draw = page, ImageDraw.Draw(page)
+
+    def write(
+        self, at: tuple[float, float], text: str, ink: Colour, font: Font, anchor: str = "la"
+    ) -> None:
+        """Writes a text with its left upper corner there, or where ``anchor`` of Pillow says."""
+        if text:
+            self.draw.text(at, text, ink, font, anchor)
+
+    def write_tag(self, left: float, middle: int, tag: Tag, font: Font) -> None:
+        """Draws a tag, the middle of its dot at this height."""
+        picture = self._tag(tag, font)
+        self._page.paste(picture, (round(left), middle - picture.height // 2))
+
+    def _length(self, text: str, font: Font) -> float:
+        """Width of a text in pixels."""
+        return self.draw.textlength(text, font)
+
+    def _drawn_tag(self, tag: Tag, font: Font) -> Image:
+        from PIL import Image, ImageDraw
+
+        start = _DOT + _TO_TEXT
+        picture = Image.new("RGB", (ceil(start + self.length(tag.text, font)) + 2, 20), "white")
+        draw, middle = ImageDraw.Draw(picture), picture.height // 2
+        dot = (0, middle - _DOT // 2, _DOT - 1, middle + _DOT // 2)
+        draw.ellipse(dot, tag.colour, _EDGE if sum(tag.colour) > 600 else tag.colour)
+        draw.text((start, middle), tag.text, _INK, font, anchor="lm")
+        return picture
+
+
 def _flow(
-    draw: ImageDraw, tags: Sequence[Tag], font: Font, width: float, most: int | None
+    pen: _Pen, tags: Sequence[Tag], font: Font, width: float, most: int | None
 ) -> Iterator[list[tuple[float, Tag]]]:
     """Lines of tags with their distances from the left; tags beyond ``most`` lines are counted."""
 
     def length(text: str) -> float:
-        return _DOT + _TO_TEXT + draw.textlength(text, font)
+        return _DOT + _TO_TEXT + pen.length(text, font)
 
     rest = length(f"+ {len(tags)} more") + _TO_NEXT
     line: list[tuple[float, Tag]] = []
@@ -214,7 +269,7 @@ def _flow(
             yield line
             line, number, x = [], number + 1, 0.0
         room = width - rest if number == most and at + 1 < len(tags) else width
-        text = _cut(draw, tag.text, font, room - _DOT - _TO_TEXT)
+        text = _cut(pen, tag.text, font, room - _DOT - _TO_TEXT)
         line.append((x, Tag(text, tag.colour)))
         x += length(text) + _TO_NEXT
     if line:
@@ -222,7 +277,7 @@ def _flow(
 
 
 def _draw_flow(
-    draw: ImageDraw,
+    pen: _Pen,
     lines: Sequence[Sequence[tuple[float, Tag]]],
     font: Font,
     left: float,
@@ -232,16 +287,13 @@ def _draw_flow(
     for at, line in enumerate(lines):
         middle = top + at * step + 9
         for offset, tag in line:
-            x = left + offset
-            dot = (x, middle - _DOT // 2, x + _DOT - 1, middle + _DOT // 2)
-            draw.ellipse(dot, tag.colour, _EDGE if sum(tag.colour) > 600 else tag.colour)
-            draw.text((x + _DOT + _TO_TEXT, middle), tag.text, _INK, font, anchor="lm")
+            pen.write_tag(left + offset, middle, tag, font)
 
 
-def _cut(draw: ImageDraw, text: str, font: Font, width: float) -> str:
+def _cut(pen: _Pen, text: str, font: Font, width: float) -> str:
     """The text; if it is wider than ``width`` pixels, without its middle: ids differ at the end."""
     cut, left = text, len(text)
-    while left and draw.textlength(cut, font) > width:
+    while left and pen.length(cut, font) > width:
         left -= 1
         cut = text[: left - left // 2] + "…" + text[len(text) - left // 2 :]
     return cut

@@ -10,10 +10,10 @@ import numpy as np
 
 from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.imagery.encoding import palette_of
+from satimnet.builder.imagery.whole_images import Image
 from satimnet.builder.overview.previews import mask_of, true_colour
 from satimnet.builder.quality.findings import Ring
 from satimnet.builder.quality.member_contents import Content, Shards, read_content
-from satimnet.builder.quality.pixel_statistics import Image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

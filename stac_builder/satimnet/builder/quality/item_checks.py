@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from satimnet.builder.catalog.collection_document import CollectionDocument
+from satimnet.builder.imagery.whole_images import Image
 from satimnet.builder.overview.previews import true_colour
 from satimnet.builder.quality.findings import EMPTY_SHARE, SATURATED_SHARE, Said
 from satimnet.builder.quality.label_checks import check_objects, check_tags
 from satimnet.builder.quality.member_contents import Content, Shards, read_content
 from satimnet.builder.quality.pixel_statistics import (
-    Image,
     band_statistics,
     digest,
     empty_share,

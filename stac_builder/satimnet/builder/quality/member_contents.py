@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from satimnet.builder.catalog.items import matches
 from satimnet.builder.errors import BadFileError, NotFoundError
+from satimnet.builder.imagery.whole_images import Image, decode
 from satimnet.builder.quality.findings import Said
 from satimnet.builder.quality.label_checks import Labelled, read_objects
-from satimnet.builder.quality.pixel_statistics import Image, decode
 from satimnet.builder.storage.checked_offsets import span_of
 from satimnet.builder.storage.hrefs import is_url
 from satimnet.builder.storage.objects import size_of
