@@ -23,7 +23,13 @@ from satimnet.builder.catalog.items import (
 )
 from satimnet.builder.imagery.lonlat import flat, union
 from satimnet.builder.types import Json
-from satimnet.builder.vocabulary.concepts import THEMES_URI, concepts_by_class, scheme_of, themes_of
+from satimnet.builder.vocabulary.concepts import (
+    THEMES_URI,
+    Scheme,
+    concepts_by_class,
+    concepts_of,
+    themes_of,
+)
 from satimnet.extension import SCHEMA_URI
 
 if TYPE_CHECKING:
@@ -77,7 +83,7 @@ def collection_of(record: Mapping[str, Any], tables: Sequence[pa.Table] = ()) ->
     }
     collection["stac_extensions"] = _extensions_of(collection)
     if concepts := set(concepts_by_class(record).values()):
-        collection["themes"] = themes_of(concepts, scheme_of([record]))
+        collection["themes"] = themes_of(concepts, Scheme(concepts_of(record)))
         collection["stac_extensions"].append(THEMES_URI)
     return collection
 

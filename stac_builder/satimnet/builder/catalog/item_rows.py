@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     _Told = Callable[[Iterable[Any], pa.DataType], pa.Array]
 
 _GRID = ("proj:code", "proj:wkt2", "proj:shape", "proj:transform")
+_SOON_REPEATED = 8
 _OF_ALL = ("title", "datetime", "start_datetime", "end_datetime")
 """Properties of all Items, whatever the record and the samples say."""
 
@@ -198,7 +199,7 @@ class _Properties:
         late = grid or name in ("satimnet:statistics", "satimnet:split")
         if not late and all(told):
             values = [made[name] for made in self._made]
-            return _array(values, type_).take(pa.array(self._codes))
+            return _spread(_array(values, type_), self._codes)
         if not late and name not in self._own and not any(told):
             if name in self._record["properties"]:
                 return _constant(self._record["properties"][name], type_, len(self._samples))
@@ -296,7 +297,7 @@ def _links(samples: Sequence[PackedSample], type_: pa.DataType) -> pa.Array:
             code = places[key] = len(lists)
             lists.append(links_of(sample))
         codes.append(code)
-    return pa.array(lists, type_).take(pa.array(codes, pa.int32()))
+    return _spread(pa.array(lists, type_), np.array(codes, np.int32))
 
 
 def _outlines(
@@ -345,14 +346,13 @@ def _asset(
     if not len(owners):
         return pa.nulls(count, type_)
     own_grids = grids if len(owners) == count else [grids[at] for at in owners.tolist()]
-    places = pa.array(files.kinds)
 
     def told(values: Iterable[Any], type_: pa.DataType) -> pa.Array:
         """A value for each kind of file, as values of the files."""
         given = list(values)
         if all(value is None for value in given):
             return pa.nulls(len(owners), type_)
-        return pa.array(given, type_).take(places)
+        return _spread(pa.array(given, type_), files.kinds)
 
     headers = [member.header for member in files.examples]
     same = {
@@ -519,7 +519,17 @@ def _constant(value: Any, type_: pa.DataType, count: int) -> pa.Array:
     if value is None:
         return pa.nulls(count, type_)
     one = pa.array([timestamp(value) if pa.types.is_timestamp(type_) else value], type_)
-    return one.take(pa.array(np.zeros(count, np.int32)))
+    return _spread(one, np.zeros(count, np.int32))
+
+
+def _spread(values: pa.Array, places: NDArray[np.integer[Any]]) -> pa.Array:
+    """The values at these places."""
+    import pyarrow as pa
+
+    # A single value is sooner repeated than taken; of lists only a few times.
+    if len(values) == 1 and (len(places) <= _SOON_REPEATED or not pa.types.is_nested(values.type)):
+        return pa.repeat(values[0], len(places))
+    return values.take(pa.array(places))
 
 
 def _coded(values: Sequence[Hashable], type_: pa.DataType) -> pa.Array:
@@ -528,7 +538,7 @@ def _coded(values: Sequence[Hashable], type_: pa.DataType) -> pa.Array:
 
     places: dict[Hashable, int] = {}
     codes = [places.setdefault(value, len(places)) for value in values]
-    return pa.array(list(places), type_).take(pa.array(codes, pa.int32()))
+    return _spread(pa.array(list(places), type_), np.array(codes, np.int32))
 
 
 def _array(values: list[Any], type_: pa.DataType) -> pa.Array:
@@ -540,8 +550,8 @@ def _array(values: list[Any], type_: pa.DataType) -> pa.Array:
     if pa.types.is_list(type_):
         known = {id(value): value for value in values}
         places = {id_: at for at, id_ in enumerate(known)}
-        codes = pa.array([places[id(value)] for value in values], pa.int32())
-        return pa.array(list(known.values()), type_).take(codes)
+        codes = np.array([places[id(value)] for value in values], np.int32)
+        return _spread(pa.array(list(known.values()), type_), codes)
     return pa.array(values, type_)
 
 

@@ -23,7 +23,13 @@ from satimnet.builder.imagery.headers import Header
 from satimnet.builder.packing.shards import PackedMember, PackedSample, Shard
 from satimnet.builder.samples import Sample
 from satimnet.builder.storage.hrefs import is_url
-from satimnet.builder.vocabulary.concepts import THEMES_URI, concepts_by_class, scheme_of, themes_of
+from satimnet.builder.vocabulary.concepts import (
+    THEMES_URI,
+    Scheme,
+    concepts_by_class,
+    concepts_of,
+    themes_of,
+)
 from satimnet.extension import SCHEMA_URI
 
 Item = dict[str, Any]
@@ -157,7 +163,7 @@ def meanings_of(
     """The properties for each combination of classes; without concepts if the dataset has none."""
     meanings: dict[tuple[str, ...] | None, dict[str, Any]] = {None: {}}
     concepts = concepts_by_class(record)
-    scheme = scheme_of([record]) if concepts else None
+    scheme = Scheme(concepts_of(record)) if concepts else None
     for classes in occurring - {None}:
         meaning: dict[str, Any] = {"satimnet:classes": list(classes or ())}
         if scheme is not None and classes:

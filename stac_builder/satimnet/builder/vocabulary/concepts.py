@@ -152,7 +152,7 @@ def scheme_of(records: Iterable[Mapping[str, Any]] = ()) -> Scheme:
     concepts = dict(_base())
     classes: list[MappedClass] = []
     for record in records:
-        known = _concepts_of(record)
+        known = concepts_of(record)
         for concept in known.values():
             if concepts.setdefault(concept.id, concept) != concept:
                 raise BadCatalogError(
@@ -169,7 +169,7 @@ def concepts_by_class(record: Mapping[str, Any]) -> dict[str, str]:
     Raises:
         BadCatalogError: as `scheme_of`.
     """
-    return {m.name: m.concept for m in _classes_of(record, _concepts_of(record))}
+    return {row["name"]: concept.id for row, concept in _mapped(record, concepts_of(record))}
 
 
 def concept_of(record: Mapping[str, Any], name: str) -> str:
@@ -206,8 +206,14 @@ def _base() -> Mapping[str, Concept]:
     return concepts
 
 
-def _concepts_of(record: Mapping[str, Any]) -> dict[str, Concept]:
-    """The concepts of this package and those that the record adds."""
+def concepts_of(record: Mapping[str, Any]) -> Mapping[str, Concept]:
+    """The concepts of this package and those that the record adds, by id.
+
+    Raises:
+        BadCatalogError: as `scheme_of`.
+    """
+    if not record.get("concepts"):
+        return _base()
     concepts = dict(_base())
     _add(concepts, record.get("concepts", ()), str(record["id"]))
     return concepts
@@ -266,6 +272,19 @@ def check_tree(concepts: Mapping[str, Concept], where: str) -> None:
 def _classes_of(
     record: Mapping[str, Any], concepts: Mapping[str, Concept]
 ) -> Iterator[MappedClass]:
+    for row, concept in _mapped(record, concepts):
+        name, title = row["name"], row.get("title", row["name"])
+        names = [name_of(text) for text in _labels(concept)]
+        exact = any(name_of(text).equals(own) for text in (name, title) for own in names)
+        yield MappedClass(
+            *(record["id"], name, title, row["value"], concept.id, exact, row.get("description"))
+        )
+
+
+def _mapped(
+    record: Mapping[str, Any], concepts: Mapping[str, Concept]
+) -> Iterator[tuple[Mapping[str, Any], Concept]]:
+    """The rows of the class table, each with its concept."""
     where = record["id"]
     if not any("concept" in row for row in record["classes"]):
         return  # a dataset without concepts is searched by class
@@ -279,10 +298,7 @@ def _classes_of(
                 f"{where}: the class {name!r} has the concept {id_!r}, which is not there; "
                 + (f"did you mean {' or '.join(near)}" if near else _LISTED)
             )
-        title = row.get("title", name)
-        names = [name_of(text) for text in _labels(concepts[id_])]
-        exact = any(name_of(text).equals(own) for text in (name, title) for own in names)
-        yield MappedClass(where, name, title, row["value"], id_, exact, row.get("description"))
+        yield row, concepts[id_]
 
 
 def in_order(concepts: Mapping[str, Concept]) -> dict[str, Concept]:
