@@ -13,6 +13,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from satimnet.builder.imagery.colours import Colour, Picture
 
@@ -26,6 +27,7 @@ WIDTH = 1600
 """Width of a page in pixels."""
 
 _MARGIN, _GAP = 32, 12
+_BLANK = 0  # a row of the page in which nothing stands
 _INK, _GREY, _PANEL = (28, 28, 30), (110, 110, 115), (238, 238, 240)
 _EDGE = (170, 170, 175)  # around dots that are nearly as white as the page
 _MOST_LINES = 3
@@ -103,8 +105,7 @@ def draw_sheet(
     Returns:
         A PNG of at most about 1.5 MB.
     """
-    drawn, pictures = _draw_page(title, subtitle, tiles, layout, legend)
-    page = np.array(drawn)
+    page, pictures = _draw_page(title, subtitle, tiles, layout, legend)
     for bits in _BITS:
         for (x, y), picture in pictures:
             own = enlarged(_coarser(picture, bits), layout.size)
@@ -152,8 +153,12 @@ def _draw_page(
     tiles: Sequence[Tile],
     layout: PageLayout,
     legend: Sequence[Tag],
-) -> tuple[Image, list[tuple[tuple[int, int], Picture]]]:
-    """The page without its pictures, and these with their left upper corners."""
+) -> tuple[Picture, list[tuple[tuple[int, int], Picture]]]:
+    """The page without its pictures, and these with their left upper corners.
+
+    Words are written on a page that has no room for pictures, as Pillow takes long for what is
+    white, and its rows are moved apart.
+    """
     from PIL import Image, ImageFont
 
     big, normal, small = (ImageFont.load_default(size) for size in (34, 17, 15))
@@ -163,40 +168,48 @@ def _draw_page(
         [list(_flow(pen, tile.tags, small, layout.tile, _MOST_LINES)) for tile in row]
         for row in rows
     ]
-    heights = [layout.size + 34 + 21 * max(map(len, flow), default=0) + _GAP for flow in flows]
+    heights = [34 + 21 * max(map(len, flow), default=0) + _GAP for flow in flows]
     lines = list(_flow(pen, legend, normal, WIDTH - 2 * _MARGIN, None))
     top = _MARGIN + 92
     bottom = top + sum(heights) + (28 * len(lines) + 22 if lines else 0)
-    page = Image.new("RGB", (WIDTH, bottom + _MARGIN // 2), "white")
-    pen.take(page)
+    words = Image.new("RGB", (WIDTH, bottom + _MARGIN // 2), "white")
+    pen.take(words)
     right = WIDTH - 2 * _MARGIN
     pictures: list[tuple[tuple[int, int], Picture]] = []
+    moved: list[NDArray[np.int64]] = [np.arange(top)]
     pen.write((_MARGIN, _MARGIN - 6), _cut(pen, title, big, right), _INK, big)
     pen.write((_MARGIN, _MARGIN + 44), _cut(pen, subtitle, normal, right), _GREY, normal)
     y = top
-    for row, flow, height in zip(rows, flows, heights, strict=True):
+    for number, (row, flow, height) in enumerate(zip(rows, flows, heights, strict=True)):
         for column, (tile, tags) in enumerate(zip(row, flow, strict=True)):
             x = _MARGIN + column * (layout.tile + 2 * _GAP)
             for at, picture in enumerate(tile.pictures):
                 left = x + at * (layout.size + _GAP // 2)
                 if isinstance(picture, str):
-                    box = (left, y, left + layout.size - 1, y + layout.size - 1)
-                    pen.draw.rectangle(box, _PANEL)
-                    middle = (left + layout.size / 2, y + layout.size / 2)
-                    pen.write(middle, picture, _GREY, small, anchor="mm")
-                else:
-                    pictures.append(((left, y), picture))
-            below = y + layout.size + 7
+                    picture = _panel(picture, layout.size, small)
+                pictures.append(((left, y + number * layout.size), picture))
+            below = y + 7
             noted = pen.length(tile.note, small)
             caption = _cut(pen, tile.caption, normal, layout.tile - noted - _GAP)
             pen.write((x, below), caption, _INK, normal)
             pen.write((x + layout.tile - noted, below + 2), tile.note, _GREY, small)
             _draw_flow(pen, tags, small, x, below + 25, 21)
+        moved += [np.full(layout.size, _BLANK), np.arange(y, y + height)]
         y += height
     if lines:
         pen.draw.line((_MARGIN, y, WIDTH - _MARGIN, y), _PANEL, 2)
         _draw_flow(pen, lines, normal, _MARGIN, y + 16, 28)
-    return page, pictures
+    moved.append(np.arange(y, words.height))
+    return np.asarray(words)[np.concatenate(moved)], pictures
+
+
+def _panel(text: str, size: int, font: Font) -> Picture:
+    """What stands for a picture that is not there."""
+    from PIL import Image, ImageDraw
+
+    panel = Image.new("RGB", (size, size), _PANEL)
+    ImageDraw.Draw(panel).text((size / 2, size / 2), text, _GREY, font, "mm")
+    return np.asarray(panel)
 
 
 def _coarser(picture: Picture, bits: int) -> Picture:
@@ -222,12 +235,10 @@ class _Pen:
 
         self._page, self.draw = page, ImageDraw.Draw(page)
 
-    def write(
-        self, at: tuple[float, float], text: str, ink: Colour, font: Font, anchor: str = "la"
-    ) -> None:
-        """Writes a text with its left upper corner there, or where ``anchor`` of Pillow says."""
+    def write(self, at: tuple[float, float], text: str, ink: Colour, font: Font) -> None:
+        """Writes a text with its left upper corner there."""
         if text:
-            self.draw.text(at, text, ink, font, anchor)
+            self.draw.text(at, text, ink, font)
 
     def write_tag(self, left: float, middle: int, tag: Tag, font: Font) -> None:
         """Draws a tag, the middle of its dot at this height."""
