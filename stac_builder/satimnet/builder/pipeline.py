@@ -423,9 +423,10 @@ def _described(made: _Collection, rows: MappedRows, report: Report, overview: bo
     folder = made.tree
     nodes, filled = _nodes(made, rows)
     tables = rows.chosen(filled)
-    collection = collection_of(made.dataset.record, tables)
-    written = write_parquet(tables, collection, folder / PARQUET_NAME)
-    write_columns(collection, tables, folder, folder / PARQUET_NAME, made.files)
+    joined = tables.joined()
+    collection = collection_of(made.dataset.record, joined)
+    written = write_parquet(joined, collection, folder / PARQUET_NAME)
+    write_columns(collection, joined, folder, folder / PARQUET_NAME, made.files)
     write_json(_content(report, made.source), folder / _REPORT_NAME)
     (folder / OVERVIEW_NAME).unlink(missing_ok=True)  # of a build that was killed
     index = f"{made.shards.rpartition('/')[0]}/{folder.name}/{PARQUET_NAME}"
