@@ -73,7 +73,7 @@ from satimnet.builder.sources import Entry, Source, source_place
 from satimnet.builder.storage.atomic_files import write_json
 from satimnet.builder.storage.hrefs import file_name, is_url, writable
 from satimnet.builder.storage.objects import download_all, remove_below
-from satimnet.builder.storage.parallel import stream_tasks
+from satimnet.builder.storage.parallel import HERE, is_cluster, stream_tasks
 from satimnet.builder.storage.staging import says, workspace
 from satimnet.builder.storage.stores import shown
 from satimnet.builder.storage.worker import scratch_folder
@@ -94,6 +94,8 @@ _FEW = 0.01
 _DIGITS = 12
 _TRIES = 5
 _OFTEN = 1000  # samples between two signs of progress
+_SOON_PACKED, _SMALL = 1000, 2**26
+"""Files and bytes of a dataset up to which it is packed in less time than workers take to start."""
 
 
 @dataclass(frozen=True)
@@ -285,7 +287,8 @@ def _built(dataset: Dataset, source: Source, how: _How) -> tuple[Report, Made | 
     made = _Collection(dataset, source, [], files, folder, how.out)
     _prepare(made, how.staging)
     _require_space(made, first, how.staging)
-    met = _make_shards(made, chain(first, _with_room(made, coming, how.staging)), how)
+    coming = chain(first, _with_room(made, coming, how.staging))
+    met = _make_shards(made, coming, _scheduler(first, files, how), how)
     made.plans.sort(key=in_order)
     met.sort(key=lambda problem: problem.reason)  # shards end in any order
     problems = sorted([*problems, *met], key=lambda problem: problem.path)
@@ -316,14 +319,23 @@ def _settled(
     return first, files
 
 
-def _make_shards(made: _Collection, coming: Iterable[ShardPlan], how: _How) -> list[Problem]:
+def _scheduler(first: Sequence[ShardPlan], files: ItemFiles, how: _How) -> str:
+    """Who makes the shards: of a small dataset this thread, as a worker's start takes longer."""
+    all_known = files == "json"
+    small = sum(p.members for p in first) <= _SOON_PACKED and sum(p.size for p in first) <= _SMALL
+    return HERE if all_known and small and not is_cluster(how.scheduler) else how.scheduler
+
+
+def _make_shards(
+    made: _Collection, coming: Iterable[ShardPlan], scheduler: str, how: _How
+) -> list[Problem]:
     """Makes all shards that are not there yet, and notes their plans; the problems met in them."""
     if is_url(made.out):
         publishing.note_build(made.out, made.folder.name)
     tasks = _tasks(made, coming, how)
     what = f"Packing {made.dataset.id}"
     problems: list[Problem] = []
-    for outcome in stream_tasks(make_shard, tasks, how.scheduler, what, how.progress, "shards"):
+    for outcome in stream_tasks(make_shard, tasks, scheduler, what, how.progress, "shards"):
         if isinstance(outcome, str):
             raise SatimnetError(outcome)
         problems += outcome

@@ -22,11 +22,10 @@ from satimnet.builder.catalog.items import (
     SHARDS,
     ZIP_TYPE,
     extensions_of,
-    grid_of,
     links_of,
     meanings_of,
 )
-from satimnet.builder.imagery.footprints import Footprint, boxes_of, corners_of
+from satimnet.builder.imagery.footprints import Footprint, boxes_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,8 +53,7 @@ def rows_of(shard: Shard, record: Mapping[str, Any]) -> pa.Table:
 
     schema = item_schema(record)
     samples, specs = shard.samples, record["assets"]
-    grids = [grid_of(packed.members) for packed in samples]
-    corners, others = corners_of(grids)
+    grids, (corners, others) = shard.grids, shard.corners
     files = _files_of(samples, record)
     properties = _Properties(samples, grids, files, record)
     names = {*common_properties(), *record["properties"], *record.get("fields", ())}

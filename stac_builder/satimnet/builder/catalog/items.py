@@ -10,7 +10,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ import orjson
 
 from satimnet.builder.catalog.checked_documents import STAC_VERSION
 from satimnet.builder.catalog.file_facts import FileFacts, bands_of
-from satimnet.builder.imagery.footprints import Footprint, footprints_of
+from satimnet.builder.imagery.footprints import Footprint, footprints_from, footprints_of
 from satimnet.builder.imagery.headers import Header
-from satimnet.builder.packing.shards import PackedMember, PackedSample, Shard
+from satimnet.builder.packing.shards import PackedMember, PackedSample, Shard, grid_of
 from satimnet.builder.samples import Sample
 from satimnet.builder.storage.hrefs import is_url
 from satimnet.builder.vocabulary.concepts import (
@@ -44,6 +45,7 @@ TOP = "../../catalog.json"
 """The catalog's file, from the folder of a version of a collection."""
 SHARDS = "./../shards"
 """The folder of the shards of all its versions, from there."""
+_KINDS = 256
 SHA256 = "1220"  # multihash prefix: the function sha2-256 and a digest of 0x20 bytes
 
 
@@ -57,7 +59,7 @@ def matches(data: bytes, checksum: str) -> bool:
 
 def describe(shard: Shard, record: Mapping[str, Any]) -> list[Item]:
     """The Items of a shard's samples; ``record`` is the content of ``dataset.toml``."""
-    grids = [grid_of(packed.members) for packed in shard.samples]
+    footprints = footprints_from(*shard.corners)
     meanings = meanings_of(record, {packed.classes for packed in shard.samples})
     facts = FileFacts(record)
     return [
@@ -69,7 +71,7 @@ def describe(shard: Shard, record: Mapping[str, Any]) -> list[Item]:
             facts.of(packed.members) | meanings[packed.classes],
             record,
         )
-        for packed, grid, footprint in zip(shard.samples, grids, footprints_of(grids), strict=True)
+        for packed, grid, footprint in zip(shard.samples, shard.grids, footprints, strict=True)
     ]
 
 
@@ -135,6 +137,12 @@ def _item(
 
 def extensions_of(properties: Collection[str], *, themes: bool) -> list[str]:
     """The extensions that an Item with these properties uses; facts of its files are among them."""
+    return list(_extensions(tuple(properties), themes))
+
+
+@lru_cache(_KINDS)
+def _extensions(properties: tuple[str, ...], themes: bool) -> list[str]:
+    """As `extensions_of`: the Items of a dataset have hardly ever other properties."""
     extensions = [ARCHIVE_URI, FILE_URI, PROJECTION_URI]
     if themes:
         extensions.append(THEMES_URI)
@@ -233,12 +241,6 @@ def _asset(member: PackedMember, grid: Header | None, spec: Mapping[str, Any]) -
 
 def _file_info(member: PackedMember) -> dict[str, Any]:
     return {"file:size": member.size, "file:checksum": SHA256 + member.sha256}
-
-
-def grid_of(members: Sequence[PackedMember]) -> Header | None:
-    """The finest georeferenced grid among the members."""
-    headers = [m.header for m in members if m.header is not None and m.header.crs is not None]
-    return max(headers, key=lambda header: header.shape, default=None)
 
 
 def _projection(header: Header) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -62,8 +62,14 @@ def footprints_of(grids: Sequence[Georeferenced | None]) -> list[Footprint | Non
     The outline goes through the corners; where edges bend in longitude and latitude, as they do
     near a pole, through points between them, too.
     """
-    found: list[Footprint | None] = [None] * len(grids)
-    corners, others = corners_of(grids)
+    return footprints_from(*corners_of(grids))
+
+
+def footprints_from(
+    corners: NDArray[np.float64], others: Mapping[int, Footprint]
+) -> list[Footprint | None]:
+    """As `footprints_of`, of what `corners_of` gives."""
+    found: list[Footprint | None] = [None] * len(corners)
     simple = np.flatnonzero(~np.isnan(corners[:, 0, 0]))
     boxes = boxes_of(corners[simple]).tolist()
     for at, ring, box in zip(simple.tolist(), corners[simple].tolist(), boxes, strict=True):

@@ -11,22 +11,28 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import IO, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from deflate import crc32
 
 from satimnet.builder.dataset_record import DatasetRecord
 from satimnet.builder.errors import ArgumentError
+from satimnet.builder.imagery.footprints import Footprint, corners_of
 from satimnet.builder.imagery.headers import Data, Header
 from satimnet.builder.packing.sample_files import MAX_SCENE_SIZE, Content, Original, contents
 from satimnet.builder.packing.shard_plans import ShardPlan
 from satimnet.builder.samples import Problem, Sample
 from satimnet.builder.sources import Entry, Reader
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 ALIGNMENT = 64
 _FORMAT = b"1\n"  # changes when the same members would be packed to other bytes
@@ -71,7 +77,7 @@ class PackedSample:
     statistics: tuple[Mapping[str, Any], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Shard:
     """A finished shard."""
 
@@ -82,6 +88,23 @@ class Shard:
     problems: tuple[Problem, ...]
     file: str
     """Name of its file, which changes when its bytes do."""
+
+    @cached_property
+    def grids(self) -> list[Header | None]:
+        """Of each sample the finest grid that has a place."""
+        return [grid_of(packed.members) for packed in self.samples]
+
+    @cached_property
+    def corners(self) -> tuple[NDArray[np.float64], dict[int, Footprint]]:
+        """The footprints of the samples, as `satimnet.builder.imagery.footprints.corners_of` has
+        them."""
+        return corners_of(self.grids)
+
+
+def grid_of(members: Sequence[PackedMember]) -> Header | None:
+    """The finest georeferenced grid among the members."""
+    headers = [m.header for m in members if m.header is not None and m.header.crs is not None]
+    return max(headers, key=lambda header: header.shape, default=None)
 
 
 def pack(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
     Executor,
+    Future,
     ProcessPoolExecutor,
     ThreadPoolExecutor,
     wait,
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from distributed import Client
 
 R = TypeVar("R")
+
+HERE = "here"
+"""The scheduler that does each job when it is asked for, in the thread that asks."""
 
 _SECONDS_TO_ANSWER = 10
 _PACKAGE = "satimnet"
@@ -90,6 +94,7 @@ def stream_tasks(
     """As `run_tasks`, of jobs that are made while earlier ones are done.
 
     A job is asked for when a worker is free or will be soon, so few of them wait at any time.
+    ``scheduler`` may also be `HERE`.
     """
     done = begun = 0
     running: set[Any] = set()
@@ -167,6 +172,9 @@ def _pool(scheduler: str) -> Iterator[_Pool]:
     from dask.system import CPU_COUNT
 
     workers = dask.config.get("num_workers", None) or CPU_COUNT
+    if scheduler == HERE or (scheduler == "threads" and workers == 1):
+        yield _Pool(_done, lambda futures: (futures, set()), lambda: 0)
+        return
     pool: Executor
     if scheduler == "threads":
         pool = ThreadPoolExecutor(workers)
@@ -180,6 +188,13 @@ def _pool(scheduler: str) -> Iterator[_Pool]:
         )
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _done(work: Callable[[], Any]) -> Future[Any]:
+    """The future of what is done at once, in this thread."""
+    future: Future[Any] = Future()
+    future.set_result(work())
+    return future
 
 
 def _ahead(workers: int) -> int:
