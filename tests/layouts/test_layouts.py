@@ -65,11 +65,15 @@ def items_of(catalog: Path) -> dict[str, dict[str, Any]]:
 
 
 def objects_of(item: dict[str, Any]) -> list[tuple[str, list[list[float]]]]:
-    content = json.loads(read_bytes(item["assets"]["annotation"]))
-    return [
-        (one["properties"]["class"], one["geometry"]["coordinates"][0][:-1])
-        for one in content["features"]
-    ]
+    """Classes of objects, and the corners of all their outlines."""
+    found = []
+    for one in json.loads(read_bytes(item["assets"]["annotation"]))["features"]:
+        shape = one["geometry"]
+        several = shape["type"] == "MultiPolygon"
+        parts = shape["coordinates"] if several else [shape["coordinates"]]
+        corners = [point for outer, *_ in parts for point in outer[:-1]]
+        found.append((one["properties"]["class"], corners))
+    return found
 
 
 def boxes_of(item: dict[str, Any]) -> list[tuple[str, float, float, float, float]]:
@@ -264,9 +268,10 @@ def test_coco(tmp_path: Path) -> None:
     found = items_of(catalog)
     assert boxes_of(found["1"]) == [
         ("ship", 2.5, 3.25, 12.5, 23.375),
-        ("storage-tank", 0, 0, 9, 9),
-        ("storage-tank", 20, 20, 30.5, 31),
+        ("storage-tank", 0, 0, 30.5, 31),  # two outlines of one object
     ]
+    statistics = found["1"]["properties"]["satimnet:statistics"]
+    assert {row["class"]: row["count"] for row in statistics} == {"ship": 1, "storage-tank": 1}
     assert objects_of(found["2"]) == []
     assert splits_of(catalog) == {"1": "validation", "2": "validation"}
     assert found["1"]["properties"]["satimnet:classes"] == ["ship", "storage-tank"] or set(
@@ -329,6 +334,21 @@ def test_coco_says_the_same_to_pycocotools(tmp_path: Path) -> None:
         assert [box[0] for box in ours] == [box[0] for box in theirs]
         gap = np.abs(np.array([b[1:] for b in ours]) - np.array([b[1:] for b in theirs]))
         assert gap.max() < 0.01
+
+
+def test_outlines_that_are_none_leave_the_others(tmp_path: Path) -> None:
+    outlines = [[0, 0, 9, 0, 9, 9], [1, 2, 3, 4], [20, 20, 30, 20, 30, 30]]
+    one = {"id": 1, "image_id": 1, "category_id": 7, "segmentation": outlines}
+    coco(tmp_path / "set")
+    file = tmp_path / "set/annotations/instances_val2017.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"annotations": [one]}))
+    catalog, report = made(tmp_path, "coco")
+    assert boxes_of(items_of(catalog)["1"]) == [("ship", 0, 0, 30, 30)]
+    (problem,) = report.problems
+    assert problem.kind == "incomplete"
+    assert problem.reason == (
+        "outlines left out of objects that have others: 1: an outline of 4 numbers"
+    )
 
 
 def test_roboflow_puts_the_json_beside_the_images(tmp_path: Path) -> None:

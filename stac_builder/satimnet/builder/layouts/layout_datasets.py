@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from satimnet.builder.layouts.read_folders import class_folders, is_background, 
 from satimnet.builder.layouts.read_table import table_files
 from satimnet.builder.layouts.read_voc import voc_files
 from satimnet.builder.layouts.read_yolo import yolo_files
-from satimnet.builder.samples import Member, Object, Problem, Sample, Scan
+from satimnet.builder.samples import Member, Problem, Sample, Scan
 from satimnet.builder.sources import Entry, Source, source_place
 
 _READERS: Mapping[str, Callable[[Files], Reading]] = {
@@ -428,7 +428,7 @@ def _sample(
     objects = None
     if one.objects is not None:
         objects = tuple(
-            Object(names[item.name], item.outline, item.runs, item.properties)
+            replace(item, name=names[item.name])
             for item in one.objects
             if item.name in names
         )

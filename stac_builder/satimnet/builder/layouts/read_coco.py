@@ -33,6 +33,8 @@ from satimnet.builder.sources import Entry
 
 _MOST_RUNS = 10_000_000
 
+Ring = tuple[tuple[float, float], ...]
+
 
 @dataclass(frozen=True)
 class CocoFiles:
@@ -52,11 +54,15 @@ class CocoFiles:
 
     def __iter__(self) -> Iterator[Labelled | Problem]:
         seen: dict[str, str] = {}
-        for entry in self.labels:
-            yield from self._images(entry, seen)
+        yield from self.labelled(seen)
         for image in self.files.images():
             if image.path not in seen and not _is_mask(image.path):
                 yield Problem(image.label, "no COCO file names it", "foreign")
+
+    def labelled(self, seen: dict[str, str]) -> Iterator[Labelled | Problem]:
+        """The images that COCO files name; ``seen`` gets which file names each, by their paths."""
+        for entry in self.labels:
+            yield from self._images(entry, seen)
 
     def _images(self, entry: Entry, seen: dict[str, str]) -> Iterator[Labelled | Problem]:
         content = _content(self.files, entry)
@@ -96,12 +102,16 @@ class CocoFiles:
             own = annotations.pop(row["id"], [])
             objects: list[Object] = []
             faults: list[str] = []
+            parts: list[str] = []
             for one in own:
                 try:
-                    objects += _objects(one, names, row)
+                    objects.append(_object(one, names, row, parts))
                 except (ValueError, TypeError, LookupError, AttributeError) as error:
                     faults.append(str(error)[:200])
             yield from left_out(image.label, faults, len(own))
+            if parts:
+                what = f"outlines left out of objects that have others: {len(parts)}: {parts[0]}"
+                yield Problem(image.label, what, "incomplete")
             where = split or split_of(image.path)
             yield Labelled(image, objects=tuple(objects), split=where)
         if missing > 10:
@@ -166,10 +176,17 @@ def _categories(content: Mapping[str, Any], label: str) -> dict[int, str]:
     return names
 
 
-def _objects(
-    one: Mapping[str, Any], names: Mapping[int, str], image: Mapping[str, Any]
-) -> list[Object]:
-    """The objects of an annotation; one with several outlines is several, with its id in common."""
+def _object(
+    one: Mapping[str, Any],
+    names: Mapping[int, str],
+    image: Mapping[str, Any],
+    left_out_parts: list[str],
+) -> Object:
+    """The object of an annotation; one of several outlines has so many polygons.
+
+    Outlines that are none are told to ``left_out_parts`` where the object has others. Raises
+    `ValueError` and the like for what is no object.
+    """
     name = names.get(one["category_id"]) if type(one.get("category_id")) is int else None
     if name is None:
         raise ValueError(f"no category {one.get('category_id')!r:.40}")
@@ -180,11 +197,29 @@ def _objects(
         said["iscrowd"] = True
     drawn = one.get("segmentation")
     if isinstance(drawn, Mapping):
-        return [Object(name, runs=_runs(drawn, image), properties=said)]
+        return Object(name, runs=_runs(drawn, image), properties=said)
     if drawn:
-        return [Object(name, outline=ring(part), properties=said) for part in drawn]
+        rings, faults = _rings(drawn)
+        left_out_parts += faults
+        if len(rings) == 1:
+            return Object(name, outline=rings[0], properties=said)
+        return Object(name, properties=said, polygons=tuple((ring,) for ring in rings))
     left, top, width, height = map(number, one["bbox"])
-    return [Object(name, outline=box(left, top, left + width, top + height), properties=said)]
+    return Object(name, outline=box(left, top, left + width, top + height), properties=said)
+
+
+def _rings(drawn: Sequence[Any]) -> tuple[list[Ring], list[str]]:
+    """The outlines of an annotation, and why others are none; raises `ValueError` if all are."""
+    rings: list[Ring] = []
+    faults: list[str] = []
+    for part in drawn:
+        try:
+            rings.append(ring(part))
+        except (ValueError, TypeError) as error:
+            faults.append(str(error)[:200])
+    if not rings:
+        raise ValueError(faults[0])
+    return rings, faults
 
 
 def _runs(drawn: Mapping[str, Any], image: Mapping[str, Any]) -> tuple[int, ...]:
