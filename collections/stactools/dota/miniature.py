@@ -50,8 +50,7 @@ _WINGS: Shape = (
 )
 _TAIL: Shape = ((-0.5, -0.18), (-0.44, -0.18), (-0.34, 0.0), (-0.44, 0.18), (-0.5, 0.18))
 
-# Class to its shapes, in a box from -0.5 to 0.5 both ways whose x runs along the object.
-_SHAPES: Mapping[str, tuple[tuple[Shape, Colour], ...]] = {
+SHAPES: Mapping[str, tuple[tuple[Shape, Colour], ...]] = {
     "ship": ((_HULL, _WHITE), (_box(-0.35, -0.25, -0.05, 0.25), (150, 60, 50))),
     "harbor": ((_FULL, (150, 145, 135)), (_box(-0.48, -0.1, 0.48, 0.1), (120, 116, 108))),
     "plane": ((_box(-0.46, -0.06, 0.5, 0.06), _WHITE), (_WINGS, _WHITE), (_TAIL, _WHITE)),
@@ -78,6 +77,7 @@ _SHAPES: Mapping[str, tuple[tuple[Shape, Colour], ...]] = {
         (_box(0.1, -0.5, 0.22, 0.5), (240, 190, 30)),
     ),
 }
+"""Class to its shapes, in a box from -0.5 to 0.5 both ways whose x runs along the object."""
 _GROUNDS: Mapping[str, Colour] = {
     "water": (38, 66, 84),
     "concrete": (142, 140, 134),
@@ -88,8 +88,13 @@ _GROUNDS: Mapping[str, Colour] = {
 
 
 @dataclass(frozen=True)
-class _Object:
-    """An object to draw: the centre, length and width in pixels, direction in degrees."""
+class Placed:
+    """An object to draw: the centre, length and width in pixels, direction in degrees.
+
+    Example:
+        >>> Placed("ship", 20, 10, 8, 4).placed(((-0.5, -0.5), (0.5, 0.5)))
+        [(16.0, 8.0), (24.0, 12.0)]
+    """
 
     name: str
     x: float
@@ -110,7 +115,7 @@ def write_miniature(folder: Path, seed: int = 0) -> list[Path]:
     """Writes the splits into ``folder`` and returns it; the same seed gives the same pixels."""
     train, val, test = folder / "train", folder / "val", folder / "test"
     scenes = _scenes()
-    pictures = {name: _png(*scene, seed + at) for at, (name, scene) in enumerate(scenes.items())}
+    pictures = {name: picture(*scene, seed + at) for at, (name, scene) in enumerate(scenes.items())}
     said = {name: _text(scene[2]) for name, scene in scenes.items()}
 
     header = "imagesource:GoogleEarth\r\ngsd:0.25\r\n"
@@ -122,17 +127,17 @@ def write_miniature(folder: Path, seed: int = 0) -> list[Path]:
     upright = {name: header + _text(scenes[name][2], upright=True) for name in v1 if name in scenes}
     later = {name: header + said[name] for name in ("P0000", "P0001", "P0003")}
 
-    _archive(train / "images" / "part1.zip", _named("images/", pictures, ("P0000", "P0001")))
-    _archive(
+    write_archive(train / "images" / "part1.zip", _named("images/", pictures, ("P0000", "P0001")))
+    write_archive(
         train / "images" / "part2.zip",
         _named("images/", pictures, ("P0002", "P0003", "P0004", "P0005")),
     )
-    _archive(train / "labelTxt-v1.0" / "labelTxt.zip", _encoded("", v1))
-    _archive(
+    write_archive(train / "labelTxt-v1.0" / "labelTxt.zip", _encoded("", v1))
+    write_archive(
         train / "labelTxt-v1.0" / "Train_Task2_gt.zip", _encoded("trainset_reclabelTxt/", upright)
     )
-    _archive(train / "labelTxt-v1.5" / "DOTA-v1.5_train.zip", _encoded("", later))
-    _archive(test / "images" / "part1.zip", _named("images/", pictures, ("P0006", "P0007")))
+    write_archive(train / "labelTxt-v1.5" / "DOTA-v1.5_train.zip", _encoded("", later))
+    write_archive(test / "images" / "part1.zip", _named("images/", pictures, ("P0006", "P0007")))
     for path, data in (
         *_named("images/", pictures, ("P0008", "P0009")).items(),
         *_encoded("labelTxt/", {"P0008": header + said["P0008"], "P0009": header}).items(),
@@ -142,33 +147,33 @@ def write_miniature(folder: Path, seed: int = 0) -> list[Path]:
     return [folder]
 
 
-def _scenes() -> dict[str, tuple[str, tuple[int, int], list[_Object]]]:
+def _scenes() -> dict[str, tuple[str, tuple[int, int], list[Placed]]]:
     """Name to ground, (rows, columns) and objects of each scene."""
     row = range(6)
-    moored = [_Object("ship", 70 + 44 * i, 122 + 9 * (i % 2), 52, 15, 82 + 3 * i) for i in row]
-    planes = [_Object("plane", 70 + 100 * i, 90, 84, 80, 75 + 12 * i) for i in range(3)]
-    planes += [_Object("plane", 120 + 110 * i, 215, 60, 56, 200 + 25 * i) for i in range(2)]
+    moored = [Placed("ship", 70 + 44 * i, 122 + 9 * (i % 2), 52, 15, 82 + 3 * i) for i in row]
+    planes = [Placed("plane", 70 + 100 * i, 90, 84, 80, 75 + 12 * i) for i in range(3)]
+    planes += [Placed("plane", 120 + 110 * i, 215, 60, 56, 200 + 25 * i) for i in range(2)]
     tanks = [
-        _Object("storage-tank", 60 + 75 * i, 60 + 75 * j, 46 + 8 * (i % 2), 46 + 8 * (i % 2))
+        Placed("storage-tank", 60 + 75 * i, 60 + 75 * j, 46 + 8 * (i % 2), 46 + 8 * (i % 2))
         for i in range(4)
         for j in range(3)
     ]
     cars = [
-        _Object("small-vehicle", 40 + 20 * i, 50 + 62 * j, 26, 12, 90 - 4 * j)
+        Placed("small-vehicle", 40 + 20 * i, 50 + 62 * j, 26, 12, 90 - 4 * j)
         for i in range(14)
         for j in range(3)
         if (3 * i + j) % 5
     ]
-    trucks = [_Object("large-vehicle", 70 + 90 * i, 235, 66, 17, 4, i % 2) for i in range(3)]
-    courts = [_Object("tennis-court", 75 + 88 * i, 75, 100, 54, 97) for i in range(3)]
-    field = _Object("soccer-ball-field", 150, 215, 190, 110, 7)
-    pools = [_Object("swimming-pool", 292, 190 + 42 * i, 34, 22, 15) for i in range(2)]
-    pier = _Object("harbor", 160, 165, 330, 24, 2)  # runs over both edges of the image
-    cranes = [_Object("container-crane", 80 + 90 * i, 160, 92, 26, 268) for i in range(3)]
+    trucks = [Placed("large-vehicle", 70 + 90 * i, 235, 66, 17, 4, i % 2) for i in range(3)]
+    courts = [Placed("tennis-court", 75 + 88 * i, 75, 100, 54, 97) for i in range(3)]
+    field = Placed("soccer-ball-field", 150, 215, 190, 110, 7)
+    pools = [Placed("swimming-pool", 292, 190 + 42 * i, 34, 22, 15) for i in range(2)]
+    pier = Placed("harbor", 160, 165, 330, 24, 2)  # runs over both edges of the image
+    cranes = [Placed("container-crane", 80 + 90 * i, 160, 92, 26, 268) for i in range(3)]
     at_sea = [
-        _Object("ship", 60 + 70 * i, 250 - 50 * i, 70 - 9 * i, 18, -20 - 30 * i) for i in row[:4]
+        Placed("ship", 60 + 70 * i, 250 - 50 * i, 70 - 9 * i, 18, -20 - 30 * i) for i in row[:4]
     ]
-    bridge = _Object("bridge", 150, 110, 420, 26, -24)
+    bridge = Placed("bridge", 150, 110, 420, 26, -24)
     return {
         "P0000": ("water", (260, 320), [*moored, pier]),
         "P0001": ("concrete", (280, 340), planes),
@@ -183,7 +188,7 @@ def _scenes() -> dict[str, tuple[str, tuple[int, int], list[_Object]]]:
     }
 
 
-def _png(ground: str, shape: tuple[int, int], objects: Iterable[_Object], seed: int) -> bytes:
+def picture(ground: str, shape: tuple[int, int], objects: Iterable[Placed], seed: int) -> bytes:
     """The scene as PNG: RGB, or gray like a panchromatic image where the ground is soil."""
     from PIL import Image, ImageDraw
 
@@ -194,7 +199,7 @@ def _png(ground: str, shape: tuple[int, int], objects: Iterable[_Object], seed: 
     fine = fine.resize((columns * _FINE, rows * _FINE), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(fine)
     for item in sorted(objects, key=lambda o: -o.length * o.width):
-        for outline, colour in _SHAPES[item.name]:
+        for outline, colour in SHAPES[item.name]:
             draw.polygon([(x * _FINE, y * _FINE) for x, y in item.placed(outline)], fill=colour)
     small = np.asarray(fine.resize((columns, rows), Image.Resampling.BOX), dtype=float)
     noisy = small + rng.normal(0, 4, (rows, columns, 1))
@@ -215,7 +220,7 @@ def _light(rng: np.random.Generator, rows: int, columns: int) -> NDArray[np.floa
     return light
 
 
-def _text(objects: Iterable[_Object], *, upright: bool = False) -> str:
+def _text(objects: Iterable[Placed], *, upright: bool = False) -> str:
     """Lines of a label file: corners rounded to whole pixels, as the publisher's mostly are."""
     lines = []
     for item in objects:
@@ -236,7 +241,8 @@ def _encoded(folder: str, texts: Mapping[str, str]) -> dict[str, bytes]:
     return {f"{folder}{name}.txt": text.encode() for name, text in texts.items()}
 
 
-def _archive(path: Path, files: Mapping[str, bytes]) -> None:
+def write_archive(path: Path, files: Mapping[str, bytes]) -> None:
+    """A zip of files by their paths in it, always of the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in files.items():

@@ -205,6 +205,9 @@ class DatasetRecord(Mapping[str, Any]):
     signature: re.Pattern[str] | None
     """What some path in each source fits and no path of another dataset; None of a dataset whose
     sources are always named."""
+    images_of: str | None
+    """Id of the dataset whose images it has, with other labels: a source that fits the layouts of
+    both is of this one."""
     accompanying: re.Pattern[str] | None
     """Paths of files that look like data but are not, such as a list of class names."""
     other_editions: tuple[Edition, ...]
@@ -261,6 +264,7 @@ class DatasetRecord(Mapping[str, Any]):
             links=given.rows("links", _table),
             layout=given.text("layout"),
             signature=given.optional("signature", given.pattern),
+            images_of=given.optional("images_of", given.text),
             accompanying=given.optional("accompanying", given.pattern),
             other_editions=given.rows("other_editions", Edition.of),
             start_datetime=given.text("start_datetime"),

@@ -207,10 +207,17 @@ def _beside_each_other(
     if len(inside) > _MOST_BESIDE:
         return [path]
     names = {
-        _dataset_of(child, f"{name}/" if is_folder else "", datasets, indexes)[0]
+        child: _dataset_of(child, f"{name}/" if is_folder else "", datasets, indexes)[0]
         for child, name, is_folder in inside
     }
-    return [child for child, *_ in inside] if len(names - {None}) > 1 else [path]
+    several = set(names.values()) - {None}
+    shared = {datasets[name].record.images_of for name in several if name} & several
+    if several and len(several - shared) == 1:
+        # labels beside images of another dataset, unless those are a source by themselves
+        of_images = [child for child, name in names.items() if name in shared]
+        if not all(_dataset_of(child, "", datasets, indexes)[0] for child in of_images):
+            return [path]
+    return [child for child, *_ in inside] if len(several) > 1 else [path]
 
 
 def _children_on_disk(path: Path) -> list[tuple[Path | str, str, bool]]:
@@ -237,13 +244,18 @@ def _dataset_of(
 ) -> tuple[str | None, str]:
     """The dataset of the first file that fits a layout; else None, and what the path is instead."""
     reason = "an empty source"
+    base: str | None = None  # whose images it has: labels of another dataset may follow
+    over: list[Dataset] = []
     for name in Source((path,), indexes).names():
-        for id, dataset in datasets.items():
+        for dataset in datasets.values() if base is None else over:
             if dataset.recognises(prefix + name):
-                return id, ""
-        if reason in ("an empty source", UNKNOWN_LAYOUT):
+                over = [one for one in datasets.values() if one.record.images_of == dataset.id]
+                if not over:
+                    return dataset.id, ""
+                base = dataset.id
+        if base is None and reason in ("an empty source", UNKNOWN_LAYOUT):
             refused = (dataset.refuses(prefix + name) for dataset in datasets.values())
             reason = next(filter(None, refused), UNKNOWN_LAYOUT)
             if unread := unread_archive(name):
                 reason = f"{name.rpartition('/')[2]} is {unread}"
-    return None, reason
+    return base, reason if base is None else ""

@@ -125,9 +125,13 @@ def _kind_of(member: PackedMember) -> tuple[Any, ...]:
 
 
 def bands_of(spec: Mapping[str, Any], number: int) -> Sequence[Mapping[str, Any]]:
-    """The bands of an image that has so many, as the record of its asset has them."""
+    """The bands of an image that has so many, as the record of its asset has them.
+
+    Those of a publisher's mask in colours, which is described as it is, are its colours.
+    """
     every: list[Sequence[Mapping[str, Any]]] = [spec["bands"], *spec.get("other_bands", ())]
-    return next(bands for bands in every if len(bands) == number)
+    colours = [{"name": name} for name in ("red", "green", "blue", "alpha")[:number]]
+    return next((bands for bands in every if len(bands) == number), colours)
 
 
 def band_counts(numbers: Sequence[int]) -> list[int]:

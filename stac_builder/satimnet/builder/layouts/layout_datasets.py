@@ -428,9 +428,7 @@ def _sample(
     objects = None
     if one.objects is not None:
         objects = tuple(
-            replace(item, name=names[item.name])
-            for item in one.objects
-            if item.name in names
+            replace(item, name=names[item.name]) for item in one.objects if item.name in names
         )
     id_ = _id(one, classes, layout, stems, known)
     top = classes[0] if layout == "image-folder" and classes else one.split or "images"
