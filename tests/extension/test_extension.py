@@ -56,6 +56,7 @@ PIXELS = {"offset": 3500, "dtype": "<u2", "shape": [64, 64, 13], "order": ["y", 
 GOOD: dict[str, dict[str, Any]] = {
     "collection": {
         "classification_problem": ["object detection", "pixel-based detection"],
+        "tasks": ["object-detection", "instance-segmentation"],
         "intended_application": "object detection in aerial images",
         "class_definition": "bounding boxes in txt",
         "class_conversion": {"converted": True, "from": "txt", "to": "png"},
@@ -322,6 +323,8 @@ def wrong(level: str, name: str, **changes: Any) -> tuple[str, str, dict[str, An
         ("collection", "classification_problem", ["regression"]),
         ("collection", "classification_problem", ["object detection", "object detection"]),
         ("collection", "classification_problem", []),
+        ("collection", "tasks", ["object detection"]),
+        ("collection", "tasks", []),
         ("collection", "annotation_method", ["by hand"]),
         ("collection", "verification_method", ["Visual"]),
         ("collection", "documentation_quality", "excellent"),
@@ -494,6 +497,7 @@ FACTS = {
 }
 NEWER = {
     ("collection", "attribute_notes"),
+    ("collection", "tasks"),
     *((level, name) for level in ("item", "summaries") for name in FACTS),
 }
 
@@ -536,6 +540,7 @@ def enum(level: str, name: str, *path: str) -> list[str]:
     ("values", "expected"),
     [
         (_types.ClassificationProblem, enum("collection", "classification_problem", "items")),
+        (_types.Task, enum("collection", "tasks", "items")),
         (_types.AnnotationMethod, enum("collection", "annotation_method", "items")),
         (_types.VerificationMethod, enum("collection", "verification_method", "items")),
         (_types.DocumentationQuality, enum("collection", "documentation_quality")),

@@ -34,6 +34,7 @@ from satimnet.extension._types import (
     RecipeText,
     ResearchUse,
     Split,
+    Task,
     VerificationMethod,
 )
 
@@ -105,6 +106,8 @@ class CollectionSatimnetExtension(PropertiesExtension):
 
     classification_problem = _Field[list[ClassificationProblem]]()
     """Families of supervised learning problems that the dataset serves."""
+    tasks = _Field[list[Task]]()
+    """Tasks of supervised learning that the dataset serves, in the words of STAC's vocabularies."""
     intended_application = _Field[str]()
     """The primary purpose of the dataset according to its designers."""
     class_definition = _Field[str]()

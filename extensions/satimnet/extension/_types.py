@@ -11,6 +11,16 @@ ClassificationProblem = Literal[
     "patch-based classification",
     "patch-based land cover classification",
 ]
+Task = Literal[
+    "object-detection",
+    "semantic-segmentation",
+    "instance-segmentation",
+    "panoptic-segmentation",
+    "scene-classification",
+    "multi-label-classification",
+    "change-detection",
+    "regression",
+]
 AnnotationMethod = Literal[
     "manual", "automated", "semi-automated", "expert", "volunteer", "crowdsourced", "derived"
 ]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from satimnet.builder.errors import BadFileError
+from satimnet.builder.vocabulary import tasks
 
 __all__ = ["AssetEntry", "BandEntry", "ClassEntry", "DatasetRecord", "Edition", "Option"]
 
@@ -270,7 +271,7 @@ class DatasetRecord(Mapping[str, Any]):
             start_datetime=given.text("start_datetime"),
             end_datetime=given.text("end_datetime"),
             bbox=given.numbers("bbox"),
-            attributes=given.table("collection"),
+            attributes=_with_known_tasks(given.table("collection"), file),
             classes=given.rows("classes", ClassEntry.of),
             concepts=given.rows("concepts", _table),
             properties=given.table("properties"),
@@ -397,6 +398,17 @@ class _Given:
     def _key(self, key: str) -> str:
         """The key as messages name it."""
         return f"{self._place}.{key}" if self._place else key
+
+
+def _with_known_tasks(attributes: Table, file: str) -> Table:
+    """The attributes of a dataset, whose tasks are all known."""
+    if tasks.FIELD in attributes:
+        for name in _Given(attributes, file, "collection").texts(tasks.FIELD):
+            try:
+                tasks.task_of(name)
+            except ValueError as error:
+                raise BadFileError(file, f"collection.{tasks.FIELD}: {error}") from None
+    return attributes
 
 
 def _table(row: Any, file: str, key: str) -> Table:

@@ -54,6 +54,8 @@ def info(catalog: str, attributes: bool, form: str) -> None:
         table = count_table("class", counts.classes)
         table.add_row("all", f"{counts.items:,}")
         console.print(table)
+        if tasks := index.collections[counts.id].document.tasks:
+            say("for: " + ", ".join(task.name for task in tasks))
         say("split: " + ", ".join(f"{k or 'none'} {v:,}" for k, v in counts.splits.items()))
         if open_ones.get(counts.id):
             say("not stated: " + ", ".join(open_ones[counts.id]))

@@ -106,6 +106,9 @@ _file_options = added(
     multiple=True,
     help="A term such as building: it stands for classes of all collections.",
 )
+@click.option(
+    "--task", "tasks", multiple=True, help="What the collection is for: object-detection."
+)
 @click.option("--split", multiple=True, help="train, validation or test.")
 @click.option(
     "--text",
@@ -169,6 +172,7 @@ def search(
     classes: tuple[str, ...],
     all_classes: bool,
     concepts: tuple[str, ...],
+    tasks: tuple[str, ...],
     split: tuple[str, ...],
     texts: tuple[str, ...],
     sortby: str | None,
@@ -215,6 +219,7 @@ def search(
         classes=None if all_classes else classes or None,
         all_classes=classes if all_classes else None,
         concept=concepts or None,
+        task=tasks or None,
         split=split or None,
         q=[part for text in texts for part in text.split(",")] or None,
         sortby=sortby,

@@ -89,6 +89,7 @@ _COLLECTION: Shape = {
         ("satimnet:release_date?", "satimnet:intended_application?", "processing:lineage?"), str
     ),
     "satimnet:classification_problem?": [str],
+    "satimnet:tasks?": [str],
     "satimnet:annotation_method?": [str],
     "satimnet:recipe?": {"sha256?": str, "text?": str},
 }

@@ -14,6 +14,7 @@ from typing import Any
 from satimnet.builder.catalog import checked_documents as documents
 from satimnet.builder.catalog.file_facts import NO_IMAGE_ROLES
 from satimnet.builder.types import Json
+from satimnet.builder.vocabulary.tasks import Task, tasks_in
 
 _OBJECTS_TYPE = "application/geo+json"
 
@@ -184,6 +185,11 @@ class CollectionDocument:
     def keywords(self) -> list[str]:
         """The keywords; empty where there are none."""
         return list(self.json.get("keywords", ()))
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What it is for, as it says or as its classification problems mean."""
+        return tasks_in(self.json)
 
     def providers(self, role: str | None = None) -> list[Json]:
         """The providers, or those with a role (``producer``, ``licensor``, ``host``)."""

@@ -169,6 +169,7 @@ def _responsible(collection: CollectionDocument) -> Json:
         "rai:dataPreprocessingProtocol": sorted(text for text in lineages if text),
         "rai:dataUseCases": [
             *fields.get("satimnet:classification_problem", ()),
+            *(task.name for task in collection.tasks),
             *filter(None, [fields.get("satimnet:intended_application")]),
         ],
     }

@@ -29,12 +29,6 @@ from satimnet.builder.storage.ranges import fetch
 from satimnet.builder.types import Json
 
 _SPLITS = {"train": "training", "validation": "validation", "test": "test"}
-# The last words of problems in the paper's Table 1, and what the standard's Annex calls them.
-_TASKS = {
-    "classification": "Scene Classification",
-    "object detection": "Object Detection",
-    "pixel-based detection": "Semantic Segmentation",
-}
 _METHODS = {"manual": "manual", "expert": "manual", "volunteer": "manual", "derived": "automatic"}
 _MICROMETRES = "um"
 _READ = "(annotation)"
@@ -85,8 +79,7 @@ class _LabelPlan:
         images = [known[key] for key in keys if key in known and known[key].is_image]
         mask = next((key for key in keys if key in known and known[key].is_mask), None)
         annotation = "annotation" if "annotation" in keys else None
-        problems = collection.document.json.get("satimnet:classification_problem", ())
-        patches = any(problem.startswith("patch-based") for problem in problems)
+        patches = any(task.of_whole_images for task in collection.document.tasks)
         return cls(collection, links, images, mask, annotation, patches or not (mask or annotation))
 
     def rows(self, *, only_labels: bool = False) -> Iterator[Json]:
@@ -263,15 +256,14 @@ def _licence(collection: CollectionDocument) -> str:
 
 def _tasks(collection: CollectionDocument) -> list[Json]:
     tasks = []
-    for number, problem in enumerate(collection.json.get("satimnet:classification_problem", ()), 1):
-        kind = next((name for end, name in _TASKS.items() if problem.endswith(end)), problem)
+    for number, task in enumerate(collection.tasks, 1):
         tasks.append(
             {
                 "type": "AI_EOTask",
                 "id": f"{collection.id}-task-{number}",
                 "datasetId": collection.id,
-                "taskType": kind,
-                "description": collection.json.get("satimnet:intended_application", problem),
+                "taskType": task.trainingdml or task.title,
+                "description": collection.json.get("satimnet:intended_application", task.title),
             }
         )
     return tasks or [

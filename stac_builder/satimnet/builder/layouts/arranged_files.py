@@ -13,6 +13,7 @@ from satimnet.builder.errors import BadFileError, SatimnetError, printable
 from satimnet.builder.imagery.headers import read_header
 from satimnet.builder.samples import Object, Problem
 from satimnet.builder.sources import Entry, Source
+from satimnet.builder.vocabulary.tasks import TASKS
 
 IMAGES = (".jpg", ".png", ".tif")
 """Endings of images, as `Entry.path` has them."""
@@ -277,6 +278,26 @@ def collected(reading: Iterable[Labelled | Problem]) -> Iterator[str]:
                 if name not in seen:
                     seen[name] = None
                     yield name
+
+
+def tasks_shown(labelled: Iterable[Labelled]) -> list[str]:
+    """Names of the tasks that labels are made for, by what they are; see `vocabulary.tasks`."""
+    found: set[str] = set()
+    for one in labelled:
+        if one.mask is not None:
+            found.add("semantic-segmentation")
+        elif one.objects is not None:
+            found.add("object-detection")
+            if any(
+                item.runs or len(item.parts) > 1 or len(item.outline) > 4 for item in one.objects
+            ):
+                found.add("instance-segmentation")
+        elif one.classes is not None:
+            several = len(one.classes) != 1
+            found.add("multi-label-classification" if several else "scene-classification")
+    if "multi-label-classification" in found:
+        found.discard("scene-classification")
+    return [task.name for task in TASKS if task.name in found]
 
 
 def require(condition: object, label: str, reason: str) -> None:

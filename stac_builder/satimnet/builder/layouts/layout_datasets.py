@@ -25,6 +25,7 @@ from satimnet.builder.layouts.arranged_files import (
     collected,
     none_found,
     stem_of,
+    tasks_shown,
 )
 from satimnet.builder.layouts.read_coco import coco_files
 from satimnet.builder.layouts.read_folders import class_folders, is_background, mask_pairs
@@ -269,6 +270,8 @@ def _record(
         **{key: value for key, value in stated.items() if key != "assets"},
         "id": id_,
     }
+    if isinstance(merged["collection"], Mapping) and (tasks := tasks_shown(labelled)):
+        merged["collection"] = {"satimnet:tasks": tasks, **merged["collection"]}
     for key, table in (stated.get("assets") or {}).items() if _is_table(stated, "assets") else ():
         if not isinstance(table, Mapping):
             raise BadFileError("record", f"assets.{key} must be a table")

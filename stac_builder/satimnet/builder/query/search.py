@@ -22,6 +22,7 @@ from satimnet.builder.query.index import Index
 from satimnet.builder.query.item_fields import fields_of
 from satimnet.builder.query.rfc3339 import period_of
 from satimnet.builder.query.search_results import Found
+from satimnet.builder.vocabulary.tasks import task_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,6 +43,7 @@ def search(
     classes: Sequence[str] | str | None = None,
     all_classes: Sequence[str] | str | None = None,
     concept: Sequence[str] | str | None = None,
+    task: Sequence[str] | str | None = None,
     split: Sequence[str] | str | None = None,
     splits: str | None = None,
     q: Sequence[str] | str | None = None,
@@ -82,6 +84,8 @@ def search(
         all_classes: names of classes; an Item must have all of them.
         concept: terms such as building; an Item must have a class that stands for one of them, or
             for something narrower. See `satimnet.builder.vocabulary.concepts.Scheme.resolve`.
+        task: what the collection is for, such as ``object-detection``: one of the tasks, see
+            `satimnet.builder.vocabulary.tasks.TASKS`; an empty list finds nothing.
         split: ``train``, ``validation`` or ``test``, or several; an empty list finds nothing.
         splits: name of a split of the catalog that `satimnet.builder.split` made: splits and folds,
             of conditions and of the Items found, are then those of it and not the publisher's.
@@ -151,6 +155,7 @@ def search(
     if limit is not None and limit < 0:
         raise ArgumentError(f"limit {limit} is negative", "limit")
     names = None if collections is None else _listed(collections)
+    names = names if task is None else _for_tasks(index, names, task)
     conditions = [
         *_one_of("id", ids),
         *_one_of("satimnet:split", _known_splits(split)),
@@ -214,6 +219,19 @@ def _documents(index: Index, collections: Sequence[str] | None) -> list[Collecti
         for id_, collection in index.collections.items()
         if collections is None or id_ in collections
     ]
+
+
+def _for_tasks(
+    index: Index, collections: Sequence[str] | None, names: Sequence[str] | str
+) -> list[str]:
+    """Ids of those collections that are for one of the tasks."""
+    try:
+        wanted = {task_of(name) for name in _listed(names)}
+    except ValueError as error:
+        raise BadQueryError(str(error)) from None
+    unknown = [name for name in collections or () if name not in index.collections]
+    found = [one.id for one in _documents(index, collections) if wanted.intersection(one.tasks)]
+    return [*unknown, *found]  # the former are refused as without tasks
 
 
 def _known_splits(names: Sequence[str] | str | None) -> list[str] | None:

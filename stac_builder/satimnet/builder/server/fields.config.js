@@ -32,6 +32,7 @@ Registry.addMetadataFields({
     },
   },
   'satimnet:classification_problem': 'Classification problem',
+  'satimnet:tasks': 'Tasks',
   'satimnet:intended_application': 'Intended application',
   'satimnet:class_definition': 'Annotation as published',
   'satimnet:class_conversion': {
