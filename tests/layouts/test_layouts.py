@@ -336,6 +336,30 @@ def test_coco_says_the_same_to_pycocotools(tmp_path: Path) -> None:
         assert gap.max() < 0.01
 
 
+def test_labels_say_what_they_are_for(tmp_path: Path) -> None:
+    from satimnet.builder.catalog.collection_document import CollectionDocument
+
+    wanted = {
+        "image-folder": ["scene-classification"],
+        "masks": ["semantic-segmentation"],
+        "coco": ["object-detection"],
+        "csv": ["scene-classification"],
+    }
+    for layout, names in wanted.items():
+        write_set(tmp_path / layout, layout, ["ship", "harbour"])
+        record = layout_dataset([tmp_path / layout], layout, "my-set").record
+        assert record.attributes["satimnet:tasks"] == names
+    coco(tmp_path / "set")  # with outlines
+    catalog, _ = made(
+        tmp_path, "coco", record={"collection": {"satimnet:release_date": "2020-01-01"}}
+    )
+    (path,) = catalog.glob("my-set/collection.json")
+    document = CollectionDocument.read(str(path))
+    assert [task.name for task in document.tasks] == ["object-detection", "instance-segmentation"]
+    with pytest.raises(BadFileError, match="did you mean regression"):
+        made(tmp_path, "coco", record={"collection": {"satimnet:tasks": ["regresion"]}})
+
+
 def test_outlines_that_are_none_leave_the_others(tmp_path: Path) -> None:
     outlines = [[0, 0, 9, 0, 9, 9], [1, 2, 3, 4], [20, 20, 30, 20, 30, 30]]
     one = {"id": 1, "image_id": 1, "category_id": 7, "segmentation": outlines}
