@@ -3,8 +3,8 @@
 `layout_datasets` makes a `satimnet.builder.datasets.Dataset` of what it finds: the class table and
 the bands come from the files. `arranged_files` lists images and says of which split they are; each
 other module reads one kind of arrangement: `read_folders` (a folder for each class, or images
-beside masks), `read_coco`, `read_yolo`, `read_voc` and `read_table`. `made_up_sets` writes one of
-each. Label files are not trusted.
+beside masks), `read_coco`, `read_yolo` (with `yaml_splits`), `read_voc` and `read_table`.
+`made_up_sets` writes one of each. Label files are not trusted.
 """
 
 from __future__ import annotations

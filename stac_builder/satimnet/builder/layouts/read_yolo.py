@@ -2,6 +2,8 @@
 
 https://docs.ultralytics.com/datasets/detect/ (boxes), ``/segment`` (outlines), ``/obb`` (oriented
 boxes, which are outlines of four corners). Numbers are shares of the image's width and height.
+``data.yaml`` names the classes, and for ``train``, ``val`` and ``test`` folders of images or lists
+of them; `yaml_splits` reads these.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from satimnet.builder.layouts.arranged_files import (
     ring,
     split_lists,
 )
+from satimnet.builder.layouts.yaml_splits import yaml_splits
 from satimnet.builder.samples import Object, Problem
 from satimnet.builder.sources import Entry
 
@@ -38,6 +41,8 @@ class YoloFiles:
     files: Files
     names: dict[int, str]
     """Of the classes, by their numbers."""
+    splits: dict[str, str]
+    """Of the images by their paths, as far as ``data.yaml`` says them."""
 
     @property
     def classes(self) -> Sequence[NamedClass] | None:
@@ -66,7 +71,8 @@ class YoloFiles:
                     except (ValueError, LookupError) as error:
                         faults.append(str(error)[:200])
                 yield from left_out(label.label, faults, len(lines))
-            yield Labelled(image, objects=tuple(objects), split=by_split(lists, image))
+            split = self.splits.get(image.path) or by_split(lists, image)
+            yield Labelled(image, objects=tuple(objects), split=split)
         for entry in self.files.with_ending(".txt"):
             if "/labels/" in f"/{entry.path}" and entry.path not in used:
                 yield Problem(entry.label, "a label without its image", "incomplete")
@@ -98,7 +104,12 @@ def yolo_files(files: Files) -> YoloFiles:
     """The layout ``yolo``; raises `SatimnetError` where no label is there."""
     if not any(_label_path(image.path) in files.entries for image in files.images()):
         raise none_found("no label is there: labels/…/1.txt belongs to images/…/1.jpg")
-    return YoloFiles(files, _names(files))
+    for entry in files.with_ending(".yaml", ".yml"):
+        content = _yaml(files, entry)
+        if isinstance(content, dict) and "names" in content:
+            names = _named(content["names"], entry.label)
+            return YoloFiles(files, names, yaml_splits(files, content, entry.path))
+    return YoloFiles(files, _names(files), {})
 
 
 def _label_path(path: str) -> str:
@@ -109,10 +120,6 @@ def _label_path(path: str) -> str:
 
 
 def _names(files: Files) -> dict[int, str]:
-    for entry in files.with_ending(".yaml", ".yml"):
-        content = _yaml(files, entry)
-        if isinstance(content, dict) and "names" in content:
-            return _named(content["names"], entry.label)
     for name in _NAMES:
         for entry in files.with_ending(name):
             if entry.path.rpartition("/")[2] == name:
