@@ -93,6 +93,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "fold": 0,
         "country": "Lithuania",
         "source": "bigearthnet",
+        "predecessor": "bigearthnet/S2A_MSIL2A_20170613T101031_26_57",
         "statistics": [
             {"class": "ship", "count": 3, "pixels": 0},
             {"class": "harbor", "count": 1},
@@ -120,6 +121,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "fold": [0, 1, 2],
         "country": ["Austria", "Lithuania"],
         "source": ["bigearthnet", "eurosat"],
+        "predecessor": ["bigearthnet/S2A_MSIL2A_20170613T101031_26_57"],
         "synthetic": [False, True],
         "formats": ["jpg", "tif"],
         "data_types": ["uint16"],
@@ -498,7 +500,7 @@ FACTS = {
 NEWER = {
     ("collection", "attribute_notes"),
     ("collection", "tasks"),
-    *((level, name) for level in ("item", "summaries") for name in FACTS),
+    *((level, name) for level in ("item", "summaries") for name in (*FACTS, "predecessor")),
 }
 
 
@@ -762,7 +764,8 @@ def test_every_field_is_in_the_table_of_attributes_or_beyond_the_paper():
     everywhere = set().union(*map(fields_of, LEVELS))
     assert mapped <= everywhere
     beyond = {"attribute_sources", "attribute_notes", "synthetic", "concepts", "split", "fold"}
-    assert everywhere - mapped == beyond | {"country", "statistics", "original", "recipe", "source"}
+    beyond |= {"country", "statistics", "original", "recipe", "source", "predecessor"}
+    assert everywhere - mapped == beyond
 
 
 def test_links_of_the_readme_lead_somewhere():

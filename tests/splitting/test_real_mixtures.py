@@ -69,7 +69,7 @@ def write_mixture(folder: Path) -> list[Path]:
             (place / f"{name}_{number}.tif").write_bytes(data)
     for number in range(60):
         column, row = 5 * (number % 4) + number // 40, number // 4 % 10 * 6 + 6
-        patch = bigearthnet._Patch(
+        patch = bigearthnet.Patch(
             f"S2A_MSIL2A_20170613T101031_{column}_{row}",
             "2017-06-13 10:10:31",
             "33UUP",

@@ -17,7 +17,7 @@ import json
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -81,7 +81,9 @@ _TILES = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Patch:
+class Patch:
+    """A patch of the miniature; that of BigEarthNet v2.0 has patches of the same places."""
+
     name: str
     time: str
     tile: str
@@ -99,61 +101,61 @@ class _Patch:
         return east + 1200 * x, north - 1200 * y
 
 
-_PATCHES = (
-    _Patch(
+PATCHES = (
+    Patch(
         "S2A_MSIL2A_20170613T101031_40_12", "2017-06-13 10:10:31", "33UUP", "Austria", "Summer",
         "train", ("Discontinuous urban fabric", "Non-irrigated arable land"),
     ),
-    _Patch(
+    Patch(
         "S2A_MSIL2A_20170613T101031_40_13", "2017-06-13 10:10:31", "33UUP", "Austria", "Summer",
         "train", ("Non-irrigated arable land", "Broad-leaved forest", "Water bodies"),
     ),
-    _Patch(
+    Patch(
         "S2A_MSIL2A_20170617T113321_21_30", "2017-06-17 11:33:21", "29UPU", "Ireland", "Summer",
         "test", ("Pastures", "Peatbogs"),
     ),
-    _Patch(
+    Patch(
         "S2A_MSIL2A_20170617T113321_22_30", "2017-06-17 11:33:21", "29UPU", "Ireland", "Summer",
         "val", ("Pastures", "Complex cultivation patterns"),
     ),
-    _Patch(
+    Patch(
         "S2A_MSIL2A_20170818T103021_50_44", "2017-08-18 10:30:21", "32TMT", "Switzerland",
         "Summer", "train", ("Coniferous forest", "Bare rock", _UNKNOWN_LABEL),
     ),
-    _Patch(
+    Patch(
         "S2A_MSIL2A_20171002T112111_9_60", "2017-10-02 11:21:11", "29SNB", "Portugal", "Fall",
         "train", ("Beaches, dunes, sands", "Sea and ocean"),
     ),
-    _Patch(
+    Patch(
         "S2A_MSIL2A_20171002T112111_30_41", "2017-10-02 11:21:11", "29SNB", "Portugal", "Fall",
         "val", ("Permanently irrigated land", "Vineyards", "Discontinuous urban fabric"),
     ),
-    _Patch(
+    Patch(
         "S2A_MSIL2A_20180508T104031_14_25", "2018-05-08 10:40:31", "31UGR", "Belgium", "Spring",
         "test", ("Industrial or commercial units", "Pastures", "Mixed forest"),
     ),
-    _Patch(
+    Patch(
         "S2A_MSIL2A_20180508T104031_14_61", "2018-05-08 10:40:31", "31UGR", "Luxembourg",
         "Spring", "", ("Mixed forest", "Pastures"), "B01.tif",
     ),
-    _Patch(
+    Patch(
         "S2B_MSIL2A_20170914T093029_32_41", "2017-09-14 09:30:29", "34TEQ", "Serbia", "Fall",
         "train", ("Non-irrigated arable land", "Complex cultivation patterns"),
     ),
-    _Patch(
+    Patch(
         "S2B_MSIL2A_20170927T094019_66_58", "2017-09-27 09:40:19", "35VLC", "Lithuania", "Fall",
         "test", ("Broad-leaved forest", "Transitional woodland/shrub"), "labels_metadata.json",
     ),
-    _Patch(
+    Patch(
         "S2B_MSIL2A_20180204T94161_57_40", "2018-02-04 09:41:56", "35VPK", "Finland", "Winter",
         "", ("Coniferous forest", "Water bodies"),
     ),
-    _Patch(
+    Patch(
         "S2B_MSIL2A_20180204T94161_58_40", "2018-02-04 09:41:56", "35VPK", "Finland", "Winter",
         "", ("Mixed forest", "Peatbogs"),
     ),
 )  # fmt: skip
-_SNOW = [patch.name for patch in _PATCHES if patch.season == "Winter"]
+_SNOW = [patch.name for patch in PATCHES if patch.season == "Winter"]
 _CLOUD = ["S2A_MSIL2A_20180508T104031_14_61"]
 
 
@@ -169,29 +171,29 @@ def write_miniature(folder: Path, seed: int = 0) -> list[Path]:
         gzip.GzipFile("", "wb", 1, file, mtime=0) as stream,
         tarfile.open(fileobj=stream, mode="w") as tar,
     ):
-        for at, patch in enumerate(_PATCHES):
+        for at, patch in enumerate(PATCHES):
             for name, data in patch_files(patch, np.random.default_rng((seed, at))).items():
                 if patch.lacks and name.endswith(patch.lacks):
                     continue
                 _add(tar, f"{_FOLDER}/{patch.name}/{name}", data)
-        radar = _sentinel1_name(_PATCHES[0])
+        radar = sentinel1_name(PATCHES[0])
         _add(tar, f"BigEarthNet-S1-v1.0/{radar}/{radar}_VV.tif", b"")
     _write_list(folder / "patches_with_seasonal_snow.csv", _SNOW)
     _write_list(folder / "patches_with_cloud_and_shadow.csv", _CLOUD)
     for split in ("train", "val", "test"):
-        names = [patch.name for patch in _PATCHES if patch.split == split]
+        names = [patch.name for patch in PATCHES if patch.split == split]
         _write_list(metadata / f"{split}.csv.bz2", names)
-    rows = [f"{_sentinel1_name(p)},{p.name},{p.country},{p.season}" for p in _PATCHES]
+    rows = [f"{sentinel1_name(p)},{p.name},{p.country},{p.season}" for p in PATCHES]
     table = "".join(f"{row}\n" for row in ["s1_name,s2_name,country,season", *rows])
     path = metadata / "s1_s2_name_country_season.csv.bz2"
     path.write_bytes(bz2.compress(table.encode()))
     return [folder]
 
 
-def patch_files(patch: _Patch, rng: np.random.Generator) -> dict[str, bytes]:
+def patch_files(patch: Patch, rng: np.random.Generator) -> dict[str, bytes]:
     """All files of a patch by name, as published, bands first."""
-    pixels = _pixels(patch, rng)
-    files = {f"{patch.name}_{b}.tif": _geotiff(patch, b, pixels[b]) for b in sorted(pixels)}
+    pixels = band_pixels(patch, rng)
+    files = {f"{patch.name}_{b}.tif": geotiff(patch, pixels[b]) for b in sorted(pixels)}
     files[f"{patch.name}_labels_metadata.json"] = _labels(patch)
     return files
 
@@ -208,13 +210,14 @@ def _write_list(path: Path, names: list[str]) -> None:
     path.write_bytes(bz2.compress(data) if path.suffix == ".bz2" else data)
 
 
-def _sentinel1_name(patch: _Patch) -> str:
+def sentinel1_name(patch: Patch) -> str:
+    """The name of its Sentinel-1 image."""
     day = patch.time[:10].replace("-", "")
     x, y = patch.name.split("_")[3:]
     return f"S1A_IW_GRDH_1SDV_{day}T165809_{patch.tile}_{x}_{y}"
 
 
-def _labels(patch: _Patch) -> bytes:
+def _labels(patch: Patch) -> bytes:
     """The JSON of a patch, keys in the publisher's order, without a final newline."""
     east, north = patch.corner
     unit, _, taken, *_ = patch.name.split("_")
@@ -228,11 +231,21 @@ def _labels(patch: _Patch) -> bytes:
     return json.dumps(content).encode()
 
 
-def _pixels(patch: _Patch, rng: np.random.Generator) -> dict[str, NDArray[np.uint16]]:
-    """Reflectance x 10,000 of each band, on the band's own grid."""
+def class_shares(patch: Patch, rng: np.random.Generator) -> Field:
+    """How much of each pixel each of its classes has, (class, 120, 120)."""
     share = np.exp(25 * np.stack([_smooth(rng, 4) + 0.1 * _smooth(rng, 15) for _ in patch.labels]))
-    share /= share.sum(axis=0)
-    names = [_SURFACES.get(label, "snow") for label in patch.labels]
+    return share / share.sum(axis=0)
+
+
+def surfaces_of(patch: Patch) -> list[str]:
+    """What the ground of each of its classes is like."""
+    return [_SURFACES.get(label, "snow") for label in patch.labels]
+
+
+def band_pixels(patch: Patch, rng: np.random.Generator) -> dict[str, NDArray[np.uint16]]:
+    """Reflectance x 10,000 of each band, on the band's own grid."""
+    share = class_shares(patch, rng)
+    names = surfaces_of(patch)
     field = np.zeros((len(_PIXELS), _SIZE, _SIZE))
     for name, part in zip(names, share, strict=True):
         field += part * _surface(name, rng)
@@ -273,22 +286,23 @@ def _spectrum(name: str) -> Field:
     return np.array(_SPECTRA[name], dtype=float)[:, None, None]
 
 
-def _geotiff(patch: _Patch, band: str, pixels: NDArray[np.uint16]) -> bytes:
-    """One band: uncompressed, UTM, in strips as GDAL writes them."""
+def geotiff(patch: Patch, pixels: NDArray[Any], **profile: Any) -> bytes:
+    """One band: uncompressed, UTM, in strips as GDAL writes them, unless the profile says else."""
     from rasterio import Affine
     from rasterio.io import MemoryFile
 
     east, north = patch.corner
-    metres = _PIXELS[band]
+    metres = 10 * _SIZE // len(pixels)
     with MemoryFile() as memory:
         with memory.open(
             driver="GTiff",
             width=pixels.shape[1],
             height=pixels.shape[0],
             count=1,
-            dtype="uint16",
+            dtype=pixels.dtype,
             crs=f"EPSG:{32600 + _TILES[patch.tile][0]}",
             transform=Affine(metres, 0, east, 0, -metres, north),
+            **profile,
         ) as image:
             image.write(pixels, 1)
         return bytes(memory.getbuffer())

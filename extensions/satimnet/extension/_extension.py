@@ -193,6 +193,8 @@ class ItemSatimnetExtension(PropertiesExtension):
     """English short name of the country the sample lies in, as the publisher says."""
     source = _Field[str]()
     """Id of the Collection that a fused sample was taken from."""
+    predecessor = _Field[str]()
+    """Ids of Collection and Item of the same place in the version before: ``collection/item``."""
     statistics = _Field[list[ClassStatistics]]()
     """Objects and mask pixels of each class."""
     synthetic = _Field[bool]()
@@ -298,6 +300,8 @@ class SummariesSatimnetExtension(SummariesExtension):
     """All countries that occur."""
     source = _Summary[list[str]]()
     """All Collections that samples were taken from."""
+    predecessor = _Summary[list[str]]()
+    """All Items of the version before that samples have the place of."""
     synthetic = _Summary[list[bool]]()
     """Whether made-up samples, real ones or both occur."""
     formats = _Summary[list[str]]()

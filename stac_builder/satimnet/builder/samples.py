@@ -131,9 +131,13 @@ class Sample:
     datetime: str | None = None
     """Time of acquisition (RFC 3339, UTC)."""
     properties: Mapping[str, Any] = field(default_factory=dict)
-    """Further properties of the Item; each has its type under ``[fields]`` in the record."""
+    """Further properties of the Item; each has its type under ``[fields]`` in the record, or is one
+    of its ``[properties]``, of which None takes one away."""
     links: tuple[Mapping[str, str], ...] = ()
     """Further links of the Item; relative hrefs count from the collection's folder."""
+    times: Mapping[str, str] = field(default_factory=dict)
+    """Times of acquisition of those files that have another than the sample, by asset (as
+    ``datetime``); the record says of these assets that they have an ``own_time``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,12 +136,25 @@ def item_schema(record: Mapping[str, Any]) -> pa.Schema:
             "geometry": pa.binary(),
             "bbox": bbox_type(),
             "links": parts["links"],
-            "assets": pa.struct(dict.fromkeys(record["assets"], parts["asset"])),
+            "assets": pa.struct({key: _asset_type(spec) for key, spec in record["assets"].items()}),
             "collection": pa.string(),
             **parts["properties"],
             **own,
         }
     )
+
+
+def _asset_type(spec: Mapping[str, Any]) -> pa.StructType:
+    """Arrow type of an asset: what all have, and what the record says that only some have."""
+    import pyarrow as pa
+
+    parts = _schema_parts()
+    fields = {field.name: field.type for field in parts["asset"]}
+    if spec.get("own_time"):
+        fields["datetime"] = parts["properties"]["datetime"]
+    if "nodata" in spec and "bands" in spec:
+        fields["nodata"] = pa.array([spec["nodata"]]).type
+    return pa.struct(fields)
 
 
 def _type(name: str | list[str]) -> pa.DataType:

@@ -76,7 +76,7 @@ def rows_of(shard: Shard, record: Mapping[str, Any]) -> pa.Table:
                 column = _links(samples, field.type)
             case "assets":
                 assets = [
-                    _asset(files[f.name], len(samples), grids, shard, specs[f.name], f.type)
+                    _asset(files[f.name], samples, grids, shard, (f.name, specs[f.name]), f.type)
                     for f in field.type
                 ]
                 column = pa.StructArray.from_arrays(assets, fields=list(field.type))
@@ -331,16 +331,16 @@ def _boxes(
 
 def _asset(
     files: _Files,
-    count: int,
+    samples: Sequence[PackedSample],
     grids: Sequence[Header | None],
     shard: Shard,
-    spec: Mapping[str, Any],
+    asset: tuple[str, Mapping[str, Any]],
     type_: pa.StructType,
 ) -> pa.Array:
-    """An asset of all samples, null of those that lack it."""
+    """An asset of all samples, by its key and record; null of those that lack it."""
     import pyarrow as pa
 
-    owners = files.owners
+    (key, spec), count, owners = asset, len(samples), files.owners
     if not len(owners):
         return pa.nulls(count, type_)
     own_grids = grids if len(owners) == count else [grids[at] for at in owners.tolist()]
@@ -373,6 +373,12 @@ def _asset(
     types = {field.name: field.type for field in type_}
     columns = {name: _constant(value, types[name], len(owners)) for name, value in same.items()}
     columns |= {name: told(values, types[name]) for name, values in said.items()}
+    if "datetime" in types:
+        times = [samples[at].sample.times.get(key) for at in owners.tolist()]
+        columns["datetime"] = _array(times, types["datetime"])
+    if "nodata" in types:
+        said_nodata = (None if header is None else spec["nodata"] for header in headers)
+        columns["nodata"] = told(said_nodata, types["nodata"])
     columns |= _projections(files, own_grids, types)
     columns["archive"] = _archive(files, first, spec, told, types["archive"])
     columns["satimnet:pixels"] = _pixels(files, first, told, types["satimnet:pixels"])

@@ -67,7 +67,7 @@ def describe(shard: Shard, record: Mapping[str, Any]) -> list[Item]:
             packed,
             grid,
             footprint,
-            {m.asset: _packed_asset(m, grid, shard, record) for m in packed.members},
+            {m.asset: _packed_asset(m, packed, grid, shard, record) for m in packed.members},
             facts.of(packed.members) | meanings[packed.classes],
             record,
         )
@@ -84,7 +84,7 @@ def describe_files(packed: PackedSample, record: Mapping[str, Any]) -> Item:
         assets[member.asset] = {
             "href": member.path,
             "type": member.type or spec["type"],
-            **_asset(member, grid, spec),
+            **_asset(member, packed.sample, grid, spec),
             **_file_info(member),
         }
     made = FileFacts(record).of(packed.members)
@@ -109,8 +109,9 @@ def _item(
         # (date and time) allows a null datetime where start and end are given.
         properties["start_datetime"] = record["start_datetime"]
         properties["end_datetime"] = record["end_datetime"]
-    properties |= record["properties"]
-    properties |= sample.properties
+    properties |= record["properties"] | sample.properties
+    for name in [name for name, value in sample.properties.items() if value is None]:
+        del properties[name]  # the record's, which is not true of this sample
     properties |= made
     if grid is not None:
         properties |= _projection(grid)
@@ -187,7 +188,11 @@ def _link(rel: str, href: str) -> dict[str, str]:
 
 
 def _packed_asset(
-    member: PackedMember, grid: Header | None, shard: Shard, record: Mapping[str, Any]
+    member: PackedMember,
+    packed: PackedSample,
+    grid: Header | None,
+    shard: Shard,
+    record: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The asset of a member: its href is the shard, the archive extension says where it lies.
 
@@ -198,7 +203,7 @@ def _packed_asset(
     return {
         "href": f"{SHARDS}/{shard.file}",
         "type": ZIP_TYPE,
-        **_asset(member, grid, spec),
+        **_asset(member, packed.sample, grid, spec),
         "file:size": shard.size,
         "archive": [
             {
@@ -211,12 +216,18 @@ def _packed_asset(
     }
 
 
-def _asset(member: PackedMember, grid: Header | None, spec: Mapping[str, Any]) -> dict[str, Any]:
+def _asset(
+    member: PackedMember, sample: Sample, grid: Header | None, spec: Mapping[str, Any]
+) -> dict[str, Any]:
     header = member.header
     asset: dict[str, Any] = {"title": spec["title"], "roles": spec["roles"]}
+    if spec.get("own_time") and member.asset in sample.times:
+        asset["datetime"] = sample.times[member.asset]
     if header is None:
         return asset
     asset["data_type"] = spec["data_type"]
+    if "nodata" in spec:
+        asset["nodata"] = spec["nodata"]
     asset["bands"] = [{"name": band["name"]} for band in bands_of(spec, header.bands)]
     if member.original is not None:
         asset["satimnet:original"] = {

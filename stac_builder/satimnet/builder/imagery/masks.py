@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Mask = NDArray[np.uint8]
 
 _CHUNK = 2**22  # pixels counted at once: counting makes 8 bytes of each
+_MAX_VALUE = 2**16 - 1  # of publishers' masks; land-cover codes have three digits, as of CORINE
 _MAX_COVERS = 200
 """How often objects may cover their image: in crowded scenes it is a few times, and each time
 costs as much as drawing the image once."""
@@ -152,21 +153,40 @@ def harmonise(mask: NDArray[Any], classes: Sequence[Mapping[str, Any]], label: s
     if len(mask) > 1:
         return _of_colours(mask, classes, label)
     band = mask[0]
+    known = _source_values(classes)
     lowest, highest = (int(band.min()), int(band.max())) if band.size else (0, 0)
-    if lowest < 0 or highest > 255:
+    if lowest < 0 or highest > max(255, *known):
         value = lowest if lowest < 0 else highest
         raise BadFileError(label, f"mask value {value} is not in the class table")
-    read: Mask = band.astype(np.uint8, copy=False)
-    table = np.full(256, -1, np.int16)
-    for row in classes:
-        table[row.get("source_value", row["value"])] = row["value"]
-    present = np.flatnonzero(histogram(read))
+    table = np.full(max(255, *known) + 1, -1, np.int16)
+    table[list(known)] = list(known.values())
+    present = np.flatnonzero(histogram(band, len(table)))
     if unknown := [int(value) for value in present if table[value] < 0]:
         raise BadFileError(label, f"mask value {unknown[0]} is not in the class table")
     if (table[present] == present).all():
+        read: Mask = band.astype(np.uint8, copy=False)
         return read
-    harmonised: Mask = np.maximum(table, 0).astype(np.uint8)[read]
+    harmonised: Mask = np.maximum(table, 0).astype(np.uint8)[band]
     return harmonised
+
+
+def _source_values(classes: Sequence[Mapping[str, Any]]) -> dict[int, int]:
+    """The values that publisher's masks have, each with that of the class table.
+
+    Raises:
+        BadCatalogError: no image has such a value.
+    """
+    known = {}
+    for row in classes:
+        stated = row.get("source_value", row["value"])
+        for value in [stated] if isinstance(stated, int) else stated:
+            if not 0 <= value <= _MAX_VALUE:
+                raise BadCatalogError(
+                    f"class {row['name']} of the record: masks have values from 0 to "
+                    f"{_MAX_VALUE}, not {value}"
+                )
+            known[value] = row["value"]
+    return known
 
 
 def _of_colours(mask: NDArray[Any], classes: Sequence[Mapping[str, Any]], label: str) -> Mask:
@@ -238,10 +258,10 @@ def statistics(
     return rows
 
 
-def histogram(mask: NDArray[Any]) -> NDArray[np.int64]:
-    """How many pixels of a mask have each of the values 0 to 255."""
+def histogram(mask: NDArray[Any], values: int = 256) -> NDArray[np.int64]:
+    """How many pixels of a mask have each of the values from 0 on, of which there are so many."""
     flat = mask.reshape(-1)
-    total = np.zeros(256, np.int64)
+    total = np.zeros(values, np.int64)
     for start in range(0, flat.size, _CHUNK):
-        total += np.bincount(flat[start : start + _CHUNK], minlength=256)
+        total += np.bincount(flat[start : start + _CHUNK], minlength=values)
     return total

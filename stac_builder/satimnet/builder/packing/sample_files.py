@@ -162,7 +162,9 @@ def contents(
             problems.append(Problem(sample.members[0].label, f"its label: {error}"))
             return Contents(tuple(files), sample.classes, (), tuple(problems))
     found = statistics(pixels, sample.objects, [entry.row for entry in table])
-    classes = tuple(row["class"] for row in found) if sample.classes is None else sample.classes
+    classes = sample.classes
+    if classes is None and table is record.classes:  # others say nothing of the dataset's classes
+        classes = tuple(row["class"] for row in found)
     return Contents(tuple(files), classes, tuple(found), tuple(problems))
 
 
