@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from satimnet.builder.errors import BadFileError, SatimnetError
 from satimnet.builder.pipeline import build
 from satimnet.builder.quality import assess, assessment
+from satimnet.builder.quality.dataset_versions import Places, find_versions
 from satimnet.builder.quality.duplicates import find_duplicates
 from satimnet.builder.quality.findings import CHECKS
 from satimnet.builder.quality.footprint_overlaps import find_overlaps
@@ -112,7 +113,7 @@ def test_a_clean_catalog_has_no_errors_or_warnings(clean: Path, tmp_path: Path) 
 
 def test_every_check_is_planted() -> None:
     planted_checks = {check for check, _ in planted.IN_SOURCE | planted.IN_CATALOG}
-    own_tests = {"too-large", "sources-differ"}
+    own_tests = {"too-large", "sources-differ", "two-versions"}
     assert planted_checks | own_tests == set(CHECKS)
 
 
@@ -353,6 +354,68 @@ def test_what_was_made_from_a_collection_is_no_duplicate_of_it() -> None:
     (finding,) = find_duplicates(rows.slice(1), copies[1:], {frozenset("ab")})
     assert finding.check == "duplicate"
     assert list(find_duplicates(rows.slice(0, 2), copies[:2], {frozenset("ab")})) == []
+
+
+def versions(**columns: list[object]) -> pa.Table:
+    """A patch of version 1, the same of version 2, and a stranger of version 1: all alike."""
+    ground = shapely.to_wkb(shapely.box(0, 0, 1, 1))
+    return results(
+        collection=["one", "two", "one"],
+        id=["a", "a2", "b"],
+        predecessor=[None, "one/a", None],
+        geometry=[ground, ground, ground],
+        comparable=[True] * 3,
+        **columns,
+    )
+
+
+def test_versions_of_a_place_are_no_leak() -> None:
+    rows = versions(split=["train", "test", "train"], pixels=["same", "same", "other"])
+    copies = np.full((3, 64, 64), 128, np.uint8)
+    pair, places = rows.slice(0, 2), Places(rows.slice(0, 2))
+    assert [f.check for f in find_duplicates(pair, copies[:2], ())] == ["duplicate-across-splits"]
+    assert [f.check for f in find_overlaps(pair, ())] == ["overlap-across-splits"]
+    assert list(find_duplicates(pair, copies[:2], (), places)) == []
+    assert list(find_overlaps(pair, (), places)) == []
+    (finding,) = find_versions(pair, places)
+    assert (finding.check, finding.severity, finding.rows) == ("two-versions", "info", (0, 1))
+    assert finding.message == "1 place: one in train, two in test"
+
+
+def test_a_stranger_beside_two_versions_is_a_leak() -> None:
+    rows = versions(split=["train", "test", "train"], pixels=["same"] * 3)
+    copies, places = np.full((3, 64, 64), 128, np.uint8), Places(rows)
+    (finding,) = find_duplicates(rows, copies, (), places)
+    assert (finding.check, finding.rows) == ("duplicate-across-splits", (0, 1, 2))
+    (overlap,) = find_overlaps(rows, (), places)
+    assert overlap.rows == (1, 2)  # not the one of version 1
+
+
+def test_versions_that_look_alike_are_no_near_duplicates() -> None:
+    picture = np.random.default_rng(2).integers(0, 255, (64, 64), np.uint8)
+    copies = np.stack([picture, picture // 2 + 60, picture])
+    rows = versions(split=["train", "test", "train"], pixels=["x", "y", "z"])
+    assert len(list(find_duplicates(rows, copies, ()))) == 1
+    assert list(find_duplicates(rows.slice(0, 2), copies[:2], (), Places(rows.slice(0, 2)))) == []
+    (finding,) = find_duplicates(rows, copies, (), Places(rows))
+    assert (finding.check, finding.rows) == ("near-duplicate-across-splits", (0, 1, 2))
+
+
+def test_versions_may_be_missing_follow_each_other_or_go_round() -> None:
+    rows = results(
+        collection=["one", "two", "three", "two", "four", "five"],
+        id=["a", "a", "a", "b", "c", "c"],
+        predecessor=[None, "one/a", "two/a", "one/b", "five/c", "four/c"],
+    )
+    places = Places(rows)
+    assert places.numbers[:4].tolist() == [0, 0, 0, 3]
+    assert places.same(0, 2)
+    assert not places.same(1, 3)
+    said = [f.message for f in find_versions(rows.slice(0, 4), Places(rows.slice(0, 4)))]
+    assert said == [
+        "1 place: one in no split, three in no split",
+        "1 place: one in no split, two in no split",
+    ]
 
 
 def test_constant_images_are_no_duplicates() -> None:

@@ -1,9 +1,9 @@
 """Quality control: what is wrong with a catalog's images and labels, or may mislead training.
 
 The way of the data: `member_contents` reads and decodes, `item_checks` looks at one Item,
-`measuring` at those of a shard (a task each, one pass); `duplicates`, `footprint_overlaps` and
-`distributions` compare all Items, `source_comparison` collections with each other and with scenes;
-`report_files` writes what was found. `assess` does all of it.
+`measuring` at those of a shard (a task each, one pass); `dataset_versions`, `duplicates`,
+`footprint_overlaps` and `distributions` compare all Items, `source_comparison` collections with
+each other and with scenes; `report_files` writes what was found. `assess` does all of it.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from satimnet.builder.errors import ArgumentError, BadCatalogError, SatimnetErro
 from satimnet.builder.progress import Progress, one_step, silent
 from satimnet.builder.publishing.index_files import files_of_index
 from satimnet.builder.quality.compared_scenes import read_scene
+from satimnet.builder.quality.dataset_versions import Places, find_versions
 from satimnet.builder.quality.distributions import (
     bands_of,
     count_classes,
@@ -285,8 +286,10 @@ def _compare(
     rows = pa.concat_tables([read_results(task.part) for task in tasks])
     families = _families(index)
     findings = [finding for task in tasks for finding in read_findings(task.part)]
-    findings += find_duplicates(rows, copies, families)
-    findings += find_overlaps(rows, families)
+    places = Places(rows)
+    findings += find_duplicates(rows, copies, families, places)
+    findings += find_overlaps(rows, families, places)
+    findings += find_versions(rows, places)
     summaries, sources = [], []
     for name in dict.fromkeys(task.collection.id for task in tasks):
         own = [task for task in tasks if task.collection.id == name]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from satimnet.builder.quality.dataset_versions import Places
 from satimnet.builder.quality.findings import NEAR_AGREEMENT, SAME_SHARE, Finding
 from satimnet.builder.quality.pixel_statistics import SIDE
 from satimnet.builder.quality.similarity import Similar, find_similar
@@ -23,7 +24,7 @@ Families = Collection[frozenset[str]]
 
 
 def find_duplicates(
-    rows: pa.Table, copies: NDArray[np.uint8], families: Families
+    rows: pa.Table, copies: NDArray[np.uint8], families: Families, places: Places | None = None
 ) -> Iterator[Finding]:
     """Groups of duplicates, then groups of near-duplicates.
 
@@ -34,6 +35,7 @@ def find_duplicates(
             `satimnet.builder.quality.measuring.result_schema`.
         copies: Their small copies, uint8 (image, y, x), in the same order.
         families: Pairs of collections that may show the same.
+        places: Which Items are versions of each other, and so are left out.
     """
     labels = _Labels(rows, families)
     comparable = np.flatnonzero(rows["comparable"].to_numpy())
@@ -41,11 +43,16 @@ def find_duplicates(
     order = comparable[np.argsort(codes[comparable], kind="stable")]
     starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
     for group in np.split(order, starts[1:]):
-        if len(group) > 1:
+        if len(group) > 1 and not (places and places.all_same(group.tolist())):
             words = f"{len(group)} equal images"
             yield from labels.findings("duplicate", group.tolist(), words, same=True)
     first_of_each = np.sort(order[starts])
-    similar = [s for s in find_similar(copies, first_of_each) if s.agreement >= NEAR_AGREEMENT]
+    similar = [
+        pair
+        for pair in find_similar(copies, first_of_each)
+        if pair.agreement >= NEAR_AGREEMENT
+        and not (places and places.same(pair.first, pair.second))
+    ]
     for members, pairs in _groups(similar):
         same = all(pair.share >= SAME_SHARE for pair in pairs)
         yield from labels.findings("near-duplicate", members, _words(pairs), same=same)

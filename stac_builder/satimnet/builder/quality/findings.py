@@ -166,6 +166,13 @@ CHECKS: Mapping[str, Check] = {
         f"At least {OVERLAP_SHARE:.0%} of the smaller footprint lies in an Item of another split, "
         "whatever the time.",
     ),
+    "two-versions": Check(
+        "info",
+        "The same place in two versions",
+        "Items of two versions of a dataset, linked by satimnet:predecessor, by their splits. They "
+        "are no duplicates and no overlap of strangers, and are not reported as such. Where splits "
+        "differ, do not test on one version what was trained on the other.",
+    ),
     "object-outside": Check(
         "warning",
         "Objects outside of their image",

@@ -13,17 +13,26 @@ from satimnet.builder.samples import SPLITS
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from satimnet.builder.quality.dataset_versions import Places
     from satimnet.builder.quality.duplicates import Families
 
 _BATCH = 5000  # footprints that are looked up at a time
 _SHOWN = 3  # overlapping Items that a finding names
 
 
-def find_overlaps(rows: pa.Table, families: Families) -> Iterator[Finding]:
+def find_overlaps(
+    rows: pa.Table, families: Families, places: Places | None = None
+) -> Iterator[Finding]:
     """A finding for each Item that overlaps Items of an earlier split.
 
     The order of splits is train, validation, test. Shares are of areas in square degrees, which is
     good enough for small footprints.
+
+    Args:
+        rows: Results of all Items, columns as in
+            `satimnet.builder.quality.measuring.result_schema`.
+        families: Pairs of collections that may show the same.
+        places: Which Items are versions of each other, and so are left out.
     """
     import shapely
 
@@ -52,6 +61,10 @@ def find_overlaps(rows: pa.Table, families: Families) -> Iterator[Finding]:
         if families:
             pairs = zip(one.tolist(), other.tolist(), strict=True)
             kept = [frozenset((collections[a], collections[b])) not in families for a, b in pairs]
+            one, other, share = one[kept], other[kept], share[kept]
+        if places is not None:
+            pairs = zip(numbers[one].tolist(), numbers[other].tolist(), strict=True)
+            kept = [not places.same(a, b) for a, b in pairs]
             one, other, share = one[kept], other[kept], share[kept]
         first = np.flatnonzero(np.diff(one, prepend=-1))
         for item, others, shares in zip(

@@ -57,6 +57,7 @@ def inspect(item: Item, collection: CollectionDocument, shards: Shards) -> Inspe
         "id": item["id"],
         "split": item["properties"].get("satimnet:split"),
         "classes": item["properties"].get("satimnet:classes"),
+        "predecessor": item["properties"].get("satimnet:predecessor"),
         "members": content.members,
         "bytes": content.size,
         "objects": None if content.objects is None else len(content.objects),

@@ -83,6 +83,7 @@ def result_schema() -> pa.Schema:
             "id": pa.string(),
             "split": pa.string(),
             "classes": pa.list_(pa.string()),
+            "predecessor": pa.string(),
             "members": pa.int32(),
             "bytes": pa.int64(),
             "objects": pa.int32(),

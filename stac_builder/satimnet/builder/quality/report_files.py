@@ -125,7 +125,7 @@ def _write_items(report: Report, path: Path) -> None:
             checks.setdefault(row, []).append(finding.check)
     writer = None
     for task in report.tasks:
-        table = read_results(task.part).drop_columns(["geometry", "comparable"])
+        table = read_results(task.part).drop_columns(["geometry", "comparable", "predecessor"])
         named = [sorted(set(checks.get(task.first + at, ()))) for at in range(len(table))]
         table = table.append_column("checks", pa.array(named, pa.list_(pa.string())))
         writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
