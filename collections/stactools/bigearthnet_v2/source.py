@@ -82,8 +82,9 @@ def scan(source: Source, record: DatasetRecord) -> Iterator[Sample | Problem]:
         yield Problem("metadata.parquet", reason, "incomplete")
     with_images = 0
     for patch, entries in _put_together(source, table):
-        with_images += patch in table.rows
-        yield from _patch(patch, entries, table, seen)
+        for found in _patch(patch, entries, table, seen):
+            with_images += isinstance(found, Sample) and patch in table.rows
+            yield found
     _count_strangers(table, seen)
     yield from seen.problems()
     if without := len(table.rows) - with_images:
