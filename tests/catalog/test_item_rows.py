@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from two_sensors import RADAR, record
 
 from satimnet.builder.catalog.geoparquet import table_of
 from satimnet.builder.catalog.item_rows import rows_of
 from satimnet.builder.catalog.items import describe
+from satimnet.builder.datasets import Dataset
 from satimnet.builder.imagery.headers import Header, Pixels
 from satimnet.builder.packing.shards import Original, PackedMember, PackedSample, Shard
 from satimnet.builder.samples import Sample
@@ -136,3 +138,26 @@ def test_assets_without_a_grid_have_a_shape(dataset):
     head = Header((768, 768), len(spec["bands"]), "|u1")
     samples = [sample(n, [member(asset, n, head)], None) for n in range(3)]
     require_same(samples, dataset)
+
+
+def test_no_data_values_and_times_of_their_own():
+    content = record()
+    content["assets"]["vv"]["nodata"] = -1.5
+    content["assets"]["vh"]["nodata"] = "nan"
+    pair = Dataset(content, lambda *_: iter(()))
+    samples = []
+    for number in range(3):
+        members = [member("s2", 3 * number, header(16, bands=4))]
+        members += [
+            member(name.lower(), 3 * number + at, header(8, bands=1))
+            for at, name in enumerate(RADAR[: 1 + number % 2], 1)
+        ]
+        times = {"vh": f"2020-01-0{number + 1}T00:00:00Z"} if number else {}
+        samples.append(sample(number, members, ("calm",), datetimes=times))
+    require_same(samples, pair)
+    rows = rows_of(shard_of(samples), pair.record)["assets"].to_pylist()
+    assert [row["s2"]["nodata"] for row in rows] == [0, 0, 0]
+    assert rows[0]["vv"]["nodata"] == -1.5
+    assert "nodata" not in rows[1]["vh"]  # the collection says it
+    assert rows[1]["vh"]["datetime"] == "2020-01-02T00:00:00Z"
+    assert rows[1]["vv"]["datetime"] is None

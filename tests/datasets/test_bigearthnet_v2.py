@@ -136,7 +136,7 @@ def test_collection_and_its_assets():
     assert (assets["VV"]["data_type"], assets["VV"]["constellation"]) == ("float32", "sentinel-1")
     assert "nodata" not in assets["VV"]
     assert (assets["B02"]["data_type"], assets["B02"]["nodata"]) == ("uint16", 0)
-    assert "own_time" not in assets["VV"]
+    assert "own_datetime" not in assets["VV"]
     sources = collection["satimnet:attribute_sources"]
     added = {key for key in collection if key.startswith("satimnet:")}
     assert added - sources.keys() == {"satimnet:attribute_sources", "satimnet:attribute_notes"}
@@ -161,7 +161,7 @@ def test_miniature_is_scanned(miniature):
     assert sample.classes == ("arable-land", "urban-fabric")
     assert sample.split == "train"
     assert sample.datetime == "2017-06-13T10:10:31Z"
-    assert sample.times == dict.fromkeys(("VV", "VH"), "2017-06-13T16:58:09Z")
+    assert sample.datetimes == dict.fromkeys(("VV", "VH"), "2017-06-13T16:58:09Z")
     assert sample.properties == {
         "platform": "sentinel-2a",
         "bigearthnet:tile": "33UUP",
@@ -172,7 +172,7 @@ def test_miniature_is_scanned(miniature):
         "bigearthnet:cloud_or_shadow": False,
     }
     (unknown,) = (s for s in samples.values() if s.classes is None)
-    assert (unknown.split, unknown.times) == (None, {})
+    assert (unknown.split, unknown.datetimes) == (None, {})
 
 
 def test_miniature_is_always_the_same(miniature, tmp_path):
@@ -198,7 +198,7 @@ def test_archives_and_folders_say_the_same(miniature, tmp_path):
     for id_, sample in packed.items():
         other = unpacked[id_]
         assert [m.path for m in sample.members] == [m.path for m in other.members]
-        for key in ("level", "classes", "split", "datetime", "properties", "times"):
+        for key in ("level", "classes", "split", "datetime", "properties", "datetimes"):
             assert getattr(sample, key) == getattr(other, key)
 
 
@@ -295,7 +295,7 @@ def test_parts_of_the_dataset(tmp_path, kinds, assets, told):
 def test_radar_alone_says_so(tmp_path):
     (sample,) = scan(write(tmp_path, "S1", rows=[ROW]))[0].values()
     assert sample.datetime == "2017-06-13T16:58:09Z"
-    assert sample.times == {}
+    assert sample.datetimes == {}
     assert sample.properties["constellation"] == "sentinel-1"
     assert sample.properties["platform"] == "sentinel-1a"
     assert sample.properties["processing:software"] is None

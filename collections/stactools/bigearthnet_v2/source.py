@@ -218,7 +218,7 @@ def _sample(patch: str, found: Mapping[str, Entry], row: Row | None) -> Sample:
         None if row is None else row.split,
         datetime=time,
         properties=properties | stated,
-        times={asset: at for asset, at in times.items() if at and asset in found},
+        datetimes={asset: at for asset, at in times.items() if at and asset in found},
     )
 
 

@@ -101,6 +101,8 @@ class AssetEntry:
     or ``tag-mask`` of a single tag. None is a file of the publisher."""
     classes: tuple[ClassEntry, ...] | None
     """Of a mask whose values are not those of the dataset's class table."""
+    own_datetime: bool
+    """Whether samples may say a time of their own for it, as of a second sensor."""
     content: Table
     """The table as it stands in the file."""
 
@@ -136,6 +138,7 @@ class AssetEntry:
             store=given.optional("store", given.text),
             derive=given.optional("derive", given.text),
             classes=given.optional("classes", lambda key: given.rows(key, ClassEntry.of)),
+            own_datetime=given.optional("own_datetime", given.flag) or False,
             content=given.content,
         )
 
@@ -327,6 +330,13 @@ class _Given:
     def number(self, key: str) -> int:
         """A whole number."""
         return self._of(key, int, "a whole number")
+
+    def flag(self, key: str) -> bool:
+        """True or false."""
+        value = self._value(key)
+        if not isinstance(value, bool):
+            raise self._fault(key, "must be true or false")
+        return value
 
     def pattern(self, key: str) -> re.Pattern[str]:
         """A regular expression."""

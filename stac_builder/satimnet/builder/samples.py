@@ -135,9 +135,9 @@ class Sample:
     of its ``[properties]``, of which None takes one away."""
     links: tuple[Mapping[str, str], ...] = ()
     """Further links of the Item; relative hrefs count from the collection's folder."""
-    times: Mapping[str, str] = field(default_factory=dict)
-    """Times of acquisition of those files that have another than the sample, by asset (as
-    ``datetime``); the record says of these assets that they have an ``own_time``."""
+    datetimes: Mapping[str, str] = field(default_factory=dict)
+    """Times of assets, by key, that are not of ``datetime``, as those of a second sensor; the
+    record says ``own_datetime = true`` of such assets."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _CLASS_FIELDS = ("value", "name", "title", "description", "color_hint")
-_BUILDERS_KEYS = ("shape", "type", "store", "derive", "other_bands", "classes", "own_time")
+_BUILDERS_KEYS = ("shape", "type", "store", "derive", "other_bands", "classes", "own_datetime")
 _BY_FIELD = ("satimnet:attribute_sources", "satimnet:attribute_notes")  # keys are names of fields
 _MANY = 100  # values of a summary; nobody takes in more at a glance
 

@@ -144,16 +144,23 @@ def item_schema(record: Mapping[str, Any]) -> pa.Schema:
     )
 
 
+def has_number_for_nodata(spec: Mapping[str, Any]) -> bool:
+    """Whether the files of an asset have a no-data value that its Items repeat.
+
+    "nan" stands in the Collection alone: it has no number in JSON, and a column has one type.
+    """
+    return isinstance(spec.get("nodata"), int | float)
+
+
 def _asset_type(spec: Mapping[str, Any]) -> pa.StructType:
-    """Arrow type of an asset: what all have, and what the record says that only some have."""
+    """Arrow type of an asset; only those that may have a time or a no-data value have its field."""
     import pyarrow as pa
 
-    parts = _schema_parts()
-    fields = {field.name: field.type for field in parts["asset"]}
-    if spec.get("own_time"):
-        fields["datetime"] = parts["properties"]["datetime"]
-    if "nodata" in spec and "bands" in spec:
-        fields["nodata"] = pa.array([spec["nodata"]]).type
+    fields = list(_schema_parts()["asset"])
+    if has_number_for_nodata(spec):
+        fields.append(pa.field("nodata", pa.array([spec["nodata"]]).type))
+    if spec.get("own_datetime"):
+        fields.append(pa.field("datetime", pa.string()))
     return pa.struct(fields)
 
 

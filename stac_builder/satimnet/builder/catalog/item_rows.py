@@ -16,7 +16,11 @@ import numpy as np
 from satimnet.builder.catalog.checked_documents import STAC_VERSION
 from satimnet.builder.catalog.file_facts import FileFacts, bands_of
 from satimnet.builder.catalog.geoparquet import timestamp
-from satimnet.builder.catalog.item_columns import common_properties, item_schema
+from satimnet.builder.catalog.item_columns import (
+    common_properties,
+    has_number_for_nodata,
+    item_schema,
+)
 from satimnet.builder.catalog.items import (
     SHA256,
     SHARDS,
@@ -76,7 +80,7 @@ def rows_of(shard: Shard, record: Mapping[str, Any]) -> pa.Table:
                 column = _links(samples, field.type)
             case "assets":
                 assets = [
-                    _asset(files[f.name], samples, grids, shard, (f.name, specs[f.name]), f.type)
+                    _asset(files[f.name], samples, grids, shard, specs[f.name], f)
                     for f in field.type
                 ]
                 column = pa.StructArray.from_arrays(assets, fields=list(field.type))
@@ -334,13 +338,13 @@ def _asset(
     samples: Sequence[PackedSample],
     grids: Sequence[Header | None],
     shard: Shard,
-    asset: tuple[str, Mapping[str, Any]],
-    type_: pa.StructType,
+    spec: Mapping[str, Any],
+    field: pa.Field,
 ) -> pa.Array:
-    """An asset of all samples, by its key and record; null of those that lack it."""
+    """An asset of all samples, null of those that lack it."""
     import pyarrow as pa
 
-    (key, spec), count, owners = asset, len(samples), files.owners
+    owners, count, type_ = files.owners, len(samples), field.type
     if not len(owners):
         return pa.nulls(count, type_)
     own_grids = grids if len(owners) == count else [grids[at] for at in owners.tolist()]
@@ -369,20 +373,19 @@ def _asset(
             for header in headers
         ),
     }
+    if has_number_for_nodata(spec):
+        said["nodata"] = (None if header is None else spec["nodata"] for header in headers)
     first = np.array([member.first for member in files.members], np.int64)
-    types = {field.name: field.type for field in type_}
+    types = {one.name: one.type for one in type_}
     columns = {name: _constant(value, types[name], len(owners)) for name, value in same.items()}
     columns |= {name: told(values, types[name]) for name, values in said.items()}
-    if "datetime" in types:
-        times = [samples[at].sample.times.get(key) for at in owners.tolist()]
-        columns["datetime"] = _array(times, types["datetime"])
-    if "nodata" in types:
-        said_nodata = (None if header is None else spec["nodata"] for header in headers)
-        columns["nodata"] = told(said_nodata, types["nodata"])
     columns |= _projections(files, own_grids, types)
     columns["archive"] = _archive(files, first, spec, told, types["archive"])
     columns["satimnet:pixels"] = _pixels(files, first, told, types["satimnet:pixels"])
     columns["satimnet:original"] = _originals(files.members, types["satimnet:original"])
+    if "datetime" in types:
+        times = [samples[at].sample.datetimes.get(field.name) for at in owners.tolist()]
+        columns["datetime"] = pa.array(times, types["datetime"])
     arrays = [columns[name] for name in types]
     column = pa.StructArray.from_arrays(arrays, fields=list(type_))
     if len(owners) == count:

@@ -19,6 +19,7 @@ import orjson
 
 from satimnet.builder.catalog.checked_documents import STAC_VERSION
 from satimnet.builder.catalog.file_facts import FileFacts, bands_of
+from satimnet.builder.catalog.item_columns import has_number_for_nodata
 from satimnet.builder.imagery.footprints import Footprint, footprints_from, footprints_of
 from satimnet.builder.imagery.headers import Header
 from satimnet.builder.packing.shards import PackedMember, PackedSample, Shard, grid_of
@@ -67,7 +68,10 @@ def describe(shard: Shard, record: Mapping[str, Any]) -> list[Item]:
             packed,
             grid,
             footprint,
-            {m.asset: _packed_asset(m, packed, grid, shard, record) for m in packed.members},
+            {
+                m.asset: _packed_asset(m, grid, shard, record) | _time_of(m, packed.sample)
+                for m in packed.members
+            },
             facts.of(packed.members) | meanings[packed.classes],
             record,
         )
@@ -84,8 +88,9 @@ def describe_files(packed: PackedSample, record: Mapping[str, Any]) -> Item:
         assets[member.asset] = {
             "href": member.path,
             "type": member.type or spec["type"],
-            **_asset(member, packed.sample, grid, spec),
+            **_asset(member, grid, spec),
             **_file_info(member),
+            **_time_of(member, packed.sample),
         }
     made = FileFacts(record).of(packed.members)
     made |= meanings_of(record, {packed.classes})[packed.classes]
@@ -188,11 +193,7 @@ def _link(rel: str, href: str) -> dict[str, str]:
 
 
 def _packed_asset(
-    member: PackedMember,
-    packed: PackedSample,
-    grid: Header | None,
-    shard: Shard,
-    record: Mapping[str, Any],
+    member: PackedMember, grid: Header | None, shard: Shard, record: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The asset of a member: its href is the shard, the archive extension says where it lies.
 
@@ -203,7 +204,7 @@ def _packed_asset(
     return {
         "href": f"{SHARDS}/{shard.file}",
         "type": ZIP_TYPE,
-        **_asset(member, packed.sample, grid, spec),
+        **_asset(member, grid, spec),
         "file:size": shard.size,
         "archive": [
             {
@@ -216,17 +217,13 @@ def _packed_asset(
     }
 
 
-def _asset(
-    member: PackedMember, sample: Sample, grid: Header | None, spec: Mapping[str, Any]
-) -> dict[str, Any]:
+def _asset(member: PackedMember, grid: Header | None, spec: Mapping[str, Any]) -> dict[str, Any]:
     header = member.header
     asset: dict[str, Any] = {"title": spec["title"], "roles": spec["roles"]}
-    if spec.get("own_time") and member.asset in sample.times:
-        asset["datetime"] = sample.times[member.asset]
     if header is None:
         return asset
     asset["data_type"] = spec["data_type"]
-    if "nodata" in spec:
+    if has_number_for_nodata(spec):
         asset["nodata"] = spec["nodata"]
     asset["bands"] = [{"name": band["name"]} for band in bands_of(spec, header.bands)]
     if member.original is not None:
@@ -248,6 +245,15 @@ def _asset(
             "order": list(header.pixels.order),
         }
     return asset
+
+
+def _time_of(member: PackedMember, sample: Sample) -> dict[str, str]:
+    """The time of a file, where it is not that of its Item.
+
+    https://github.com/radiantearth/stac-spec/blob/v1.1.0/commons/common-metadata.md (date and time)
+    """
+    time = sample.datetimes.get(member.asset)
+    return {} if time is None else {"datetime": time}
 
 
 def _file_info(member: PackedMember) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from sys import maxsize
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -117,6 +118,8 @@ def contents(
     """
     how = _How(largest, scratch, as_published)
     assets = record.assets
+    if sample.datetimes:
+        _require_times(sample, record)
     files: list[Content] = []
     problems: list[Problem] = []
     image: Header | None = None
@@ -166,6 +169,24 @@ def contents(
     if classes is None and table is record.classes:  # others say nothing of the dataset's classes
         classes = tuple(row["class"] for row in found)
     return Contents(tuple(files), classes, tuple(found), tuple(problems))
+
+
+def _require_times(sample: Sample, record: DatasetRecord) -> None:
+    """Refuses times of assets that the record does not know of, or that are none."""
+    for key, time in sample.datetimes.items():
+        asset = record.assets.get(key)
+        if asset is None or not asset.own_datetime:
+            raise BadFileError(
+                record.file, f"{sample.id} says a time of {key}: give assets.{key}.own_datetime"
+            )
+        try:
+            aware = datetime.fromisoformat(time).tzinfo is not None
+        except ValueError:
+            aware = False
+        if not aware:
+            raise BadFileError(
+                sample.members[0].label, f"{time!r:.60} of {key} is no time as RFC 3339 has it"
+            )
 
 
 def _image(member: Member, data: bytes, spec: AssetEntry, how: _How) -> Content:

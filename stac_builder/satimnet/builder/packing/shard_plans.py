@@ -171,7 +171,7 @@ def _packed(samples: Sequence[Sample]) -> bytes:
     rows = [
         (
             *(s.id, s.level, s.classes, s.split, s.objects, s.datetime, s.properties, s.links),
-            s.times,
+            s.datetimes,
             [(m.asset, m.path, tuple(e) if type(e := m.entry) is Entry else e) for m in s.members],
         )
         for s in samples
@@ -181,12 +181,12 @@ def _packed(samples: Sequence[Sample]) -> bytes:
 
 def _unpacked(chunk: bytes) -> Iterator[Sample]:
     """The samples of a chunk."""
-    for id_, level, *stated, members in pickle.loads(zlib.decompress(chunk)):
+    for id_, level, *said, members in pickle.loads(zlib.decompress(chunk)):
         made = tuple(
             Member(asset, path, _new_entry(e) if type(e) is tuple else e)
             for asset, path, e in members
         )
-        yield Sample(id_, level, made, *stated)
+        yield Sample(id_, level, made, *said)
 
 
 def _line(sample: Sample) -> str:
@@ -195,8 +195,8 @@ def _line(sample: Sample) -> str:
         f"\n{sample.id} {sample.classes} {sample.split} {sample.datetime} "
         f"{sample.objects} {sample.properties} {sample.links}"
     ]
-    if sample.times:
-        parts.append(str(sample.times))
+    if sample.datetimes:
+        parts.append(f"{sample.datetimes}")
     for member in sample.members:
         entry = member.entry
         if type(entry) is Entry:
