@@ -79,7 +79,7 @@ def test_samples_that_another_version_pickled_are_refused_in_one_line(samples):
     )
 
 
-@pytest.mark.parametrize("change", [{"format": 2}, {"format": 4}, {"format": None}])
+@pytest.mark.parametrize("change", [{"format": 3}, {"format": 5}, {"format": None}])
 def test_other_formats_are_refused(samples, change):
     with pytest.raises(BadCatalogError, match="another version of satimnet"):
         again(AsBefore(Samples, samples.__getstate__() | change))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -18,3 +19,9 @@ Objects = Literal["boxes", "oriented", "polygons", "masks"]
 """What is given of objects beside their labels; boxes always are."""
 WindowsBy = Literal["random", "grid"]
 """Whether windows are drawn by seed, or lie side by side."""
+Images = Mapping[str, Sequence[str] | None]
+"""Images of several sensors: names, and the bands of each; None: all of the asset of that name."""
+Resample = Literal["nearest", "bilinear"]
+"""How images are brought to another grid."""
+Dtype = Literal["float32", "stored"]
+"""Whether values are given as float32, or as they are stored."""

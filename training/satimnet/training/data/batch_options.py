@@ -6,10 +6,10 @@ complete and check them, and hand them on as one mapping.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict
 
-from satimnet.training.data.array_types import Labels, Objects, WindowsBy
+from satimnet.training.data.array_types import Dtype, Images, Labels, Objects, Resample, WindowsBy
 
 Shuffle = bool | Literal["shards"]
 """Whether samples are shuffled, all orders equally likely or in windows of shards."""
@@ -29,9 +29,13 @@ class BatchOptions(OrderOptions, total=False):
     """What batches hold, and in which order. `Samples.to_batches` says what each is."""
 
     bands: Sequence[str] | None
+    images: Images | None
+    resample: Resample | None
+    grid: tuple[int, int] | None
     mask: str | None
     labels: Labels | None
-    scale: float | None
+    scale: float | Mapping[str, float] | None
+    dtype: Dtype
     size: tuple[int, int] | None
     objects: Objects | None
     window: int | tuple[int, int] | None
@@ -50,12 +54,16 @@ class ReadingOptions(BatchOptions, total=False):
 
 DEFAULTS: ReadingOptions = {
     "bands": None,
+    "images": None,
+    "resample": None,
+    "grid": None,
     "mask": None,
     "labels": "auto",
     "shuffle": False,
     "seed": 0,
     "drop_last": False,
     "scale": None,
+    "dtype": "float32",
     "size": None,
     "objects": None,
     "window": None,

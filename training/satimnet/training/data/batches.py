@@ -17,9 +17,17 @@ from torch import Tensor
 from satimnet.builder.errors import ArgumentError
 from satimnet.training.data.array_types import Array, Numbers
 from satimnet.training.data.batch_options import DEFAULTS, BatchOptions, ReadingOptions
-from satimnet.training.data.image_assets import images_of
-from satimnet.training.data.image_sizes import count_fit, say_fit
-from satimnet.training.data.layouts import Layout, locate_all, locate_mask, tile_index_of
+from satimnet.training.data.image_places import require_same_ground
+from satimnet.training.data.image_sizes import count_fit, image_sizes, say_fit
+from satimnet.training.data.joined_images import (
+    Assets,
+    JoinedImages,
+    assets_of,
+    factors_of,
+    keys_of,
+    locate_joined,
+)
+from satimnet.training.data.layouts import Layout, locate_mask, tile_index_of
 from satimnet.training.data.object_targets import ObjectTargets, Target, to_device
 from satimnet.training.data.order import Places, batches_of
 from satimnet.training.data.reading_ahead import filled, require_way
@@ -36,7 +44,8 @@ class Batch(NamedTuple):
         images: Float32 (sample, band, y, x). In memory the bands of a pixel stay together where the
             files have them so (`torch.channels_last`). Where the bands have several sizes, it is a
             tuple of such tensors, one for each size, the finest first: `Samples.bands_by_size` says
-            which bands are where.
+            which bands are where. With the option `images` it is a dictionary with a tensor for
+            each name.
         labels: Int64 (sample), indices into `Samples.classes`, or float32 (sample, class), 1 where
             the sample has the class. None where the catalog says no classes, or none are wanted.
         indices: Int64 (sample), on the CPU: which of the samples these are.
@@ -65,14 +74,19 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan(VersionedPickle):
-    """What a batch is made of: where its images lie, by size, its masks and labels."""
+    """What a batch is made of: where its images lie, by size, its masks and labels.
+
+    `scale` has a factor for each of the images, `joined` says how they are put together.
+    """
 
     images: tuple[Layout, ...]
     mask: Layout | None
     labels: Tensor | None
-    scale: float | None
+    scale: tuple[float | None, ...] | None
     objects: ObjectTargets | None = None
     windows: WindowPlan | None = None
+    joined: JoinedImages | None = None
+    stored: bool = False
 
     @classmethod
     def of(cls, samples: SampleTable, options: BatchOptions) -> Plan:
@@ -81,26 +95,30 @@ class Plan(VersionedPickle):
         size = chosen["size"]
         if size is not None:
             samples = samples.fitted(size)
-            say_fit(count_fit(samples.table, images_of(samples, chosen["bands"]), size), size)
+        assets = assets_of(samples, chosen["bands"], chosen["images"])
+        keys = keys_of(assets)
+        if size is not None:
+            say_fit(count_fit(samples.table, keys, size), size)
         side = None if chosen["window"] is None else window_size(chosen["window"])
         if side is not None:
-            _require_one_image(samples, options)
+            _require_windows(samples, assets, chosen)
             samples = replace(samples, window=side)
-        layouts = locate_all(samples, chosen["bands"])
+        layouts, joined = locate_joined(samples, assets, chosen)
         masks = None if chosen["mask"] is None else locate_mask(samples, chosen["mask"])
         targets = samples.targets(chosen["labels"])
         labels = None if targets is None else torch.from_numpy(targets)
         kind, objects = chosen["objects"], None
         if kind is not None:
-            image_size = layouts[0].image_size
-            objects = ObjectTargets.of(samples, kind, chosen["bands"], image_size)
-        plan = cls(layouts, masks, labels, chosen["scale"], objects)
+            _require_own_grid(layouts[0], joined)
+            objects = ObjectTargets.of(samples, kind, keys[0], layouts[0].image_size)
+        scale, stored = factors_of(joined, layouts, chosen), chosen["dtype"] == "stored"
+        plan = cls(layouts, masks, labels, scale, objects, joined=joined, stored=stored)
         if side is None:
             return plan
         index = tile_index_of(layouts[0], 0) if chosen["snap"] else None
         tile = None if index is None else index.tile
         how = (chosen["windows"], chosen["windows_per_image"], tile)
-        windows = WindowPlan.of(samples, chosen["bands"], side, *how)
+        windows = WindowPlan.of(samples, keys[0], side, *how)
         return plan.of_windows(windows).at(chosen["seed"])
 
     def of_windows(self, windows: WindowPlan) -> Plan:
@@ -154,7 +172,10 @@ class Plan(VersionedPickle):
 
     def size(self, count: int) -> int:
         """How many bytes so many samples take, as float32."""
-        return 4 * sum(prod(layout.buffer_shape(count)) for layout in self.layouts)
+        values = sum(prod(layout.buffer_shape(count)) for layout in self.layouts)
+        if self.joined is not None:
+            values += self.joined.size(count, self.images)
+        return 4 * values
 
 
 def to_batches(samples: SampleTable, batch_size: int, options: ReadingOptions) -> Iterator[Batch]:
@@ -180,7 +201,7 @@ def read(
 ) -> Iterator[Batch]:
     """Yields the batches of the samples in `parts`, read by `scheduler` and so many threads."""
     _require_room(plan, parts)
-    staging = _Staging(device)
+    staging = _Staging(device, stored=plan.stored)
 
     def room(rows: Numbers) -> list[Tensor]:
         return [
@@ -206,17 +227,35 @@ def read(
             del batch
 
 
-def _require_one_image(samples: SampleTable, options: BatchOptions) -> None:
+def _require_windows(samples: SampleTable, assets: Assets, chosen: ReadingOptions) -> None:
     """Refuses windows where they cannot be read."""
-    chosen = DEFAULTS | options
     if chosen["size"] is not None or samples.crop is not None:
         raise ArgumentError("window and size exclude each other; give one of them", "window")
-    images = images_of(samples, chosen["bands"])
-    if len(images) > 1:
+    for own in assets.values():
+        if len(own) > 1:
+            raise ArgumentError(
+                f"windows are read of one image with all bands, not of {', '.join(own)}; leave out "
+                "window",
+                "window",
+            )
+    keys = keys_of(assets)
+    sizes = [image_sizes(samples.table, key) for key in keys]
+    if any((one != sizes[0]).any() for one in sizes):
         raise ArgumentError(
-            f"windows are read of one image with all bands, not of {', '.join(images)}; leave out "
+            f"windows are read of images on one grid, and {', '.join(keys)} differ in size; leave "
+            "out window",
             "window",
-            "window",
+        )
+    require_same_ground(samples.table, keys, "window")
+
+
+def _require_own_grid(layout: Layout, joined: JoinedImages | None) -> None:
+    """Refuses objects, which are in pixels of the first image, where it gets another grid."""
+    if joined is not None and joined.grid not in (None, layout.image_size):
+        raise ArgumentError(
+            "objects are in pixels of the first image as it is stored; leave out grid, or name the "
+            "finest image first",
+            "grid",
         )
 
 
@@ -244,8 +283,9 @@ class _Staging:
     there. torch recycles pinned memory itself, and knows when a copy has ended.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, *, stored: bool) -> None:
         self._device = device
+        self._stored = stored
         self._free: list[Array] = []
         self._stream: torch.cuda.Stream | None = None
         if device.type == "cuda":
@@ -253,11 +293,11 @@ class _Staging:
 
     def buffer(self, layout: Layout, count: int, *, mask: bool) -> Tensor:
         """Room for so many samples, of the dtype that they are to be read as."""
-        shape = layout.buffer_shape(count)
+        shape, own = layout.buffer_shape(count), layout.dtype.newbyteorder("=")
         if self._stream is not None:
-            dtype = torch.from_numpy(np.empty(0, layout.dtype.newbyteorder("="))).dtype
+            dtype = torch.from_numpy(np.empty(0, own)).dtype
             return torch.empty(shape, dtype=dtype, pin_memory=True)
-        wanted = np.dtype(np.uint8 if mask else np.float32)
+        wanted = np.dtype(np.uint8) if mask else own if self._stored else np.dtype(np.float32)
         fitting = [k for k, b in enumerate(self._free) if b.shape == shape and b.dtype == wanted]
         buffer = self._free.pop(fitting[0]) if fitting else np.empty(shape, wanted)
         view = buffer[:]
@@ -280,11 +320,12 @@ class _Staging:
                 labels = labels.pin_memory()
             with torch.cuda.stream(self._stream):
                 tensors = [tensor.to(self._device, non_blocking=True) for tensor in tensors]
-                for k in range(len(plan.images)):
+                for k in range(0 if self._stored else len(plan.images)):
                     if tensors[k].dtype != torch.float32:
                         tensors[k] = tensors[k].float()
-                    if plan.scale is not None and buffers[k].dtype != torch.float32:
-                        tensors[k] *= plan.scale
+                    factor = None if plan.scale is None else plan.scale[k]
+                    if factor is not None and buffers[k].dtype != torch.float32:
+                        tensors[k] *= factor
                 if labels is not None:
                     labels = labels.to(self._device, non_blocking=True)
             current = torch.cuda.current_stream(self._device)
@@ -295,4 +336,7 @@ class _Staging:
             labels = labels.to(self._device)
         images = tuple(tensors[: len(plan.images)])
         masks = None if plan.mask is None else tensors[-1][:, 0]
+        if plan.joined is not None:
+            masks = None if masks is None else plan.joined.masks(masks)
+            return Batch(plan.joined.of(images), labels, indices, masks)
         return Batch(images[0] if len(images) == 1 else images, labels, indices, masks)

@@ -6,7 +6,7 @@ file is looked at: what the catalog says must be what the file itself says.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -134,7 +134,7 @@ def locate(samples: SampleTable, bands: Sequence[str] | None) -> Layout:
     layouts = locate_all(samples, bands)
     if len(layouts) > 1:
         raise ArgumentError(
-            f"{layouts[0].shards[0]}: the bands have several sizes ({_sizes(layouts)}); "
+            f"{layouts[0].shards[0]}: the bands have several sizes ({sizes_in_words(layouts)}); "
             "choose bands of one size",
             "bands",
         )
@@ -158,7 +158,13 @@ def locate_all(samples: SampleTable, bands: Sequence[str] | None) -> tuple[Layou
             of the same bands differ in size.
         BadCatalogError: The catalog contradicts itself or its files.
     """
-    chosen = images_of(samples, bands)
+    return locate_images(samples, images_of(samples, bands), bands)
+
+
+def locate_images(
+    samples: SampleTable, chosen: Mapping[str, tuple[str, ...]], bands: Sequence[str] | None
+) -> tuple[Layout, ...]:
+    """As `locate_all`, of the image assets ``chosen``, by key with the names of all their bands."""
     key, names = next(iter(chosen.items()))
     if len(chosen) == 1:
         return (_placed(samples, key, names, names if bands is None else tuple(bands)),)
@@ -441,7 +447,7 @@ def _joined(layouts: Sequence[Layout]) -> Layout:
     )
 
 
-def _sizes(layouts: Iterable[Layout]) -> str:
+def sizes_in_words(layouts: Iterable[Layout]) -> str:
     """The bands of each layout with their type and size, for people."""
     return "; ".join(
         f"{', '.join(x.bands)}: {x.dtype} {' x '.join(map(str, x.image_size))}" for x in layouts

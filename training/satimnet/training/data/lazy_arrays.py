@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dask.array as da
 import numpy as np
 import xarray
 from dask.delayed import delayed
+from numpy.typing import NDArray
 
+from satimnet.builder.errors import ArgumentError
 from satimnet.training.data.array_types import Array, Numbers
-from satimnet.training.data.layouts import Layout, locate_all, locate_mask
+from satimnet.training.data.batch_options import DEFAULTS, BatchOptions
+from satimnet.training.data.joined_images import (
+    JoinedImage,
+    JoinedImages,
+    assets_of,
+    locate_joined,
+)
+from satimnet.training.data.layouts import Layout, locate_mask
 from satimnet.training.data.pixels import Reader
 from satimnet.training.data.sample_table import SampleTable
 
@@ -20,21 +29,23 @@ _FEWEST = 64
 
 
 def to_xarray(
-    samples: SampleTable,
-    bands: Sequence[str] | None = None,
-    mask: str | None = None,
-    size: tuple[int, int] | None = None,
+    samples: SampleTable, bands: Sequence[str] | None, mask: str | None, options: BatchOptions
 ) -> xarray.DataArray | xarray.Dataset:
     """Gives the stored values as lazy arrays; see `Samples.to_xarray`."""
-    samples = samples.fitted(size)
-    layouts = locate_all(samples, bands)
+    chosen = DEFAULTS | options | {"bands": bands}
+    samples = samples.fitted(chosen["size"])
+    assets = assets_of(samples, bands, chosen["images"])
+    layouts, joined = locate_joined(samples, assets, chosen)
     masks = None if mask is None else locate_mask(samples, mask)
     groups = _groups(layouts[0].shard[:, 0])
-    names = [_name(layout) if len(layouts) > 1 else "images" for layout in layouts]
     ordered = samples.subset(np.concatenate(groups))
     coords: dict[str, Any] = {"id": ("sample", ordered.ids)} | _classes(ordered)
     if any(ordered.splits):
         coords["split"] = ("sample", [split or "" for split in ordered.splits])
+    if joined is not None:
+        times = {name: ordered.datetimes(next(iter(own))) for name, own in assets.items() if name}
+        return _joined(joined, layouts, masks, groups, coords, times)
+    names = [_name(layout) if len(layouts) > 1 else "images" for layout in layouts]
     arrays = {}
     for name, layout in zip(names, layouts, strict=True):
         suffix = name.removeprefix("images")
@@ -53,6 +64,85 @@ def to_xarray(
             _lazy(masks, groups)[:, 0], coords, ("sample", *grid), name="masks"
         )
     return xarray.Dataset(arrays)
+
+
+def _joined(
+    joined: JoinedImages,
+    layouts: Sequence[Layout],
+    masks: Layout | None,
+    groups: Sequence[Numbers],
+    coords: Mapping[str, Any],
+    times: Mapping[str, NDArray[np.datetime64]],
+) -> xarray.DataArray | xarray.Dataset:
+    """An array for each image that is put together of others; ``times`` by the images' names."""
+    arrays = {}
+    taken = {*coords, "masks", "band", "sample"}
+    grid = ("y_masks", "x_masks") if joined.grid is None else ("y", "x")
+    for image in joined.images:
+        if image.name in taken:
+            raise ArgumentError(f"images: {image.name} is the name of something else", "images")
+        suffix = f"_{image.name}" if image.name else ""
+        axes = ("y", "x") if joined.grid else (f"y{suffix}", f"x{suffix}")
+        own = image.own(layouts)
+        if masks is not None and own[0].image_size == masks.image_size and grid[0] == "y_masks":
+            grid = axes
+        named = dict(coords) | {f"band{suffix}": list(image.bands)}
+        time = times.get(image.name or "")
+        if time is not None and not np.isnat(time).all():
+            named[f"datetime{suffix}"] = ("sample", time)
+        name = image.name or "images"
+        dims = ("sample", f"band{suffix}", *axes)
+        arrays[name] = xarray.DataArray(_lazy_joined(joined, image, own, groups), named, dims, name)
+    if masks is None and joined.images[0].name is None:
+        return arrays["images"]
+    if masks is not None:
+        read = _lazy(masks, groups)[:, 0]
+        if joined.grid is not None:
+            chunks = (read.chunks[0], *joined.grid)
+            read = read.map_blocks(_masks_on_grid, joined, dtype=np.uint8, chunks=chunks)
+        arrays["masks"] = xarray.DataArray(read, coords, ("sample", *grid), name="masks")
+    return xarray.Dataset(arrays)
+
+
+def _lazy_joined(
+    joined: JoinedImages, image: JoinedImage, own: Sequence[Layout], groups: Sequence[Numbers]
+) -> da.Array:
+    """The samples of the groups, (sample, band, y, x)."""
+    sizes = (len(image.bands), *(joined.grid or own[0].image_size))
+    dtype = np.result_type(*(layout.dtype for layout in own)) if joined.grid is None else np.float32
+    chunks = [
+        da.from_delayed(
+            delayed(_read_joined)(joined, image, [layout.take(rows) for layout in own]),
+            (len(rows), *sizes),
+            dtype,
+        )
+        for rows in groups
+    ]
+    found: da.Array = da.concatenate(chunks)
+    return found
+
+
+def _read_joined(joined: JoinedImages, image: JoinedImage, own: Sequence[Layout]) -> Array:
+    """Some samples of an image, (sample, band, y, x): as they are stored, or resampled."""
+    parts = [_read(layout) for layout in own]
+    if joined.grid is None:
+        found = np.empty(
+            (len(parts[0]), len(image.bands), *parts[0].shape[2:]),
+            np.result_type(*(part.dtype for part in parts)),
+        )
+        for part, places in zip(parts, image.places, strict=True):
+            found[:, list(places)] = part
+        return found
+    import torch
+
+    tensors = [torch.from_numpy(part.astype(np.float32)) for part in parts]
+    return image.of(tensors, joined.grid, joined.how).numpy()
+
+
+def _masks_on_grid(masks: Array, joined: JoinedImages) -> Array:
+    import torch
+
+    return joined.masks(torch.from_numpy(masks)).numpy()
 
 
 def _groups(shard: Numbers) -> list[Numbers]:

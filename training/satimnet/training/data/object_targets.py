@@ -31,7 +31,7 @@ from satimnet.builder.samples import Object
 from satimnet.builder.storage.hrefs import is_url, join, open_regular
 from satimnet.builder.storage.ranges import fetch
 from satimnet.training.data.array_types import Array, Numbers, Objects
-from satimnet.training.data.image_assets import have_assets, images_of
+from satimnet.training.data.image_assets import have_assets
 from satimnet.training.data.image_sizes import image_sizes
 from satimnet.training.data.sample_table import SampleTable
 from satimnet.training.data.versioned_pickles import VersionedPickle
@@ -75,10 +75,10 @@ class ObjectTargets(VersionedPickle):
         cls,
         samples: SampleTable,
         kind: Objects,
-        bands: Sequence[str] | None,
+        image: str,
         image_size: tuple[int, int],
     ) -> ObjectTargets:
-        """The targets of samples, whose images have ``image_size`` in batches.
+        """The targets of samples, whose images, assets ``image``, have a size in batches.
 
         Raises:
             ArgumentError: There is no such kind, or samples have no objects.
@@ -116,7 +116,7 @@ class ObjectTargets(VersionedPickle):
             last - first + 1,
             kind,
             {name: at for at, name in enumerate(samples.classes, 1)},
-            _windows(samples, bands),
+            _windows(samples, image),
             image_size,
         )
 
@@ -302,13 +302,12 @@ def _in_pixels(samples: SampleTable, key: str, having: Any) -> bool:
         return False
 
 
-def _windows(samples: SampleTable, bands: Sequence[str] | None) -> Numbers:
+def _windows(samples: SampleTable, image: str) -> Numbers:
     """The part of each image that is read, where they are cropped or padded."""
     if samples.crop is None:
         return np.zeros((0, 4), np.int64)
     rows, columns = samples.crop
-    key = next(iter(images_of(samples, bands)))
-    sizes = image_sizes(samples.table, key)
+    sizes = image_sizes(samples.table, image)
     if (sizes == 0).any():
         raise BadCatalogError(
             f"{samples.table['parquet'][0].as_py()}: the size of an image is not said; build the "

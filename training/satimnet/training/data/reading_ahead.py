@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 Room = Callable[[Numbers], "list[Tensor]"]
 """Gives memory for some samples: a tensor for each layout, of the shape `Layout.buffer_shape`."""
 
+Scales = Sequence[float | None] | None
+"""What the values of each layout are multiplied by."""
+
 Filled = Generator[tuple[Numbers, "list[Tensor]"]]
 """Numbers of samples, and the memory that holds their pixels now."""
 
@@ -84,7 +87,7 @@ def filled(
     layouts: Sequence[Layout],
     parts: Sequence[Numbers],
     room: Room,
-    scale: float | None = None,
+    scales: Scales = None,
     threads: int | None = None,
     scheduler: str = "threads",
 ) -> Filled:
@@ -94,7 +97,8 @@ def filled(
         layouts: Where the pixels lie.
         parts: Numbers of samples; each part is read as one.
         room: Gives the memory for a part.
-        scale: What values are multiplied by where the memory is float32; None leaves them.
+        scales: What values of each layout are multiplied by where the memory is float32; None
+            leaves them, as it does those of further layouts.
         threads: How many threads read; None: one for each processor, at most 4, or as many as keep
             requests in flight where shards are on other machines.
         scheduler: ``threads``, ``direct`` or the address of a cluster; see `Samples.to_batches`.
@@ -103,12 +107,12 @@ def filled(
         SatimnetError: A shard or an image cannot be read, or no cluster answers.
     """
     if is_cluster(scheduler):
-        return _by_cluster(layouts, parts, room, scale, scheduler)
+        return _by_cluster(layouts, parts, room, scales, scheduler)
     if threads is None:
         threads = _threads_for(layouts, parts)
     if scheduler == "direct":
-        return _directly(layouts, parts, room, scale, threads)
-    return _by_threads(layouts, parts, room, scale, threads)
+        return _directly(layouts, parts, room, scales, threads)
+    return _by_threads(layouts, parts, room, scales, threads)
 
 
 def _threads_for(layouts: Sequence[Layout], parts: Sequence[Numbers]) -> int:
@@ -153,7 +157,7 @@ def _by_threads(
     layouts: Sequence[Layout],
     parts: Sequence[Numbers],
     room: Room,
-    scale: float | None,
+    scales: Scales,
     threads: int,
 ) -> Filled:
     """By dask's threads, which share each part."""
@@ -171,12 +175,12 @@ def _by_threads(
             buffers = room(rows)
             arrays = [buffer.numpy() for buffer in buffers]
             if waiting is None:  # nothing to share: dask would take 0.5 ms for each part
-                _raise_first([_fill(readers, rows, arrays, scale)])
+                _raise_first([_fill(readers, rows, arrays, scales)])
                 return buffers, None
             graph = {}  # by hand: dask.delayed would take 1 ms for each
             for k, cut in enumerate(_cuts(rows, threads, remote=remote)):
                 own = [array[cut[0] : cut[-1] + 1] for array in arrays]
-                graph[f"piece-{k}"] = (partial(_fill, readers, rows[cut], own, scale),)
+                graph[f"piece-{k}"] = (partial(_fill, readers, rows[cut], own, scales),)
             return buffers, waiting.submit(threaded.get, graph, list(graph), pool=pool)
 
         ahead: deque[tuple[list[Tensor], Future[_Failures] | None]] = deque()
@@ -194,7 +198,7 @@ _Failures = Sequence[Exception | None]
 
 
 def _fill(
-    readers: Sequence[Reader], rows: Numbers, arrays: list[Array], scale: float | None
+    readers: Sequence[Reader], rows: Numbers, arrays: list[Array], scales: Scales
 ) -> Exception | None:
     """Reads into the arrays, and lets go of them: dask keeps the task a moment longer.
 
@@ -202,7 +206,7 @@ def _fill(
     wrong, and not the one that stands first.
     """
     try:
-        read_together(readers, rows, arrays, [_scale_for(array, scale) for array in arrays])
+        read_together(readers, rows, arrays, _scales_for(arrays, scales))
     except Exception as error:
         return error
     finally:
@@ -216,9 +220,10 @@ def _raise_first(failures: _Failures) -> None:
             raise failure
 
 
-def _scale_for(array: Array, scale: float | None) -> float | None:
+def _scales_for(arrays: Sequence[Array], scales: Scales) -> list[float | None]:
     """What is multiplied here: masks never are, and stored values not before they are float32."""
-    return scale if array.dtype == np.float32 else None
+    given = (*(scales or ()), *[None] * len(arrays))
+    return [scale if array.dtype == np.float32 else None for array, scale in zip(arrays, given)]
 
 
 def _most(parts: Sequence[Numbers], layouts: Sequence[Layout], item: int | None) -> int:
@@ -241,7 +246,7 @@ def _directly(
     layouts: Sequence[Layout],
     parts: Sequence[Numbers],
     room: Room,
-    scale: float | None,
+    scales: Scales,
     threads: int,
 ) -> Filled:
     """By a pool of threads that share each part."""
@@ -255,14 +260,14 @@ def _directly(
         def start(rows: Numbers) -> tuple[list[Tensor], list[Future[None]]]:
             buffers = room(rows)
             arrays = [buffer.numpy() for buffer in buffers]
-            scales = [_scale_for(array, scale) for array in arrays]
+            factors = _scales_for(arrays, scales)
             futures = []
             for cut in _cuts(rows, threads, remote=remote):
                 own = [array[cut[0] : cut[-1] + 1] for array in arrays]
                 if threads:
-                    futures.append(pool.submit(read_together, readers, rows[cut], own, scales))
+                    futures.append(pool.submit(read_together, readers, rows[cut], own, factors))
                 else:
-                    read_together(readers, rows[cut], own, scales)
+                    read_together(readers, rows[cut], own, factors)
             return buffers, futures
 
         ahead: deque[tuple[list[Tensor], list[Future[None]]]] = deque()
@@ -283,7 +288,7 @@ def _by_cluster(
     layouts: Sequence[Layout],
     parts: Sequence[Numbers],
     room: Room,
-    scale: float | None,
+    scales: Scales,
     address: str,
 ) -> Filled:
     """By the workers of a dask cluster: a part is a task, which is told where its bytes lie.
@@ -313,14 +318,15 @@ def _by_cluster(
                 if future.status != "finished":
                     raise _failure(future.status, result, address, layouts, rows)
                 buffers = room(rows)
-                for buffer, stored in zip(buffers, result, strict=True):
-                    array = buffer.numpy()
+                arrays = [buffer.numpy() for buffer in buffers]
+                factors = _scales_for(arrays, scales)
+                for array, stored, factor in zip(arrays, result, factors, strict=True):
                     np.copyto(array, stored, casting="unsafe")
-                    if (factor := _scale_for(array, scale)) is not None:
+                    if factor is not None:
                         np.multiply(array, factor, out=array)
-                del future, result, stored, array
+                del future, result, stored, array, arrays
                 yield rows, buffers
-                del buffers, buffer
+                del buffers
         finally:
             fetched.clear()
             client.cancel(list(ahead))

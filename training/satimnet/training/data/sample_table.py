@@ -188,6 +188,48 @@ class SampleTable(VersionedPickle):
         splits: list[str | None] = self.table["satimnet:split"].to_pylist()
         return splits
 
+    def datetimes(self, image: str | None = None) -> NDArray[np.datetime64]:
+        """Gives the times of acquisition.
+
+        Args:
+            image: Key of an image asset, whose own times count where it has them, as of a second
+                sensor. None gives the times of the Items.
+
+        Returns:
+            The times in UTC, datetime64[us] (sample); NaT where the catalog gives none, or a span.
+
+        Raises:
+            ArgumentError: There is no such asset.
+            BadCatalogError: A time is none.
+
+        Example:
+            >>> from satimnet.training import open_samples
+            >>> samples = open_samples("catalog").search(collections=["bigearthnet"])
+            >>> str(samples.datetimes("B02")[0])
+            '2017-06-17T11:33:21.000000'
+        """
+        columns = [self.table["datetime"]] if "datetime" in self.table.column_names else []
+        if image is not None:
+            assets = self.table["assets"]
+            if assets.type.get_field_index(image) < 0:
+                known = ", ".join(field.name for field in assets.type)
+                raise ArgumentError(f"no asset {image}; there are {known}", "image")
+            asset = pc.struct_field(assets, [image])
+            if asset.type.get_field_index("datetime") >= 0:
+                columns.append(pc.struct_field(asset, ["datetime"]))
+        times = np.full(len(self), np.datetime64("NaT"), "datetime64[us]")
+        try:
+            for column in columns:
+                utc = pc.cast(column, pa.timestamp("us", "UTC"))
+                found = np.array(pc.cast(utc, pa.timestamp("us")), "datetime64[us]")
+                times = np.where(np.isnat(found), times, found)
+        except pa.ArrowException as error:
+            raise BadCatalogError(
+                f"{self.table['parquet'][0].as_py()}: a time of {image or 'an Item'} is none; "
+                "build the catalog again"
+            ) from error
+        return times
+
     @property
     def bands(self) -> dict[str, tuple[str, ...]]:
         """Names of the bands of each image asset, in file order.

@@ -14,9 +14,16 @@ from satimnet.builder.arguments import checked, require_fraction
 from satimnet.builder.errors import ArgumentError
 from satimnet.builder.query.index import Index, IndexedCollection
 from satimnet.builder.query.search import search, search_table
+from satimnet.training.data.array_types import Images, Resample
 from satimnet.training.data.batch_options import DEFAULTS, BatchOptions, ReadingOptions
 from satimnet.training.data.folds import hold_out
-from satimnet.training.data.image_assets import have_bands, images_of, with_bands
+from satimnet.training.data.image_assets import (
+    have_bands,
+    have_images,
+    images_of,
+    with_bands,
+    with_images,
+)
 from satimnet.training.data.image_sizes import Fit, count_fit, have_size
 from satimnet.training.data.layouts import locate_all
 from satimnet.training.data.sample_table import Collection, SampleTable, classes_of
@@ -57,6 +64,7 @@ class Catalog:
         collections: Sequence[str] | str | None = None,
         classes: Sequence[str] | str | None = None,
         bands: Sequence[str] | None = None,
+        images: Images | None = None,
         **query: Any,
     ) -> Samples:
         """Finds the samples that meet all conditions given; all samples if none is given.
@@ -66,6 +74,8 @@ class Catalog:
             classes: Names of classes, or the one name; samples have at least one of them.
             bands: Names of bands. Only samples with an image that has all of them are found, and
                 only of the collections that have such images.
+            images: Images of several sensors, as in `Samples.to_batches`. Only samples that have
+                them all are found.
             **query: Everything else as in `satimnet.builder.search`: split, ids, bbox, datetime,
                 filter (CQL2), sortby, limit and so on. The limit counts before bands are looked at.
 
@@ -95,9 +105,12 @@ class Catalog:
             unsaid = pa.nulls(len(found), pa.list_(pa.string()))
             found = found.append_column("satimnet:classes", unsaid)
         samples = Samples(found, chosen, classes_of(chosen))
-        if bands is None:
-            return samples
-        return samples.of(with_bands(chosen, bands), have_bands(samples, bands))
+        if bands is not None:
+            samples = samples.of(with_bands(chosen, bands), have_bands(samples, bands))
+        if images is not None:
+            homes = with_images(samples.collections, images)
+            samples = samples.of(homes, have_images(samples, images))
+        return samples
 
 
 @dataclass(frozen=True, repr=False)
@@ -263,6 +276,15 @@ class Samples(SampleTable):
         Options:
             - `bands`: names of bands, in the order wanted. By default all bands of the image with
               most bands that all samples have, or of all images where each has one band.
+            - `images`: instead of bands, images of several sensors: a mapping of names to bands, as
+              in ``{"s2": ["B04", "B08"], "s1": ["VV", "VH"]}``. `Batch.images` is then a dictionary
+              with a tensor of each name. A name that is the key of an asset with these bands means
+              that asset, and then None means all of its bands.
+            - `resample`: "nearest" or "bilinear" bring all images, and masks, to one grid on the
+              device of the batches; bands of several sizes are then one tensor. By default each
+              size stays as it is.
+            - `grid`: rows and columns of that grid. By default it is that of the first of `images`,
+              and where its bands have several sizes the finest of them.
             - `mask`: key of the asset with label rasters, to be given as well.
             - `labels`: "class" gives one class a sample, "classes" any number of them, None no
               labels. "auto", the default, is "class" if every sample has exactly one class,
@@ -275,7 +297,9 @@ class Samples(SampleTable):
             - `seed`: 0 or more, by default 0. The same seed gives the same order.
             - `drop_last`: whether to leave out a last batch that is not full.
             - `scale`: what the stored values are multiplied by; 0.0001 makes reflectance of
-              EuroSAT's 13 bands. By default images are the stored values.
+              EuroSAT's 13 bands. By default images are the stored values. With `images` it may be
+              a mapping of their names to such numbers; those that it does not name stay.
+            - `dtype`: "float32", the default, or "stored": images are of the type of their files.
             - `size`: rows and columns of all images and masks. Larger ones are cropped to their
               middle, smaller ones get zeros around them; a `SizeWarning` says how many, and
               `count_fit` counts them. Grey images among colour images are given as red, green and
@@ -370,7 +394,22 @@ class Samples(SampleTable):
         mask: None = None,
         *,
         size: tuple[int, int] | None = None,
+        images: None = None,
+        resample: Resample | None = None,
+        grid: tuple[int, int] | None = None,
     ) -> xarray.DataArray | xarray.Dataset: ...
+
+    @overload
+    def to_xarray(
+        self,
+        bands: None = None,
+        mask: str | None = None,
+        *,
+        size: tuple[int, int] | None = None,
+        images: Images,
+        resample: Resample | None = None,
+        grid: tuple[int, int] | None = None,
+    ) -> xarray.Dataset: ...
 
     @overload
     def to_xarray(
@@ -379,11 +418,21 @@ class Samples(SampleTable):
         *,
         mask: str,
         size: tuple[int, int] | None = None,
+        images: None = None,
+        resample: Resample | None = None,
+        grid: tuple[int, int] | None = None,
     ) -> xarray.Dataset: ...
 
     @overload
     def to_xarray(
-        self, bands: Sequence[str] | None, mask: str, *, size: tuple[int, int] | None = None
+        self,
+        bands: Sequence[str] | None,
+        mask: str,
+        *,
+        size: tuple[int, int] | None = None,
+        images: None = None,
+        resample: Resample | None = None,
+        grid: tuple[int, int] | None = None,
     ) -> xarray.Dataset: ...
 
     @checked()
@@ -393,6 +442,9 @@ class Samples(SampleTable):
         mask: str | None = None,
         *,
         size: tuple[int, int] | None = None,
+        images: Images | None = None,
+        resample: Resample | None = None,
+        grid: tuple[int, int] | None = None,
     ) -> xarray.DataArray | xarray.Dataset:
         """Gives the stored values as lazy arrays, one dask chunk per shard.
 
@@ -406,6 +458,9 @@ class Samples(SampleTable):
             mask: Key of the asset with label rasters, to be given as well.
             size: Rows and columns to which all images and masks are cropped or padded, as in
                 `to_batches`: samples of several sizes need it.
+            images: Images of several sensors, as in `to_batches`.
+            resample: How they are brought to one grid, as in `to_batches`; values are float32 then.
+            grid: Rows and columns of that grid, as in `to_batches`.
 
         Returns:
             An array (sample, band, y, x) of the type of the files, with the coordinates id (the
@@ -416,6 +471,10 @@ class Samples(SampleTable):
             first, named as ``images_120x120`` and with the axes (sample, band_120x120, y_120x120,
             x_120x120). With `mask` it is a Dataset with uint8 ``masks`` (sample, y, x) beside the
             images, on axes of their own (y_masks, x_masks) if no images have their size.
+
+            With `images` it is a Dataset with an array for each name, such as ``s1`` (sample,
+            band_s1, y_s1, x_s1), and with the coordinate datetime_s1 where its time is known. With
+            `resample` all arrays have the axes y and x of their one grid.
 
         Raises:
             SatimnetError: As `to_batches`.
@@ -430,7 +489,12 @@ class Samples(SampleTable):
         """
         from satimnet.training.data.lazy_arrays import to_xarray
 
-        return to_xarray(self, bands, mask, size)
+        return to_xarray(
+            self,
+            bands,
+            mask,
+            {"size": size, "images": images, "resample": resample, "grid": grid},
+        )
 
 
 @checked()

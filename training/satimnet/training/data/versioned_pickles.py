@@ -10,7 +10,7 @@ from typing import Any
 
 from satimnet.builder.errors import BadCatalogError
 
-FORMAT = 3
+FORMAT = 4
 """To be raised whenever something that is pickled gets, loses or changes an attribute."""
 
 

@@ -7,7 +7,6 @@ Windows are drawn from raw numbers of PCG64, as all that is random (see `order`)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +14,6 @@ import numpy as np
 from satimnet.builder.chipping.chip_grid import windows as grid_windows
 from satimnet.builder.errors import ArgumentError, BadCatalogError
 from satimnet.training.data.array_types import Numbers, WindowsBy
-from satimnet.training.data.image_assets import images_of
 from satimnet.training.data.image_sizes import image_sizes
 from satimnet.training.data.order import Purpose
 from satimnet.training.data.sample_table import SampleTable
@@ -58,7 +56,7 @@ class WindowPlan(VersionedPickle):
     def of(
         cls,
         samples: SampleTable,
-        bands: Sequence[str] | None,
+        key: str,
         size: tuple[int, int],
         by: WindowsBy,
         number: int | None,
@@ -68,7 +66,7 @@ class WindowPlan(VersionedPickle):
 
         Args:
             samples: The samples.
-            bands: Names of bands, as in `Samples.to_batches`.
+            key: The image asset.
             size: Rows and columns of a window.
             by: Whether windows are drawn or lie on a grid.
             number: How many are drawn of each image; None: as many as lie in it side by side.
@@ -85,7 +83,7 @@ class WindowPlan(VersionedPickle):
                 f"windows_per_image {number}: must be 1 or more, and is for random windows",
                 "windows_per_image",
             )
-        shapes = image_sizes(samples.table, next(iter(images_of(samples, bands))))
+        shapes = image_sizes(samples.table, key)
         if (shapes == 0).any():
             raise BadCatalogError(
                 f"{samples.table['parquet'][0].as_py()}: the size of an image is not said; build "
