@@ -16,8 +16,8 @@ CLASSES = ("calm", "wind")
 TYPE = "image/tiff; application=geotiff"
 
 
-def record():
-    """What the package's ``dataset.toml`` would say."""
+def record(radar=COARSE):
+    """What the package's ``dataset.toml`` would say; radar images have so many pixels a side."""
     assets = {
         "s2": {
             **{"title": "Optical", "roles": ["data"], "type": TYPE, "data_type": "uint16"},
@@ -27,7 +27,7 @@ def record():
     for name in RADAR:
         assets[name.lower()] = {
             **{"title": name, "roles": ["data"], "type": TYPE, "data_type": "float32"},
-            **{"shape": [COARSE, COARSE], "bands": [{"name": name, "nodata": NO_RADAR}]},
+            **{"shape": [radar, radar], "bands": [{"name": name, "nodata": NO_RADAR}]},
             "own_datetime": True,
         }
     return {
@@ -45,16 +45,16 @@ def grid(side, number):
     return Grid((side, side), "EPSG:32631", (step, 0.0, 5e5 + 200 * number, 0.0, -step, 5e6))
 
 
-def drawn(count, seed=0):
+def drawn(count, seed=0, radar=COARSE):
     """Patches: arrays (band, y, x) by asset, with a little no data in each, and a class."""
     generator = np.random.default_rng(seed)
     patches = []
     for number in range(count):
         s2 = generator.integers(1, 4000, (4, FINE, FINE), np.uint16)
-        radar = generator.normal(-12, 4, (2, COARSE, COARSE)).astype(np.float32)
+        back = generator.normal(-12, 4, (2, radar, radar)).astype(np.float32)
         s2[:, 2, 3] = 0
-        radar[0, 4:6, 4:6] = NO_RADAR
-        images = {"s2": s2, "vv": radar[:1], "vh": radar[1:]}
+        back[0, 4:6, 4:6] = NO_RADAR
+        images = {"s2": s2, "vv": back[:1], "vh": back[1:]}
         patches.append({"images": images, "class": CLASSES[number % 2]})
     return patches
 
@@ -75,7 +75,8 @@ def samples_of(patches):
 
 def write_pair(folder, patches):
     """The catalog of the patches; the place of its catalog.json."""
-    dataset = Dataset(record(), lambda *_: samples_of(patches))
+    radar = next(patch["images"]["vv"].shape[1] for patch in patches)
+    dataset = Dataset(record(radar), lambda *_: samples_of(patches))
     assigned, datasets = {"pair": ()}, {"pair": dataset}
     build([], folder / "catalog", assigned=assigned, datasets=datasets, overview=False)
     return folder / "catalog" / "catalog.json"

@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import rasterio
-from two_sensors import NO_RADAR, OPTICAL, drawn, record, samples_of, write_pair
+from two_sensors import FINE, NO_RADAR, OPTICAL, drawn, record, samples_of, write_pair
 
 from satimnet.builder import build, gdal_path, search, validate
 from satimnet.builder import open as open_catalog
+from satimnet.builder.chipping import chip
 from satimnet.builder.datasets import Dataset
 from satimnet.builder.errors import SatimnetError
 
@@ -66,3 +67,17 @@ def test_times_that_cannot_be_are_refused(tmp_path, patches, times, message):
     with pytest.raises(SatimnetError, match=message):
         build([], tmp_path / "out", assigned={"pair": ()}, datasets={"pair": dataset})
     assert not (tmp_path / "out" / "catalog.json").exists()
+
+
+def test_chips_keep_the_times_of_a_second_sensor(tmp_path):
+    folder = write_pair(tmp_path, drawn(2, radar=FINE)).parent
+    chip(folder, "pair", (8, 8))
+    times = {
+        item["id"]: item["assets"]["vv"]["datetime"] for item in search(folder, collections="pair")
+    }
+    chips = list(search(folder, collections="pair-chips"))
+    assert len(chips) == 8
+    for item in chips:
+        assert item["assets"]["vv"]["datetime"] == times[item["properties"]["chip:item"]]
+        assert (item["assets"]["s2"]["nodata"], "datetime" in item["assets"]["s2"]) == (0, False)
+    assert validate(folder).count == 0

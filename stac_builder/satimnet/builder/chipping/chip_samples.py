@@ -95,6 +95,12 @@ class Cutting:
             {key: found for key in images if (found := _other_bands(home, table, key))},
         )
 
+    @property
+    def timed(self) -> list[str]:
+        """Keys of the images that have times of their own, as those of a second sensor."""
+        assets = self.table["assets"].type
+        return [key for key in self.images if assets[key].type.get_field_index("datetime") >= 0]
+
     def samples(self, folder: str) -> Iterator[Sample | Problem]:
         """The chips; ``folder`` is the place of a version of the collection that they go to."""
         numbers = range(0, len(self.table), 256)
@@ -137,6 +143,8 @@ class Cutting:
         }
         links = (link,) if is_url(origin) or not is_url(folder) else ()
         level = _level_of(row)
+        own_times = {key: row["assets"][key]["datetime"] for key in self.timed if key in scenes}
+        times = {key: time for key, time in own_times.items() if time is not None}
         for window in windows(grid.shape, options.size, options.overlap):
             id_ = f"{row['id']}_y{window.top}_x{window.left}"
             inside = None if clipper is None else clipper.inside(window, options.min_inside)
@@ -156,6 +164,7 @@ class Cutting:
                 time_text(row.get("datetime")),
                 self._properties(row, window),
                 links,
+                times,
             )
 
     def _members(

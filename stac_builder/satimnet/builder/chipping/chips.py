@@ -148,6 +148,8 @@ def chip(
         fields=cutting.fields,
         folder=folder,
     )
+    for key in cutting.timed:
+        record["assets"][key]["own_datetime"] = True
     dataset = Dataset(DatasetRecord.of(record, index.href), lambda *_: cutting.samples(folder))
     try:
         (report,) = build(

@@ -17,10 +17,10 @@ from torch import Tensor
 from satimnet.builder.errors import ArgumentError
 from satimnet.training.data.array_types import Array, Numbers
 from satimnet.training.data.batch_options import DEFAULTS, BatchOptions, ReadingOptions
+from satimnet.training.data.image_assets import Assets
 from satimnet.training.data.image_places import require_same_ground
 from satimnet.training.data.image_sizes import count_fit, image_sizes, say_fit
 from satimnet.training.data.joined_images import (
-    Assets,
     JoinedImages,
     assets_of,
     factors_of,
@@ -227,7 +227,7 @@ def read(
             del batch
 
 
-def _require_windows(samples: SampleTable, assets: Assets, chosen: ReadingOptions) -> None:
+def _require_windows(samples: SampleTable, assets: Assets, chosen: BatchOptions) -> None:
     """Refuses windows where they cannot be read."""
     if chosen["size"] is not None or samples.crop is not None:
         raise ArgumentError("window and size exclude each other; give one of them", "window")

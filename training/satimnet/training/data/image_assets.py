@@ -15,6 +15,10 @@ from satimnet.training.data.array_types import Images
 from satimnet.training.data.sample_table import ONE_COLLECTION, Collection, SampleTable
 
 
+Assets = Mapping[str | None, Mapping[str, tuple[str, ...]]]
+"""The image assets that are read, with the names of all their bands, by the name of the image."""
+
+
 def have_bands(samples: SampleTable, bands: Sequence[str]) -> NDArray[np.bool_]:
     """Whether the images of a sample have all of `bands`, bool (sample).
 
@@ -82,7 +86,7 @@ def with_images(collections: Mapping[str, Collection], images: Images) -> dict[s
     return found
 
 
-def named_images(samples: SampleTable, images: Images) -> dict[str, dict[str, tuple[str, ...]]]:
+def named_images(samples: SampleTable, images: Images) -> Assets:
     """The image assets that are read for several images, by the names that these are given.
 
     Args:
@@ -98,7 +102,7 @@ def named_images(samples: SampleTable, images: Images) -> dict[str, dict[str, tu
     """
     require_samples(samples)
     _require_images(images)
-    found = {}
+    found: dict[str | None, Mapping[str, tuple[str, ...]]] = {}
     for name, bands in images.items():
         whole, single = _candidates_named(samples.bands, name, bands)
         if not (whole or single):
@@ -201,7 +205,7 @@ def _candidates_named(
 
 def _have(table: pa.Table, whole: Sequence[str], single: Sequence[str]) -> NDArray[np.bool_]:
     """Which samples have one of the assets with all bands, or all of those with one band each."""
-    found: NDArray[np.bool_] = have_assets(table, whole).any(axis=1)
+    found = np.asarray(have_assets(table, whole).any(axis=1))
     if single:
         found |= have_assets(table, single).all(axis=1)
     return found

@@ -15,8 +15,8 @@ import numpy as np
 
 from satimnet.builder.errors import ArgumentError, BadCatalogError
 from satimnet.training.data.array_types import Images, Resample
-from satimnet.training.data.batch_options import ReadingOptions
-from satimnet.training.data.image_assets import images_of, named_images
+from satimnet.training.data.batch_options import BatchOptions
+from satimnet.training.data.image_assets import Assets, images_of, named_images
 from satimnet.training.data.image_places import require_same_ground
 from satimnet.training.data.image_sizes import require_same_grid
 from satimnet.training.data.layouts import Layout, locate_images, sizes_in_words
@@ -110,10 +110,6 @@ class JoinedImages(VersionedPickle):
         return count * sum(n * prod(size) for n, size in zip(bands, sizes, strict=True))
 
 
-Assets = Mapping[str | None, Mapping[str, tuple[str, ...]]]
-"""The image assets that are read, with the names of all their bands, by the name of the image."""
-
-
 def assets_of(samples: SampleTable, bands: Sequence[str] | None, images: Images | None) -> Assets:
     """The image assets that are read for bands, or for several images.
 
@@ -124,7 +120,7 @@ def assets_of(samples: SampleTable, bands: Sequence[str] | None, images: Images 
         return {None: images_of(samples, bands)}
     if bands is not None:
         raise ArgumentError("bands and images exclude each other; give one of them", "images")
-    return dict(named_images(samples, images))
+    return named_images(samples, images)
 
 
 def keys_of(assets: Assets) -> list[str]:
@@ -133,7 +129,7 @@ def keys_of(assets: Assets) -> list[str]:
 
 
 def locate_joined(
-    samples: SampleTable, assets: Assets, options: ReadingOptions
+    samples: SampleTable, assets: Assets, options: BatchOptions
 ) -> tuple[tuple[Layout, ...], JoinedImages | None]:
     """Where the pixels of images lie, and how they are put together.
 
@@ -184,7 +180,7 @@ def locate_joined(
 
 
 def factors_of(
-    joined: JoinedImages | None, layouts: Sequence[Layout], options: ReadingOptions
+    joined: JoinedImages | None, layouts: Sequence[Layout], options: BatchOptions
 ) -> tuple[float | None, ...] | None:
     """What the values of each layout are multiplied by; None: nothing."""
     if options["scale"] is None:
@@ -194,13 +190,13 @@ def factors_of(
     return tuple(factor_of(image.name, options) for image in joined.images for _ in image.places)
 
 
-def factor_of(name: str | None, options: ReadingOptions) -> float | None:
+def factor_of(name: str | None, options: BatchOptions) -> float | None:
     """What the values of an image are multiplied by."""
     scale = options["scale"]
     return scale.get(name or "") if isinstance(scale, Mapping) else scale
 
 
-def _require_fitting(options: ReadingOptions) -> None:
+def _require_fitting(options: BatchOptions) -> None:
     """Refuses options that exclude each other."""
     how, grid, scale = options["resample"], options["grid"], options["scale"]
     names = options["images"] or {}
@@ -232,7 +228,7 @@ def _require_one_size(name: str, layouts: Sequence[Layout]) -> None:
         )
 
 
-def _require_one_type(layouts: Sequence[Layout], options: ReadingOptions) -> None:
+def _require_one_type(layouts: Sequence[Layout], options: BatchOptions) -> None:
     if options["dtype"] == "stored" and len({layout.dtype for layout in layouts}) > 1:
         raise ArgumentError(
             f"bands of one image are stored in several types ({sizes_in_words(layouts)}); leave "
