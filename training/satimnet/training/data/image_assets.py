@@ -14,7 +14,6 @@ from satimnet.builder.errors import ArgumentError, WrongTypeError
 from satimnet.training.data.array_types import Images
 from satimnet.training.data.sample_table import ONE_COLLECTION, Collection, SampleTable
 
-
 Assets = Mapping[str | None, Mapping[str, tuple[str, ...]]]
 """The image assets that are read, with the names of all their bands, by the name of the image."""
 
