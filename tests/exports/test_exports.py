@@ -1,6 +1,7 @@
 """Exports, read by the validators of their formats and by readers that know nothing of ours."""
 
 import gc
+import io
 import json
 import os
 import re
@@ -13,11 +14,15 @@ from urllib.parse import unquote
 
 import jsonschema
 import mlcroissant
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import rdflib
 from click.testing import CliRunner
+from etils import epath
+from mlcroissant._src.core.versions import cast_version
+from PIL import Image
 from published import home_of
 from stactools.cli.cli import cli
 
@@ -27,6 +32,7 @@ from satimnet.builder.datasets import installed
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.exports import FORMATS, export
 from satimnet.builder.exports.citations import bibtex, text
+from satimnet.builder.exports.croissant import _version
 from satimnet.builder.query.index import Index
 from satimnet.builder.storage.assets import read_bytes
 
@@ -95,6 +101,85 @@ def test_mlcroissant_gives_back_counts_classes_and_files(exported, items, everyt
             with (home_of(everything, name) / shard).open("rb") as file:
                 file.seek(first)
                 assert file.read(last - first + 1) == read_bytes(asset)
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_mlcroissant_has_nothing_to_complain_of(exported, name):
+    metadata = mlcroissant.Dataset(jsonld=one(exported, "croissant", name)).metadata
+    assert metadata.ctx.issues.report() == ""
+    assert metadata.ctx.conforms_to.value == "http://mlcommons.org/croissant/1.1"
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "kind"), [("eurosat", "rgb", "jpeg"), ("inria", "mask", "tiff")]
+)
+def test_mlcroissant_gives_back_pixels(exported, items, monkeypatch, tmp_path, name, key, kind):
+    operations = "mlcroissant._src.operation_graph.operations"
+    cache = epath.Path(tmp_path)  # else that of the user
+    monkeypatch.setattr(f"{operations}.extract.EXTRACT_PATH", cache)
+    monkeypatch.setattr("mlcroissant._src.core.constants.EXTRACT_PATH", cache)
+    dataset = mlcroissant.Dataset(jsonld=one(exported, "croissant", name))
+    records = {
+        row[f"pictures/{kind}/member"].decode(): np.asarray(row[f"pictures/{kind}/pixels"])
+        for row in dataset.records(f"pictures/{kind}")
+    }
+    assets = [item["assets"][key] for item in items[name] if key in item["assets"]]
+    assert assets
+    for asset in assets:
+        with Image.open(io.BytesIO(read_bytes(asset))) as image:
+            assert (records[asset["archive"][0]["href"]] == np.asarray(image)).all()
+
+
+def test_geocroissant_says_where_and_in_which_bands(exported):
+    document = json.loads(one(exported, "croissant", "eurosat").read_bytes())
+    assert document["conformsTo"][1:] == ["http://mlcommons.org/croissant/geo/1.0"]
+    assert document["geocr:coordinateReferenceSystem"] == "EPSG:4326"  # images have UTM zones
+    south, west, north, east = map(float, document["spatialCoverage"]["geo"]["box"].split())
+    assert -30 < west < east < 40
+    assert 30 < south < 50 < north < 75
+    assert document["temporalCoverage"] == "2015-06-23T00:00:00Z/2017-08-31T00:00:00Z"
+    assert document["geocr:spatialResolution"] == {
+        "@type": "QuantitativeValue",
+        "value": 10,
+        "unitText": "m",
+    }
+    bands = document["geocr:bandConfiguration"]
+    assert bands["geocr:totalBands"] == len(bands["geocr:bandNameList"]) == 13
+    assert bands["geocr:bandNameList"][-1] == "B8A"
+    second = document["geocr:spectralBandMetadata"][1]
+    assert second["name"] == "B02"
+    assert second["geocr:centerWavelength"]["value"] == 492.4
+    assert second["geocr:bandwidth"] == {
+        "@type": "QuantitativeValue",
+        "value": 66,
+        "unitText": "nm",
+    }
+    (items,) = [one for one in document["recordSet"] if one["@id"] == "items"]
+    fields = {field["name"]: field for field in items["field"]}
+    assert fields["rgb_member"]["geocr:bandConfiguration"]["geocr:totalBands"] == 3
+    assert fields["crs"]["equivalentProperty"] == "geocr:coordinateReferenceSystem"
+
+
+def test_a_collection_without_places_does_not_claim_to_be_geographic(exported):
+    document = json.loads(one(exported, "croissant", "dota").read_bytes())
+    assert document["conformsTo"] == ["http://mlcommons.org/croissant/1.1"]
+    assert "geocr:coordinateReferenceSystem" not in document
+    assert document["geocr:bandConfiguration"]["geocr:totalBands"] == 3
+
+
+@pytest.mark.parametrize(
+    ("own", "stated"),
+    [
+        ("1.2.3", "1.2.3"),
+        ("240ea6fdf596", "0.0.0+240ea6fdf596"),
+        ("v2.0", "0.0.0+v2-0"),
+        ("…", "0.0.0+abcdefabcdef"),
+        (None, "0.0.0+abcdefabcdef"),
+    ],
+)
+def test_the_version_is_a_semantic_one(own, stated):
+    assert _version(own, "abcdef" * 9) == stated
+    assert cast_version(stated) == stated
 
 
 @pytest.mark.parametrize("name", DATASETS)

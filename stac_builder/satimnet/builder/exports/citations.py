@@ -57,6 +57,14 @@ def bibtex(collection: CollectionDocument) -> str:
     return "\n".join(entries)
 
 
+def year(collection: CollectionDocument) -> str | None:
+    """The year of the publication that the dataset asks to cite; None where it names none."""
+    for citation, _ in _publications(collection)[:1]:
+        if found := _YEAR.findall(citation):
+            return str(found[-1])
+    return None
+
+
 def _publications(collection: CollectionDocument) -> list[tuple[str, str | None]]:
     """Citations with their DOIs, each once; first the one that the dataset asks for."""
     found: dict[str, str | None] = {}

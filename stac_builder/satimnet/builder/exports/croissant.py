@@ -1,12 +1,14 @@
 """MLCommons Croissant: JSON-LD of a collection for dataset search engines and loaders.
 
-The format is https://docs.mlcommons.org/croissant/docs/croissant-spec.html (1.0); the terms for how
-the data were made are https://docs.mlcommons.org/croissant/docs/croissant-rai-spec.html. The files
-are ``items.parquet`` and the shards; the members of the shards are file sets, by their types.
+The format is https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html; the terms for how
+the data were made are https://docs.mlcommons.org/croissant/docs/croissant-rai-spec.html, those of
+place and bands are in `satimnet.builder.exports.geo_croissant`. The files are ``items.parquet`` and
+the shards; the members of the shards are file sets, by their types.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
@@ -14,9 +16,11 @@ from urllib.parse import unquote
 from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.catalog.parquet_writing import part_name
 from satimnet.builder.errors import NotFoundError, StorageError
-from satimnet.builder.exports.citations import bibtex
+from satimnet.builder.exports import geo_croissant
+from satimnet.builder.exports.citations import bibtex, licence, year
 from satimnet.builder.exports.item_batches import asset_keys, column_names, shards_of
 from satimnet.builder.exports.links import Links, licence_urls
+from satimnet.builder.exports.picture_files import is_picture, type_of
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.query.index import IndexedCollection
 from satimnet.builder.storage.digests import sha256_of
@@ -25,54 +29,44 @@ from satimnet.builder.types import Json
 
 COLLECTION = "satimnet:collection"
 """The term that has what the Collection says of the dataset: Croissant has no words for most."""
-_CONFORMS_TO = "http://mlcommons.org/croissant/1.0"
+_CONFORMS_TO = "http://mlcommons.org/croissant/1.1"
 _ITEMS = "items.parquet"
 _SPLITS = {
     "train": "cr:TrainingSplit",
     "validation": "cr:ValidationSplit",
     "test": "cr:TestSplit",
 }
-# As in the specification's appendix, with its RAI vocabulary.
+# As in the specification's appendix, with its RAI vocabulary. It has schema.org by http, but
+# mlcroissant 1.1 knows its terms by https alone; and it warns where terms of 1.0 are missing, which
+# are those at the end.
 _CONTEXT: Json = {
     "@language": "en",
     "@vocab": "https://schema.org/",
-    "citeAs": "cr:citeAs",
-    "column": "cr:column",
-    "conformsTo": "dct:conformsTo",
+    "sc": "https://schema.org/",
     "cr": "http://mlcommons.org/croissant/",
     "rai": "http://mlcommons.org/croissant/RAI/",
-    "data": {"@id": "cr:data", "@type": "@json"},
-    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "geocr": geo_croissant.NAMESPACE,
     "dct": "http://purl.org/dc/terms/",
-    "equivalentProperty": "cr:equivalentProperty",
-    "examples": {"@id": "cr:examples", "@type": "@json"},
-    "extract": "cr:extract",
-    "field": "cr:field",
-    "fileProperty": "cr:fileProperty",
-    "fileObject": "cr:fileObject",
-    "fileSet": "cr:fileSet",
-    "format": "cr:format",
-    "includes": "cr:includes",
-    "isLiveDataset": "cr:isLiveDataset",
-    "jsonPath": "cr:jsonPath",
-    "key": "cr:key",
-    "md5": "cr:md5",
-    "parentField": "cr:parentField",
-    "path": "cr:path",
-    "recordSet": "cr:recordSet",
-    "references": "cr:references",
-    "regex": "cr:regex",
-    "repeated": "cr:repeated",
-    "replace": "cr:replace",
-    "samplingRate": "cr:samplingRate",
     "satimnet": "https://satimnet.github.io/stac-extension/",
     COLLECTION: {"@type": "@json"},
-    "sc": "https://schema.org/",
-    "separator": "cr:separator",
-    "source": "cr:source",
-    "subField": "cr:subField",
-    "transform": "cr:transform",
+    "conformsTo": "dct:conformsTo",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    **{
+        term: f"cr:{term}"
+        for term in (
+            *("annotation", "arrayShape", "citeAs", "column", "containedIn", "equivalentProperty"),
+            *("excludes", "extract", "field", "fileObject", "fileProperty", "fileSet", "format"),
+            *("includes", "isArray", "isLiveDataset", "jsonPath", "key", "md5", "parentField"),
+            *("readLines", "recordSet", "references", "regex", "sdVersion", "separator", "source"),
+            *("subField", "transform", "unArchive", "value"),
+            *("path", "repeated", "replace", "samplingRate"),
+        )
+    },
 }
+_WORDS = r"[0-9A-Za-z]+([.-][0-9A-Za-z]+)*"
+_VERSION = re.compile(rf"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*)){{2}}(-{_WORDS})?(\+{_WORDS})?")
 _ENDINGS = {
     "image/jpeg": ("*.jpg", "*.jpeg"),
     "image/png": ("*.png",),
@@ -85,7 +79,7 @@ _ENDINGS = {
 
 
 def croissant(collection: IndexedCollection, links: Links, progress: Progress = silent) -> Json:
-    """A collection in Croissant 1.0; every file is read once, for its checksum.
+    """A collection in Croissant 1.1; every file is read once, for its checksum.
 
     Raises:
         NotFoundError: a shard is missing.
@@ -99,11 +93,19 @@ def croissant(collection: IndexedCollection, links: Links, progress: Progress = 
     for done, href in enumerate(files, 1):
         hashes[href] = _hashed(href)
         progress(f"Hashing {collection.id}", done, len(files), "files")
+    geography = geo_croissant.of_dataset(document)
+    conforms = [_CONFORMS_TO]
+    if geo_croissant.conforms(geography):
+        conforms.append(geo_croissant.CONFORMS_TO)
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
-        "conformsTo": _CONFORMS_TO,
+        "conformsTo": conforms,
+        **_recommended(document),
         **described(document),
+        "version": _version(document.version, hashes[collection.parquet][0]),
+        **geo_croissant.coverage(document),
+        **geography,
         **_responsible(document),
         COLLECTION: _said_of_the_dataset(document),
         "distribution": [
@@ -118,8 +120,29 @@ def croissant(collection: IndexedCollection, links: Links, progress: Progress = 
             _classes(document),
             *_splits(document),
             _items(collection),
+            *_pictures(document),
         ],
     }
+
+
+def _recommended(document: CollectionDocument) -> Json:
+    """What Croissant wants of every dataset, where the Collection does not say it as such."""
+    found: Json = {"license": {"@type": "sc:CreativeWork", "name": licence(document.json)}}
+    if (known := year(document)) is not None:
+        found["datePublished"] = known
+    return found
+
+
+def _version(own: str | None, sha256: str) -> str:
+    """The version as Semantic Versioning has it: an own one as it stands, else with no number.
+
+    What a build calls a version is a digest, which is build metadata (https://semver.org, 10): the
+    number 0.0.0 promises nothing, and the digest tells one state of the data from another.
+    """
+    if own is not None and _VERSION.fullmatch(own):
+        return own
+    name = re.sub(r"[^0-9A-Za-z]+", "-", own or sha256[:12]).strip("-")
+    return f"0.0.0+{name or sha256[:12]}"
 
 
 def described(document: CollectionDocument) -> Json:
@@ -271,9 +294,13 @@ def _items(collection: IndexedCollection) -> Json:
         _field("datetime", "sc:DateTime", "datetime", description="Time of acquisition"),
         # Without "references" to the class table: mlcroissant 1.1 cannot join by a repeated field.
         _field("classes", "sc:Text", "satimnet:classes", description="Classes that are present")
-        | {"repeated": True},
+        | {"isArray": True},
         _field("split", "sc:Text", "satimnet:split", description="The publisher's split")
         | {"references": {"field": {"@id": "splits/name"}}},
+        _field("crs", "sc:Text", "proj:code", description="Reference system of the image")
+        | {"equivalentProperty": "geocr:coordinateReferenceSystem"},
+        _field("resolution", "sc:Float", "gsd", description="Metres a pixel")
+        | {"equivalentProperty": "geocr:spatialResolution"},
     ]
     shown = [f for f in fields if f["source"]["extract"]["column"] in there]
     for key in asset_keys(collection):
@@ -287,6 +314,8 @@ def _items(collection: IndexedCollection) -> Json:
         ):
             field = _field(f"{key}_{name}", kind, "assets", description=f"{title}: {what}")
             field["source"]["transform"] = {"jsonPath": path.replace("$", f"$.{key}", 1)}
+            if common is not None and name == "member":
+                field |= geo_croissant.of_bands(common.bands)
             shown.append(field)
     return {
         "@type": "cr:RecordSet",
@@ -295,6 +324,47 @@ def _items(collection: IndexedCollection) -> Json:
         "description": "The samples: classes, split, and where the bytes of each file lie",
         "key": {"@id": "items/id"},
         "field": shown,
+    }
+
+
+def _pictures(collection: CollectionDocument) -> list[Json]:
+    """The pixels of the members that are pictures, a record set for each of their types.
+
+    mlcroissant opens what it calls an image with Pillow, so other members, such as those with 13
+    bands, are reached by their bytes, as ``items`` names them.
+    """
+    kinds: dict[str, list[bool]] = {}
+    for asset in collection.item_assets.values():
+        if asset.bands:
+            kinds.setdefault(type_of(asset), []).append(is_picture(asset))
+    return [
+        {
+            "@type": "cr:RecordSet",
+            "@id": id_,
+            "name": id_,
+            "description": f"The members that are {kind}: names within the shards, and pixels",
+            "key": {"@id": f"{id_}/member"},
+            "field": [
+                _of_file(f"{id_}/member", kind, "sc:Text", "fullpath"),
+                _of_file(f"{id_}/pixels", kind, "sc:ImageObject", "content"),
+            ],
+        }
+        for kind, pictures in sorted(kinds.items())
+        if all(pictures) and kind in _ENDINGS
+        for id_ in [f"pictures/{kind.rpartition('/')[2]}"]
+    ]
+
+
+def _of_file(id_: str, kind: str, data_type: str, what: str) -> Json:
+    return {
+        "@type": "cr:Field",
+        "@id": id_,
+        "name": id_.rpartition("/")[2],
+        "dataType": data_type,
+        "source": {
+            "fileSet": {"@id": f"members/{kind}"},
+            "extract": {"fileProperty": what},
+        },
     }
 
 

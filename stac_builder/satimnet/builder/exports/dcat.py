@@ -12,6 +12,7 @@ from typing import Any
 from satimnet.builder.catalog.checked_documents import title_of
 from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.exports.croissant import described
+from satimnet.builder.exports.geo_croissant import coverage
 from satimnet.builder.exports.item_batches import row_count
 from satimnet.builder.exports.links import Links, licence_urls
 from satimnet.builder.imagery.lonlat import flat, spans
@@ -162,15 +163,11 @@ def _schema_org(collection: IndexedCollection, links: Links) -> Json:
         said["citation"] = citation
     for role in ("creator", "publisher"):
         said[role] = [agent | {"@type": "Organization"} for agent in said.get(role, ())]
-    west, south, east, north = flat(document.box)
-    start, end = document.interval
-    boxes = [{"@type": "GeoShape", "box": f"{south} {w} {north} {e}"} for w, e in spans(west, east)]
     return {
         "@type": "Dataset",
         "@id": links.to(collection.href),
         **said,
-        "spatialCoverage": {"@type": "Place", "geo": boxes[0] if len(boxes) == 1 else boxes},
-        "temporalCoverage": f"{start or '..'}/{end or '..'}",
+        **coverage(document),
         "variableMeasured": [row.name for row in document.classes],
         "distribution": [
             {
