@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 FORMATS = (
     *("croissant", "trainingdml", "gdal-parquet"),
-    *("dcat", "schema.org", "bibtex", "citation"),
+    *("dcat", "schema.org", "bibtex", "citation", "sssom"),
 )
 """The formats that describe a catalog, in the order of the documentation."""
 OBJECT_FORMATS = ("coco", "yolo", "yolo-obb", "voc")
@@ -47,8 +47,10 @@ _NAMES_OF_ALL = {
     "schema.org": "catalog.schema.jsonld",
     "bibtex": "references.bib",
     "citation": "CITATION.txt",
+    "sssom": "crosswalk.sssom.tsv",
 }
 
+_WITHOUT_LINKS = ("bibtex", "citation", "sssom")
 _WITHOUT_SPLITS = ("croissant", *_NAMES_OF_ALL)
 """Formats that describe the files as they are, and have no line for each Item."""
 
@@ -107,7 +109,7 @@ def export(
             f"no format {form!r}; there are {', '.join((*FORMATS, *OBJECT_FORMATS))}", "form"
         )
     links = Links(Path(os.path.abspath(folder)), catalog=index.href)
-    if base is None and form not in ("bibtex", "citation"):
+    if base is None and form not in _WITHOUT_LINKS:
         warn_of_secret(index.href)
     # First those that exist: one may be the user's own, such as a references.bib in this folder.
     for members, name in sorted(jobs, key=lambda job: not os.path.lexists(folder / job[1])):
@@ -129,6 +131,10 @@ def _fill(
     if form in ("bibtex", "citation"):
         entry = citations.bibtex if form == "bibtex" else citations.text
         file.write("\n".join(entry(one.document) for one in collections).encode())
+    elif form == "sssom":
+        from satimnet.builder.exports.sssom import crosswalk
+
+        file.write(crosswalk(index.scheme, (one.id for one in collections)).encode())
     elif form == "trainingdml":
         from satimnet.builder.exports.trainingdml import write_trainingdml
 
