@@ -63,8 +63,9 @@ def export(
     """Describe CATALOG (path or URL) in a format that other programs read.
 
     croissant (MLCommons), trainingdml (OGC) and gdal-parquet (Items whose files GDAL, geopandas and
-    odc-stac open) make a file for each collection; dcat, schema.org, bibtex and citation make one
-    for all. coco, yolo, yolo-obb (oriented boxes) and voc make a folder of images and objects for
+    odc-stac open) make a file for each collection; dcat, schema.org, bibtex, citation and sssom
+    (classes, concepts and land-cover codes) make one for all. hugging-face makes a folder that
+    `datasets` loads and that can be uploaded to the hub, images included. coco, yolo, yolo-obb (oriented boxes) and voc make a folder of images and objects for
     each collection of detection. The catalog itself does not change. --out may be a folder
     of the catalog, such as that of a collection, to publish the files along with it.
     """

@@ -31,8 +31,11 @@ if TYPE_CHECKING:
 FORMATS = (
     *("croissant", "trainingdml", "gdal-parquet"),
     *("dcat", "schema.org", "bibtex", "citation", "sssom"),
+    "hugging-face",
 )
 """The formats that describe a catalog, in the order of the documentation."""
+HUB = "hugging-face"
+"""The format that is one folder for all collections."""
 OBJECT_FORMATS = ("coco", "yolo", "yolo-obb", "voc")
 """The formats of detectors: a folder for each collection, with its images and objects."""
 
@@ -81,7 +84,7 @@ def export(
 
     Returns:
         The files: one for each collection, or one for all of them; of `OBJECT_FORMATS` a folder
-        for each collection that has objects.
+        for each collection that has objects, of `HUB` one folder.
 
     Raises:
         NotFoundError: no such collection, or a file of it is missing.
@@ -100,6 +103,8 @@ def export(
     chosen = _chosen(index, collections)
     if form in _NAMES_OF_EACH:
         jobs = [([one], _NAMES_OF_EACH[form].format(file_name(one.id))) for one in chosen]
+    elif form == HUB:
+        return _hub_folder(index, chosen, folder, progress)
     elif form in OBJECT_FORMATS:
         return _folders(form, chosen if collections else _with_objects(chosen), folder, progress)
     elif form in _NAMES_OF_ALL:
@@ -193,6 +198,16 @@ def _folders(
         with lock(path):
             write_detection_folder(form, one, path, progress)
     return made
+
+
+def _hub_folder(
+    index: Index, collections: Sequence[IndexedCollection], folder: Path, progress: Progress
+) -> list[Path]:
+    """The folder of a dataset on the hub."""
+    from satimnet.builder.exports.hugging_face import write_hub_folder
+
+    write_hub_folder(index, collections, folder / HUB, progress)
+    return [folder / HUB]
 
 
 def _chosen(index: Index, names: Sequence[str] | None) -> list[IndexedCollection]:

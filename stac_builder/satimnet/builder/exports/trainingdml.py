@@ -20,12 +20,9 @@ from satimnet.builder.catalog.collection_document import CollectionDocument, Ite
 from satimnet.builder.errors import BadCatalogError
 from satimnet.builder.exports.item_batches import asset_keys, batches
 from satimnet.builder.exports.links import Links
+from satimnet.builder.exports.members_together import read_together
 from satimnet.builder.progress import Progress, silent
 from satimnet.builder.query.index import IndexedCollection
-from satimnet.builder.storage.assets import read_bytes
-from satimnet.builder.storage.checked_offsets import span_of
-from satimnet.builder.storage.hrefs import is_url
-from satimnet.builder.storage.ranges import fetch
 from satimnet.builder.types import Json
 
 _SPLITS = {"train": "training", "validation": "validation", "test": "test"}
@@ -101,17 +98,9 @@ class _LabelPlan:
 
     def _with_annotations(self, batch: list[Json]) -> Iterator[Json]:
         """The rows, with the bytes of their annotations: those of many are read together."""
-        rows = [(row, self._asset(row, self.annotation)) for row in batch]
-        spans = {}
-        for at, (_, asset) in enumerate(rows):
-            if asset is not None and (member := _member(asset)) and member.get("range"):
-                place = self.collection.resolve(asset["href"])
-                if is_url(place):
-                    spans[at] = (place, *span_of(member, f"{place}, member 0"))
-        hrefs, starts, sizes = zip(*spans.values(), strict=True) if spans else ((), (), ())
-        read = dict(zip(spans, fetch(hrefs, starts, sizes), strict=True))
-        for at, (row, _) in enumerate(rows):
-            yield row | ({_READ: bytes(read[at])} if at in read else {})
+        assets = [self._asset(row, self.annotation) for row in batch]
+        for row, data in zip(batch, read_together(self.collection, assets), strict=True):
+            yield row | {_READ: data}
 
     def has_labels(self, row: Json) -> bool:
         return bool(
@@ -153,7 +142,7 @@ class _LabelPlan:
                 for name in row.get("satimnet:classes") or ()
             ]
         if asset := self._asset(row, self.annotation):
-            labels += self._objects(asset, row.get(_READ))
+            labels += self._objects(asset, row[_READ])
         if asset := self._asset(row, self.mask):
             label = {"type": "AI_PixelLabel", "confidence": 1.0, "imageURL": [self._url(asset)]}
             if kind := (_member(asset) or asset).get("type"):
@@ -161,11 +150,8 @@ class _LabelPlan:
             labels.append(label)
         return labels or [{"type": "AI_AbstractLabel", "confidence": 1.0, "isNegative": True}]
 
-    def _objects(self, asset: Json, data: bytes | None) -> list[Json]:
+    def _objects(self, asset: Json, data: bytes) -> list[Json]:
         """Labels of the objects; coordinates are pixels of the image, as in the annotation."""
-        there = asset | {"href": self.collection.resolve(asset["href"])}
-        if data is None:
-            data = read_bytes(there)
         try:
             return [
                 {
@@ -177,8 +163,9 @@ class _LabelPlan:
                 for feature in orjson.loads(data)["features"]
             ]
         except (ValueError, LookupError, TypeError) as error:
+            place = self.collection.resolve(asset["href"])
             raise BadCatalogError(
-                f"{there['href']}: an annotation is no GeoJSON of objects ({error!s:.100})"
+                f"{place}: an annotation is no GeoJSON of objects ({error!s:.100})"
             ) from error
 
     def _asset(self, row: Json, key: str | None) -> Json | None:
