@@ -3,8 +3,10 @@
 import io
 import os
 import pty
+import re
 import subprocess
 import sys
+import time
 
 import pytest
 from rich.console import Console
@@ -17,6 +19,7 @@ from satimnet.builder.query.index import Index
 from satimnet.builder.query.search import search
 from satimnet.builder.transfer import mirror, subset
 from satimnet.cli.progress_bars import _Bars, progress_bar
+from satimnet.cli.progress_lines import ProgressLines
 
 
 class Seen(list):
@@ -96,10 +99,35 @@ def test_a_line_may_begin_again():
     assert "0.0/5.0 MB" in picture
 
 
-def test_where_no_terminal_is_nothing_is_drawn(capsys):
+def test_where_no_terminal_is_short_work_leaves_no_line(capsys):
     with progress_bar(False) as progress:
         progress("Packing", 1, 2, "shards")
     assert capsys.readouterr() == ("", "")
+
+
+def test_where_no_terminal_is_long_work_is_told_of_now_and_then():
+    stream = io.StringIO()
+    lines = ProgressLines(stream)
+    now = time.monotonic()
+
+    def told(after: float) -> list[str]:
+        begin = stream.tell()
+        lines.tell(now + after)
+        return [re.sub(r"\d:\d\d:\d\d", "TIME", x) for x in stream.getvalue()[begin:].splitlines()]
+
+    lines.show("Building STAC Browser", 0, 1, "steps")
+    lines.show("Packing\x1b", 0, 12, "shards")
+    assert told(0) == []
+    assert told(60) == ["Building STAC Browser: TIME", "Packing\\x1b: 0/12 shards, TIME"]
+    assert told(61) == []
+    lines.show("Packing\x1b", 3, 12, "shards")
+    lines.show("Building STAC Browser", 1, 1, "steps")
+    assert told(62) == ["Building STAC Browser: TIME, done"]
+    assert told(300) == ["Packing\\x1b: 3/12 shards, TIME"]
+    lines.show("Packing\x1b", 12, 12, "shards")
+    lines.end()
+    assert stream.getvalue().splitlines()[-1].startswith("Packing\\x1b: 12/12 shards, ")
+    assert stream.getvalue().count("\n") == 5
 
 
 @pytest.mark.parametrize("terminal", [True, False])

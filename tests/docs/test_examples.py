@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -41,6 +42,8 @@ ELSEWHERE = re.compile(r"(s3|tcp)://|example\.org|--(at|from) [0-9a-f]{12}\b")
 have some, in tests/storage, tests/publishing and tests/cluster."""
 OF_CLUSTERS = re.compile(r"import (SLURMCluster|KubeCluster|Gateway)\b")
 """In programs that need a cluster of others, and a package that is not installed."""
+OF_DATASETS = "from datasets import"
+"""In programs that need a package which the tests do without where it is not installed."""
 NOT_RUN = {
     'pip install -c constraints.txt -e ".[distributed]" "moto[s3,server]"': INSTALLS,
     "python examples/cluster/try_it.py": "tests/cluster/test_cluster.py runs it",
@@ -119,6 +122,7 @@ def reader(demo, tmp_path, serve, monkeypatch):
     recipe = (files("satimnet.training.fusion") / "recipes" / "demo.toml").read_text()
     (tmp_path / "recipe.toml").write_text(recipe.replace("demo-fused", "eurosat-bigearthnet"))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with serve(tmp_path) as url:
         yield lambda text: text.replace("https://host", url).replace("/srv/www", "www")
 
@@ -142,7 +146,9 @@ def test_the_examples_of_a_page_do_something(page, parsed, reader, one_thread):
                 if line.startswith("satimnet ") and line not in NOT_RUN:
                     name = shlex.split(line)[1]
                     parse(line) if name in parsed or ELSEWHERE.search(line) else run(reader(line))
-        elif language == "python" and OF_CLUSTERS.search(text):
+        elif language == "python" and (
+            OF_CLUSTERS.search(text) or (OF_DATASETS in text and find_spec("datasets") is None)
+        ):
             compile(text, page.name, "exec")
         elif language == "python" and not text.startswith(FRAGMENTS):
             names = {}

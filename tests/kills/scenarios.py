@@ -160,7 +160,7 @@ class Inputs:
         river = ("search", "IN/both", "--class", "River", "--quiet")
         add("search --save", *river, "--save", "OUT/part")
         add("search --copy", *river, "--copy", "OUT/part")
-        for form in ("croissant", "trainingdml"):
+        for form in ("croissant", "trainingdml", "hugging-face"):
             add(f"export {form}", "export", "IN/both", "--format", form, "--out", "OUT", "--quiet")
         for scheduler, every in (("threads", 2), ("processes", 4)):
             command = ("quality", "IN/both", "--out", "OUT/quality", "--quiet")

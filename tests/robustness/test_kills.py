@@ -42,6 +42,8 @@ def trial(tmp_path_factory):
         ("copy into", "catalog/catalog.json.part", 1),  # the collection is there, but not linked
         ("copy new", ".catalog.copying", 1),
         ("export croissant", "uc-merced.croissant.json.part", 1),  # one of two files is there
+        # one of two collections is in its file
+        ("export hugging-face", ".hugging-face.exporting/made/uc-merced/train-00000.part", 1),
         ("search --save", ".part.saving/catalog/catalog.json.part", 1),
         ("search --copy", "part.lock", 3),  # all is there, and the lock
         ("new-dataset", "source.py", 1),

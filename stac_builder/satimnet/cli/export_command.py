@@ -65,9 +65,10 @@ def export(
     croissant (MLCommons), trainingdml (OGC) and gdal-parquet (Items whose files GDAL, geopandas and
     odc-stac open) make a file for each collection; dcat, schema.org, bibtex, citation and sssom
     (classes, concepts and land-cover codes) make one for all. hugging-face makes a folder that
-    `datasets` loads and that can be uploaded to the hub, images included. coco, yolo, yolo-obb (oriented boxes) and voc make a folder of images and objects for
-    each collection of detection. The catalog itself does not change. --out may be a folder
-    of the catalog, such as that of a collection, to publish the files along with it.
+    `datasets` loads and that can be uploaded to the hub, images included. coco, yolo, yolo-obb
+    (oriented boxes) and voc make a folder of images and objects for each collection of detection.
+    The catalog itself does not change. --out may be a folder of the catalog, such as that of a
+    collection, to publish the files along with it.
     """
     from satimnet.builder.exports import export as run
     from satimnet.builder.query.index import Index

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from satimnet.builder.errors import printable
 from satimnet.builder.progress import Progress, silent
+from satimnet.cli.progress_lines import ProgressLines, amount_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,22 +22,22 @@ _MEGA = 1_000_000
 
 @contextmanager
 def progress_bar(quiet: bool) -> Iterator[Progress]:
-    """A bar for each line of work, on the error stream if that is a terminal.
+    """Says on the error stream how far work is: by bars, or by lines if that is no terminal.
 
-    Output is left to results. Nothing is drawn before the first sign of progress, and nothing
-    stays when the command ends.
+    Output is left to results. Nothing is drawn before the first sign of progress, and no bar stays
+    when the command ends. Lines come now and then, and none of work that is done at once.
     """
     from rich.console import Console
 
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
+    if quiet:
         yield silent
         return
-    bars = _Bars(console)
+    console = Console(stderr=True)
+    shown = _Bars(console) if console.is_terminal else ProgressLines(sys.stderr)
     try:
-        yield bars.show
+        yield shown.show
     finally:
-        bars.end()
+        shown.end()
 
 
 class _Bars:
@@ -86,14 +88,7 @@ def _new_bars(console: Console) -> Bars:
 
 def amount(task: Task) -> str:
     """How much of a line is done, with its unit: ``3/12 shards``, ``1.5/20.0 MB``."""
-    unit = task.fields["unit"]
-    if unit == "steps" and task.total in (None, 1):
-        return ""
-    if unit == "bytes":
-        of = "" if task.total is None else f"/{task.total / _MEGA:,.1f}"
-        return f"{task.completed / _MEGA:,.1f}{of} MB"
-    of = "" if task.total is None else f"/{task.total:,.0f}"
-    return f"{task.completed:,.0f}{of} {unit}"
+    return amount_of(task.completed, task.total, task.fields["unit"])
 
 
 def rate(task: Task) -> str:
