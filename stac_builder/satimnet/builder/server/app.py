@@ -1,9 +1,9 @@
 """The web application: which URL gets which answer.
 
 ``/`` is the landing page of the STAC API, the catalog's files lie below ``/catalog``, the explorer
-below ``/explore``, STAC Browser below ``/browser`` if it was built. Below ``/plain`` there is the
-same API once more, for programs that know files and no archives: its assets are members of shards.
-Nothing is ever written.
+below ``/explore``, STAC Browser below ``/browser`` if it was built. People get pages of what
+programs get as JSON. Below ``/plain`` there is the same API once more, for programs that know files
+and no archives: its assets are members of shards. Nothing is ever written.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from satimnet.builder.query.index import Index
 from satimnet.builder.query.stac_api import GEOJSON
 from satimnet.builder.server import explorer_page, member_files
 from satimnet.builder.server.endpoints import Endpoints
+from satimnet.builder.server.people_pages import for_people
 from satimnet.builder.server.proxies import BehindProxy, root_path_of
 from satimnet.builder.server.refusals import Refusals
 from satimnet.builder.server.served_documents import PLAIN
@@ -72,19 +73,20 @@ def create_app(
     outside = (place for one in index.collections.values() for place in one.bounds.also)
     refusals = Refusals(dict.fromkeys((folder, *outside)))
     served = Endpoints(index, browser)
+    people = partial(for_people, has_browser=browser is not None)
     api: list[BaseRoute] = [
-        Route("/", served.landing),
-        Route("/conformance", served.conformance),
-        Route("/api", served.openapi),
-        Route("/collections", served.collections),
-        Route("/collections/{name}", served.collection),
-        Route("/collections/{name}/items", served.items),
-        Route("/collections/{name}/items/{id}", served.item),
-        Route("/collections/{name}/queryables", served.queryables),
-        Route("/queryables", served.queryables),
-        Route("/search", served.search, methods=["GET", "POST"]),
-        Route("/aggregations", served.aggregations),
-        Route("/aggregate", served.aggregate),
+        Route("/", people(served.landing)),
+        Route("/conformance", people(served.conformance)),
+        Route("/api", people(served.openapi)),
+        Route("/collections", people(served.collections)),
+        Route("/collections/{name}", people(served.collection)),
+        Route("/collections/{name}/items", people(served.items)),
+        Route("/collections/{name}/items/{id}", people(served.item)),
+        Route("/collections/{name}/queryables", people(served.queryables)),
+        Route("/queryables", people(served.queryables)),
+        Route("/search", people(served.search), methods=["GET", "POST"]),
+        Route("/aggregations", people(served.aggregations)),
+        Route("/aggregate", people(served.aggregate)),
         Route("/thumbnails/{name}/{id}.png", served.thumbnail),
     ]
     routes = [*api, Route("/favicon.ico", served.icon)]
@@ -102,9 +104,9 @@ def create_app(
         routes.append(Route("/browser/config.js", served.browser_config))
         routes.append(Mount("/browser", VisibleFiles(directory=browser, html=True)))
     handlers = {
-        SatimnetError: refusals.of_question,
-        HTTPException: refusals.of_request,
-        Exception: refusals.of_fault,
+        SatimnetError: people(refusals.of_question),
+        HTTPException: people(refusals.of_request),
+        Exception: people(refusals.of_fault),
     }
     return Starlette(
         routes=routes, middleware=_middleware(routes, root_path), exception_handlers=handlers

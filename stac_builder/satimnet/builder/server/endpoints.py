@@ -29,6 +29,7 @@ from satimnet.builder.server.aggregations import (
 )
 from satimnet.builder.server.json_messages import body_of, json_response, parameters_of, root_of
 from satimnet.builder.server.openapi import OPENAPI_TYPE, openapi
+from satimnet.builder.server.people_pages import wants_page
 from satimnet.builder.server.served_documents import PLAIN, ServedDocuments, collection_url, link
 from satimnet.builder.server.thumbnails import thumbnail
 from satimnet.builder.storage.hrefs import folder_at, is_url
@@ -76,8 +77,7 @@ class Endpoints:
     async def landing(self, request: Request) -> Response:
         """The catalog with links to all that can be asked; to people, STAC Browser."""
         root = root_of(request)
-        wants_page = request.headers.get("accept", "").startswith("text/html")
-        if wants_page and self._browser is not None:
+        if self._browser is not None and wants_page(request):
             return RedirectResponse(f"{root.removesuffix(PLAIN)}/browser/")
         document = dict(self._index.document)
         links = [
