@@ -25,7 +25,11 @@ from satimnet.builder.storage.stores import shown, web_address
 
 PACKAGE = "@radiantearth/stac-browser@4.0.1"
 _PINNED = {"ol-stac": "1.1.0"}  # newer ones need a newer ol than the package allows
+_SIGNS = {"\u26f6": "\u2195", "\u2715": "\u00d7"}
+"""Signs on buttons that are in few fonts, so that people see empty boxes, and others for them that
+all fonts have (those of WGL4): full screen, and close."""
 _SETTINGS = ["--pathPrefix=./", "--historyMode=hash"]
+_FIELDS, _STYLE = "fields.config.js", "browser_style.css"
 _NPM = ["npm", "--no-audit", "--no-fund", "--no-update-notifier"]
 
 
@@ -102,14 +106,16 @@ def install(destination: Path, catalog: str, progress: Progress = silent) -> Non
         place(made, destination)
 
 
-def _fields() -> str:
-    return files(__package__).joinpath("fields.config.js").read_text()
+def _own(name: str) -> str:
+    """A file of ours that goes into the build."""
+    return files(__package__).joinpath(name).read_text("utf-8")
 
 
 def _place() -> Path:
     """The folder of the build, which has another name once anything that goes into it changes."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    content = json.dumps([PACKAGE, _PINNED, _SETTINGS, _fields()])
+    own = [_own(name) for name in (_FIELDS, _STYLE)]
+    content = json.dumps([PACKAGE, _PINNED, _SETTINGS, _SIGNS, *own])
     return cache / "satimnet" / f"stac-browser-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
 
 
@@ -121,15 +127,7 @@ def _made(scratch: Path, progress: Progress) -> Path:
     with tarfile.open(archive) as packed:
         packed.extractall(scratch, filter="data")
     source = scratch / "package"
-    manifest = json.loads((source / "package.json").read_bytes())
-    manifest["dependencies"] |= _PINNED
-    manifest["overrides"] = _PINNED
-    (source / "package.json").write_text(json.dumps(manifest))
-    (source / "fields.config.js").write_text(_fields())
-    page = source / "public" / "index.html"
-    commented = '<!-- <script defer="defer" src="/config.js"></script> -->'
-    script = '<script defer="defer" src="./config.js"></script>'
-    page.write_text(page.read_text().replace(commented, script))
+    script = _set_up(source)
     with one_step(progress, "Fetching what STAC Browser is made of"):
         _run([*_NPM, "install", "--ignore-scripts", "--no-package-lock"], source)
     with one_step(progress, "Building STAC Browser"):
@@ -137,6 +135,26 @@ def _made(scratch: Path, progress: Progress) -> Path:
     if script.encode() not in (source / "dist" / "index.html").read_bytes():
         raise SatimnetError(f"{PACKAGE}: its page has no place for our settings; please report it")
     return source / "dist"
+
+
+def _set_up(source: Path) -> str:
+    """Puts what is ours into the sources; returns the line of the page that loads settings."""
+    manifest = json.loads((source / "package.json").read_bytes())
+    manifest["dependencies"] |= _PINNED
+    manifest["overrides"] = _PINNED
+    (source / "package.json").write_text(json.dumps(manifest))
+    (source / _FIELDS).write_text(_own(_FIELDS), encoding="utf-8")
+    for texts in source.glob("src/locales/*/texts.json"):
+        words = texts.read_text("utf-8")
+        for sign, other in _SIGNS.items():
+            words = words.replace(sign, other)
+        texts.write_text(words, encoding="utf-8")
+    page = source / "public" / "index.html"
+    commented = '<!-- <script defer="defer" src="/config.js"></script> -->'
+    script = '<script defer="defer" src="./config.js"></script>'
+    html = page.read_text("utf-8").replace(commented, script)
+    page.write_text(html.replace("</head>", f"<style>{_own(_STYLE)}</style></head>"), "utf-8")
+    return script
 
 
 def _run(command: list[str], folder: Path) -> None:

@@ -1,6 +1,9 @@
 // How STAC Browser shows the fields of the SatImNet extension (extensions/README.md); its build
 // takes this file in the place of its own.
-import { Registry } from '@radiantearth/stac-fields';
+import { DataTypes, Registry } from '@radiantearth/stac-fields';
+
+// Words: the signs that it shows for them are in few fonts, and empty boxes without these.
+DataTypes.boolean = (value) => (value ? 'yes' : 'no');
 
 Registry.addExtension('satimnet', 'Training data (SatImNet)');
 
