@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import rasterio
@@ -229,6 +230,62 @@ def test_rows_go_into_several_files_and_a_second_run_takes_those_that_are_there(
     for name, inode in kept.items():
         assert (again / "eurosat" / name).stat().st_ino == inode
     assert os.listdir(tmp_path / "b") == ["hugging-face"]
+
+
+def test_files_of_their_own(catalog, tmp_path, monkeypatch):
+    """As another program's catalog may have them, which says no sizes either."""
+    monkeypatch.setattr(hugging_face, "_ROWS", 2)  # row groups
+    other = Path(shutil.copytree(catalog, tmp_path / "other"))
+    home = home_of(other, "clouds-s2-taiwan")
+    table = pq.read_table(home / "items.parquet")
+    rows = table["assets"].to_pylist()
+    for number, row in enumerate(rows):
+        for key, asset in row.items():
+            if asset is None:
+                continue
+            place = os.path.normpath(home / asset["href"])
+            data = read_bytes({"href": place, "archive": asset.pop("archive")})
+            asset["href"] = f"./{number}-{key}.tif"
+            (home / asset["href"]).write_bytes(data)
+    kinds = [
+        (asset.name, pa.struct([field for field in asset.type if field.name != "archive"]))
+        for asset in table["assets"].type
+    ]
+    plain = pa.array(rows, pa.struct(kinds))
+    pq.write_table(
+        table.drop_columns("assets").append_column("assets", plain), home / "items.parquet"
+    )
+    for where in (catalog, other):
+        export(
+            Index(where), "hugging-face", tmp_path / where.name, collections=["clouds-s2-taiwan"]
+        )
+    found = [
+        pq.read_table(tmp_path / name / "hugging-face/clouds-s2-taiwan/train-00000.parquet")
+        for name in (catalog.name, other.name)
+    ]
+    ours, theirs = (
+        [(row["id"], row["image"]["bytes"], row["mask"]) for row in one.to_pylist()]
+        for one in found
+    )
+    assert [row[:2] for row in ours] == [row[:2] for row in theirs]
+    assert [row[2] and row[2]["bytes"] for row in ours] == [
+        row[2] and row[2]["bytes"] for row in theirs
+    ]
+
+
+def test_rows_that_are_none_end_with_one_line(catalog, tmp_path):
+    broken = Path(shutil.copytree(catalog, tmp_path / "broken"))
+    path = home_of(broken, "eurosat") / "items.parquet"
+    table = pq.read_table(path)
+    rows = table["assets"].to_pylist()
+    for row in rows:
+        row["multispectral"]["archive"][0]["range"] = [5, 1]
+    spoilt = pa.array(rows, table["assets"].type)
+    pq.write_table(table.drop_columns("assets").append_column("assets", spoilt), path)
+    with pytest.raises(SatimnetError) as error:
+        export(Index(broken), "hugging-face", tmp_path / "out", collections=["eurosat"])
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "out" / "hugging-face").exists()
 
 
 def test_images_are_asked_for(sources, tmp_path):

@@ -17,13 +17,20 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from satimnet.builder.catalog.collection_document import CollectionDocument, ItemAsset, LabelClass
-from satimnet.builder.errors import ArgumentError, BadCatalogError, BadFileError
+from satimnet.builder.errors import (
+    ArgumentError,
+    BadCatalogError,
+    BadFileError,
+    SatimnetError,
+)
 from satimnet.builder.exports.item_batches import batches
 from satimnet.builder.exports.members_together import read_together
 from satimnet.builder.exports.picture_files import is_picture
 from satimnet.builder.imagery.annotations import is_in_pixels, objects_in
 from satimnet.builder.imagery.object_shapes import box_of, corners_of
 from satimnet.builder.query.index import IndexedCollection
+from satimnet.builder.storage.checked_offsets import span_of
+from satimnet.builder.storage.objects import size_of
 from satimnet.builder.types import Json
 
 if TYPE_CHECKING:
@@ -125,8 +132,12 @@ class Subset:
                 yield row | {"split": _split(self.collection, row)}
 
     def size(self, row: Json) -> int:
-        """Bytes of a row's images."""
-        return sum(_size(asset) for asset in self._assets(row) if asset is not None)
+        """Bytes of a row's images.
+
+        Raises:
+            SatimnetError: a byte range cannot be, or a file is not there.
+        """
+        return sum(self._size(asset) for asset in self._assets(row) if asset is not None)
 
     def table(self, rows: Sequence[Json]) -> pa.Table:
         """The rows with their files.
@@ -138,13 +149,22 @@ class Subset:
 
         files = read_together(self.collection, [a for row in rows for a in self._assets(row)])
         each = len(self.images)
-        made = [
-            self._record(row, files[at * each : (at + 1) * each]) for at, row in enumerate(rows)
-        ]
-        if self.has_objects:
-            for record, objects in zip(made, self._objects(rows), strict=True):
-                record["objects"] = objects
-        return pa.Table.from_pylist(made, self.schema)
+        try:
+            made = [
+                self._record(row, files[at * each : (at + 1) * each]) for at, row in enumerate(rows)
+            ]
+            if self.has_objects:
+                for record, objects in zip(made, self._objects(rows), strict=True):
+                    record["objects"] = objects
+            return pa.Table.from_pylist(made, self.schema)
+        except SatimnetError:  # some are ValueErrors, too
+            raise
+        except (pa.ArrowException, ValueError, LookupError, TypeError, OverflowError) as error:
+            reason = " ".join(str(error).split())
+            raise BadCatalogError(
+                f"{self.collection.parquet}: its rows are no Items ({reason:.200}); build the "
+                "collection again"
+            ) from error
 
     # --- of one row -----------------------------------------------------------------------------
 
@@ -153,6 +173,15 @@ class Subset:
         found = row.get("assets") or {}
         assets = [found.get(asset.key) for asset in self.images.values()]
         return [asset if asset and asset.get("href") else None for asset in assets]
+
+    def _size(self, asset: Json) -> int:
+        """Bytes of an asset's file."""
+        if members := asset.get("archive"):
+            return span_of(members[0], f"{asset['href']}, member 0")[1]
+        size = asset.get("file:size")
+        if isinstance(size, int) and size > 0:
+            return size
+        return size_of(self.collection.resolve(asset["href"])) or 0
 
     def _record(self, row: Json, files: Sequence[bytes | None]) -> Json:
         record: Json = {"id": row["id"], "datetime": row.get("datetime")}
@@ -248,14 +277,6 @@ def _split(collection: IndexedCollection, row: Json) -> str:
             "and test; validate the catalog"
         )
     return split or "train"
-
-
-def _size(asset: Json) -> int:
-    """Bytes of an asset's file; 0 where the catalog does not say."""
-    if asset.get("archive"):
-        span = asset["archive"][0].get("range")
-        return span[1] - span[0] + 1 if span and len(span) == 2 else 0
-    return asset.get("file:size") or 0
 
 
 def _path(asset: Json) -> str:

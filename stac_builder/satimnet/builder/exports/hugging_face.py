@@ -119,6 +119,7 @@ class _Split:
         self._writer: pq.ParquetWriter | None = None
         self._waiting: list[Json] = []
         self._in_group = self._in_part = 0
+        self._begun = False  # whether rows are in the last of the files
 
     def add(self, row: Json) -> bool:
         """Takes a row; whether it was the last of a row group."""
@@ -140,7 +141,7 @@ class _Split:
             self._writer.close()
             self._writer = None
             settle(self._part, self.files[-1])
-        self._in_part = 0
+        self._in_part, self._begun = 0, False
 
     @property
     def _part(self) -> Path:
@@ -149,7 +150,8 @@ class _Split:
     def _flush(self) -> None:
         if not self._waiting:
             return
-        if self._in_part == self._in_group:  # the first of a file
+        if not self._begun:
+            self._begun = True
             self.files.append(self._home / f"{self._name}-{len(self.files):05}.parquet")
         if not self.files[-1].is_file():
             self._write()
