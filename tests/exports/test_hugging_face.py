@@ -130,6 +130,7 @@ def head_of(folder: Path) -> dict:
 def test_the_card_names_what_there_is(catalog, folder):
     head = head_of(folder)
     assert head["license"] == "other"  # there are four
+    assert (folder / head["license_link"]).read_text().count("\n- ") == len(COLLECTIONS)
     assert head["size_categories"] == ["n<1K"]
     tasks = ["image-classification", "image-segmentation", "object-detection"]
     assert head["task_categories"] == tasks

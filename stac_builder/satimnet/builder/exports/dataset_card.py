@@ -17,6 +17,8 @@ from satimnet.builder.exports.hub_subsets import Subset
 from satimnet.builder.exports.picture_files import is_picture, type_of
 from satimnet.builder.types import Json
 
+LICENCES = "LICENSE.md"
+"""Name of the file that the head may lead to, one of two that the hub knows."""
 _Files = Mapping[str, Mapping[str, Sequence[str]]]
 """Of each collection, by its id, the paths of the files of each split."""
 
@@ -59,6 +61,14 @@ def card(title: str, subsets: Sequence[Subset], files: _Files) -> str:
     for subset in subsets:
         lines += ["", *_about(subset)]
     return f"---\n{head}---\n\n" + "\n".join(lines) + "\n"
+
+
+def licences(subsets: Sequence[Subset]) -> str:
+    """The text of the file `LICENCES`: which terms hold for which subset."""
+    lines = ["# Licences", ""]
+    for subset in subsets:
+        lines.append(f"- `{subset.collection.id}`: {escaped(licence(subset.document.json))}")
+    return "\n".join(lines) + "\n"
 
 
 def escaped(text: str) -> str:
@@ -117,18 +127,20 @@ def _licence(documents: Sequence[CollectionDocument]) -> Json:
     if len(known) == 1 and None not in known:
         return {"license": known.pop()}
     if len(documents) > 1:
-        return {"license": "other", "license_name": "several", "license_link": "README.md"}
+        return {"license": "other", "license_name": "several", "license_link": LICENCES}
     links = [str(link["href"]) for link in documents[0].links("license")]
     if not (links or documents[0].has_spdx_license):
         return {"license": "unknown"}
-    name = documents[0].license if documents[0].has_spdx_license else "terms-of-the-publisher"
-    return {"license": "other", "license_name": name} | (
-        {"license_link": links[0]} if links else {}
-    )
+    spdx = documents[0].license if documents[0].has_spdx_license else "terms of the publisher"
+    name = re.sub(r"[^a-z0-9.]+", "-", spdx.lower()).strip("-")
+    return {"license": "other", "license_name": name, "license_link": next(iter(links), LICENCES)}
 
 
 def _tasks(subset: Subset) -> Iterator[str]:
-    """https://github.com/huggingface/huggingface.js/blob/main/packages/tasks/src/pipelines.ts"""
+    """What the labels are for, in the hub's words.
+
+    https://github.com/huggingface/huggingface.js/blob/main/packages/tasks/src/pipelines.ts
+    """
     if subset.document.masks:
         yield "image-segmentation"
     if subset.has_objects:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from satimnet.builder.errors import ArgumentError
-from satimnet.builder.exports.dataset_card import card
+from satimnet.builder.exports.dataset_card import LICENCES, card, licences
 from satimnet.builder.exports.hub_subsets import Subset, survey
 from satimnet.builder.progress import Progress
 from satimnet.builder.storage.atomic_files import place, settle, sync
@@ -78,6 +78,7 @@ def write_hub_folder(
         files = {one.collection.id: _write_tables(one, made, progress) for one in subsets}
         alone = subsets[0].document.title if len(subsets) == 1 else None
         title = alone or str(index.document.get("title") or index.document["id"])
+        (made / LICENCES).write_text(licences(subsets), encoding="utf-8")
         (made / "README.md").write_text(card(title, subsets, files), encoding="utf-8")
         sync(made)
         announce(folder, made_of, made)
