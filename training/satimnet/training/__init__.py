@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from satimnet.builder.old_names import find_moved_modules
 
 if TYPE_CHECKING:
+    from satimnet.training import plot
     from satimnet.training.data.batches import Batch
     from satimnet.training.data.image_sizes import SizeWarning
+    from satimnet.training.data.single_sample import Sample
     from satimnet.training.data.training_samples import Catalog, Samples, open_samples
     from satimnet.training.fusion.fusing import Fused, fuse
     from satimnet.training.fusion.recipes import Recipe, read_recipe
@@ -41,6 +43,7 @@ __all__ = [
     "MapFigure",
     "Maps",
     "Recipe",
+    "Sample",
     "Samples",
     "SizeWarning",
     "Table",
@@ -56,6 +59,7 @@ __all__ = [
     "map_scene",
     "map_scenes",
     "open_samples",
+    "plot",
     "read_grid",
     "read_recipe",
     "train",
@@ -66,6 +70,7 @@ __all__ = [
 _HOMES = {
     "data.batches": ("Batch",),
     "data.image_sizes": ("SizeWarning",),
+    "data.single_sample": ("Sample",),
     "networks.checkpoints": ("Checkpoint", "load"),
     "networks.crossvalidation": ("Table", "crossvalidate"),
     "networks.evaluation": ("Evaluation", "evaluate", "held_out"),
@@ -86,6 +91,8 @@ find_moved_modules()
 
 
 def __getattr__(name: str) -> Any:
+    if name == "plot":
+        return importlib.import_module(f"{__name__}.plot")
     for home, names in _HOMES.items():
         if name in names:
             return getattr(importlib.import_module(f"{__name__}.{home}"), name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NoReturn, Self
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from satimnet.builder.catalog.collection_document import CollectionDocument
-from satimnet.builder.errors import ArgumentError, BadCatalogError, WrongTypeError
+from satimnet.builder.errors import ArgumentError, BadCatalogError
 from satimnet.training.data.array_types import Array, Labels, Numbers
 from satimnet.training.data.versioned_pickles import VersionedPickle
 
@@ -82,14 +82,6 @@ class SampleTable(VersionedPickle):
         return (
             f"<{type(self).__name__}: {len(self):,} of {', '.join(self.collections)}; "
             f"classes: {len(self.classes)}; bands: {', '.join(bands)}>"
-        )
-
-    def __getitem__(self, index: object) -> NoReturn:
-        """Raises `WrongTypeError`: samples are read many at a time."""
-        raise WrongTypeError(
-            "samples are not read one by one: samples.subset([0]) are some of them, "
-            "samples.to_batches(64) their pixels, and DataLoader(samples.to_dataset(64), "
-            "batch_size=None) gives torch the same"
         )
 
     @cached_property
@@ -287,6 +279,10 @@ class SampleTable(VersionedPickle):
                 f"indices: no sample {wrong[0]}; there are {len(self):,}, from 0", "indices"
             )
         return replace(self, table=self.table.take(pa.array(chosen, pa.int64())))
+
+    def slice(self, start: int, count: int) -> Self:
+        """So many samples from one of them on; nothing is copied."""
+        return replace(self, table=self.table.slice(start, count))
 
     def of(self, names: Iterable[str], wanted: NDArray[np.bool_]) -> Self:
         """Gives the wanted samples, as samples of some of the collections.

@@ -16,6 +16,7 @@ from satimnet.builder.query.index import Index, IndexedCollection
 from satimnet.builder.query.search import search, search_table
 from satimnet.training.data.array_types import Images, Resample
 from satimnet.training.data.batch_options import DEFAULTS, BatchOptions, ReadingOptions
+from satimnet.training.data.explorer_address import Asked
 from satimnet.training.data.folds import hold_out
 from satimnet.training.data.image_assets import (
     have_bands,
@@ -26,7 +27,8 @@ from satimnet.training.data.image_assets import (
 )
 from satimnet.training.data.image_sizes import Fit, count_fit, have_size
 from satimnet.training.data.layouts import locate_all
-from satimnet.training.data.sample_table import Collection, SampleTable, classes_of
+from satimnet.training.data.sample_table import Collection, classes_of
+from satimnet.training.data.shown_samples import ShownSamples
 
 if TYPE_CHECKING:
     import xarray
@@ -104,7 +106,9 @@ class Catalog:
         if "satimnet:classes" not in found.column_names:  # the catalog says none
             unsaid = pa.nulls(len(found), pa.list_(pa.string()))
             found = found.append_column("satimnet:classes", unsaid)
-        samples = Samples(found, chosen, classes_of(chosen))
+        named = {"collections": collections, "classes": classes, "bands": bands}
+        asked = Asked.of(self.index.href, named | query, allow_outside=self.index.bounds.everywhere)
+        samples = Samples(found, chosen, classes_of(chosen), asked=asked)
         if bands is not None:
             samples = samples.of(with_bands(chosen, bands), have_bands(samples, bands))
         if images is not None:
@@ -114,8 +118,11 @@ class Catalog:
 
 
 @dataclass(frozen=True, repr=False)
-class Samples(SampleTable):
-    """The samples that a search found; they are divided, and read as batches or arrays.
+class Samples(ShownSamples):
+    """The samples that a search found; they are looked at, divided, and read as batches or arrays.
+
+    ``samples[0]`` is one `Sample`, ``samples[:10]`` are some of them, and a loop goes over them one
+    by one.
 
     The attributes `ids`, `labels`, `splits` and so on say what they are.
 

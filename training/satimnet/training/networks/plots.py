@@ -31,9 +31,8 @@ from satimnet.builder.imagery.colours import (
 from satimnet.builder.storage.atomic_files import writing
 from satimnet.builder.storage.hrefs import on_disk
 from satimnet.builder.storage.staging import lock
-from satimnet.training.data.array_types import Numbers
 from satimnet.training.data.layouts import Layout, locate, locate_mask
-from satimnet.training.data.order import Purpose, permutation
+from satimnet.training.data.mixed_choice import mixed_choice
 from satimnet.training.data.pixels import Reader
 from satimnet.training.data.training_samples import Samples
 from satimnet.training.networks.checkpoints import Checkpoint
@@ -154,7 +153,7 @@ def draw_predictions(
         raise ArgumentError("checkpoints: name at least one", "checkpoints")
     dense = [checkpoint for checkpoint in checkpoints if checkpoint.dense]
     mask = find_mask(samples) if dense else None
-    chosen = samples.subset(_varied(samples, count, seed))
+    chosen = samples.subset(mixed_choice(samples, count, seed))
     words = [_answers(chosen, one) for one in checkpoints if not one.dense]
     columns = []
     if mask is not None:
@@ -231,18 +230,6 @@ def _say(axes: Axes, answers: Sequence[_Answer], tags: Sequence[str]) -> None:
 def _save(figure: Figure, path: Path) -> None:
     with lock(path), writing(path) as part:
         figure.savefig(part, format="png", dpi=150)
-
-
-def _varied(samples: Samples, count: int, seed: int) -> Numbers:
-    """Some samples, of as many classes as can be."""
-    kinds = [",".join(tags or ()) for tags in samples.table["satimnet:classes"].to_pylist()]
-    order = permutation(len(samples), seed, Purpose.PICTURES)
-    seen: dict[str, int] = {}
-    turns = np.zeros(len(samples), np.int64)  # the first of each class, then the second of each
-    for at in order.tolist():
-        turns[at] = seen[kinds[at]] = seen.get(kinds[at], -1) + 1
-    chosen = order[np.argsort(turns[order], kind="stable")][:count]
-    return np.asarray(sorted(chosen.tolist(), key=lambda at: kinds[at]), np.int64)
 
 
 def _read(layout: Layout) -> NDArray[Any]:

@@ -1,0 +1,142 @@
+"""Tile figures: pictures in rows, with a title on each and one legend, by matplotlib."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from math import ceil
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from satimnet.builder.imagery.colours import Colour, Picture
+from satimnet.training.plot.class_legends import LegendEntry
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_TILE = 1.75
+"""Inches a side of a picture."""
+_LINE = 0.17
+"""Inches of a line of its title."""
+_MOST_COLUMNS = 6
+_MOST_ENTRIES = 24
+"""Entries of a legend; the others are counted."""
+_MISSING = (238, 238, 240)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One picture, and what is drawn and written on it."""
+
+    picture: Picture | None
+    title: str = ""
+    note: str = ""
+    """Stands grey below the title."""
+    colour: str = "black"
+    """Of the title."""
+    missing: str = ""
+    """What stands in the place of a picture that is not there."""
+    outlines: Mapping[Colour, Sequence[NDArray[np.float64]]] = field(default_factory=dict)
+    """Rings (point, xy) by their colour, in pixels of the picture."""
+
+
+def draw_tiles(
+    tiles: Sequence[Tile], legend: Sequence[LegendEntry] = (), columns: int | None = None
+) -> Figure:
+    """Draws tiles in rows, and the legend below."""
+    across = columns or _columns_for(len(tiles))
+    down = ceil(len(tiles) / across)
+    lines = max(bool(one.title) + bool(one.note) for one in tiles)
+    entries = _shortened(legend)
+    per_line = max(1, min(4, across))
+    height = down * (_TILE + _LINE * lines + 0.08) + 0.2 * ceil(len(entries) / per_line) + 0.1
+    figure = new_figure(max(2.4, across * (_TILE + 0.08)), height)
+    grid = figure.subplots(down, across, squeeze=False)
+    for axes in grid.flat:
+        axes.axis("off")
+    for axes, tile in zip(grid.flat, tiles, strict=False):
+        _draw(axes, tile)
+    if entries:
+        _draw_legend(figure, entries, per_line)
+    return figure
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of so many inches, which belongs to nobody but its caller; notebooks show it."""
+    from matplotlib.figure import Figure
+
+    if "ipykernel" in sys.modules and find_spec("matplotlib_inline"):
+        import matplotlib_inline.backend_inline  # noqa: F401  # tells notebooks how to show figures
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _columns_for(count: int) -> int:
+    """Columns that leave the fewest places of a wide page empty."""
+    wide = [n for n in range(1, _MOST_COLUMNS + 1) if ceil(count / n) <= n]
+    return min(wide or [_MOST_COLUMNS], key=lambda n: (-count % n, -n))
+
+
+def _draw(axes: Axes, tile: Tile) -> None:
+    from matplotlib.collections import LineCollection
+
+    if tile.picture is None:
+        axes.imshow(np.full((1, 1, 3), _MISSING, np.uint8))
+        text = axes.text(0, 0, tile.missing, ha="center", va="center", fontsize=7, wrap=True)
+        text.set_parse_math(False)
+    else:
+        axes.imshow(tile.picture, interpolation="nearest")
+        height, width = tile.picture.shape[:2]
+        for colour, rings in tile.outlines.items():
+            # coordinates count from the outer corner of the first pixel, axes from its middle
+            closed = [np.concatenate([ring, ring[:1]]) - 0.5 for ring in rings]
+            axes.add_collection(LineCollection(closed, colors=[_hex(colour)], linewidths=1))
+        axes.set_xlim(-0.5, width - 0.5)
+        axes.set_ylim(height - 0.5, -0.5)
+    # Titles are other people's texts: a dollar sign begins no formula.
+    if tile.title:
+        raised = 11 if tile.note else 3
+        axes.set_title(tile.title, fontsize=8, color=tile.colour, pad=raised, parse_math=False)
+    if tile.note:
+        note = axes.annotate(
+            tile.note,
+            (0.5, 1),
+            (0, 3),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            fontsize=6,
+            color="0.4",
+        )
+        note.set_parse_math(False)
+
+
+def _draw_legend(figure: Figure, entries: Sequence[LegendEntry], columns: int) -> None:
+    from matplotlib.patches import Patch
+
+    patches = [
+        Patch(facecolor=_hex(entry.colour), edgecolor="0.4", linewidth=0.5) for entry in entries
+    ]
+    # a label that begins with an underscore would be left out
+    labels = [f" {entry.title}" for entry in entries]
+    legend = figure.legend(
+        patches, labels, loc="outside lower center", ncols=columns, fontsize=8, frameon=False
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def _shortened(legend: Sequence[LegendEntry]) -> list[LegendEntry]:
+    if len(legend) <= _MOST_ENTRIES:
+        return list(legend)
+    rest = len(legend) - _MOST_ENTRIES + 1
+    return [*legend[: _MOST_ENTRIES - 1], LegendEntry(f"and {rest} more", _MISSING)]
+
+
+def _hex(colour: Colour) -> str:
+    return f"#{bytes(colour).hex()}"
