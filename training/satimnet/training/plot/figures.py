@@ -106,8 +106,9 @@ def draw_items(
         raise BadCatalogError(f"none of the {len(read)} can be shown: {read[0].problem}")
     _require_overlay(read, overlay)
     legend: dict[LegendEntry, None] = {}
+    several = len({one.document.id for one in read}) > 1
     tiles = [
-        _tile(one, picture, overlay == "auto", legend)
+        _tile(one, picture, overlay == "auto", several, legend)
         for one, picture in zip(read, coloured(read), strict=True)
     ]
     if titles is not None:
@@ -190,6 +191,7 @@ def matrix(table: pd.DataFrame, title: str = "", colours: str = "Blues") -> Figu
         raise ArgumentError("table: give one with numbers of 0 or more", "table")
     height, width = numbers.shape
     figure = new_figure(2 + 0.55 * width, 1.6 + 0.36 * height)
+    figure.set_layout_engine("constrained")
     axes = figure.subplots()
     strongest = max(1.6 * np.log1p(numbers).max(), 1e-9)  # so that numbers stay legible
     axes.imshow(np.log1p(numbers), cmap=colours, vmin=0, vmax=strongest, aspect="auto")
@@ -258,7 +260,11 @@ def _as_json(item: Any) -> tuple[Json, str]:
 
 
 def _tile(
-    one: ItemPicture, picture: Picture | None, auto: bool, legend: dict[LegendEntry, None]
+    one: ItemPicture,
+    picture: Picture | None,
+    auto: bool,
+    several: bool,
+    legend: dict[LegendEntry, None],
 ) -> Tile:
     """The picture of an Item with its labels, whose classes are added to the legend."""
     names = by_name(one.document)
@@ -272,10 +278,12 @@ def _tile(
             legend[entry] = None
     classes = one.item["properties"].get("satimnet:classes")
     titles = [names[name].title if name in names else printable(name) for name in classes or ()]
+    id_ = printable(one.item["id"])
+    notes = [one.document.id] * several + [_shortened(id_)] * bool(titles)
     return Tile(
         picture,
-        _listed(titles) or _shortened(printable(one.item["id"])),
-        _shortened(printable(one.item["id"]), 36) if titles else "",
+        _listed(titles) or _shortened(id_),
+        _shortened(": ".join(notes), _LONGEST + 10),
         missing=f"cannot be read:\n{one.problem[:120]}" if picture is None else "",
         outlines=outlines,
     )

@@ -23,6 +23,10 @@ _TILE = 1.75
 """Inches a side of a picture."""
 _LINE = 0.17
 """Inches of a line of its title."""
+_GAP = 0.1
+"""Inches between pictures."""
+_NARROWEST = 2.4
+"""Inches that a figure is wide at least, for its legend."""
 _MOST_COLUMNS = 6
 _MOST_ENTRIES = 24
 """Entries of a legend; the others are counted."""
@@ -51,16 +55,20 @@ def draw_tiles(
     """Draws tiles in rows, and the legend below."""
     across = columns or _columns_for(len(tiles))
     down = ceil(len(tiles) / across)
-    lines = max(bool(one.title) + bool(one.note) for one in tiles)
+    above = _LINE * max(bool(one.title) + bool(one.note) for one in tiles)
+    width = max(_NARROWEST, across * (_TILE + _GAP) + _GAP)
     entries = _shortened(legend)
-    per_line = max(1, min(4, across))
-    height = down * (_TILE + _LINE * lines + 0.08) + 0.2 * ceil(len(entries) / per_line) + 0.1
-    figure = new_figure(max(2.4, across * (_TILE + 0.08)), height)
-    grid = figure.subplots(down, across, squeeze=False)
-    for axes in grid.flat:
-        axes.axis("off")
-    for axes, tile in zip(grid.flat, tiles, strict=False):
-        _draw(axes, tile)
+    longest = max((len(entry.title) for entry in entries), default=0)
+    per_line = max(1, min(len(entries), int(width / (0.4 + 0.075 * longest))))
+    below = 0.22 * ceil(len(entries) / per_line) + _GAP if entries else 0
+    height = down * (above + _TILE + _GAP) + _GAP + below
+    figure = new_figure(width, height)
+    left = (width - across * (_TILE + _GAP) + _GAP) / 2
+    for at, tile in enumerate(tiles):
+        row, column = divmod(at, across)
+        x = left + column * (_TILE + _GAP)
+        y = height - _GAP - row * (above + _TILE + _GAP) - above - _TILE
+        _draw(figure.add_axes((x / width, y / height, _TILE / width, _TILE / height)), tile)
     if entries:
         _draw_legend(figure, entries, per_line)
     return figure
@@ -72,7 +80,7 @@ def new_figure(width: float, height: float) -> Figure:
 
     if "ipykernel" in sys.modules and find_spec("matplotlib_inline"):
         import matplotlib_inline.backend_inline  # noqa: F401  # tells notebooks how to show figures
-    return Figure(figsize=(width, height), layout="constrained")
+    return Figure(figsize=(width, height))
 
 
 def _columns_for(count: int) -> int:
@@ -84,6 +92,8 @@ def _columns_for(count: int) -> int:
 def _draw(axes: Axes, tile: Tile) -> None:
     from matplotlib.collections import LineCollection
 
+    axes.axis("off")
+    axes.set_anchor("N")  # so that the titles of a row stand on one line
     if tile.picture is None:
         axes.imshow(np.full((1, 1, 3), _MISSING, np.uint8))
         text = axes.text(0, 0, tile.missing, ha="center", va="center", fontsize=7, wrap=True)
@@ -125,7 +135,7 @@ def _draw_legend(figure: Figure, entries: Sequence[LegendEntry], columns: int) -
     # a label that begins with an underscore would be left out
     labels = [f" {entry.title}" for entry in entries]
     legend = figure.legend(
-        patches, labels, loc="outside lower center", ncols=columns, fontsize=8, frameon=False
+        patches, labels, loc="lower center", ncols=columns, fontsize=8, frameon=False, borderpad=0
     )
     for text in legend.get_texts():
         text.set_parse_math(False)
