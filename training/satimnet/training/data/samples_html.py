@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from satimnet.builder.errors import SatimnetError, printable
 from satimnet.training.data.mixed_choice import mixed_choice
 from satimnet.training.data.sample_table import SampleTable
-from satimnet.training.data.single_sample import Sample
+from satimnet.training.data.single_sample import Sample, sample_at
 
 _PICTURES = 12
 _SIDE = 96
@@ -76,7 +76,7 @@ def _pictures(samples: SampleTable) -> Iterator[str]:
     from satimnet.training.plot.item_pictures import ItemPicture, Wanted, coloured, read_pictures
 
     end = monotonic() + _SECONDS
-    chosen = [Sample(samples.slice(at, 1)) for at in mixed_choice(samples, _PICTURES, 0).tolist()]
+    chosen = [sample_at(samples, at) for at in mixed_choice(samples, _PICTURES, 0).tolist()]
     wanted = Wanted(_SIDE, crop=samples.crop)
     shown: list[Sample] = []
     read: list[ItemPicture] = []

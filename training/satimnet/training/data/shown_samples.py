@@ -14,7 +14,7 @@ from satimnet.training.data.explorer_address import Asked
 from satimnet.training.data.image_assets import require_samples
 from satimnet.training.data.mixed_choice import mixed_choice
 from satimnet.training.data.sample_table import SampleTable
-from satimnet.training.data.single_sample import Sample
+from satimnet.training.data.single_sample import Sample, sample_at
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -57,11 +57,11 @@ class ShownSamples(SampleTable):
             ) from None
         if not -len(self) <= at < len(self):
             raise IndexError(f"no sample {at}; there are {len(self):,}, from 0")
-        return Sample(self.slice(at % len(self), 1))
+        return sample_at(self, at % len(self))
 
     def __iter__(self) -> Iterator[Sample]:
         """One sample after another; `Samples.to_batches` reads them many times as fast."""
-        return (Sample(self.slice(at, 1)) for at in range(len(self)))
+        return (sample_at(self, at) for at in range(len(self)))
 
     def _repr_html_(self) -> str:
         """What notebooks show: numbers, and small pictures of a few samples."""
@@ -115,7 +115,7 @@ class ShownSamples(SampleTable):
         if n > MOST:
             raise ArgumentError(f"n {n}: a figure has {MOST} pictures at most", "n")
         require_samples(self)
-        chosen = [Sample(self.slice(at, 1)) for at in mixed_choice(self, n, seed).tolist()]
+        chosen = [sample_at(self, at) for at in mixed_choice(self, n, seed).tolist()]
         pairs = [(one.item, self.collections[one.collection].document) for one in chosen]
         return draw_items(pairs, overlay=overlay, bands=bands, columns=columns, crop=self.crop)
 

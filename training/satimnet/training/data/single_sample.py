@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -188,6 +188,13 @@ class Sample:
         height, width = self.properties["proj:shape"]
         corner = [(have - want) // 2 for have, want in ((width, columns), (height, rows))]
         return Clipper(objects).inside(Window(*corner, columns, rows), MIN_INSIDE)
+
+
+def sample_at(samples: SampleTable, number: int) -> Sample:
+    """One of the samples, by its number from 0; of the collections it has its own."""
+    row = samples.slice(number, 1)
+    name = row.table["collection"][0].as_py()
+    return Sample(replace(row, collections={name: row.collections[name]}))
 
 
 def item_of(row: SampleTable) -> Json:

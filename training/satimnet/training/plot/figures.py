@@ -30,7 +30,7 @@ Overlay = Literal["auto", "mask", "objects"]
 
 MOST = 100
 """Pictures of a figure at most."""
-_SIZE = 256
+_SIZE = 384
 """Pixels of the longer side of a picture at most."""
 _OPACITY = 0.45  # of masks
 _LONGEST = 26  # characters of a title

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_TILE = 1.75
-"""Inches a side of a picture."""
+_TILE, _LARGEST_TILE = 1.75, 3.5
+"""Inches a side of a picture at least, and of one alone."""
+_WIDTH = 7.0
+"""Inches that the pictures of a row fill together, if there are few."""
 _LINE = 0.17
 """Inches of a line of its title."""
 _GAP = 0.1
@@ -55,20 +57,21 @@ def draw_tiles(
     """Draws tiles in rows, and the legend below."""
     across = columns or _columns_for(len(tiles))
     down = ceil(len(tiles) / across)
+    side = min(_LARGEST_TILE, max(_TILE, _WIDTH / across))
     above = _LINE * max(bool(one.title) + bool(one.note) for one in tiles)
-    width = max(_NARROWEST, across * (_TILE + _GAP) + _GAP)
+    width = max(_NARROWEST, across * (side + _GAP) + _GAP)
     entries = _shortened(legend)
     longest = max((len(entry.title) for entry in entries), default=0)
     per_line = max(1, min(len(entries), int(width / (0.4 + 0.075 * longest))))
     below = 0.22 * ceil(len(entries) / per_line) + _GAP if entries else 0
-    height = down * (above + _TILE + _GAP) + _GAP + below
+    height = down * (above + side + _GAP) + _GAP + below
     figure = new_figure(width, height)
-    left = (width - across * (_TILE + _GAP) + _GAP) / 2
+    left = (width - across * (side + _GAP) + _GAP) / 2
     for at, tile in enumerate(tiles):
         row, column = divmod(at, across)
-        x = left + column * (_TILE + _GAP)
-        y = height - _GAP - row * (above + _TILE + _GAP) - above - _TILE
-        _draw(figure.add_axes((x / width, y / height, _TILE / width, _TILE / height)), tile)
+        x = left + column * (side + _GAP)
+        y = height - _GAP - row * (above + side + _GAP) - above - side
+        _draw(figure.add_axes((x / width, y / height, side / width, side / height)), tile)
     if entries:
         _draw_legend(figure, entries, per_line)
     return figure
