@@ -12,7 +12,7 @@ import pytest
 import satimnet.training as face
 from satimnet.training import Catalog, Samples
 
-MODULES = ["batches", "order", "sample_table", "training_samples"]
+MODULES = ["batches", "order", "sample_table", "shown_samples", "single_sample", "training_samples"]
 METHODS = [
     (one.__name__, name)
     for one in (Samples, Catalog)
@@ -27,11 +27,12 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def types_of(function):
     """The annotations as types, with the names that only a type checker imports."""
     import xarray
+    from matplotlib.figure import Figure
 
     from satimnet.training.data.batches import Batch
     from satimnet.training.data.torch_dataset import BatchDataset
 
-    names = {"Batch": Batch, "BatchDataset": BatchDataset, "xarray": xarray}
+    names = {"Batch": Batch, "Figure": Figure, "BatchDataset": BatchDataset, "xarray": xarray}
     plain = inspect.unwrap(function)
     return typing.get_type_hints(plain, plain.__globals__ | names)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from satimnet.training.data.array_types import Numbers
@@ -11,9 +12,7 @@ from satimnet.training.data.sample_table import SampleTable
 
 
 def mixed_choice(samples: SampleTable, count: int, seed: int) -> Numbers:
-    """Draws samples for a picture: the first of each kind, then the second of each, and so on.
-
-    A kind is a collection and what classes the sample has in it.
+    """Draws samples for a picture: collections take turns, and in each of them its classes do.
 
     Args:
         samples: All of them.
@@ -24,17 +23,26 @@ def mixed_choice(samples: SampleTable, count: int, seed: int) -> Numbers:
         Their numbers, int64 (sample); like beside like.
     """
     tags = pc.fill_null(pc.binary_join(samples.table["satimnet:classes"], ","), "")
-    named = pc.binary_join_element_wise(samples.table["collection"], tags, "/")
-    kinds = named.combine_chunks().dictionary_encode()
-    codes = np.asarray(kinds.indices, np.int64)
+    homes, _ = _codes(samples.table["collection"])
+    kinds, names = _codes(pc.binary_join_element_wise(samples.table["collection"], tags, "/"))
     order = permutation(len(samples), seed, Purpose.PICTURES)
-    alike = np.argsort(codes[order], kind="stable")  # of each kind, one after the other
-    own = codes[order][alike]
-    places = np.arange(len(own))
-    firsts = np.maximum.accumulate(np.where(np.diff(own, prepend=-1) != 0, places, 0))
-    turns = np.empty(len(own), np.int64)
-    turns[alike] = places - firsts
-    chosen = order[np.argsort(turns, kind="stable")][:count]
-    names = kinds.dictionary
-    in_order = sorted(chosen.tolist(), key=lambda at: str(names[int(codes[at])]))
+    order = order[np.argsort(_turns(kinds[order]), kind="stable")]
+    order = order[np.argsort(_turns(homes[order]), kind="stable")]
+    in_order = sorted(order[:count].tolist(), key=lambda at: str(names[int(kinds[at])]))
     return np.asarray(in_order, np.int64)
+
+
+def _codes(texts: pa.ChunkedArray) -> tuple[Numbers, pa.Array]:
+    """Each text as a number, and the texts that the numbers stand for."""
+    found = texts.combine_chunks().dictionary_encode()
+    return np.asarray(found.indices, np.int64), found.dictionary
+
+
+def _turns(codes: Numbers) -> Numbers:
+    """Of each code how often it was there before, int64 (code)."""
+    alike = np.argsort(codes, kind="stable")  # of each, one after the other
+    places = np.arange(len(codes))
+    begins = np.diff(codes[alike], prepend=-1) != 0
+    turns = np.empty(len(codes), np.int64)
+    turns[alike] = places - np.maximum.accumulate(np.where(begins, places, 0))
+    return turns

@@ -83,7 +83,7 @@ class ShownSamples(SampleTable):
 
         Args:
             n: How many at most, 1 to 100. If there are more samples, they are drawn by the seed, of
-                as many classes as can be.
+                as many collections and classes as can be.
             overlay: What is drawn over the images, in the colours of the class table: "mask" or
                 "objects", of samples that have them; "auto" takes objects, else the mask. None
                 draws images alone.
@@ -115,7 +115,8 @@ class ShownSamples(SampleTable):
         if n > MOST:
             raise ArgumentError(f"n {n}: a figure has {MOST} pictures at most", "n")
         require_samples(self)
-        chosen = [sample_at(self, at) for at in mixed_choice(self, n, seed).tolist()]
+        numbers = range(len(self)) if len(self) <= n else mixed_choice(self, n, seed).tolist()
+        chosen = [sample_at(self, at) for at in numbers]
         pairs = [(one.item, self.collections[one.collection].document) for one in chosen]
         return draw_items(pairs, overlay=overlay, bands=bands, columns=columns, crop=self.crop)
 

@@ -90,6 +90,7 @@ def read_pictures(
     ):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         for item, document in items:
+            item = _described(item, document)
             try:
                 with ExitStack() as files:
                     picture = _read(item, document, wanted, files)
@@ -97,6 +98,18 @@ def read_pictures(
                 reason = printable(" ".join(str(error).split()))
                 picture = ItemPicture(item, document, problem=reason or type(error).__name__)
             yield picture
+
+
+def _described(item: Json, document: CollectionDocument) -> Json:
+    """The Item, whose assets say themselves what the collection says of all such assets."""
+    specs = document.json.get("item_assets", {})
+    assets = {
+        key: {name: specs[key][name] for name in ("bands", "roles") if name in specs[key]} | asset
+        if key in specs
+        else asset
+        for key, asset in item["assets"].items()
+    }
+    return item | {"assets": assets}
 
 
 def _read(
