@@ -106,7 +106,7 @@ class Catalog:
         if "satimnet:classes" not in found.column_names:  # the catalog says none
             unsaid = pa.nulls(len(found), pa.list_(pa.string()))
             found = found.append_column("satimnet:classes", unsaid)
-        named = {"collections": collections, "classes": classes, "bands": bands}
+        named = {"collections": collections, "classes": classes, "bands": bands, "images": images}
         asked = Asked.of(self.index.href, named | query, allow_outside=self.index.bounds.everywhere)
         samples = Samples(found, chosen, classes_of(chosen), asked=asked)
         if bands is not None:

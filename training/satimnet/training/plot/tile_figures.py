@@ -58,20 +58,21 @@ def draw_tiles(
     across = columns or _columns_for(len(tiles))
     down = ceil(len(tiles) / across)
     side = min(_LARGEST_TILE, max(_TILE, _WIDTH / across))
+    tall = side * max(map(_tallness, tiles))
     above = _LINE * max(bool(one.title) + bool(one.note) for one in tiles)
     width = max(_NARROWEST, across * (side + _GAP) + _GAP)
     entries = _shortened(legend)
     longest = max((len(entry.title) for entry in entries), default=0)
     per_line = max(1, min(len(entries), int(width / (0.4 + 0.075 * longest))))
     below = 0.22 * ceil(len(entries) / per_line) + _GAP if entries else 0
-    height = down * (above + side + _GAP) + _GAP + below
+    height = down * (above + tall + _GAP) + _GAP + below
     figure = new_figure(width, height)
     left = (width - across * (side + _GAP) + _GAP) / 2
     for at, tile in enumerate(tiles):
         row, column = divmod(at, across)
         x = left + column * (side + _GAP)
-        y = height - _GAP - row * (above + side + _GAP) - above - side
-        _draw(figure.add_axes((x / width, y / height, side / width, side / height)), tile)
+        y = height - _GAP - row * (above + tall + _GAP) - above - tall
+        _draw(figure.add_axes((x / width, y / height, side / width, tall / height)), tile)
     if entries:
         _draw_legend(figure, entries, per_line)
     return figure
@@ -90,6 +91,14 @@ def _columns_for(count: int) -> int:
     """Columns that leave the fewest places of a wide page empty."""
     wide = [n for n in range(1, _MOST_COLUMNS + 1) if ceil(count / n) <= n]
     return min(wide or [_MOST_COLUMNS], key=lambda n: (-count % n, -n))
+
+
+def _tallness(tile: Tile) -> float:
+    """How tall the place of a picture is, by its width: scenes that lie down need no square."""
+    if tile.picture is None:
+        return 1.0
+    height, width = tile.picture.shape[:2]
+    return min(1.0, height / width)
 
 
 def _draw(axes: Axes, tile: Tile) -> None:
