@@ -43,7 +43,9 @@ from satimnet.builder.errors import (
 )
 from satimnet.builder.explorer.explorer_columns import ASSETS as EXPLORER_ASSETS
 from satimnet.builder.explorer.explorer_columns import write_columns
+from satimnet.builder.overview.class_histogram import HISTOGRAM_ASSET, write_histogram
 from satimnet.builder.overview.contact_sheet import OVERVIEW_ASSET, OVERVIEW_NAME, write_overview
+from satimnet.builder.overview.notebook_stub import NOTEBOOK_ASSET, write_notebook
 from satimnet.builder.packing.sample_files import MAX_SCENE_SIZE
 from satimnet.builder.packing.shard_plans import (
     DEFAULT_SHARD_SIZE,
@@ -446,6 +448,10 @@ def _described(made: _Collection, rows: MappedRows, report: Report, overview: bo
     collection["assets"] = {"build-report": _REPORT_ASSET, **EXPLORER_ASSETS}
     if drawn:
         collection["assets"]["overview"] = OVERVIEW_ASSET
+    if write_histogram(collection, tables, folder):
+        collection["assets"]["class-histogram"] = HISTOGRAM_ASSET
+    write_notebook(collection, folder)
+    collection["assets"]["notebook"] = NOTEBOOK_ASSET
     if made.files == "pages":
         for level, ids in nodes.items():
             lines = [made.rows / features_name(p) for p in made.plans if p.level == level]

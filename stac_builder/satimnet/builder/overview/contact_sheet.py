@@ -31,7 +31,7 @@ OVERVIEW_ASSET = {
     "href": f"./{OVERVIEW_NAME}",
     "type": "image/png",
     "title": "Contact sheet: some samples, their masks and classes",
-    "roles": ["overview"],
+    "roles": ["overview", "thumbnail"],
 }
 """Asset of the Collection."""
 
