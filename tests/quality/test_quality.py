@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import planted
@@ -16,12 +18,14 @@ import shapely
 from click.testing import CliRunner
 
 from satimnet.builder.errors import BadFileError, SatimnetError
+from satimnet.builder.explorer.page_files import write_page
 from satimnet.builder.pipeline import build
 from satimnet.builder.quality import assess, assessment
 from satimnet.builder.quality.dataset_versions import Places, find_versions
 from satimnet.builder.quality.duplicates import find_duplicates
 from satimnet.builder.quality.findings import CHECKS
 from satimnet.builder.quality.footprint_overlaps import find_overlaps
+from satimnet.builder.quality.item_links import ItemLinks
 from satimnet.builder.quality.label_checks import Labelled, check_objects, check_tags
 from satimnet.builder.quality.measuring import result_schema
 from satimnet.builder.quality.member_contents import Shards, read_content
@@ -33,7 +37,9 @@ from satimnet.builder.quality.pixel_statistics import (
 )
 from satimnet.builder.quality.report_files import Report
 from satimnet.builder.quality.similarity import find_similar
+from satimnet.builder.query.search import search
 from satimnet.cli.quality_command import quality
+from stactools.eurosat.miniature import write_miniature
 
 
 def found(report: Report) -> set[tuple[str, str]]:
@@ -169,6 +175,30 @@ def test_what_is_written(assessed: tuple[Report, Path]) -> None:
     assert 'src="http' not in html  # one file, no network
     assert 'href="http' not in html
     assert html.count("data:image/jpeg;base64,") > 20
+    links = set(re.findall(r'<a href="([^"#]+\.json)">', html))
+    assert len(links) > 10
+    for link in links:
+        item = json.loads((out / unquote(link)).read_text())
+        assert item["type"] == "Feature"
+        assert item["id"] in html
+
+
+def test_where_items_are_no_files_pictures_lead_to_the_explorer(tmp_path: Path) -> None:
+    sources = write_miniature(tmp_path / "source", 1, bands=False)
+    build(sources, tmp_path / "catalog", items="none", overview=False)
+    (item,) = search(tmp_path / "catalog", ids="River_1")
+    home = str(tmp_path / "catalog" / "catalog.json")
+    assert ItemLinks(home, tmp_path / "quality").to(item) is None
+    write_page(tmp_path / "catalog" / "explore", tmp_path / "catalog")
+    link = ItemLinks(home, tmp_path / "quality").to(item)
+    assert link == "../catalog/explore/index.html#item=eurosat%2FRiver_1"
+    build(sources, tmp_path / "files", overview=False)
+    (item,) = search(tmp_path / "files", ids="River_1")
+    assert (
+        ItemLinks(str(tmp_path / "files/catalog.json"), tmp_path)
+        .to(item)
+        .endswith("/River/River_1.json")
+    )
 
 
 def test_results_of_every_item(assessed: tuple[Report, Path], faulty: Path) -> None:

@@ -125,7 +125,7 @@ def assess(
             _require_same(index, state)
         with one_step(progress, "Writing the report"):
             shutil.rmtree(work / "report", ignore_errors=True)
-            write_report(report, work / "report")
+            write_report(report, work / "report", on_disk(out))
             sync(work)
             place(work / "report", out)
     return report

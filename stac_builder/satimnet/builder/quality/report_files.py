@@ -21,6 +21,7 @@ from satimnet.builder.quality.comparison_rows import comparison_lines, compariso
 from satimnet.builder.quality.distributions import Band
 from satimnet.builder.quality.finding_pictures import draw_item
 from satimnet.builder.quality.findings import CHECKS, SEVERITIES, Finding, Severity
+from satimnet.builder.quality.item_links import ItemLinks
 from satimnet.builder.quality.measuring import Task, read_results, rows_of_task
 from satimnet.builder.quality.source_comparison import BandComparison
 from satimnet.builder.samples import SPLITS
@@ -93,8 +94,14 @@ class Report:
         return {key: names[key][0].as_py() for key in ("collection", "id", "split")}
 
 
-def write_report(report: Report, folder: Path) -> None:
-    """Writes ``report.html``, ``.md`` and ``.json``, ``findings.ndjson`` and ``items.parquet``."""
+def write_report(report: Report, folder: Path, out: Path) -> None:
+    """Writes ``report.html``, ``.md`` and ``.json``, ``findings.ndjson`` and ``items.parquet``.
+
+    Args:
+        report: What is written.
+        folder: Where; it must not be there.
+        out: Where the folder will be moved, from where links lead to Items.
+    """
     folder.mkdir(parents=True)
     _write_items(report, folder / "items.parquet")
     with (folder / "findings.ndjson").open("wb") as file:
@@ -111,7 +118,7 @@ def write_report(report: Report, folder: Path) -> None:
     options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
     (folder / REPORT_NAME).write_bytes(orjson.dumps(content, option=options))
     (folder / "report.md").write_text(_markdown(report, content), encoding="utf-8")
-    (folder / "report.html").write_text(_html(report, content), encoding="utf-8")
+    (folder / "report.html").write_text(_html(report, content, out), encoding="utf-8")
 
 
 def _write_items(report: Report, path: Path) -> None:
@@ -234,7 +241,7 @@ def _escaped(text: str) -> str:
     return "".join(f"\\{c}" if c in r"\`*_{}[]<>#|" else c for c in text)
 
 
-def _html(report: Report, content: Json) -> str:
+def _html(report: Report, content: Json, out: Path) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
     environment = Environment(
@@ -247,30 +254,35 @@ def _html(report: Report, content: Json) -> str:
     environment.filters["sum_values"] = lambda numbers: sum(numbers.values())
     environment.filters["lower_first"] = lambda title: title[:1].lower() + title[1:]
     item_at = _item_finder(report.tasks)
+    links = ItemLinks(report.catalog, out)
     sections = []
     for check in content["checks"]:
         if not check["findings"]:
             continue
         found = report.of(check["name"])
-        cards = [_card(report, finding, item_at) for finding in found[:_SHOWN]]
+        cards = [_card(report, finding, item_at, links) for finding in found[:_SHOWN]]
         sections.append({**check, "cards": cards, "more": max(0, len(found) - _SHOWN)})
     picture = draw_comparison(report.comparisons) if report.comparisons else ""
     template = environment.get_template("report.html")
     return template.render(**content, sections=sections, picture=picture)
 
 
-def _card(report: Report, finding: Finding, item_at: Callable[[int], Item]) -> Json:
+def _card(
+    report: Report, finding: Finding, item_at: Callable[[int], Item], links: ItemLinks
+) -> Json:
     items = report.items_of(finding)
     collections = {s.collection.id: s.collection for s in report.summaries}
     shown = []
     for row, names in list(zip(finding.rows, items))[:_PICTURED]:
+        item = item_at(row)
         drawn = draw_item(
-            item_at(row),
+            item,
             collections[names["collection"]],
             finding.outline,
             with_mask=finding.check in _WITH_MASK,
         )
-        shown.append({**names, "pictures": [base64.b64encode(p).decode() for p in drawn]})
+        pictures = [base64.b64encode(picture).decode() for picture in drawn]
+        shown.append({**names, "pictures": pictures, "link": links.to(item)})
     return {
         "message": finding.message,
         "items": shown,

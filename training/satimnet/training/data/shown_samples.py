@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex, overload
 
+import numpy as np
+
 from satimnet.builder.arguments import at_least, checked
 from satimnet.builder.errors import ArgumentError, CatalogWarning, WrongTypeError
 from satimnet.training.data.explorer_address import Asked
@@ -47,7 +49,7 @@ class ShownSamples(SampleTable):
             start, stop, step = index.indices(len(self))
             if step == 1:
                 return self.slice(start, max(0, stop - start))
-            return self.subset(range(start, stop, step))
+            return self.subset(np.arange(start, stop, step))
         try:
             at = operator.index(index)
         except TypeError:

@@ -186,8 +186,8 @@ class Sample:
         assert self.row.crop is not None
         rows, columns = self.row.crop
         height, width = self.properties["proj:shape"]
-        corner = [(have - want) // 2 for have, want in ((width, columns), (height, rows))]
-        return Clipper(objects).inside(Window(*corner, columns, rows), MIN_INSIDE)
+        left, top = (width - columns) // 2, (height - rows) // 2
+        return Clipper(objects).inside(Window(left, top, columns, rows), MIN_INSIDE)
 
 
 def sample_at(samples: SampleTable, number: int) -> Sample:

@@ -98,7 +98,7 @@ def _tallness(tile: Tile) -> float:
     if tile.picture is None:
         return 1.0
     height, width = tile.picture.shape[:2]
-    return min(1.0, height / width)
+    return min(1.0, float(height / width))
 
 
 def _draw(axes: Axes, tile: Tile) -> None:
