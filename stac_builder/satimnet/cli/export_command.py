@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from satimnet.builder.commands import one_line_errors
+from satimnet.builder.errors import ArgumentError
 from satimnet.builder.exports import FORMATS, OBJECT_FORMATS
 from satimnet.cli.options import (
     FOLDER,
@@ -37,9 +38,14 @@ from satimnet.cli.progress_bars import progress_bar
 @click.option(
     "--out",
     type=FOLDER,
-    default=Path(),
     show_default="the current one",
     help="Folder for the files; links in them are relative to it.",
+)
+@click.option(
+    "--attach",
+    is_flag=True,
+    help="Instead of --out: write the files into the catalog, and publish versions of its "
+    "collections that link them as assets.",
 )
 @click.option(
     "--base",
@@ -56,7 +62,8 @@ def export(
     catalog: str,
     form: str,
     collections: tuple[str, ...],
-    out: Path,
+    out: Path | None,
+    attach: bool,
     base: str | None,
     quiet: bool,
 ) -> None:
@@ -70,13 +77,35 @@ def export(
     The catalog itself does not change. --out may be a folder of the catalog, such as that of a
     collection, to publish the files along with it.
     """
+    if attach:
+        _attach(catalog, form, collections, out, base, quiet)
+        return
     from satimnet.builder.exports import export as run
     from satimnet.builder.query.index import Index
 
     with progress_bar(quiet) as progress:
         index = Index(catalog, allow_outside=allow_outside(), version=at(), splits=chosen_splits())
         chosen = collections or None
-        written = run(index, form, out, collections=chosen, base=base, progress=progress)
+        written = run(index, form, out or Path(), collections=chosen, base=base, progress=progress)
     if not quiet:
         for path in written:
             say(path)
+
+
+def _attach(
+    catalog: str,
+    form: str,
+    collections: tuple[str, ...],
+    out: Path | None,
+    base: str | None,
+    quiet: bool,
+) -> None:
+    from satimnet.builder.exports.attached_exports import attach_export
+
+    if out is not None or at() or chosen_splits() or allow_outside():
+        raise ArgumentError("attach: goes with --format, --collection and --base alone", "attach")
+    with progress_bar(quiet) as progress:
+        chosen = collections or None
+        made = attach_export(catalog, form, collections=chosen, base=base, progress=progress)
+    for id_, version in made.items() if not quiet else ():
+        click.echo(f"{id_}@{version} links it")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -42,6 +42,12 @@ _COLOURS = {"error": "red", "warning": "yellow", "info": "blue"}
     help="Folder on this machine for the report; an earlier report there is replaced.",
 )
 @click.option(
+    "--attach",
+    metavar="COLLECTION",
+    help="Instead of --out: judge this collection by itself, write the report into the catalog, "
+    "and publish a version of the collection that links it as assets.",
+)
+@click.option(
     "--fail-on",
     type=click.Choice(["error", "warning", "info"]),
     help="End with an error if there is a finding of this severity or a graver one.",
@@ -73,6 +79,7 @@ _COLOURS = {"error": "red", "warning": "yellow", "info": "blue"}
 def quality(
     catalog: str,
     out: Path | None,
+    attach: str | None,
     fail_on: str | None,
     compare: tuple[str, ...],
     bands: list[str] | None,
@@ -92,37 +99,55 @@ def quality(
     from satimnet.builder.quality import assess
     from satimnet.builder.quality.findings import SEVERITIES
 
-    if out is None:
-        if is_url(catalog):
-            raise ArgumentError(
-                f"{shown(catalog)}: is not on this machine, where the report is written; "
-                "give --out FOLDER",
-                "catalog",
+    how = {"scheduler": scheduler, "compare": compare, "bands": bands, "offset": offset}
+    if attach is not None:
+        where, report = _attached(catalog, attach, out, how, quiet)
+    else:
+        folder = _folder(catalog) if out is None else out
+        with progress_bar(quiet) as progress:
+            report = assess(
+                catalog,
+                folder,
+                **how,
+                allow_outside=allow_outside(),
+                version=at(),
+                splits=chosen_splits(),
+                progress=progress,
             )
-        out = Path("quality")
-    with progress_bar(quiet) as progress:
-        report = assess(
-            catalog,
-            out,
-            scheduler=scheduler,
-            allow_outside=allow_outside(),
-            compare=compare,
-            bands=bands,
-            offset=offset,
-            version=at(),
-            splits=chosen_splits(),
-            progress=progress,
-        )
+        where = str(folder / "report.html")
     if not quiet:
         _print(report)
-        click.echo(f"{out / 'report.html'} shows all of it")
+        click.echo(f"{where} shows all of it")
     if fail_on is not None:
         grave = SEVERITIES[: SEVERITIES.index(fail_on) + 1]
         number = sum(map(report.count, grave))
         if number:
             raise BadCatalogError(
-                f"{counted(number, 'finding')} of {' or '.join(grave)}, see {out}"
+                f"{counted(number, 'finding')} of {' or '.join(grave)}, see {where}"
             )
+
+
+def _folder(catalog: str) -> Path:
+    if is_url(catalog):
+        raise ArgumentError(
+            f"{shown(catalog)}: is not on this machine, where the report is written; "
+            "give --out FOLDER",
+            "catalog",
+        )
+    return Path("quality")
+
+
+def _attached(
+    catalog: str, id_: str, out: Path | None, how: dict[str, Any], quiet: bool
+) -> tuple[str, Report]:
+    """Where the report of a collection lies that is attached to it, and the report."""
+    from satimnet.builder.quality.attached_reports import attach_report
+
+    if out is not None or at() or chosen_splits() or allow_outside():
+        raise ArgumentError("attach: goes without --out, --at, --splits and --allow-outside")
+    with progress_bar(quiet) as progress:
+        report, version = attach_report(catalog, id_, progress=progress, **how)
+    return f"quality-report of {id_}@{version}", report
 
 
 def _print(report: Report) -> None:

@@ -73,7 +73,7 @@ _ROWS_OF_TASK = 2000  # about as many samples as a shard has
 
 
 def assess(
-    catalog: str | os.PathLike[str],
+    catalog: str | os.PathLike[str] | Index,
     out: Path,
     *,
     scheduler: str = "threads",
@@ -88,7 +88,7 @@ def assess(
     """Reads all members of a catalog once and writes a report.
 
     Args:
-        catalog: Path or URL of ``catalog.json`` or of its folder.
+        catalog: Path or URL of ``catalog.json`` or of its folder, or an open `Index`.
         out: Folder for the report; an earlier report there is replaced.
         scheduler: ``threads``, ``processes``, or the address of a dask cluster whose workers can
             read the catalog where it is.
@@ -112,7 +112,11 @@ def assess(
         StorageError: the host of the catalog does not answer.
         BadCatalogError: the catalog cannot be read, or was changed meanwhile.
     """
-    index = Index(catalog, allow_outside=allow_outside, version=version, splits=splits)
+    index = (
+        catalog
+        if isinstance(catalog, Index)
+        else Index(catalog, allow_outside=allow_outside, version=version, splits=splits)
+    )
     _refuse_foreign(on_disk(out))
     scenes = _scenes(index, compare, bands, offset)
     with workspace(out, "assessing") as work:

@@ -174,6 +174,21 @@ class Index:
         index._begin(href, alone, allow_outside, None)
         return index
 
+    @classmethod
+    def of_document(cls, href: str, document: dict[str, Any]) -> Index:
+        """The index of a catalog as it would be if ``catalog.json`` were this document.
+
+        Args:
+            href: absolute path or URL of ``catalog.json``.
+            document: its content.
+
+        Raises:
+            SatimnetError: none of its collections can be read.
+        """
+        index = cls.__new__(cls)
+        index._begin(href, document, False, None)
+        return index
+
     def _begin(
         self,
         href: str,
