@@ -144,6 +144,8 @@ def test_errors(home: Path) -> None:
         attach_export(home, "bibtex", collections=("dota",))
     with pytest.raises(ArgumentError, match="no description of a collection"):
         attach_export(home, "dcat")
+    with pytest.raises(ArgumentError, match="say where the catalog will lie"):
+        attach_export(home, "gdal-parquet")
     with pytest.raises(StorageError, match="not on this machine"):
         attach("https://example.org/catalog.json", "eurosat", lambda document, folder: [])
     said = run("export", home, "--format", "bibtex", "--attach", "--out", home, code=1)

@@ -45,13 +45,18 @@ def attach_export(
         Name of the version by id of the collection.
 
     Raises:
-        ArgumentError: The format describes a catalog as a whole, or is a folder of images.
+        ArgumentError: The format describes a catalog as a whole, or is a folder of images; or
+            gdal-parquet is to be attached, and nobody says where the catalog will lie.
         SatimnetError: As `satimnet.builder.exports.export` and
             `satimnet.builder.publishing.attaching.attach`.
     """
     if form not in _ASSETS:
         raise ArgumentError(
             f"form {form}: is no description of a collection; attach {', '.join(_ASSETS)}", "form"
+        )
+    if form == "gdal-parquet" and base is None:
+        raise ArgumentError(
+            "base: gdal-parquet has absolute paths; say where the catalog will lie", "base"
         )
     media_type, title = _ASSETS[form]
     place = catalog_file(catalog)
