@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from examples.networks.torchvision_cpu import import_torchvision
 from PIL import Image
 from torch import Tensor
 
@@ -19,7 +20,6 @@ from benchmarks.data import Data
 from benchmarks.reading import BATCH, digest, read_ours
 from benchmarks.table import Row
 from benchmarks.timing import Contender, race
-from benchmarks.torchvision_cpu import import_torchvision
 from satimnet.training import open_samples
 
 _CONTRACT = 1

@@ -17,11 +17,10 @@ from typing import Any
 import numpy as np
 import rasterio
 import torch
+from examples.networks.torchvision_cpu import import_torchvision
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-
-from benchmarks.torchvision_cpu import import_torchvision
 
 Batches = Callable[[], Iterator[tuple[Tensor, Tensor]]]
 """An epoch: images and labels, batch by batch."""

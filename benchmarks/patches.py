@@ -10,6 +10,7 @@ import dask.config
 import numpy as np
 import torch
 from dask.base import compute
+from examples.networks.torchvision_cpu import import_torchvision
 from torch.utils.data import DataLoader, Subset
 
 from benchmarks.building import catalog_of
@@ -17,7 +18,6 @@ from benchmarks.data import Data
 from benchmarks.reading import BATCH, read_ours
 from benchmarks.table import Row
 from benchmarks.timing import Contender, race
-from benchmarks.torchvision_cpu import import_torchvision
 from satimnet.training import Samples, open_samples
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from examples.networks.torchvision_cpu import import_torchvision
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -18,7 +19,6 @@ from benchmarks.data import Data
 from benchmarks.formats import FORMATS, Batches
 from benchmarks.table import Row
 from benchmarks.timing import Contender, race
-from benchmarks.torchvision_cpu import import_torchvision
 from satimnet.training import Samples, open_samples
 from satimnet.training.data.batch_options import Shuffle
 

@@ -19,6 +19,7 @@ import fsspec
 import numpy as np
 import obstore
 import torch
+from examples.networks.torchvision_cpu import import_torchvision
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset, default_collate
 
@@ -29,7 +30,6 @@ from benchmarks.reading import BATCH, digest, read_ours
 from benchmarks.slow_host import LATENCY, slow_host, store_at
 from benchmarks.table import Row
 from benchmarks.timing import Contender, Lap, race
-from benchmarks.torchvision_cpu import import_torchvision
 from satimnet.builder.storage.stores import store_of
 from satimnet.training import Samples, open_samples
 from satimnet.training.data.layouts import locate

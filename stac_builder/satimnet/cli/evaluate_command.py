@@ -37,6 +37,11 @@ from satimnet.cli.sample_lines import chosen_samples, print_results
 @click.option("--split", help="Only samples of this split: train, validation or test.")
 @filter_option
 @size_options
+@click.option(
+    "--scores",
+    is_flag=True,
+    help="Also mean IoU, F1, average precision and calibration error, by torchmetrics.",
+)
 @device_option
 @reading_option
 @click.option("--out", required=True, type=FOLDER, help="Folder for the metrics and pictures.")
@@ -49,6 +54,7 @@ def evaluate(
     filter_: str | None,
     size: tuple[int, int] | None,
     crop: tuple[int, int] | None,
+    scores: bool,
     device: str | None,
     scheduler: str,
     out: Path,
@@ -69,6 +75,6 @@ def evaluate(
         split=split,
         filter=filter_,
     )
-    results = run(checkpoint, samples, device=device, scheduler=scheduler)
+    results = run(checkpoint, samples, device=device, scheduler=scheduler, scores=scores)
     files = write_report(results, trained, out, samples)
     print_results(results, files)

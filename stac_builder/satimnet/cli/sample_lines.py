@@ -72,4 +72,7 @@ def print_results(results: Mapping[str, Evaluation], files: Sequence[Path]) -> N
         of = "" if len(results) == 1 else f" of {name}"
         tested = counted(int(result.confusion.sum()), noun)
         click.echo(f"accuracy{of} {result.accuracy:.2%} on {tested}")
+        if result.scores is not None:
+            means = result.scores.means().items()
+            click.echo(", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in means))
     click.echo(f"{files[0].parent}: {', '.join(file.name for file in files)} written")

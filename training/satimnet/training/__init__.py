@@ -13,8 +13,10 @@ from satimnet.builder.old_names import find_moved_modules
 if TYPE_CHECKING:
     from satimnet.training import plot
     from satimnet.training.data.batches import Batch
+    from satimnet.training.data.data_modules import data_module
     from satimnet.training.data.image_sizes import SizeWarning
     from satimnet.training.data.single_sample import Sample
+    from satimnet.training.data.torchgeo_samples import to_torchgeo
     from satimnet.training.data.training_samples import Catalog, Samples, open_samples
     from satimnet.training.fusion.fusing import Fused, fuse
     from satimnet.training.fusion.recipes import Recipe, read_recipe
@@ -50,6 +52,7 @@ __all__ = [
     "Trial",
     "Tuning",
     "crossvalidate",
+    "data_module",
     "evaluate",
     "find_mask",
     "fuse",
@@ -62,6 +65,7 @@ __all__ = [
     "plot",
     "read_grid",
     "read_recipe",
+    "to_torchgeo",
     "train",
     "tune",
     "write_report",
@@ -69,6 +73,7 @@ __all__ = [
 
 _HOMES = {
     "data.batches": ("Batch",),
+    "data.data_modules": ("data_module",),
     "data.image_sizes": ("SizeWarning",),
     "data.single_sample": ("Sample",),
     "networks.checkpoints": ("Checkpoint", "load"),
@@ -84,6 +89,7 @@ _HOMES = {
     "networks.models": ("CnnClass", "CnnDual", "CnnSegm", "keras_parameter_count"),
     "networks.outputs": ("find_mask",),
     "fusion.recipes": ("Recipe", "read_recipe"),
+    "data.torchgeo_samples": ("to_torchgeo",),
     "data.training_samples": ("Catalog", "Samples", "open_samples"),
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,9 @@ from satimnet.training.data.reading_ahead import kept_open, require_way
 from satimnet.training.data.training_samples import Samples
 from satimnet.training.devices import pick_device
 from satimnet.training.networks.checkpoints import Checkpoint, load
-from satimnet.training.networks.inputs import patch_feed, window_feed
+from satimnet.training.networks.inputs import confusions, patch_feed, window_feed
 from satimnet.training.networks.outputs import Output, few, find_mask, outputs_of
+from satimnet.training.networks.scores import ScoreCounter, Scores, require_torchmetrics
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Evaluation:
     """How one output of a network did on some samples.
 
     output: what it predicts. confusion: int64 (true class, predicted class), numbers of patches,
-    or of pixels for networks that classify pixels, in the order of the output's classes.
+    or of pixels for networks that classify pixels, in the order of the output's classes. scores:
+    more figures, where `evaluate` was asked for them.
 
     Example:
         >>> from satimnet.training.networks.outputs import Class, Output
@@ -37,6 +39,7 @@ class Evaluation:
 
     output: Output
     confusion: NDArray[np.int64]
+    scores: Scores | None = None
 
     def __repr__(self) -> str:
         """One line, without the matrix."""
@@ -61,11 +64,14 @@ class Evaluation:
     def metrics(self) -> dict[str, Any]:
         """The figures as JSON has them; null where there is nothing to divide by."""
         rates = {"precision": self.precision.tolist(), "recall": self.recall.tolist()}
+        more = self.scores
         return {
             "accuracy": self.accuracy,
+            **({} if more is None else more.means()),
             "examples": int(self.confusion.sum()),
             "classes": {
                 name: {rate: None if v[k] != v[k] else v[k] for rate, v in rates.items()}
+                | ({} if more is None else more.of_class(k))
                 | {"examples": int(self.confusion[k].sum())}
                 for k, name in enumerate(self.output.names)
             },
@@ -80,6 +86,7 @@ def evaluate(
     *,
     device: str | None = None,
     scheduler: str = "threads",
+    scores: bool = False,
 ) -> dict[str, Evaluation]:
     """Judges the network in a file on samples.
 
@@ -92,6 +99,9 @@ def evaluate(
         device: ``cpu`` or ``cuda``; None: the GPU if there is one.
         scheduler: what reads the samples: ``threads``, ``direct`` or the address of a dask cluster;
             see `Samples.to_batches`. It changes nothing in the result.
+        scores: whether to give, by torchmetrics, the mean IoU, F1, average precision and
+            calibration error as well. The latter two rank the examples by confidence; of more than
+            4,194,304 pixels they look at every n-th.
 
     Returns:
         How each output did, by its name: ``class``, ``mask`` or both.
@@ -99,7 +109,8 @@ def evaluate(
     Raises:
         ArgumentError: the samples have other classes than the network was trained for, or there is
             no such scheduler.
-        SatimnetError: the samples lack the network's bands or masks, or it cannot be read.
+        SatimnetError: the samples lack the network's bands or masks, it cannot be read, or
+            torchmetrics is not installed.
 
     Example:
         >>> from satimnet.training import open_samples, train
@@ -111,6 +122,8 @@ def evaluate(
     """
     where = pick_device(device)
     require_way(scheduler)
+    if scores:
+        require_torchmetrics()
     trained = load(checkpoint, str(where))
     mask = find_mask(samples) if trained.dense else None
     theirs = outputs_of(samples, trained.kind.removeprefix("cnn-"))
@@ -129,8 +142,15 @@ def evaluate(
             if mask is None
             else window_feed(samples, trained.bands, mask, where, dual=dual, scheduler=scheduler)
         )
-        tables = feed.confusions(trained)
-    return _evaluations(trained.outputs, [table.numpy() for table in tables])
+        counters = [
+            ScoreCounter(len(output.classes), len(feed), where)
+            for output in (trained.outputs if scores else ())
+        ]
+        tables = confusions(feed, trained, counters=counters)
+    found = _evaluations(trained.outputs, [table.numpy() for table in tables])
+    for name, counter in zip(found, counters):
+        found[name] = replace(found[name], scores=counter.scores())
+    return found
 
 
 @checked()

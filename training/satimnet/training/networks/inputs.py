@@ -25,10 +25,14 @@ from satimnet.training.data.training_samples import Samples
 from satimnet.training.networks.checkpoints import Checkpoint
 from satimnet.training.networks.models import MARGIN, PATCH, WINDOW
 from satimnet.training.networks.outputs import Mask
+from satimnet.training.networks.scores import ScoreCounter
 from satimnet.training.networks.windows import cut, gather, observed
 
 Example = tuple[Tensor, tuple[Tensor, ...]]
 """Images, float32 (example, band, y, x) stored values; int64 targets (example) of each output."""
+
+Answer = tuple[Tensor, Tensor]
+"""True classes of examples, int64 (example), and a network's logits, float32 (example, class)."""
 
 _RESIDENT = 2 * 1024**3
 """Whole patches stay on the device if their stored pixels have up to this many bytes."""
@@ -68,10 +72,12 @@ class Feed(Protocol):
         """For each output the indices of the classes that examples have."""
         ...
 
-    def confusions(self, checkpoint: Checkpoint, rank: int = 0, ranks: int = 1) -> list[Tensor]:
-        """For each output int64 (true, predicted): numbers of examples; on the CPU.
+    def answers(
+        self, checkpoint: Checkpoint, rank: int = 0, ranks: int = 1
+    ) -> Iterator[list[Answer]]:
+        """What a network says of the examples, for each output.
 
-        Of `ranks` processes each counts a share of its own.
+        Of `ranks` processes each asks about a share of its own.
         """
         ...
 
@@ -123,8 +129,12 @@ class _Resident:
     def present(self) -> list[list[int]]:
         return [_indices(self.labels)]
 
-    def confusions(self, checkpoint: Checkpoint, rank: int = 0, ranks: int = 1) -> list[Tensor]:
-        return _judge_patches(self, checkpoint, self.labels.device, rank, ranks)
+    def answers(
+        self, checkpoint: Checkpoint, rank: int = 0, ranks: int = 1
+    ) -> Iterator[list[Answer]]:
+        parts = _in_order(len(self), self.labels.device)[rank::ranks]
+        for images, (labels,) in self.batches(parts):
+            yield [(labels, checkpoint.logits(images)[0])]
 
 
 @dataclass(frozen=True)
@@ -159,18 +169,12 @@ class _Streamed:
     def present(self) -> list[list[int]]:
         return [_indices(self.labels)]
 
-    def confusions(self, checkpoint: Checkpoint, rank: int = 0, ranks: int = 1) -> list[Tensor]:
-        return _judge_patches(self, checkpoint, self.labels.device, rank, ranks)
-
-
-def _judge_patches(
-    feed: Feed, checkpoint: Checkpoint, device: torch.device, rank: int, ranks: int
-) -> list[Tensor]:
-    count = len(checkpoint.outputs[0].classes)
-    table = torch.zeros(count, count, dtype=torch.int64, device=device)
-    for images, (labels,) in feed.batches(_in_order(len(feed), device)[rank::ranks]):
-        table += _table(labels, checkpoint.logits(images)[0].argmax(1), count)
-    return [table.cpu()]
+    def answers(
+        self, checkpoint: Checkpoint, rank: int = 0, ranks: int = 1
+    ) -> Iterator[list[Answer]]:
+        parts = _in_order(len(self), self.labels.device)[rank::ranks]
+        for images, (labels,) in self.batches(parts):
+            yield [(labels, checkpoint.logits(images)[0])]
 
 
 @dataclass(frozen=True)
@@ -227,27 +231,28 @@ class WindowFeed:
             found.insert(0, _indices(self.labels[patches]))
         return found
 
-    def confusions(self, checkpoint: Checkpoint, rank: int = 0, ranks: int = 1) -> list[Tensor]:
-        """For each output int64 (true, predicted): numbers of windows; on the CPU.
+    def answers(
+        self, checkpoint: Checkpoint, rank: int = 0, ranks: int = 1
+    ) -> Iterator[list[Answer]]:
+        """What a network says of the windows, for each output.
 
         Patches are classified densely, which is the same as window by window, and cheaper.
         """
-        counts = [len(output.classes) for output in checkpoint.outputs]
-        device = self.mask.device
-        tables = [torch.zeros(n, n, dtype=torch.int64, device=device) for n in counts]
         chosen = torch.zeros_like(self.mask, dtype=torch.bool)
         chosen.view(-1)[self.positions] = True
         used = chosen.flatten(1).any(1).nonzero().flatten()[rank::ranks]
         for rows in torch.split(used, max(1, _BLOCK // self.mask[0].numel())):
             middle = (rows, slice(MARGIN, -MARGIN), slice(MARGIN, -MARGIN))
-            counted = chosen[middle]
             truths = [self.mask[middle]]
             if self.labels is not None:
                 truths.insert(0, self.labels[rows][:, None, None].expand(truths[0].shape))
             images = gather(self.pixels, rows).float().permute(0, 3, 1, 2)
-            for k, found in enumerate(classify(checkpoint, images)):
-                tables[k] += _table(truths[k][counted].long(), found[counted].long(), counts[k])
-        return [table.cpu() for table in tables]
+            for strip, found in _strips(checkpoint, images):
+                counted = chosen[middle][:, strip]
+                yield [
+                    (truth[:, strip][counted].long(), logits.permute(0, 2, 3, 1)[counted])
+                    for truth, logits in zip(truths, found, strict=True)
+                ]
 
 
 def window_feed(
@@ -292,16 +297,43 @@ def classify(checkpoint: Checkpoint, images: Tensor) -> tuple[Tensor, ...]:
 
     images: float32 (sample, band, y, x). Large ones are taken in strips of rows.
     """
-    samples, _, height, width = images.shape
-    rows = max(1, _BLOCK // (samples * width))
     strips = [
-        [found.argmax(1).to(torch.uint8) for found in checkpoint.logits(images[:, :, a:b])]
-        for a, b in (
-            (start, min(start + rows + 2 * MARGIN, height))
-            for start in range(0, height - 2 * MARGIN, rows)
-        )
+        [logits.argmax(1).to(torch.uint8) for logits in found]
+        for _, found in _strips(checkpoint, images)
     ]
     return tuple(torch.cat(parts, dim=1) for parts in zip(*strips, strict=True))
+
+
+def confusions(
+    feed: Feed,
+    checkpoint: Checkpoint,
+    rank: int = 0,
+    ranks: int = 1,
+    counters: Sequence[ScoreCounter] = (),
+) -> list[Tensor]:
+    """For each output int64 (true, predicted): numbers of examples; on the CPU.
+
+    Of `ranks` processes each counts a share of its own. counters: what else is counted, of each
+    output.
+    """
+    device = next(checkpoint.model.parameters()).device
+    counts = [len(output.classes) for output in checkpoint.outputs]
+    tables = [torch.zeros(n, n, dtype=torch.int64, device=device) for n in counts]
+    for answers in feed.answers(checkpoint, rank, ranks):
+        for k, (truth, logits) in enumerate(answers):
+            tables[k] += _table(truth, logits.argmax(1), counts[k])
+        for counter, (truth, logits) in zip(counters, answers):
+            counter.add(truth, logits)
+    return [table.cpu() for table in tables]
+
+
+def _strips(checkpoint: Checkpoint, images: Tensor) -> Iterator[tuple[slice, tuple[Tensor, ...]]]:
+    """Logits (sample, class, y, x) of images, densely, in strips of rows; which rows these are."""
+    samples, _, height, width = images.shape
+    rows = max(1, _BLOCK // (samples * width))
+    for start in range(0, height - 2 * MARGIN, rows):
+        end = min(start + rows, height - 2 * MARGIN)
+        yield slice(start, end), checkpoint.logits(images[:, :, start : end + 2 * MARGIN])
 
 
 def _stored(layout: Layout, device: torch.device, scheduler: str) -> Tensor:

@@ -33,7 +33,7 @@ from satimnet.training.devices import (
 )
 from satimnet.training.networks.checkpoints import Checkpoint, build, load
 from satimnet.training.networks.draws import shuffled
-from satimnet.training.networks.inputs import Feed, patch_feed, window_feed
+from satimnet.training.networks.inputs import Feed, confusions, patch_feed, window_feed
 from satimnet.training.networks.outputs import Output
 from satimnet.training.networks.training_plan import TrainingPlan, Wishes, plan_training
 from satimnet.training.networks.training_state import Run, forget, require_same, seed_of
@@ -443,7 +443,7 @@ def _moments(feed: Feed) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 def _judge(watch: Feed, checkpoint: Checkpoint, rank: Rank) -> list[Tensor]:
     """Confusion matrices of the held-out examples, each process having judged its share."""
-    tables = watch.confusions(checkpoint, rank.number, rank.count)
+    tables = confusions(watch, checkpoint, rank.number, rank.count)
     if rank.count > 1:
         tables = [table.to(rank.device) for table in tables]
         for table in tables:
