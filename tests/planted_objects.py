@@ -28,7 +28,7 @@ def write_dota(folder, learned=24, held_out=8, side=512, objects=28, seed=0):
                     continue
                 centres.append(centre)
                 ship = len(centres) % 2 == 0
-                length, width = (rng.uniform(22, 40), rng.uniform(9, 13)) if ship else [18, 18]
+                length, width = (rng.uniform(24, 36), rng.uniform(13, 18)) if ship else [18, 18]
                 turn = rng.uniform(0, np.pi) if ship else 0
                 along = length / 2 * np.array([np.cos(turn), np.sin(turn)])
                 across = width / 2 * np.array([-np.sin(turn), np.cos(turn)])

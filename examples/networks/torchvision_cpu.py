@@ -22,9 +22,11 @@ _DESCRIBED = {  # what torchvision/_meta_registrations.py asks for
 
 
 def import_torchvision() -> None:
-    """Imports torchvision; where it cannot load its operators, stands in for them."""
+    """Imports torchvision, if it is there, also where it cannot load its operators."""
     try:
         importlib.import_module("torchvision")
+    except ModuleNotFoundError:
+        return
     except RuntimeError:
         if torch.version.cuda is not None:
             raise

@@ -25,8 +25,9 @@ def needed(module: str, extra: str) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
+        missing = (error.name or package).partition(".")[0]
         raise SatimnetError(
-            f"{error.name or package} is not installed; pip install 'satimnet[{extra}]'"
+            f"{missing} is not installed; pip install 'satimnet[{extra}]'"
         ) from error
     except (ImportError, RuntimeError) as error:  # as with a torchvision made for another torch
         raise SatimnetError(

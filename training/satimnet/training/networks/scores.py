@@ -89,7 +89,7 @@ class ScoreCounter:
         }
         self._ranks = {
             "average_precision": made.MulticlassAveragePrecision(average=None, **how).to(device),
-            "calibration_error": made.MulticlassCalibrationError(_BINS, **how).to(device),
+            "calibration_error": made.MulticlassCalibrationError(n_bins=_BINS, **how).to(device),
         }
         self._step = -(-examples // MOST_RANKED)
         self._seen = torch.zeros(classes, dtype=torch.int64, device=device)
