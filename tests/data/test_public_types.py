@@ -12,7 +12,10 @@ import pytest
 import satimnet.training as face
 from satimnet.training import Catalog, Samples
 
-MODULES = ["batches", "order", "sample_table", "shown_samples", "single_sample", "training_samples"]
+MODULES = [
+    *("batches", "order", "sample_table", "shown_samples", "single_sample"),
+    *("torchgeo_samples", "training_samples"),
+]
 METHODS = [
     (one.__name__, name)
     for one in (Samples, Catalog)

@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from examples.networks.torchvision_cpu import import_torchvision
 
 from satimnet.cli.group import satimnet
 
@@ -50,6 +51,10 @@ NOT_RUN = {
     'pip install -c constraints.txt -e ".[training]" && satimnet demo demo': INSTALLS,
     'pip install -c constraints.txt -e ".[test]" && pytest': INSTALLS,
     'pip install -c constraints.txt -e ".[serve]"': INSTALLS,
+    'pip install -c constraints.txt -e ".[examples]"': INSTALLS,
+    "python examples/networks/classifier.py demo/catalog": (
+        "tests/networks/test_example_scripts.py runs it"
+    ),
     "docker build --file Containerfile --build-arg VARIANT=cuda --tag satimnet .": CONTAINER,
     "docker run --publish 8080:8080 satimnet": CONTAINER,
     "satimnet demo demo": "the demo is made once, for all pages",
@@ -84,7 +89,7 @@ NOT_RUN = {
     'pip install -e "city-trees[test]" && pytest city-trees': SKELETON,
 }
 FRAGMENTS = ("def scan(source: Source, record",)  # of a program, which alone does nothing
-SLOW = {"training", "maps", "exporting", "fusion", "quality"}
+SLOW = {"training", "maps", "exporting", "fusion", "quality", "own-network"}
 SHORTER = {"--epochs": "1", "--width": "2", "--windows": "500", "--only-folds": "1"}
 """What a test has no time for."""
 LONG = {"build", "fuse", "quality"}
@@ -188,6 +193,9 @@ def run(line):
 
 def prepare(page):
     """What the text of the page says that its reader has."""
+    if page.stem == "own-network":
+        import_torchvision()
+        pytest.importorskip("lightning", reason="needs the extra lightning")
     if page.stem == "training":
         run("satimnet fuse recipe.toml catalog")
     if page.stem == "maps":

@@ -13,7 +13,7 @@ from satimnet.training import fuse
 
 MODULES = [
     *(f"networks.{name}" for name in ("checkpoints", "crossvalidation", "evaluation", "models")),
-    *("networks.grids", "networks.tuning"),
+    *("networks.grids", "networks.scores", "networks.tuning"),
     *("networks.held_out", "networks.reports", "networks.training", "maps.mapping"),
     "maps.map_figures",
     "fusion.recipes",

@@ -98,7 +98,7 @@ def test_a_unet_finds_what_is_planted(once):
     def make(folder):
         write_inria(folder / "source")
         build([folder / "source"], folder / "catalog")
-        chip(folder / "catalog", "inria", (100, 100))
+        chip(folder / "catalog", "inria", (80, 80))
 
     catalog = open_samples(once("planted-masks", make) / "catalog")
     learn = catalog.search(collections="inria-chips", filter="inria:city = 'austin'")
