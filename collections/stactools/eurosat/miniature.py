@@ -50,6 +50,8 @@ _SURFACES = {
     "River": ("grass", "water"),
     "SeaLake": ("water", "water"),
 }
+# The last digits of the numbers of the patches that are in each list of splits.
+_SPLITS = {"train": range(1, 8), "val": range(8, 10), "test": range(1)}
 _TEXTURE = {"Forest": 0.25, "SeaLake": 0.03, "Pasture": 0.06}
 
 
@@ -58,7 +60,7 @@ def write_miniature(
 ) -> list[Path]:
     """Writes one archive of each wanted edition into ``folder``; returns their paths.
 
-    The same arguments give the same pixels.
+    The same arguments give the same pixels. `write_demo` adds lists of splits.
     """
     folder.mkdir(parents=True, exist_ok=True)
     archives = [folder / n for n, wanted in ((RGB_ARCHIVE, rgb), (BANDS_ARCHIVE, bands)) if wanted]
@@ -75,6 +77,25 @@ def write_miniature(
                         data = geotiff(pixels, rng)
                     zipped.writestr(zipfile.ZipInfo(path, _DATE), data, zipfile.ZIP_DEFLATED)
     return archives
+
+
+def write_demo(folder: Path, per_class: int = 30) -> list[Path]:
+    """Writes both editions, and lists of splits as TorchGeo has them; returns the paths of all.
+
+    Of ten patches of a class seven are for training, two for validation and one for testing.
+    """
+    paths = write_miniature(folder, per_class)
+    for split, digits in _SPLITS.items():
+        names = [
+            f"{name}_{number}.jpg\n"
+            for name in _SURFACES
+            for number in range(1, per_class + 1)
+            if number % 10 in digits
+        ]
+        path = folder / f"eurosat-{split}.txt"
+        path.write_text("".join(names))
+        paths.append(path)
+    return paths
 
 
 def patch(name: str, rng: np.random.Generator) -> NDArray[np.uint16]:

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TextIO, TypeVar
 
 import click
 
-from satimnet.builder.errors import CatalogWarning, SatimnetError, printable, without_secrets
+from satimnet.builder.errors import (
+    CatalogWarning,
+    SatimnetError,
+    how_to_install,
+    printable,
+    without_secrets,
+)
 from satimnet.builder.option_names import with_options
 from satimnet.builder.storage.atomic_files import writing
 from satimnet.builder.storage.hrefs import on_disk
@@ -102,9 +108,8 @@ def one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
                 reason = printable(f"{error.filename}: {error.strerror}")
                 raise click.ClickException(reason) from error
             if isinstance(error, ModuleNotFoundError):
-                raise click.ClickException(
-                    f"{error.name} is not installed; pip install 'satimnet[training,distributed]'"
-                ) from error
+                instead = how_to_install("training", "distributed")
+                raise click.ClickException(f"{error.name} is not installed; {instead}") from error
             text = without_secrets(f"{type(error).__name__}: {error}")
             fault = printable(text.splitlines()[0])
             raise click.ClickException(

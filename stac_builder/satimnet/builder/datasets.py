@@ -130,18 +130,19 @@ def installed() -> dict[str, Dataset]:
 def miniatures() -> dict[str, Callable[[Path], list[Path]]]:
     """Of installed datasets, by id, the functions that write a synthetic source into a folder.
 
-    That is ``write_miniature`` of the package's module ``miniature``, where there is one; it
-    returns the paths to build from.
+    That is ``write_demo`` of the package's module ``miniature``, where there is one, or else its
+    ``write_miniature``; both return the paths to build from.
 
     Example:
         >>> import tempfile
-        >>> [path.name for path in miniatures()["eurosat"](Path(tempfile.mkdtemp()))]
+        >>> [path.name for path in miniatures()["eurosat"](Path(tempfile.mkdtemp()))][:2]
         ['EuroSAT.zip', 'EuroSATallBands.zip']
     """
     found = {}
     for name, dataset in _packages():
         if importlib.util.find_spec(f"{name}.miniature") is not None:
-            found[dataset.id] = importlib.import_module(f"{name}.miniature").write_miniature
+            module = importlib.import_module(f"{name}.miniature")
+            found[dataset.id] = getattr(module, "write_demo", None) or module.write_miniature
     return found
 
 

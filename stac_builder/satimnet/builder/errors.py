@@ -134,6 +134,27 @@ class StorageError(SatimnetError, OSError):
     """Bytes that cannot be read or written where they are asked for."""
 
 
+def how_to_install(*extras: str) -> str:
+    """The command that installs the packages of some of satimnet's extras, one by one.
+
+    satimnet need not be in a package index, so ``satimnet[training]`` may be nothing to pip.
+
+    Example:
+        >>> how_to_install("distributed")
+        "pip install 'distributed>=2025.1'"
+    """
+    from importlib.metadata import requires
+
+    from packaging.requirements import Requirement
+
+    wanted = []
+    for requirement in map(Requirement, requires("satimnet") or ()):
+        marker = requirement.marker  # of what is needed without an extra there is none
+        if marker and any(marker.evaluate({"extra": extra}) for extra in extras):
+            wanted.append(f"'{requirement.name}{requirement.specifier}'")
+    return " ".join(["pip install", *wanted])
+
+
 class CatalogWarning(UserWarning):
     """Something of a catalog cannot be read, and the rest is; the message is one line."""
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 import click
 
 from satimnet.builder.commands import one_line_errors
+from satimnet.builder.errors import how_to_install
 from satimnet.cli.options import allow_outside, outside_option, quiet_option
 from satimnet.cli.output import program
 
@@ -52,9 +53,8 @@ def serve(
         from satimnet.builder.server.browser import built
         from satimnet.builder.server.running import serve as run
     except ModuleNotFoundError as error:
-        raise click.ClickException(
-            f"{error.name}: not installed; pip install 'satimnet[serve]'"
-        ) from None
+        instead = how_to_install("serve")
+        raise click.ClickException(f"{error.name} is not installed; {instead}") from None
 
     browser, called = built(), program()
 

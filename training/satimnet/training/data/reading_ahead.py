@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from dask import threaded
 
-from satimnet.builder.errors import ArgumentError, SatimnetError, StorageError
+from satimnet.builder.errors import ArgumentError, SatimnetError, StorageError, how_to_install
 from satimnet.builder.storage.hrefs import is_url
 from satimnet.builder.storage.parallel import connected, is_cluster, require_scheduler
 from satimnet.builder.storage.ranges import AT_ONCE
@@ -372,6 +372,6 @@ def _failure(
     if isinstance(error, ModuleNotFoundError):
         return StorageError(
             f"{address}: {error.name} is not installed for its workers; "
-            "pip install 'satimnet[training,distributed]' there"
+            f"{how_to_install('training', 'distributed')} there"
         )
     return error
