@@ -51,14 +51,16 @@ def executed(path: Path, folder: Path) -> nbformat.NotebookNode:
 
 
 def _normalise(output: nbformat.NotebookNode, folder: Path) -> None:
-    """Text without the folder that the notebook ran in and without the port of a server."""
+    """Text without the folder of the run, the port of a server and bars that were wiped away."""
     home = re.compile(f"{re.escape(str(folder.resolve()))}|{re.escape(str(folder))}")
     for texts, name in ((output, "text"), *((output.get("data", {}), kind) for kind in _KINDS)):
         if name in texts:
-            text = home.sub(".", texts[name])
+            text = home.sub(".", _WIPED.sub("", texts[name]))
             texts[name] = re.sub(r"(127\.0\.0\.1|localhost):\d+", r"\1:8080", text)
 
 
+# A terminal goes up a line and clears it: what stood there was a progress bar.
+_WIPED = re.compile(r"[^\n]*\n\x1b\[1A\x1b\[2K|\x1b\[2K")
 _KINDS = ("text/plain", "text/html", "text/markdown")
 
 
