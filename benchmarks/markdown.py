@@ -6,8 +6,9 @@ A page has a table of them between two comments::
     <!-- figures: comparisons building validating -->
     <!-- end of figures -->
 
-The first names the file, then what of it: groups of rows, or "headlines", one row for each work. A
-test sees to it that the tables are those of the files.
+The first names the file, then what of it: groups of rows, or "headlines", one row for each work, or
+"summary", those of them that say most to a reader. A test sees to it that the tables are those of
+the files.
 """
 
 from __future__ import annotations
@@ -25,7 +26,18 @@ _ROOT = Path(__file__).parents[1]
 FIGURES = Path(__file__).parent / "figures"
 _BLOCK = re.compile(r"(<!-- figures: ([\w -]+) -->\n)(.*?)(<!-- end of figures -->)", re.DOTALL)
 _MEASURES = re.compile(r"<!-- measures: [^>]+ -->\n")
-_HEADLINES = "headlines"
+_HEADLINES, _SUMMARY = "headlines", "summary"
+_SUMMED_UP = (
+    "build 13-band GeoTIFF, 2,700 files: patches",
+    "build RGB JPEG, 300 files: patches",
+    "batches to cpu, no threads: images",
+    "12-file batches, no threads: patches",
+    "JPEG batches, no threads: images",
+    "batches by s3, 20 ms: images",
+    "validate: Items",
+    "client.search of 22,950: Items",
+)
+"""Work of each kind, with what is slower than its peer."""
 
 Content = dict[str, Any]
 
@@ -80,9 +92,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], words: int = 2) 
 def _comparisons(content: Content, chosen: Sequence[str]) -> tuple[str, str]:
     """Rows of `python -m benchmarks`."""
     rows = rows_of(content)
-    if _HEADLINES in chosen:
+    if _HEADLINES in chosen or _SUMMARY in chosen:
         first = {row.what: row for row in reversed(rows)}
         shown = [row for row in rows if first[row.what] is row]
+        if _SUMMARY in chosen:
+            shown = [row for row in shown if row.what in _SUMMED_UP]
         header = (
             "work: what is counted",
             "compared with",
@@ -95,8 +109,11 @@ def _comparisons(content: Content, chosen: Sequence[str]) -> tuple[str, str]:
         groups = [entry["group"] for entry in content["rows"]]
         shown = [row for row, group in zip(rows, groups) if not chosen or group in chosen]
         made = table(COLUMNS, [[row.what, row.peer, *figures_of(row)] for row in shown])
-    libraries = ", ".join(f"{name} {number}" for name, number in content["versions"].items())
-    return _wrapped(f"{_where(content)}; medians of {_rounds(rows)} rounds; {libraries}."), made
+    said = f"{_where(content)}; medians of {_rounds(rows)} rounds"
+    if _SUMMARY not in chosen:
+        libraries = (f"{name} {number}" for name, number in content["versions"].items())
+        said += f"; {', '.join(libraries)}"
+    return _wrapped(f"{said}."), made
 
 
 def _headline(row: Row) -> list[str]:

@@ -1,9 +1,9 @@
 """Builds the documentation site: ``python docs/build_site.py [FOLDER]``, by default into ``build``.
 
-First all pages become plain Markdown in ``FOLDER/pages``: those of ``docs``, those that lie elsewhere
-in the repository because readers of the repository look for them there, and the notebooks. Links
-are turned so that they lead to where their targets are in the site. Then Zensical makes
-``FOLDER/site`` of it. Any builder of Markdown could do that step; it alone knows ``mkdocs.yml``.
+First all pages become plain Markdown in ``FOLDER/pages``: those of ``docs``, those that lie
+elsewhere in the repository because its readers look for them there, and the notebooks. Links are
+turned so that they lead to where their targets are in the site. Then Zensical makes ``FOLDER/site``
+of it by ``mkdocs.yml``; any other builder of Markdown could do that step.
 """
 
 from __future__ import annotations
@@ -97,7 +97,8 @@ def main() -> None:
     write_pages(folder / "pages")
     settings = write_settings(folder)
     shutil.rmtree(folder / "site", ignore_errors=True)
-    command = [sys.executable, "-m", "zensical", "build", "--strict", "--config-file", settings]
+    build = ["zensical", "build", "--strict", "--config-file", str(settings)]
+    command = [sys.executable, "-m", *build]
     sys.exit(subprocess.run(command, check=False).returncode)
 
 

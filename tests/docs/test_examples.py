@@ -25,6 +25,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 INSTALLS = ".ci/run does it"
+WHEEL = "tests/docs/test_wheel.py does it"
 NETWORK = "downloads; tests/transfer/test_downloads.py does it from a host on this machine"
 SERVER = "serves until it is stopped; tests/server/test_serve.py asks it"
 BROWSER = "fetches and builds STAC Browser; tests/server/test_browser.py uses it"
@@ -48,7 +49,11 @@ OF_DATASETS = "from datasets import"
 NOT_RUN = {
     'pip install -c constraints.txt -e ".[distributed]" "moto[s3,server]"': INSTALLS,
     "python examples/cluster/try_it.py": "tests/cluster/test_cluster.py runs it",
-    'pip install -c constraints.txt -e ".[training]" && satimnet demo demo': INSTALLS,
+    'pip install -c constraints.txt -e ".[serve,training]" && satimnet demo demo': INSTALLS,
+    'pip install -c constraints.txt ".[serve,training]"': INSTALLS,
+    "python3 -m venv .venv && . .venv/bin/activate": INSTALLS,
+    "pip wheel --no-deps --wheel-dir dist .": WHEEL,
+    'pip install "dist/satimnet-0.2.0-py3-none-any.whl[serve,training]"': WHEEL,
     'pip install -c constraints.txt -e ".[test]" && pytest': INSTALLS,
     'pip install -c constraints.txt -e ".[serve]"': INSTALLS,
     'pip install -c constraints.txt -e ".[examples]"': INSTALLS,
@@ -89,7 +94,7 @@ NOT_RUN = {
     'pip install -e "city-trees[test]" && pytest city-trees': SKELETON,
 }
 FRAGMENTS = ("def scan(source: Source, record",)  # of a program, which alone does nothing
-SLOW = {"training", "maps", "exporting", "fusion", "quality", "own-network"}
+SLOW = {"README", "steps", "training", "maps", "exporting", "fusion", "quality", "own-network"}
 SHORTER = {"--epochs": "1", "--width": "2", "--windows": "500", "--only-folds": "1"}
 """What a test has no time for."""
 LONG = {"build", "fuse", "quality"}
@@ -137,10 +142,9 @@ def reader(demo, tmp_path, serve, monkeypatch):
     [
         *(
             pytest.param(p, set(), marks=[pytest.mark.slow] * (p.stem in SLOW), id=p.stem)
-            for p in PAGES[1:]
+            for p in PAGES
         ),
         pytest.param(PAGES[0], LONG, id="README without long commands"),
-        pytest.param(PAGES[0], set(), marks=pytest.mark.slow, id="README"),
     ],
 )
 def test_the_examples_of_a_page_do_something(page, parsed, reader, one_thread):
