@@ -19,4 +19,6 @@ await build({
   legalComments: "none",
   logLevel: "warning",
 });
-await copyFile(join(here, "src/index.html"), join(out, "index.html"));
+for (const name of ["index.html", "land.txt"]) {
+  await copyFile(join(here, "src", name), join(out, name));
+}

@@ -1,0 +1,5 @@
+/** esbuild puts the text of the file in place of the import. */
+declare module "*.txt" {
+  const text: string;
+  export default text;
+}
