@@ -80,11 +80,11 @@ def write_miniature(
 
 
 def write_demo(folder: Path, per_class: int = 30) -> list[Path]:
-    """Writes both editions, and lists of splits as TorchGeo has them; returns the paths of all.
+    """Writes both editions, and lists of splits as TorchGeo has them; returns the folder's path.
 
     Of ten patches of a class seven are for training, two for validation and one for testing.
     """
-    paths = write_miniature(folder, per_class)
+    write_miniature(folder, per_class)
     for split, digits in _SPLITS.items():
         names = [
             f"{name}_{number}.jpg\n"
@@ -92,10 +92,8 @@ def write_demo(folder: Path, per_class: int = 30) -> list[Path]:
             for number in range(1, per_class + 1)
             if number % 10 in digits
         ]
-        path = folder / f"eurosat-{split}.txt"
-        path.write_text("".join(names))
-        paths.append(path)
-    return paths
+        (folder / f"eurosat-{split}.txt").write_text("".join(names))
+    return [folder]
 
 
 def patch(name: str, rng: np.random.Generator) -> NDArray[np.uint16]:
