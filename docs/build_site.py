@@ -28,6 +28,7 @@ _PAGES = {
     "contributing.md": "CONTRIBUTING.md",
 }
 _FILES = (
+    "CITATION.cff",
     "LICENSE",
     "extensions/examples/*.json",
     "extensions/satimnet/extension/schema.json",

@@ -37,7 +37,9 @@ def kinds_of(cell):
 
 def test_all_tutorials_are_there():
     names = {path.stem for path in NOTEBOOKS}
-    assert names == {"querying", "metalayer", "fusion", "training", "publishing"}
+    assert names == {
+        *("querying", "metalayer", "fusion", "chips", "training", "mapping", "publishing")
+    }
 
 
 @pytest.mark.slow
