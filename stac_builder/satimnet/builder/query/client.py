@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
 import pystac
 from pystac.cache import ResolvedObjectCache
-from pystac_client import Client
+from pystac.serialization import identify_stac_object, migrate_to_latest
+from pystac_client import Client, ItemSearch
 from pystac_client.stac_api_io import StacApiIO
 
 from satimnet.builder.arguments import checked
@@ -100,6 +101,12 @@ class _Client(Client):
 
     _catalogs: _Catalogs
 
+    def search(self, *args: Any, **kwargs: Any) -> ItemSearch:
+        """The search that pystac-client makes, whose Items are made in less time."""
+        found = super().search(*args, **kwargs)
+        found.__class__ = _Search  # it names no way to have another one made
+        return found
+
     def bounds_of(self, owner: pystac.STACObject) -> Bounds:
         """Where the assets of a Collection or an Item of it may lead."""
         assert isinstance(self._stac_io, _StaticApi)
@@ -115,6 +122,37 @@ class _Client(Client):
         self._catalogs = _Catalogs(
             known.id_keys_to_objects, known.hrefs_to_objects, known.ids_to_collections
         )
+
+
+class _Search(ItemSearch):
+    """A search that migrates no Item which is of the latest STAC already.
+
+    To find that there is nothing to do, pystac copies each Item and asks all its extensions, which
+    takes two thirds of the time that an Item takes.
+    """
+
+    def items(self) -> Iterator[pystac.Item]:
+        """The Items, one after the other."""
+        current: dict[Hashable, bool] = {}
+        for item in self.items_as_dicts():
+            kind = _kind(item)
+            if kind not in current:
+                current[kind] = migrate_to_latest(item, identify_stac_object(item)) == item
+            yield pystac.Item.from_dict(
+                item, root=self.client, migrate=not current[kind], preserve_dict=False
+            )
+
+
+def _kind(item: dict[str, Any]) -> Hashable:
+    """What a migration goes by: versions, and which fields there are."""
+    assets = item.get("assets") or {}
+    return (
+        item.get("stac_version"),
+        tuple(item.get("stac_extensions") or ()),
+        tuple(item),
+        tuple(item.get("properties") or ()),
+        tuple((key, *asset) for key, asset in assets.items()),
+    )
 
 
 class _StaticApi(StacApiIO):
