@@ -10,10 +10,9 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 MOVED = {
     "satimnet.builder.access": "satimnet.builder.storage.assets",
@@ -162,14 +161,16 @@ class _OldModule(ModuleType):
         return dir(self._new)
 
 
-class _Finder(MetaPathFinder, Loader):
+class _Finder:
+    """A finder and loader of `importlib`, whose base classes would import a hundred modules."""
+
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         if fullname not in MOVED:
             return None
         package = any(name.startswith(f"{fullname}.") for name in MOVED)
-        return ModuleSpec(fullname, self, is_package=package)
+        return ModuleSpec(fullname, cast(Any, self), is_package=package)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         return _OldModule(spec.name)

@@ -36,6 +36,7 @@ from satimnet.builder.query.derived_facts import derived_facts
 from satimnet.builder.query.parquet_rows import (
     FileRows,
     asset_hrefs,
+    distinct,
     is_sparse,
     numbers_of,
     rows_at,
@@ -473,7 +474,7 @@ class Index:
         done = 0
         places = np.empty(len(numbers), np.int64)
         try:
-            for part in np.unique(files).tolist() or [0]:
+            for part in distinct(files).tolist() or [0]:
                 own = numbers[files == part] - firsts[part]
                 found = self._sparse_rows(collection, part, own, stored, assets)
                 if found is None:

@@ -52,9 +52,9 @@ def is_sparse(groups: Sequence[int], numbers: NDArray[np.int64]) -> bool:
         numbers: row numbers in the file.
     """
     ends = np.cumsum(groups)
-    touched = np.unique(np.searchsorted(ends, numbers, side="right"))
+    touched = distinct(np.searchsorted(ends, numbers, side="right"))
     whole = int(np.asarray(groups)[touched].sum())
-    return whole > _VECTOR * (_START + len(np.unique(numbers // _VECTOR)))
+    return whole > _VECTOR * (_START + len(distinct(numbers // _VECTOR)))
 
 
 def sparse_rows_sql(
@@ -74,7 +74,7 @@ def sparse_rows_sql(
         columns[names.index("assets")] = (
             f"CASE WHEN assets IS NOT NULL THEN struct_pack({fields}) END AS assets"
         )
-    wanted = ", ".join(map(str, np.unique(numbers).tolist()))
+    wanted = ", ".join(map(str, sorted(set(numbers.tolist()))))
     return (
         f"SELECT {', '.join(columns)}, file_row_number FROM {source} "
         f"WHERE file_row_number IN ({wanted})"
@@ -102,12 +102,17 @@ def rows_at(
     places = np.empty(len(numbers), np.int64)
     places[order] = np.arange(len(numbers))
     parts = []
-    for group in np.unique(groups).tolist():
+    for group in distinct(groups).tolist():
         wanted = numbers[groups == group] - (ends[group] - sizes[group])
         parts.append(file.read_row_group(group, list(leaves)).take(_as_arrow(wanted)))
     if not parts:
         return file.schema_arrow.empty_table(), places
     return pa.concat_tables(parts), places
+
+
+def distinct(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The small numbers from 0 that occur, in order; ``np.unique`` would import masked arrays."""
+    return np.flatnonzero(np.bincount(numbers))
 
 
 def _as_arrow(numbers: NDArray[np.int64]) -> pa.Array:

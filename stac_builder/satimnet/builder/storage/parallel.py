@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    Executor,
-    Future,
-    ProcessPoolExecutor,
-    ThreadPoolExecutor,
-    wait,
-)
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
-from multiprocessing import parent_process
-from multiprocessing.process import BaseProcess
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -26,6 +17,8 @@ from satimnet.builder.progress import Progress
 from satimnet.builder.storage.worker import called
 
 if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
+
     from distributed import Client
 
 R = TypeVar("R")
@@ -179,6 +172,8 @@ def _pool(scheduler: str) -> Iterator[_Pool]:
     if scheduler == "threads":
         pool = ThreadPoolExecutor(workers)
     else:
+        from concurrent.futures import ProcessPoolExecutor  # most commands start no process
+
         pool = ProcessPoolExecutor(workers, get_context(), end_with_parent)
     try:
         yield _Pool(
@@ -344,6 +339,8 @@ def end_with_parent() -> None:
 
     For workers of `multiprocessing`, which wait for work for ever when their parent was killed.
     """
+    from multiprocessing import parent_process
+
     parent = parent_process()
 
     def watch(process: BaseProcess) -> None:
