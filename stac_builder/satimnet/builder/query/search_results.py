@@ -138,11 +138,11 @@ class Found:
         return numbers_of(table["source_"]), numbers_of(table["row_"])
 
     def __len__(self) -> int:
-        if self._known_numbers is not None:
-            return len(self._known_numbers[0])
+        # ``list(found)`` asks first how long it will be: of a few they are looked up at once
+        if self._known_numbers is not None or self._limit is not None:
+            return len(self._numbers[0])
         sql = f"SELECT count(*) AS n FROM ({self._source}) WHERE {self._where}"
-        n = int(self._index.run(sql, self._statement)["n"][0].as_py())
-        return n if self._limit is None else min(n, self._limit)
+        return int(self._index.run(sql, self._statement)["n"][0].as_py())
 
     def facets(self, names: Collection[str] = FACETS) -> dict[str, dict[str, int]]:
         """How many Items there are of each collection, class, month, format and so on.
