@@ -240,10 +240,10 @@ class _Pen:
         if text:
             self.draw.text(at, text, ink, font)
 
-    def write_tag(self, left: float, middle: int, tag: Tag, font: Font) -> None:
+    def write_tag(self, left: float, middle: float, tag: Tag, font: Font) -> None:
         """Draws a tag, the middle of its dot at this height."""
         picture = self._tag(tag, font)
-        self._page.paste(picture, (round(left), middle - picture.height // 2))
+        self._page.paste(picture, (round(left), round(middle) - picture.height // 2))
 
     def _length(self, text: str, font: Font) -> float:
         """Width of a text in pixels."""
