@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from satimnet.builder import build, search, validate
+from satimnet.builder.chipping import chip
 from satimnet.builder.datasets import installed, recognise
 from satimnet.builder.exports import export
 from satimnet.builder.imagery.annotations import objects_in
@@ -201,6 +203,24 @@ def test_it_is_valid_and_can_be_trained_on(catalog, schemas):
     assert batch.masks.shape == (3, 128, 128)
     assert len(batch.objects) == 3
     assert create_collection().id == "isaid"
+
+
+def test_chips_have_its_masks_and_objects(catalog, tmp_path):
+    """An object of two outlines stays one, where both lie in the chip."""
+    copy = Path(shutil.copytree(catalog, tmp_path / "catalog"))
+    chip(copy, "isaid", (128, 128), overlap=(32, 32))
+    document = Index(copy).collections["isaid-chips"].document
+    assert [task.name for task in document.tasks] == dataset.record.attributes["satimnet:tasks"]
+    values = {entry.name: entry.value for entry in dataset.record.classes}
+    both = 0
+    for item in search(copy, collections="isaid-chips"):
+        if "annotation" not in item["assets"]:
+            continue
+        mask = np.asarray(Image.open(io.BytesIO(read_bytes(item["assets"]["mask"]))))
+        objects = objects_in(read_bytes(item["assets"]["annotation"]), item["id"])
+        assert {values[one.name] for one in objects} <= set(np.unique(mask).tolist()) | {0}
+        both += sum(len(one.polygons) == 2 for one in objects)
+    assert both
 
 
 def test_coco_out_of_coco_says_the_same(catalog, miniature, tmp_path):

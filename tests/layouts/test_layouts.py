@@ -20,6 +20,7 @@ from PIL import Image
 
 from satimnet.builder import build, search, validate
 from satimnet.builder.errors import ArgumentError, BadFileError, SatimnetError
+from satimnet.builder.exports import export
 from satimnet.builder.layouts import (
     LAYOUTS,
     layout_dataset,
@@ -28,6 +29,7 @@ from satimnet.builder.layouts import (
     write_set,
 )
 from satimnet.builder.pipeline import Report
+from satimnet.builder.query.index import Index
 from satimnet.builder.storage.assets import read_bytes
 from satimnet.cli.group import satimnet
 from satimnet.training import open_samples
@@ -296,6 +298,9 @@ def test_coco_of_pycocotools(tmp_path: Path) -> None:
     (tmp_path / "set/annotations/instances_val2017.json").write_text(json.dumps(content))
     catalog, report = made(tmp_path, "coco")
     assert report.problems == ()
+    (folder,) = export(Index(catalog), "coco", tmp_path / "out")
+    again = json.loads((folder / "annotations/instances_val.json").read_bytes())
+    assert [one["iscrowd"] for one in again["annotations"]] == [1, 1]
     for item in items_of(catalog).values():
         mask = mask_of(item)
         value = int(mask.max())

@@ -213,7 +213,7 @@ def _beside_each_other(
         for child, name, is_folder in inside
     }
     several = set(names.values()) - {None}
-    shared = {datasets[name].record.images_of for name in several if name} & several
+    shared = {datasets[name].record.images_of for name in several} & several
     if several and len(several - shared) == 1:
         # labels beside images of another dataset, unless those are a source by themselves
         of_images = [child for child, name in names.items() if name in shared]

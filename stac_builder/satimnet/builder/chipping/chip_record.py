@@ -11,6 +11,7 @@ from satimnet.builder.errors import ArgumentError, BadCatalogError, SatimnetErro
 from satimnet.builder.storage.hrefs import is_url, public, relative
 from satimnet.builder.types import Json
 from satimnet.builder.vocabulary.concepts import scheme_of
+from satimnet.builder.vocabulary.tasks import FIELD
 
 if TYPE_CHECKING:
     from satimnet.builder.query.index import Index, IndexedCollection
@@ -19,7 +20,7 @@ _TIFF = "image/tiff; application=geotiff"
 _NOT_OF_CHIPS = (
     *("satimnet:recipe", "satimnet:data_volume", "satimnet:naming_convention"),
     *("satimnet:release_date", "satimnet:attribute_sources", "satimnet:attribute_notes"),
-    *("satimnet:class_conversion", "sci:doi"),
+    *("satimnet:class_conversion", "sci:doi", FIELD),
 )
 """Fields of the source that are not true of its chips, or tell of such fields."""
 _OF_FILES = ("type", "satimnet:member_type", "proj:shape", "classification:classes", "href")
@@ -96,6 +97,7 @@ def record_of(
                 for key, value in source.json.items()
                 if key.startswith(("satimnet:", "sci:")) and key not in _NOT_OF_CHIPS
             },
+            **({FIELD: [task.name for task in source.tasks]} if source.tasks else {}),
             "satimnet:recipe": {"text": options.text, "sha256": options.digest, "layers": []},
         },
         "classes": classes,

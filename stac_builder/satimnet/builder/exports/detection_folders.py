@@ -113,7 +113,7 @@ class _Coco:
                 "bbox": [round(value, _DIGITS) for value in box],
                 "area": round(_area(item), _DIGITS),
                 "segmentation": _segmentation(item, image),
-                "iscrowd": 0,
+                "iscrowd": int(item.properties.get("iscrowd") is True),
             }
             if item.properties:
                 made["attributes"] = dict(item.properties)
