@@ -212,7 +212,7 @@ def _beside_each_other(
         child: _dataset_of(child, f"{name}/" if is_folder else "", datasets, indexes)[0]
         for child, name, is_folder in inside
     }
-    several = set(names.values()) - {None}
+    several = {name for name in names.values() if name is not None}
     shared = {datasets[name].record.images_of for name in several} & several
     if several and len(several - shared) == 1:
         # labels beside images of another dataset, unless those are a source by themselves
