@@ -14,6 +14,7 @@ from pycocotools.coco import COCO
 from satimnet.builder import build, search, validate
 from satimnet.builder.chipping import chip
 from satimnet.builder.datasets import installed, recognise
+from satimnet.builder.errors import SatimnetError
 from satimnet.builder.exports import export
 from satimnet.builder.imagery.annotations import objects_in
 from satimnet.builder.imagery.object_shapes import box_of
@@ -193,6 +194,18 @@ def test_what_is_wrong_with_labels_is_told(miniature, tmp_path):
     )
     assert told["P0777_instance_id_RGB.png"].reason == "a mask without its image"
     assert samples["P0004"].objects is None
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"images": 5}', b"\xff\xfe", b"[" * 100_000]
+)
+def test_a_broken_label_file_is_one_line(miniature, tmp_path, content):
+    folder = tools_layout(miniature, tmp_path / "set")
+    (folder / "val" / "iSAID_val.json").write_bytes(content)
+    with pytest.raises(SatimnetError, match=r"iSAID_val\.json") as error:
+        build([folder], tmp_path / "catalog", overview=False)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "catalog" / "catalog.json").exists()
 
 
 def test_it_is_valid_and_can_be_trained_on(catalog, schemas):
