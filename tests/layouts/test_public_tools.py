@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from click.testing import CliRunner
 from PIL import Image
 
@@ -278,6 +279,25 @@ def test_globox_loads_it(exported, form):
     require_same(found, boxes_made())
 
 
+@pytest.mark.parametrize("form", ["yolo", "yolo-obb"])
+def test_ultralytics_would_find_every_image_and_label(exported, form):
+    """By its rules: folders relative to ``data.yaml``, labels where ``images`` is ``labels``."""
+    folder, wanted, seen = exported[form], boxes_made(), set()
+    content = yaml.safe_load((folder / "data.yaml").read_text())
+    assert content["names"] == {at: SLUGS[name] for at, name in enumerate(NAMES)}
+    for part in SIZES:
+        for image in (folder / content[part]).iterdir():
+            head, tail = str(image.with_suffix(".txt")).rsplit("/images/", 1)
+            lines = [
+                line.split() for line in Path(f"{head}/labels/{tail}").read_text().splitlines()
+            ]
+            assert len(lines) == len(wanted[image.stem])
+            assert {len(line) for line in lines} <= {5 if form == "yolo" else 9}
+            assert all(0 <= float(value) <= 1 for line in lines for value in line[1:])
+            seen.add(image.stem)
+    assert seen == wanted.keys()
+
+
 @pytest.fixture(scope="module")
 def torchvision() -> Any:
     """torchvision, also where its operators do not fit torch."""
@@ -347,21 +367,22 @@ def test_torchvisions_own_folders_are_built(catalogs, torchvision, tmp_path):
     require_same({name: ours[name] for name in theirs}, theirs)
 
 
-@pytest.mark.parametrize("form", ["coco", "yolo", "voc"])
+@pytest.mark.parametrize("form", OBJECT_FORMATS)
 def test_a_round_trip_keeps_every_box(exported, form, tmp_path):
     """Exported, built again and exported again: boxes, classes and splits stay."""
-    again = built(exported[form], form, tmp_path / "again")
+    layout = form.removesuffix("-obb")
+    again = built(exported[form], layout, tmp_path / "again")
     require_same(boxes_in(again), boxes_made())
     require_splits(again)
     (folder,) = export(Index(again), form, tmp_path / "out")
-    third = built(folder, form, tmp_path / "third")
+    third = built(folder, layout, tmp_path / "third")
     require_same(boxes_in(third), boxes_made())
 
 
 # --- the folders of Ultralytics -----------------------------------------------------------------
 
 
-def yolo_set(folder: Path, yaml: str, *, parts: dict[str, str] | None = None) -> None:
+def yolo_set(folder: Path, stated: str, *, parts: dict[str, str] | None = None) -> None:
     """Images and labels in the folders of ``parts``, and the text of ``data.yaml``."""
     paths = images_of(folder / "images")
     for name, own in boxes_made().items():
@@ -379,7 +400,7 @@ def yolo_set(folder: Path, yaml: str, *, parts: dict[str, str] | None = None) ->
         label = folder / "labels" / where / f"{name}.txt"
         label.parent.mkdir(parents=True, exist_ok=True)
         label.write_text("".join(lines))
-    (folder / "data.yaml").write_text(yaml)
+    (folder / "data.yaml").write_text(stated)
     for left in SIZES:
         if parts and parts.get(left, left) != left:
             (folder / "images" / left).rmdir()
@@ -424,8 +445,8 @@ YAMLS = {
 
 @pytest.mark.parametrize("form", YAMLS)
 def test_data_yaml_says_names_and_splits(form, tmp_path):
-    yaml, parts = YAMLS[form]
-    yolo_set(tmp_path / "set", yaml, parts=parts)
+    stated, parts = YAMLS[form]
+    yolo_set(tmp_path / "set", stated, parts=parts)
     if form == "list files":
         (tmp_path / "set" / "lists").mkdir()
         for name, letter in zip(("first", "second", "third"), "abc", strict=True):
@@ -438,7 +459,7 @@ def test_data_yaml_says_names_and_splits(form, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "yaml",
+    "stated",
     [
         "train: 5\nval: [7, null]\ntest: {a: b}\npath: [x]\n",
         "train: ../../../etc\nval: /etc\ntest: ''\npath: ../..\n",
@@ -446,8 +467,8 @@ def test_data_yaml_says_names_and_splits(form, tmp_path):
         "train: images\nval: images\ntest: images\n",  # every image is in all of them
     ],
 )
-def test_data_yaml_that_says_nothing_leaves_it_to_the_folders(yaml, tmp_path):
-    yolo_set(tmp_path / "set", yaml + DICT)
+def test_data_yaml_that_says_nothing_leaves_it_to_the_folders(stated, tmp_path):
+    yolo_set(tmp_path / "set", stated + DICT)
     catalog = built(tmp_path / "set", "yolo", tmp_path / "catalog")
     require_splits(catalog)
 

@@ -18,6 +18,7 @@ from satimnet.builder.catalog.items import FILE_URI, SHA256
 from satimnet.builder.storage.digests import sha256_of
 from satimnet.builder.storage.hrefs import is_url, public, readable
 from satimnet.builder.storage.objects import written_at
+from satimnet.builder.vocabulary.tasks import task_of
 from satimnet.training.maps.legends import legend_of
 from satimnet.training.networks.checkpoints import Checkpoint
 from satimnet.training.networks.models import PATCH, keras_parameter_count
@@ -63,7 +64,7 @@ def model_item(trained: Checkpoint, origin: Origin, folder: Path) -> dict[str, A
     written.
     """
     name = model_name(trained, origin)
-    task = "semantic-segmentation" if trained.dense else "scene-classification"
+    task = task_of("semantic-segmentation" if trained.dense else "scene-classification").mlm
     side = -1 if trained.dense else PATCH
     place = ["height", "width"] if trained.dense else []
     takes = "pad images by 2 pixels on each side; " if trained.dense else ""
