@@ -1,6 +1,6 @@
 """A miniature BigEarthNet v2.0 in its official layout, with made-up pixels, for demo and tests.
 
-Seven of the patches of version 1.0's miniature, as if they had been processed anew: a little
+Five of the patches of version 1.0's miniature, as if they had been processed anew: a little
 brighter, with a Sentinel-1 image and a reference map each, and divided into splits in another way.
 One lacks its Sentinel-1 image and one its reference map; one is in no table, and one row of the
 table has no image.
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 TABLE = "metadata.parquet"
 OTHER_TABLE = "metadata_for_patches_with_snow_cloud_or_shadow.parquet"
 _ARCHIVES = ("BigEarthNet-S2", "BigEarthNet-S1", "Reference_Maps")
-_CHOSEN = {0: "train", 1: "test", 2: "test", 5: "train", 7: "validation", 11: "train", 12: "test"}
+_CHOSEN = {0: "train", 1: "test", 2: "validation", 11: "train", 12: "test"}
 """Patches by their number in version 1.0's miniature, with their splits."""
-_WITHOUT_ROW, _WITHOUT_RADAR, _WITHOUT_MAP, _WITHOUT_IMAGE = 12, 7, 5, 3
+_WITHOUT_ROW, _WITHOUT_RADAR, _WITHOUT_MAP, _WITHOUT_IMAGE = 12, 1, 2, 3
 _CHANGED = 1.03  # of reflectance, as sen2cor was renewed
 # Decibels of VV and VH.
 _BACKSCATTER = {"water": (-20, -28), "roofs": (-4, -12), "spruce": (-9, -15), "beech": (-8, -14)}
