@@ -429,7 +429,7 @@ def test_both_versions_lie_beside_each_other(miniature, tmp_path):
 @pytest.mark.real
 @pytest.mark.slow
 def test_the_real_tables_join_the_names_of_version_1(tmp_path):
-    """The counts that docs/new-dataset.md has."""
+    """The counts that docs/quality.md has."""
     if not REAL.is_dir():
         pytest.skip("needs the real tables in ../shared/data/bigearthnet/metadata")
     for name in (TABLE, OTHER_TABLE):
@@ -461,3 +461,4 @@ def test_the_real_tables_join_the_names_of_version_1(tmp_path):
     assert len(both) == 480_038
     assert sum(one == other for one, other in both) == 125_699 + 29_855 + 29_670
     assert both.count(("train", "test")) == 60_886
+    assert both.count(("test", "train")) == 56_532
