@@ -21,8 +21,8 @@ from satimnet.builder.storage.assets import read_bytes
 
 DATASETS = sorted(installed())
 # What a publisher vouches for; elsewhere a time or a place would be made up.
-TIMED = {"bigearthnet"}
-PLACED = {"bigearthnet", "clouds-s2-taiwan", "eurosat", "inria", "xview"}
+TIMED = {"bigearthnet", "bigearthnet-v2"}
+PLACED = {"bigearthnet", "bigearthnet-v2", "clouds-s2-taiwan", "eurosat", "inria", "xview"}
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +162,8 @@ def test_commands_of_each(name, sources, tmp_path):
     collection = pystac.Collection.from_file(str(tmp_path / "collection.json"))
     assert collection.id == name
     dataset = installed()[name]
-    source = Source(tuple(sources[name]))
+    (tmp_path / "unpacked").mkdir()
+    source = Source(tuple(sources[name]), tmp_path / "unpacked")
     sample = next(found for found in dataset.scan(source) if isinstance(found, Sample))
     with source.reader() as reader:
         for entry in (member.entry for member in sample.members):

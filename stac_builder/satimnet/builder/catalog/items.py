@@ -22,6 +22,7 @@ from satimnet.builder.catalog.file_facts import FileFacts, bands_of
 from satimnet.builder.catalog.item_columns import has_number_for_nodata
 from satimnet.builder.imagery.footprints import Footprint, footprints_from, footprints_of
 from satimnet.builder.imagery.headers import Header
+from satimnet.builder.packing.sample_files import DATA_TYPES
 from satimnet.builder.packing.shards import PackedMember, PackedSample, Shard, grid_of
 from satimnet.builder.samples import Sample
 from satimnet.builder.storage.hrefs import is_url
@@ -92,6 +93,8 @@ def describe_files(packed: PackedSample, record: Mapping[str, Any]) -> Item:
             **_file_info(member),
             **_time_of(member, packed.sample),
         }
+        if member.header is not None:  # of a mask, the publisher's may differ from the shard's
+            assets[member.asset]["data_type"] = DATA_TYPES[member.header.dtype[1:]]
     made = FileFacts(record).of(packed.members)
     made |= meanings_of(record, {packed.classes})[packed.classes]
     item = _item(packed, grid, footprints_of([grid])[0], assets, made, record)

@@ -233,7 +233,7 @@ def _publishers_mask(
     if header.shape != image.shape:  # checked before it is decoded: it may be enormous
         raise BadFileError(member.label, f"{header.shape} pixels, its image has {image.shape}")
     coloured = header.bands in (3, 4) and len(spec.bands or ()) == 1
-    type_ = _DATA_TYPES.get(header.dtype[1:])
+    type_ = DATA_TYPES.get(header.dtype[1:])
     shown = replace(header, bands=1) if coloured else header
     _check(shown, replace(spec, data_type=type_), member.label)
     large = header.size > MAX_IMAGE_SIZE or image.size > MAX_IMAGE_SIZE
@@ -332,11 +332,11 @@ def _check(header: Header, asset: AssetEntry, label: str) -> None:
         raise BadFileError(label, f"{header.shape[0]}x{header.shape[1]} pixels, not {list(shape)}")
     if all(header.bands != len(bands) for bands in asset.band_lists):
         raise BadFileError(label, f"{header.bands} bands, not {len(asset.bands or ())}")
-    if _DATA_TYPES.get(header.dtype[1:]) != asset.data_type:
+    if DATA_TYPES.get(header.dtype[1:]) != asset.data_type:
         raise BadFileError(label, f"data type {header.dtype}, not {asset.data_type}")
 
 
-# NumPy's codes to the names of STAC 1.1's `data_type`
-_DATA_TYPES = {"u1": "uint8", "u2": "uint16", "u4": "uint32", "u8": "uint64"}
-_DATA_TYPES |= {"i1": "int8", "i2": "int16", "i4": "int32", "i8": "int64"}
-_DATA_TYPES |= {"f4": "float32", "f8": "float64"}
+DATA_TYPES = {"u1": "uint8", "u2": "uint16", "u4": "uint32", "u8": "uint64"}
+DATA_TYPES |= {"i1": "int8", "i2": "int16", "i4": "int32", "i8": "int64"}
+DATA_TYPES |= {"f4": "float32", "f8": "float64"}
+"""NumPy's codes to the names of STAC 1.1's ``data_type``."""
