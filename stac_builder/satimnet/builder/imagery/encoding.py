@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from satimnet.builder.errors import BadFileError
+from satimnet.builder.imagery.grids import Grid
 from satimnet.builder.imagery.rasters import CACHE, opened
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rasterio.io import DatasetReader
 
-    from satimnet.builder.imagery.grids import Grid
     from satimnet.builder.imagery.headers import Data, Header
 
-COG_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
+GEOTIFF_TYPE = "image/tiff; application=geotiff"
+COG_TYPE = f"{GEOTIFF_TYPE}; profile=cloud-optimized"
 Overviews = Literal["nearest", "average", "mode"]
 """How pixels become one of an overview."""
 
@@ -138,7 +139,7 @@ def encode_mask(
     media_type: str,
     scratch: Path | None = None,
 ) -> Data:
-    """A mask as PNG or COG with the classes' colours as palette.
+    """A mask as PNG, GeoTIFF or COG with the classes' colours as palette.
 
     The pixels stay class values: palettes only colour them.
 
@@ -146,12 +147,15 @@ def encode_mask(
         strips: The mask, (y, x), in strips from its top.
         header: The image's, whose size and place the mask has.
         classes: Rows of the class table.
-        media_type: ``image/png`` or `COG_TYPE`.
+        media_type: ``image/png``, `GEOTIFF_TYPE` for small ones, or `COG_TYPE`.
         scratch: As in `recode`.
     """
     palette = palette_of(classes)
     if media_type == "image/png":
         return _png(np.concatenate(list(strips)), palette)
+    if media_type == GEOTIFF_TYPE:
+        grid = Grid(header.shape, header.crs, header.transform)
+        return encode_geotiff(np.concatenate(list(strips))[None], grid, palette, deflate=True)
     return _mask_cog(strips, header, palette, scratch)
 
 
