@@ -330,10 +330,14 @@ def test_trainingdml_is_what_the_standard_requires(exported, name):
 def test_trainingdml_gives_back_counts_classes_and_urls(exported, items, name):
     path = one(exported, "trainingdml", name)
     document = json.loads(path.read_bytes())
-    labelled = [i for i in items[name] if i["properties"].get("satimnet:classes") is not None]
+    labelled = [
+        item
+        for item in items[name]
+        if "satimnet:classes" in item["properties"] or item["properties"]["satimnet:has_mask"]
+    ]
     assert [d["id"] for d in document["data"]] == [item["id"] for item in labelled]
     assert document["amountOfTrainingData"] == len(labelled)
-    present = Counter(c for i in labelled for c in i["properties"]["satimnet:classes"])
+    present = Counter(c for i in labelled for c in i["properties"].get("satimnet:classes", ()))
     assert {s["key"]: s["value"] for s in document["statisticsInfo"]} == present
     named = {row["key"] for row in document["classes"]}
     for data, item in zip(document["data"], labelled, strict=True):
