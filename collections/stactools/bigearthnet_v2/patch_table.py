@@ -14,7 +14,7 @@ from sys import intern
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from satimnet.builder.dataset_record import DatasetRecord
-from satimnet.builder.errors import BadFileError
+from satimnet.builder.errors import BadFileError, SatimnetError
 from satimnet.builder.samples import SPLITS, Problem
 from satimnet.builder.sources import Entry, Reader
 
@@ -138,9 +138,9 @@ def _batches(entry: Entry, reader: Reader) -> Iterator[list[list[Any]]]:
             _require_columns(file)
             for batch in file.iter_batches(_AT_ONCE, columns=list(_COLUMNS)):
                 yield [batch.column(name).to_pylist() for name in _COLUMNS]
-    except (ValueError, OSError, pa.ArrowException) as error:
-        if isinstance(error, BadFileError):
-            raise
+    except SatimnetError:  # of the source; some are ValueErrors, too
+        raise
+    except (ValueError, LookupError, OSError, pa.ArrowException) as error:
         said = " ".join(str(error).split())
         reason = f"{said:.200}; get the table again, or leave it out of the source"
         raise BadFileError(entry.label, reason) from error
