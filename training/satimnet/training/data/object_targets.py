@@ -7,12 +7,13 @@ read a batch ahead by a thread of their own.
 
 from __future__ import annotations
 
+import os
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
-from itertools import chain
+from io import BufferedReader
 from typing import Any
 
 import numpy as np
@@ -30,9 +31,10 @@ from satimnet.builder.imagery.object_shapes import box_of, corners_of
 from satimnet.builder.samples import Object
 from satimnet.builder.storage.hrefs import is_url, join, open_regular
 from satimnet.builder.storage.ranges import fetch
-from satimnet.training.data.array_types import Array, Numbers, Objects
+from satimnet.training.data.array_types import Numbers, Objects
 from satimnet.training.data.image_assets import have_assets
 from satimnet.training.data.image_sizes import image_sizes
+from satimnet.training.data.known_boxes import KnownBoxes, NamedBoxes, boxes_in
 from satimnet.training.data.sample_table import SampleTable
 from satimnet.training.data.versioned_pickles import VersionedPickle
 from satimnet.training.data.window_plans import WindowPlan
@@ -41,6 +43,7 @@ Target = dict[str, Any]
 """The objects of one sample."""
 
 _AHEAD = 2  # batches whose objects are read ahead
+_KNOWN = KnownBoxes()
 
 
 @dataclass(frozen=True)
@@ -143,8 +146,7 @@ class ObjectTargets(VersionedPickle):
             SatimnetError: A file cannot be read.
         """
         with ExitStack() as stack:
-            files: dict[str, Any] = {}
-            stack.callback(lambda: [file.close() for file in files.values()])
+            files = stack.enter_context(closing(_Files()))
             pool = stack.enter_context(ThreadPoolExecutor(1))
             stack.callback(pool.shutdown, cancel_futures=True)
             waiting: deque[Future[list[Target]]] = deque()
@@ -153,53 +155,55 @@ class ObjectTargets(VersionedPickle):
                     waiting.append(pool.submit(self._read, rows, files))
                 yield waiting.popleft().result()
 
-    def _read(self, rows: Numbers, files: dict[str, Any]) -> list[Target]:
-        places = [self.shards[k] for k in self.shard[rows].tolist()]
+    def _read(self, rows: Numbers, files: _Files) -> list[Target]:
+        shards = [self.shards[k] for k in self.shard[rows].tolist()]
         starts, sizes = self.start[rows].tolist(), self.size[rows].tolist()
-        if any(map(is_url, places)):
-            contents = [bytes(data) for data in fetch(places, starts, sizes)]
-        else:
-            contents = [_part(files, *one) for one in zip(places, starts, sizes, strict=True)]
-        found = []
-        clippers: dict[tuple[str, int], Clipper] = {}  # of images with several windows here
-        for row, data, place, start in zip(rows.tolist(), contents, places, starts, strict=True):
-            label = f"{place}: sample {self.ids[row]}"
-            quick: tuple[list[str], Array] | None = None
-            objects: Sequence[Object]
+        keys = [(files.identity(shard), start) for shard, start in zip(shards, starts, strict=True)]
+        quick = self.kind == "boxes" and not len(self.windows)
+        known = [_KNOWN.get(key) if quick else None for key in keys]
+        unknown = [at for at, boxes in enumerate(known) if boxes is None]
+        contents = files.read(*([every[at] for at in unknown] for every in (shards, starts, sizes)))
+        clippers: dict[Any, Clipper] = {}  # of images with several windows here
+        found: list[Target] = [{} for _ in keys]
+        for at, data in zip(unknown, contents, strict=True):
+            row, label = int(rows[at]), f"{shards[at]}: sample {self.ids[rows[at]]}"
+            boxes = boxes_in(data) if quick else None
+            if boxes is not None:
+                _KNOWN.add(keys[at], boxes)
+                known[at] = boxes
+                continue
             if len(self.windows):
-                if (place, start) not in clippers:
-                    clippers[place, start] = Clipper(objects_in(data, label))
+                if keys[at] not in clippers:
+                    clippers[keys[at]] = Clipper(objects_in(data, label))
                 window = Window(*self.windows[row].tolist())
-                objects = clippers[place, start].inside(window, MIN_INSIDE)
-            elif self.kind == "boxes" and (quick := _names_and_boxes(data)) is not None:
-                objects = ()
+                objects: Sequence[Object] = clippers[keys[at]].inside(window, MIN_INSIDE)
             else:
                 objects = objects_in(data, label)
-            if quick is None:
-                boxes = np.array([box_of(item) for item in objects], np.float32).reshape(-1, 4)
-                quick = [item.name for item in objects], boxes
-            names, own_boxes = quick
-            found.append(self._target(names, own_boxes, objects, label))
+            corners = np.array([box_of(item) for item in objects], np.float32).reshape(-1, 4)
+            named = NamedBoxes(tuple(item.name for item in objects), corners)
+            found[at] = self._target(named, objects, label)
+        for at, boxes in enumerate(known):
+            if boxes is not None:
+                found[at] = self._target(boxes, (), f"{shards[at]}: sample {self.ids[rows[at]]}")
         return found
 
-    def _target(
-        self, names: list[str], boxes: Array, objects: Sequence[Object], label: str
-    ) -> Target:
-        """The target of objects with these names and boxes; only their boxes are looked at where
-        nothing more is wanted."""
+    def _target(self, named: NamedBoxes, objects: Sequence[Object], label: str) -> Target:
+        """The target of objects with these names and boxes, the objects themselves where more than
+        their boxes is wanted."""
+        names, boxes = named
         # detectors refuse boxes without width or height
         real = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
         kept = np.flatnonzero(real).tolist()
         objects = [objects[at] for at in kept] if objects else ()
         try:
-            labels = [self.labels[names[at]] for at in kept]
+            labels = np.array([self.labels[names[at]] for at in kept], np.int64)
         except KeyError as error:
             raise BadCatalogError(
                 f"{label}: the class {error.args[0]!r:.80} is not in the class table"
             ) from error
         made: Target = {
             "boxes": torch.from_numpy(boxes[real]),
-            "labels": torch.tensor(labels, dtype=torch.int64),
+            "labels": torch.from_numpy(labels),
         }
         if self.kind == "oriented":
             corners = np.array([corners_of(item) for item in objects], np.float32)
@@ -226,37 +230,6 @@ def to_device(targets: list[Target], device: torch.device) -> list[Target]:
         return [moved(one) for one in value] if isinstance(value, list) else value.to(device)
 
     return [{key: moved(value) for key, value in target.items()} for target in targets]
-
-
-def _names_and_boxes(data: bytes) -> tuple[list[str], Array] | None:
-    """Names and boxes (float32) of the objects of a file; None if it is not as it should be.
-
-    It takes far less time than `objects_in`, which says what is wrong.
-    """
-    try:
-        content = orjson.loads(data)
-        if not is_in_pixels(content):
-            return None
-        names: list[str] = []
-        points: list[list[float]] = []
-        starts: list[int] = []
-        for feature in content["features"]:
-            shape = feature["geometry"]
-            one = shape["type"] == "Polygon"
-            names.append(feature["properties"]["class"])
-            starts.append(len(points))
-            for part in [shape["coordinates"]] if one else shape["coordinates"]:
-                points += part[0]
-        if not names:
-            return [], np.zeros((0, 4), np.float32)
-        if any(type(name) is not str for name in names):
-            return None
-        found = np.fromiter(chain.from_iterable(points), np.float64).reshape(len(points), 2)
-        least = np.minimum.reduceat(found, starts, axis=0)
-        most = np.maximum.reduceat(found, starts, axis=0)
-        return names, np.concatenate([least, most], axis=1).astype(np.float32)
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return None
 
 
 def _key_of(samples: SampleTable) -> str:
@@ -292,12 +265,9 @@ def _in_pixels(samples: SampleTable, key: str, having: Any) -> bool:
     place = join(asset["href"], row["parquet"])
     try:
         first, last = asset["archive"][0]["range"]
-        (data,) = (
-            fetch([place], [first], [last - first + 1])
-            if is_url(place)
-            else [_part({}, place, first, last - first + 1)]
-        )
-        return is_in_pixels(orjson.loads(bytes(data)))
+        with closing(_Files()) as files:
+            (data,) = files.read([place], [first], [last - first + 1])
+        return is_in_pixels(orjson.loads(data))
     except (ValueError, TypeError, LookupError):
         return False
 
@@ -322,18 +292,54 @@ def _windows(samples: SampleTable, image: str) -> Numbers:
     return np.concatenate([lefts[:, None], tops[:, None], whole], axis=1)
 
 
-def _part(files: dict[str, Any], place: str, first: int, size: int) -> bytes:
-    """Bytes of a file of this machine; it stays open among ``files``."""
-    try:
-        if place not in files:
-            files[place] = open_regular(place)
-        file = files[place]
-        file.seek(first)
-        data: bytes = file.read(size)
-    except SatimnetError:
-        raise
-    except OSError as error:
-        raise BadCatalogError(f"{place}: {error.strerror}; the catalog needs this shard") from error
-    if len(data) != size:
-        raise BadCatalogError(f"{place}: ends too early; copy it or build it again")
-    return data
+class _Files:
+    """Shards that are open for one pass; those on other machines are asked by ranges."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, tuple[BufferedReader, Hashable]] = {}
+
+    def close(self) -> None:
+        for file, _ in self._open.values():
+            file.close()
+
+    def identity(self, place: str) -> Hashable:
+        """What tells a shard from all others, and from itself when it has been changed."""
+        return place if is_url(place) else self._opened(place)[1]
+
+    def read(
+        self, places: Sequence[str], starts: Sequence[int], sizes: Sequence[int]
+    ) -> list[bytes]:
+        """Ranges of shards.
+
+        Raises:
+            SatimnetError: One cannot be read.
+        """
+        if any(map(is_url, places)):
+            return [bytes(data) for data in fetch(places, starts, sizes)]
+        return [self._part(*one) for one in zip(places, starts, sizes, strict=True)]
+
+    def _opened(self, place: str) -> tuple[BufferedReader, Hashable]:
+        if place not in self._open:
+            try:
+                file = open_regular(place)
+                stat = os.fstat(file.fileno())
+            except OSError as error:
+                raise _lost(place, error) from error
+            identity = (place, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+            self._open[place] = file, identity
+        return self._open[place]
+
+    def _part(self, place: str, first: int, size: int) -> bytes:
+        try:
+            data = os.pread(self._opened(place)[0].fileno(), size, first)
+        except SatimnetError:
+            raise
+        except OSError as error:
+            raise _lost(place, error) from error
+        if len(data) != size:
+            raise BadCatalogError(f"{place}: ends too early; copy it or build it again")
+        return data
+
+
+def _lost(place: str, error: OSError) -> BadCatalogError:
+    return BadCatalogError(f"{place}: {error.strerror}; the catalog needs this shard")
