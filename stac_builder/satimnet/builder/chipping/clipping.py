@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,18 +54,82 @@ class Clipper:
             min_inside: The share of its area that an object must have in there, above 0. One
                 without any area must have its middle there.
         """
+        near, whole = self._near(window)
+        found = []
+        for at in near.tolist():
+            item = self._objects[at]
+            if whole[at]:
+                cut: Object | None = _moved(item, window.left, window.top)
+            else:
+                cut = _cut(item, window, min_inside)
+            if cut is not None:
+                found.append(cut)
+        return tuple(found)
+
+    def boxes_inside(
+        self, window: Window, min_inside: float
+    ) -> tuple[list[str], NDArray[np.float64]]:
+        """Names and boxes of the objects that `inside` gives; faster, as no outlines are made.
+
+        Args:
+            window: The part of the image that is taken.
+            min_inside: As in `inside`.
+
+        Returns:
+            The names, and left, top, right and bottom in pixels of the window, float64 (object, 4).
+        """
+        left, top, width, height = window
+        near, whole = self._near(window)
+        moved = self._bounds[near] - (left, top, left, top)
+        clipped = moved.clip(0, (width, height, width, height))
+        share = _areas(clipped) / np.where(self._upright[near], _areas(moved), np.nan)
+        names: list[str] = []
+        boxes = []
+        for k, at in enumerate(near.tolist()):
+            item = self._objects[at]
+            if whole[at]:
+                boxes.append(moved[k])
+            elif self._upright[at]:
+                if share[k] < min_inside or not share[k]:
+                    continue
+                boxes.append(clipped[k])
+            else:
+                cut = _cut(item, window, min_inside)
+                if cut is None:
+                    continue
+                boxes.append(np.array(box_of(cut), np.float64))
+            names.append(item.name)
+        return names, np.array(boxes, np.float64).reshape(-1, 4)
+
+    def _near(self, window: Window) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """The objects whose boxes touch a window, and of all whether they lie in it as a whole."""
         left, top, width, height = window
         right, bottom = left + width, top + height
         x0, y0, x1, y1 = self._bounds.T
         near = (x0 < right) & (x1 >= left) & (y0 < bottom) & (y1 >= top)
         whole = (x0 >= left) & (x1 <= right) & (y0 >= top) & (y1 <= bottom)
-        found = []
-        for at in np.flatnonzero(near).tolist():
-            item = self._objects[at]
-            cut = _moved(item, left, top) if whole[at] else _cut(item, window, min_inside)
-            if cut is not None:
-                found.append(cut)
-        return tuple(found)
+        return np.flatnonzero(near), whole
+
+    @cached_property
+    def _upright(self) -> NDArray[np.bool_]:
+        """Which objects are rectangles along the axes, so that their boxes say all."""
+        return np.array([_is_upright(item) for item in self._objects], np.bool_)
+
+
+def _is_upright(item: Object) -> bool:
+    """Whether an object is a rectangle along the axes: each side changes one coordinate alone."""
+    ring = item.outline
+    if len(ring) != 4 or len(set(ring)) != 4:
+        return False
+    turns = [
+        (a[0] == b[0]) != (a[1] == b[1]) and (b[0] == c[0]) != (a[0] == b[0])
+        for a, b, c in zip(ring, (*ring[1:], ring[0]), (*ring[2:], *ring[:2]), strict=True)
+    ]
+    return all(turns)
+
+
+def _areas(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
 def _moved(item: Object, left: int, top: int) -> Object:

@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from io import BufferedReader
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,14 @@ from satimnet.builder.storage.ranges import fetch
 from satimnet.training.data.array_types import Numbers, Objects
 from satimnet.training.data.image_assets import have_assets
 from satimnet.training.data.image_sizes import image_sizes
-from satimnet.training.data.known_boxes import KnownBoxes, NamedBoxes, boxes_in
+from satimnet.training.data.known_objects import (
+    KnownObjects,
+    NamedBoxes,
+    Parsed,
+    boxes_in,
+    have_size,
+    named_boxes,
+)
 from satimnet.training.data.sample_table import SampleTable
 from satimnet.training.data.versioned_pickles import VersionedPickle
 from satimnet.training.data.window_plans import WindowPlan
@@ -43,7 +51,7 @@ Target = dict[str, Any]
 """The objects of one sample."""
 
 _AHEAD = 2  # batches whose objects are read ahead
-_KNOWN = KnownBoxes()
+_KNOWN = KnownObjects()
 
 
 @dataclass(frozen=True)
@@ -158,51 +166,50 @@ class ObjectTargets(VersionedPickle):
     def _read(self, rows: Numbers, files: _Files) -> list[Target]:
         shards = [self.shards[k] for k in self.shard[rows].tolist()]
         starts, sizes = self.start[rows].tolist(), self.size[rows].tolist()
-        keys = [(files.identity(shard), start) for shard, start in zip(shards, starts, strict=True)]
-        quick = self.kind == "boxes" and not len(self.windows)
-        known = [_KNOWN.get(key) if quick else None for key in keys]
-        unknown = [at for at, boxes in enumerate(known) if boxes is None]
-        contents = files.read(*([every[at] for at in unknown] for every in (shards, starts, sizes)))
-        clippers: dict[Any, Clipper] = {}  # of images with several windows here
-        found: list[Target] = [{} for _ in keys]
-        for at, data in zip(unknown, contents, strict=True):
-            row, label = int(rows[at]), f"{shards[at]}: sample {self.ids[rows[at]]}"
-            boxes = boxes_in(data) if quick else None
-            if boxes is not None:
-                _KNOWN.add(keys[at], boxes)
-                known[at] = boxes
-                continue
-            if len(self.windows):
-                if keys[at] not in clippers:
-                    clippers[keys[at]] = Clipper(objects_in(data, label))
-                window = Window(*self.windows[row].tolist())
-                objects: Sequence[Object] = clippers[keys[at]].inside(window, MIN_INSIDE)
-            else:
-                objects = objects_in(data, label)
-            corners = np.array([box_of(item) for item in objects], np.float32).reshape(-1, 4)
-            named = NamedBoxes(tuple(item.name for item in objects), corners)
-            found[at] = self._target(named, objects, label)
-        for at, boxes in enumerate(known):
-            if boxes is not None:
-                found[at] = self._target(boxes, (), f"{shards[at]}: sample {self.ids[rows[at]]}")
-        return found
+        labels = [f"{shard}: sample {self.ids[row]}" for shard, row in zip(shards, rows.tolist())]
+        use = "windows" if len(self.windows) else "boxes" if self.kind == "boxes" else "all"
+        keys = [(use, files.identity(shard), start) for shard, start in zip(shards, starts)]
+        known = {key: _KNOWN.get(key) for key in keys}
+        asked = {key: at for at, key in enumerate(keys) if known[key] is None}
+        places = ([every[at] for at in asked.values()] for every in (shards, starts, sizes))
+        for (key, at), data in zip(asked.items(), files.read(*places), strict=True):
+            known[key] = parsed = self._parsed(data, labels[at])
+            # objects of Python take several times the bytes of their file
+            size = parsed.boxes.nbytes * 2 if isinstance(parsed, NamedBoxes) else 6 * len(data)
+            _KNOWN.add(key, parsed, size + 400)
+        return [
+            self._target(row, known[key], label)
+            for row, key, label in zip(rows.tolist(), keys, labels, strict=True)
+        ]
 
-    def _target(self, named: NamedBoxes, objects: Sequence[Object], label: str) -> Target:
-        """The target of objects with these names and boxes, the objects themselves where more than
-        their boxes is wanted."""
-        names, boxes = named
-        # detectors refuse boxes without width or height
-        real = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-        kept = np.flatnonzero(real).tolist()
-        objects = [objects[at] for at in kept] if objects else ()
+    def _parsed(self, data: bytes, label: str) -> Parsed:
+        """What is kept of a file of objects."""
+        if len(self.windows):
+            return Clipper(objects_in(data, label))
+        quick = boxes_in(data) if self.kind == "boxes" else None
+        return objects_in(data, label) if quick is None else quick
+
+    def _target(self, row: int, parsed: Parsed, label: str) -> Target:
+        """The target of a sample; outlines are looked at only where more than boxes is wanted."""
+        if isinstance(parsed, Clipper):
+            window = Window(*self.windows[row].tolist())
+            if self.kind == "boxes":
+                parsed = named_boxes(*parsed.boxes_inside(window, MIN_INSIDE))
+            else:
+                parsed = parsed.inside(window, MIN_INSIDE)
+        objects: Sequence[Object] = ()
+        if not isinstance(parsed, NamedBoxes):
+            boxes = np.array([box_of(item) for item in parsed], np.float32).reshape(-1, 4)
+            objects = list(compress(parsed, have_size(boxes).tolist()))
+            parsed = named_boxes([item.name for item in parsed], boxes)
         try:
-            labels = np.array([self.labels[names[at]] for at in kept], np.int64)
+            labels = np.array([self.labels[name] for name in parsed.names], np.int64)
         except KeyError as error:
             raise BadCatalogError(
                 f"{label}: the class {error.args[0]!r:.80} is not in the class table"
             ) from error
         made: Target = {
-            "boxes": torch.from_numpy(boxes[real]),
+            "boxes": torch.from_numpy(parsed.boxes.copy()),
             "labels": torch.from_numpy(labels),
         }
         if self.kind == "oriented":
