@@ -81,8 +81,7 @@ def named_boxes(names: Sequence[str], boxes: Array) -> NamedBoxes:
 
 def have_size(boxes: Array) -> Array:
     """Which boxes have width and height."""
-    real: Array = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    return real
+    return np.asarray((boxes[:, 2:] > boxes[:, :2]).all(axis=1))
 
 
 def boxes_in(data: bytes) -> NamedBoxes | None:

@@ -168,15 +168,24 @@ class ObjectTargets(VersionedPickle):
         starts, sizes = self.start[rows].tolist(), self.size[rows].tolist()
         labels = [f"{shard}: sample {self.ids[row]}" for shard, row in zip(shards, rows.tolist())]
         use = "windows" if len(self.windows) else "boxes" if self.kind == "boxes" else "all"
-        keys = [(use, files.identity(shard), start) for shard, start in zip(shards, starts)]
-        known = {key: _KNOWN.get(key) for key in keys}
-        asked = {key: at for at, key in enumerate(keys) if known[key] is None}
+        keys: list[Hashable] = [
+            (use, files.identity(shard), start, size)
+            for shard, start, size in zip(shards, starts, sizes, strict=True)
+        ]
+        known: dict[Hashable, Parsed] = {}
+        asked: dict[Hashable, int] = {}
+        for at, key in enumerate(keys):
+            parsed = _KNOWN.get(key)
+            if parsed is None:
+                asked[key] = at
+            else:
+                known[key] = parsed
         places = ([every[at] for at in asked.values()] for every in (shards, starts, sizes))
         for (key, at), data in zip(asked.items(), files.read(*places), strict=True):
             known[key] = parsed = self._parsed(data, labels[at])
             # objects of Python take several times the bytes of their file
-            size = parsed.boxes.nbytes * 2 if isinstance(parsed, NamedBoxes) else 6 * len(data)
-            _KNOWN.add(key, parsed, size + 400)
+            takes = parsed.boxes.nbytes * 2 if isinstance(parsed, NamedBoxes) else 6 * len(data)
+            _KNOWN.add(key, parsed, takes + 400)
         return [
             self._target(row, known[key], label)
             for row, key, label in zip(rows.tolist(), keys, labels, strict=True)
