@@ -88,6 +88,13 @@ def test_items_have_pictures(url):
     assert (status, headers["Content-Type"]) == (200, "image/png")
 
 
+def test_collections_have_their_contact_sheet(url):
+    seen = Parsed(ask(f"{url}collections")[2])
+    (sheet,) = seen.pictures
+    assert ask_bytes(sheet)[1]["Content-Type"] == "image/png"
+    assert Parsed(ask(f"{url}collections/eurosat")[2]).pictures == [sheet]
+
+
 def ask_bytes(url: str):
     with urllib.request.urlopen(url) as answer:
         return answer.status, answer.headers, answer.read()

@@ -24,6 +24,7 @@ Answering = Callable[..., Awaitable[Response]]
 
 _LONGEST = 500_000  # characters of JSON on a page
 _LINK = re.compile(r"&quot;(https?://(?:(?!&quot;)[^\s<>])+)&quot;")
+_PICTURES = {"thumbnail", "overview"}  # roles of assets
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; "
     "base-uri 'none'; form-action 'none'",
@@ -122,7 +123,7 @@ def _paragraphs(document: Json) -> Iterator[str]:
 
 
 def _picture(document: Json) -> Iterator[str]:
-    if preview := _href(document, "preview"):
+    if preview := _preview(document):
         yield f'<p><img class="large" src="{escape(preview)}" alt=""></p>'
 
 
@@ -134,7 +135,7 @@ def _wall(document: Json) -> Iterator[str]:
     yield '<ul class="wall">'
     for member in members:
         if href := _href(member, "self"):
-            preview = _href(member, "preview")
+            preview = _preview(member)
             image = f'<img loading="lazy" src="{escape(preview)}" alt=""><br>' if preview else ""
             yield f'<li><a href="{escape(href)}">{image}{escape(_title(member))}</a></li>'
     yield "</ul>"
@@ -156,6 +157,16 @@ def _href(document: Json, rel: str) -> str | None:
         if link.get("rel") == rel and _is_web(link.get("href")):
             return str(link["href"])
     return None
+
+
+def _preview(document: Json) -> str | None:
+    """The address of a picture of an Item or a Collection."""
+    assets = document.get("assets")
+    for asset in assets.values() if isinstance(assets, dict) else ():
+        is_picture = asset.get("type") in ("image/png", "image/jpeg")
+        if is_picture and not _PICTURES.isdisjoint(asset.get("roles") or ()):
+            return str(asset["href"]) if _is_web(asset.get("href")) else None
+    return _href(document, "preview")
 
 
 def _is_web(href: Any) -> bool:
