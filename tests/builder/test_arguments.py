@@ -134,13 +134,9 @@ def test_searches_say_what_they_do_not_take(mini):
 
 
 def test_samples_are_many_at_a_time(samples):
-    for use in (
-        lambda: samples[0],
-        lambda: next(iter(DataLoader(samples))),
-        lambda: next(iter(samples)),
-    ):
+    for size in (1, 8):
         with pytest.raises(SatimnetError, match=r"DataLoader\(samples\.to_dataset\(64\)"):
-            use()
+            next(iter(DataLoader(samples, batch_size=size)))
     loader = DataLoader(samples.to_dataset(64), batch_size=None)
     assert len(next(iter(loader)).images) == len(samples)
     assert len(samples.subset([])) == 0

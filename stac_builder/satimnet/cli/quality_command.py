@@ -99,7 +99,8 @@ def quality(
     from satimnet.builder.quality import assess
     from satimnet.builder.quality.findings import SEVERITIES
 
-    how = {"scheduler": scheduler, "compare": compare, "bands": bands, "offset": offset}
+    how: dict[str, Any] = {"scheduler": scheduler, "compare": compare}
+    how |= {"bands": bands, "offset": offset}
     if attach is not None:
         where, report = _attached(catalog, attach, out, how, quiet)
     else:

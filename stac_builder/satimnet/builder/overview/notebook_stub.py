@@ -43,10 +43,10 @@ def write_notebook(collection: Mapping[str, Any], folder: Path) -> None:
     cells: list[Json] = [{"cell_type": "markdown", "metadata": {}, "source": head}]
     for text in _CELLS:
         source = text.format(top=TOP, name=collection["id"])
-        cell = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": []}
+        cell: Json = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": []}
         cells.append(cell | {"source": source})
     notebook = {
-        "cells": [cell | {"id": f"cell-{at}"} for at, cell in enumerate(cells)],
+        "cells": [one | {"id": f"cell-{at}"} for at, one in enumerate(cells)],
         "metadata": {
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
             "language_info": {"name": "python"},

@@ -172,7 +172,7 @@ def _keep_earlier(before: Json, after: Json, version: Path, folder: Path) -> Non
 
 def _name(at: Location, after: Json, made: Sequence[Attachment], folder: Path) -> str:
     """The name of the version: that of the record, if it has one, and a digest of the content."""
-    digest = hashlib.sha256(json_bytes([str(at.version), after["assets"]]))
+    digest = hashlib.sha256(json_bytes({"before": at.version, "assets": after["assets"]}))
     for one in made:
         digest.update(hashlib.sha256((folder / FOLDER / one.path).read_bytes()).digest())
     own = _OWN_NAME.fullmatch(str(at.version))

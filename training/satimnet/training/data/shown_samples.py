@@ -6,7 +6,7 @@ import operator
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, SupportsIndex, overload
 
 import numpy as np
 
@@ -60,6 +60,13 @@ class ShownSamples(SampleTable):
         if not -len(self) <= at < len(self):
             raise IndexError(f"no sample {at}; there are {len(self):,}, from 0")
         return sample_at(self, at % len(self))
+
+    def __getitems__(self, indices: object) -> NoReturn:
+        """Raises `WrongTypeError`: torch's DataLoader asks so for what it would put together."""
+        raise WrongTypeError(
+            "samples are not put together one by one: samples.to_batches(64) are their pixels, and "
+            "DataLoader(samples.to_dataset(64), batch_size=None) gives torch the same"
+        )
 
     def __iter__(self) -> Iterator[Sample]:
         """One sample after another; `Samples.to_batches` reads them many times as fast."""
