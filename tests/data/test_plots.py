@@ -132,6 +132,15 @@ def test_items_are_drawn_as_dicts_and_as_those_of_pystac(demo):
     assert titles(plot.items(found, titles=["$a_", "_b$^"])) == ["$a_", "_b$^"]
 
 
+def test_an_item_leads_to_no_collection_outside_of_its_catalog(demo, tmp_path):
+    (item,) = builder.search(demo / "catalog", ids="River_1")
+    for link in item["links"]:
+        if link["rel"] == "collection":
+            link["href"] = str(tmp_path / "collection.json")
+    with pytest.raises(SatimnetError, match="outside"):
+        plot.items([item])
+
+
 def test_texts_of_a_catalog_are_no_formulas(tmp_path):
     plot.images(np.zeros((1, 1, 8, 8)), ["$\\frac"]).savefig(tmp_path / "one.png")
     table = pd.DataFrame({"$x_": [0, 2]}, index=["_$", "b\n"])

@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from html import escape
 from time import monotonic
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.errors import SatimnetError, printable
+from satimnet.builder.imagery.colours import Picture
+from satimnet.builder.types import Json
 from satimnet.training.data.mixed_choice import mixed_choice
 from satimnet.training.data.sample_table import SampleTable
 from satimnet.training.data.single_sample import Sample, sample_at
@@ -23,7 +26,7 @@ _SIDE = 96
 _MOST_BYTES = 60_000
 """Of all pictures together; text of base64 is a third longer."""
 _SECONDS = 1.5
-"""Once so long was read, no further picture is: those of other machines may take long."""
+"""Once so long was read since the first, no further picture is: other machines may be slow."""
 _MOST_VALUES = 12
 
 
@@ -75,32 +78,35 @@ def _pictures(samples: SampleTable) -> Iterator[str]:
     """HTML of some samples; what cannot be read in time has none."""
     from satimnet.training.plot.item_pictures import ItemPicture, Wanted, coloured, read_pictures
 
-    end = monotonic() + _SECONDS
     chosen = [sample_at(samples, at) for at in mixed_choice(samples, _PICTURES, 0).tolist()]
-    wanted = Wanted(_SIDE, crop=samples.crop)
     shown: list[Sample] = []
+
+    def pairs() -> Iterator[tuple[Json, CollectionDocument]]:
+        for sample in chosen:
+            with suppress(SatimnetError):
+                pair = sample.item, samples.collections[sample.collection].document
+                shown.append(sample)
+                yield pair
+
     read: list[ItemPicture] = []
-    for sample in chosen:
+    end = None
+    for one in read_pictures(pairs(), Wanted(_SIDE, crop=samples.crop)):
+        read.append(one)
+        end = end or monotonic() + _SECONDS  # GDAL may have had to be loaded for the first
         if monotonic() > end:
             break
-        try:
-            pair = (sample.item, samples.collections[sample.collection].document)
-        except SatimnetError:
-            continue
-        (one,) = read_pictures([pair], wanted)
-        if one.values is not None:
-            shown.append(sample)
-            read.append(one)
     room = _MOST_BYTES
     for sample, picture in zip(shown, coloured(read), strict=True):
-        data = _jpeg(picture) if picture is not None else b""
+        if picture is None:
+            continue
+        data = _jpeg(picture)
         room -= len(data)
         if room < 0:
             return
         yield _figure(sample, data)
 
 
-def _jpeg(picture: np.ndarray) -> bytes:
+def _jpeg(picture: Picture) -> bytes:
     from PIL import Image
 
     image = Image.fromarray(picture)

@@ -134,7 +134,7 @@ class ShownSamples(SampleTable):
         """Opens the explorer's page for the catalog, with the filters of the search.
 
         A server on this machine shows it until this process ends; nobody else reaches it. The page
-        shows all that the search found, also after the samples were divided.
+        shows the current versions, and all that the search found, also after samples were divided.
 
         Args:
             open_browser: Whether to have a browser show it.

@@ -154,8 +154,9 @@ class Sample:
 
     @cached_property
     def objects(self) -> tuple[Object, ...] | None:
-        """Its objects, in pixels of the image; None where nobody has annotated.
+        """Its objects, in pixels of the image that was annotated; None where nobody has.
 
+        Where a sample has images of several sizes, it is the one that the mask has the size of.
         Where samples are cropped, objects are cut as by `Samples.to_batches`.
 
         Raises:

@@ -16,6 +16,7 @@ from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.errors import ArgumentError, BadCatalogError, WrongTypeError, printable
 from satimnet.builder.imagery.colours import Picture, natural, plain
 from satimnet.builder.storage.assets import gdal_path
+from satimnet.builder.storage.hrefs import Bounds
 from satimnet.builder.types import Json
 from satimnet.training.plot.class_legends import LegendEntry, by_name, by_value
 from satimnet.training.plot.item_pictures import ItemPicture, Wanted, coloured, read_pictures
@@ -242,10 +243,13 @@ def _as_json(item: Any) -> tuple[Json, str]:
         SatimnetError: an asset may not lead to where it does.
     """
     if isinstance(item, dict) and "assets" in item:
-        links = [link["href"] for link in item.get("links", ()) if link["rel"] == "collection"]
-        if not links:
-            raise ArgumentError(f"{item.get('id')}: it has no link to its collection", "items")
-        return item, links[0]
+        links = {link["rel"]: link["href"] for link in item.get("links", ())}
+        if not {"root", "collection"} <= links.keys():
+            raise ArgumentError(
+                f"{item.get('id')}: it has no links to its catalog and its collection", "items"
+            )
+        # an Item of others may not lead to any file of this machine
+        return item, Bounds.of(links["root"]).resolve(links["collection"], links["root"])
     if not hasattr(item, "get_collection"):
         raise WrongTypeError(f"items: give Items, not {item!r:.80}", "items")
     home = item.get_collection()
