@@ -1,5 +1,7 @@
 """Pictures of samples, Items and arrays: what is drawn is what the files have."""
 
+import doctest
+import importlib
 import shutil
 import subprocess
 import sys
@@ -205,6 +207,13 @@ def test_errors_say_what_to_do(catalog):
         plot.images(np.zeros((1, 3, 4, 4)), ["a", "b"])
     with pytest.raises(ArgumentError, match="of one or three bands"):
         plot.images(np.zeros((1, 2, 4, 4)))
+
+
+def test_the_examples_of_docstrings_are_true(demo, monkeypatch):
+    monkeypatch.chdir(demo)
+    done = doctest.testmod(importlib.import_module("satimnet.training.plot.figures"))
+    assert done.attempted > 5
+    assert done.failed == 0
 
 
 def test_matplotlib_is_loaded_with_the_first_figure():

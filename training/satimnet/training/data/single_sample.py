@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import orjson
@@ -21,7 +21,7 @@ from satimnet.builder.types import Json
 from satimnet.training.data.array_types import Array
 from satimnet.training.data.layouts import Layout, locate, locate_all, locate_mask
 from satimnet.training.data.pixels import Reader
-from satimnet.training.data.sample_table import SampleTable
+from satimnet.training.data.sample_table import Collection, SampleTable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -171,15 +171,33 @@ class Sample:
                 return found if self.row.crop is None else self._inside(found)
         return None
 
-    def plot(self, **options: Any) -> Figure:
-        """Draws it, with the options of `satimnet.training.plot.items`."""
+    @checked()
+    def plot(
+        self,
+        *,
+        overlay: Literal["auto", "mask", "objects"] | None = "auto",
+        bands: Sequence[str] | None = None,
+    ) -> Figure:
+        """Draws it as `Samples.plot` draws several.
+
+        Args:
+            overlay: "mask" or "objects" are drawn over the image; "auto" takes objects, else the
+                mask. None draws the image alone.
+            bands: Names of one band or of three, shown as red, green and blue.
+
+        Returns:
+            A figure of matplotlib.
+
+        Raises:
+            SatimnetError: It cannot be read, or has not what is to be drawn over it.
+        """
         from satimnet.training.plot.figures import draw_items
 
         pairs = [(self.item, self._home.document)]
-        return draw_items(pairs, crop=self.row.crop, **options)
+        return draw_items(pairs, overlay=overlay, bands=bands, crop=self.row.crop)
 
     @property
-    def _home(self) -> Any:
+    def _home(self) -> Collection:
         return self.row.collections[self.collection]
 
     def _inside(self, objects: Sequence[Object]) -> tuple[Object, ...]:

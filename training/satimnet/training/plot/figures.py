@@ -69,7 +69,8 @@ def items(
         >>> from satimnet.training import plot
         >>> found = search("catalog", collections="eurosat", limit=6)
         >>> figure = plot.items(found, bands=["B08", "B04", "B03"])
-        >>> figure.savefig("eurosat.png")
+        >>> [axes.get_title() for axes in figure.axes][:2]
+        ['Annual crop', 'Annual crop']
     """
     documents: dict[str, CollectionDocument] = {}
     pairs = []
