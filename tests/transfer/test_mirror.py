@@ -705,7 +705,7 @@ def test_stac_copy_leaves_shards_where_they_are(catalog, tmp_path):
         "./build-report.json",
         "./explorer.json",
         "./explorer.bin",
-        "./overview.png",
+        *("./overview.png", "./class-histogram.svg", "./first-look.ipynb"),
         *(f"./{path.name}" for path in catalog.glob("concepts-*.json")),
     }
 
