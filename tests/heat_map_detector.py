@@ -78,7 +78,7 @@ def found_in(model, images):
     return found
 
 
-def train(model, batches, rate=4e-3):
+def train(model, batches, rate=6e-3):
     """Learns from an iterable of all batches of all epochs, whose number is `len` of it."""
     optimizer = torch.optim.Adam(model.parameters(), rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, len(batches))

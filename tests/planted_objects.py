@@ -12,7 +12,7 @@ from stactools.inria.miniature import scene as houses
 SHIP, TANK = (232, 228, 220), (196, 60, 52)
 
 
-def write_dota(folder, learned=24, held_out=8, side=512, objects=28, seed=0):
+def write_dota(folder, learned=40, held_out=8, side=512, objects=28, seed=0):
     """Scenes with ships, which lie in any direction, and round tanks; none touches another."""
     for split, count in (("train", learned), ("val", held_out)):
         (folder / split / "images").mkdir(parents=True)
