@@ -69,8 +69,7 @@ def data_module(
     for name in ("rank", "world_size"):
         if name in options:
             raise ArgumentError(f"{name} is said by the Trainer; leave it out", name)
-    module = needed("lightning.pytorch", "lightning") and needed(
-        "satimnet.training.data.lightning_data", "lightning"
-    )
-    made: BatchDataModule = module.BatchDataModule(parts, batch_size, options, workers, convert)
-    return made
+    needed("lightning.pytorch", "lightning")
+    from satimnet.training.data.lightning_data import BatchDataModule
+
+    return BatchDataModule(parts, batch_size, options, workers, convert)
