@@ -1,6 +1,6 @@
 """A dask cluster and an object store on one machine, to see `satimnet build` use both.
 
-    pip install "satimnet[distributed]" "moto[s3,server]"
+    pip install -c constraints.txt -e ".[distributed]" "moto[s3,server]"
     python examples/cluster/try_it.py
 
 It starts an S3 server that keeps everything in memory, a scheduler, and two workers with a scratch
