@@ -165,7 +165,9 @@ def _small(
         return None
     if not 0 < member.get("file:size", 0) <= _SMALL:
         return None
-    values: NDArray[Any] = decode(read_bytes(asset), member["href"])
+    values: NDArray[Any] | None = decode(read_bytes(asset), member["href"])
+    if values is None:  # far more pixels than bytes
+        return None
     height, width = values.shape[1:]
     if not height == width <= size or max(number for _, number in bands) > len(values):
         return None
