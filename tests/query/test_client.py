@@ -6,6 +6,8 @@ import resource
 import shutil
 import weakref
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pystac
 import pytest
 from published import home_of
@@ -41,6 +43,25 @@ def test_items_of_one_parent_share_it(catalog):
     assert first.get_parent().id == "eurosat-River"
     assert first.get_collection() is second.get_collection()
     assert first.get_collection().id == "eurosat"
+
+
+def test_items_of_an_older_extension_are_migrated_beside_those_of_the_latest(catalog, tmp_path):
+    copied = shutil.copytree(catalog, tmp_path / "catalog")
+    path = home_of(copied) / "items.parquet"
+    table = pq.read_table(path).drop_columns(["proj:code"])
+    declared, old, codes = [], [], []
+    for at, uris in enumerate(table["stac_extensions"].to_pylist()):
+        old.append(bool(at % 2))
+        older = [uri.replace("projection/v2.0.0", "projection/v1.1.0") for uri in uris]
+        declared.append(older if old[-1] else uris)
+        codes.append(32632 if old[-1] else None)
+    column = table.column_names.index("stac_extensions")
+    table = table.set_column(column, "stac_extensions", pa.array(declared, pa.list_(pa.string())))
+    pq.write_table(table.append_column("proj:epsg", pa.array(codes, pa.int64())), path)
+    items = list(open_catalog(copied).search().items())
+    assert [item.properties.get("proj:code") == "EPSG:32632" for item in items] == old
+    assert all("proj:epsg" not in item.properties for item in items)
+    assert len({tuple(sorted(item.stac_extensions)) for item in items}) == 1
 
 
 def test_the_client_does_not_keep_the_items(catalog):
