@@ -148,7 +148,8 @@ def build(
         datasets: those that there are, by id; by default the installed ones.
         options: by dataset, values of the options that its record names.
         scheduler: ``threads``, ``processes``, or the address of a dask cluster, whose workers must
-            see the same places: the same file system, or nothing but the object store.
+            see the same places: the same file system, or nothing but the object store. On one
+            machine a small dataset is packed by the calling thread, before workers would start.
         shard_size: bytes of a shard at most, but for a sample that alone is larger.
         max_scene_size: bytes of pixels of an image at most; larger ones are left out as broken.
         bad_files: how many broken files may be left out.
