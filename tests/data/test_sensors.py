@@ -363,7 +363,7 @@ def accuracy(folder, images):
         torch.nn.Linear(32, 2),
     )
     optimiser = torch.optim.Adam(network.parameters(), 0.01)
-    for epoch in range(40):
+    for epoch in range(30):
         for batch in learned.to_batches(32, shuffle=True, seed=epoch, **options):
             optimiser.zero_grad()
             out = network(torch.cat(list(batch.images.values()), dim=1))
@@ -379,7 +379,7 @@ def accuracy(folder, images):
 
 @pytest.mark.slow
 def test_a_class_that_only_both_sensors_tell_is_learned_from_both_alone(tmp_path):
-    folder = write_pair(tmp_path, planted(800, seed=5))
+    folder = write_pair(tmp_path, planted(480, seed=5))
     optical, radar = {"s2": ["B02", "B08"]}, {"s1": ["VV", "VH"]}
     assert accuracy(folder, optical | radar) >= 0.95
     for alone in (optical, radar):
