@@ -17,7 +17,7 @@ import yaml
 from PIL import Image
 from published import home_of
 
-from satimnet.builder import build, gdal_path, read_bytes, search
+from satimnet.builder import build, gdal_path, read_bytes, search, split
 from satimnet.builder.errors import SatimnetError
 from satimnet.builder.exports import export, hugging_face
 from satimnet.builder.exports.dataset_card import escaped, size_category
@@ -59,12 +59,12 @@ def test_datasets_streams_counts_classes_and_pixels(load, catalog, name):
     items = items_of(catalog, name)
     splits = load(name)
     found = 0
-    for split, rows in splits.items():
+    for part, rows in splits.items():
         labels = rows.features.get("label") or rows.features["labels"].feature
         for row in rows:
             item = items[row["id"]]
             found += 1
-            assert item["properties"].get("satimnet:split", "train") == split
+            assert item["properties"].get("satimnet:split", "train") == part
             classes = item["properties"].get("satimnet:classes")
             if "label" in row:
                 assert [labels.int2str(row["label"])] == classes
@@ -197,6 +197,30 @@ def test_sizes():
         "1K<n<10K",
         "100K<n<1M",
     ]
+
+
+@pytest.mark.parametrize("how", [{"shares": (0.5, 0.25, 0.25)}, {"folds": 2}])
+def test_the_splits_of_a_catalog(catalog, tmp_path, how):
+    copy = Path(shutil.copytree(catalog, tmp_path / "copy"))
+    split(copy, name="mine", collections=["eurosat"], images=False, **how)
+    index = Index(copy, splits="mine")
+    (folder,) = export(index, "hugging-face", tmp_path, collections=["eurosat"])
+    expected = {
+        item["id"]: (
+            item["properties"].get("satimnet:split", "train"),
+            item["properties"].get("satimnet:fold"),
+        )
+        for item in search(index, collections=["eurosat"])
+    }
+    found = {}
+    for config in head_of(folder)["configs"]:
+        for one in config["data_files"]:
+            for path in one["path"]:
+                for row in pq.read_table(folder / path).to_pylist():
+                    found[row["id"]] = (one["split"], row.get("fold"))
+    assert found == expected
+    splits, folds = map(set, zip(*found.values(), strict=True))
+    assert folds == {0, 1} if "folds" in how else len(splits) == 3
 
 
 # --- files ----------------------------------------------------------------------------------------

@@ -230,6 +230,8 @@ def _columns(subset: Subset) -> Iterator[tuple[str, str]]:
             "Objects in pixels: `bbox` (left, top, width, height), the four `corners` of the "
             "oriented box, `category`; null where nobody annotated the image",
         )
+    if subset.folds:
+        yield "`fold`", "Fold of cross-validation"
     yield "`datetime`", "Time of acquisition"
     yield "`bbox`", "West, south, east, north in degrees"
     yield "`crs`", "Reference system of the image"

@@ -36,7 +36,7 @@ from satimnet.builder.types import Json
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_OWN = ("id", "datetime", "bbox", "crs", "label", "labels", "objects", "split")
+_OWN = ("id", "datetime", "bbox", "crs", "label", "labels", "objects", "fold", "split")
 """Names of columns that no asset's may have."""
 _SPLITS = (None, "train", "validation", "test")
 _LARGEST = 2**31 - 2**20  # bytes of a file: those of a column's batch must fit below 2 GiB
@@ -60,6 +60,8 @@ class Subset:
     """Rows of each split."""
     single: bool
     """Whether every labelled row has one class: ``label`` then, and ``labels`` otherwise."""
+    folds: bool
+    """Whether rows have folds of a cross-validation."""
 
     @property
     def document(self) -> CollectionDocument:
@@ -99,6 +101,8 @@ class Subset:
                 "corners": {"feature": numbers, "_type": "Sequence"},
                 "category": labels,
             }
+        if self.folds:
+            found["fold"] = {"dtype": "int64", "_type": "Value"}
         return found | {
             "datetime": {"dtype": "timestamp[us, tz=UTC]", "_type": "Value"},
             "bbox": {"feature": _NUMBER, "_type": "Sequence"},
@@ -121,7 +125,7 @@ class Subset:
         parts = ("href", "archive", "file:size", "proj:shape", "proj:code", "data_type")
         return [
             *("id", "datetime", "bbox", "proj:code", "proj:shape"),
-            *("satimnet:classes", "satimnet:split"),
+            *("satimnet:classes", "satimnet:split", "satimnet:fold"),
             *(f"assets.{key}.{part}" for key in keys for part in parts),
         ]
 
@@ -185,6 +189,7 @@ class Subset:
 
     def _record(self, row: Json, files: Sequence[bytes | None]) -> Json:
         record: Json = {"id": row["id"], "datetime": row.get("datetime")}
+        record["fold"] = row.get("satimnet:fold")
         box = row.get("bbox")
         record["bbox"] = box and [box[key] for key in ("xmin", "ymin", "xmax", "ymax")]
         record["crs"] = row.get("proj:code")
@@ -256,16 +261,18 @@ def survey(collection: IndexedCollection) -> Subset:
         raise ArgumentError(f"{collection.id}: has no images to write", "collections")
     counts: Counter[str] = Counter()
     lengths: set[int] = set()
-    for batch in batches(collection, ("id", "satimnet:classes", "satimnet:split")):
+    folds = False
+    columns = ("id", "satimnet:classes", "satimnet:split", "satimnet:fold")
+    for batch in batches(collection, columns):
         for row in batch:
+            folds |= row.get("satimnet:fold") is not None
             counts[_split(collection, row)] += 1
             if row.get("satimnet:classes") is not None:
                 lengths.add(len(row["satimnet:classes"]))
     whole = not (document.masks or document.annotations)
     order = [split for split in _SPLITS if split in counts]
-    return Subset(
-        collection, {str(split): counts[str(split)] for split in order}, whole and lengths == {1}
-    )
+    of_each = {str(split): counts[str(split)] for split in order}
+    return Subset(collection, of_each, single=whole and lengths == {1}, folds=folds)
 
 
 def _split(collection: IndexedCollection, row: Json) -> str:
