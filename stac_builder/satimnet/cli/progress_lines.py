@@ -10,7 +10,7 @@ from typing import TextIO
 
 from satimnet.builder.errors import printable
 
-_FIRST, _NEXT = 3.0, 30.0
+_FIRST, _NEXT = 10.0, 30.0
 """Seconds until a line of work is told of first, and then again."""
 _LOOK = 0.5  # seconds between two looks at what is due
 _MEGA = 1_000_000
