@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -38,7 +38,8 @@ class BatchDataModule(LightningDataModule):  # type: ignore[misc]  # mypy does n
 
     def train_dataloader(self) -> DataLoader[Any]:
         """The samples to learn from."""
-        loader: _EpochLoader = self._loader("train", _EpochLoader)
+        loader = self._loader("train", _EpochLoader)
+        assert isinstance(loader, _EpochLoader)
         loader.module = self
         return loader
 
@@ -69,7 +70,7 @@ class BatchDataModule(LightningDataModule):  # type: ignore[misc]  # mypy does n
             options |= BatchOptions(rank=rank, world_size=ranks)
         return self._parts[part].to_dataset(self._batch_size, **options)
 
-    def _loader(self, part: str, kind: type[Any] = DataLoader) -> Any:
+    def _loader(self, part: str, kind: type[DataLoader[Any]] = DataLoader) -> DataLoader[Any]:
         if part not in self._parts:
             raise ArgumentError(f"the data module has no samples for {part}; give {part}=…", part)
         samples = self._parts[part]
@@ -89,7 +90,7 @@ class _EpochLoader(DataLoader[Any]):
 
     module: BatchDataModule
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Any:
         self.dataset.set_epoch(self.module.epoch)  # type: ignore[attr-defined]
         return super().__iter__()
 

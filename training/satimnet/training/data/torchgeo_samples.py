@@ -126,5 +126,6 @@ def _corners(batch: Batch, sizes: Array, shape: tuple[int, int]) -> tuple[Array,
 def _times(row: dict[str, Any]) -> tuple[float, float]:
     """The first and the last moment of a sample in seconds; nan where it is not known."""
     moments = (row.get("start_datetime"), row.get("end_datetime"))
-    first, last = (row.get("datetime") or moment for moment in moments)
-    return tuple(math.nan if at is None else at.timestamp() for at in (first, last))
+    known = (row.get("datetime") or moment for moment in moments)
+    first, last = (math.nan if at is None else float(at.timestamp()) for at in known)
+    return first, last
