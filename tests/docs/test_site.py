@@ -61,7 +61,9 @@ def test_notebooks_have_their_code_and_outputs(site):
         folder = site / "notebooks" / path.stem
         page = (folder / "index.html").read_text()
         assert page.count('alt="What this code draws"') == len(drawn) == len(os.listdir(folder)) - 1
-        assert page.count('class="language-python highlight"') == sum(c["cell_type"] == "code" for c in cells)
+        assert page.count('class="language-python highlight"') == sum(
+            c["cell_type"] == "code" for c in cells
+        )
 
 
 def test_relative_links_lead_to_files(pages):
