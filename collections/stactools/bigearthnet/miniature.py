@@ -235,7 +235,8 @@ def class_shares(patch: Patch, rng: np.random.Generator) -> Field:
     """How much of each pixel each of its classes has, (class, 120, 120)."""
     noise = np.stack([_smooth(rng, 4) + 0.1 * _smooth(rng, 15) for _ in patch.labels])
     share: Field = np.exp(25 * noise)
-    return share / share.sum(axis=0)
+    share /= share.sum(axis=0)
+    return share
 
 
 def surfaces_of(patch: Patch) -> list[str]:
