@@ -80,7 +80,7 @@ def test_a_detector_finds_what_is_planted_in_windows(scenes):
 
 def test_a_detector_learns_nothing_from_objects_of_other_images(scenes):
     learn, held_out = parts(open_samples(scenes), "dota-chips")
-    # Objects are brighter than their ground, so some stand out by chance to a network that knows none.
+    # Bright objects stand out, so some are found by chance by a network that has learned nothing.
     assert judged(learned(learn, 7, shuffled=True), held_out) < 0.1
 
 
