@@ -623,8 +623,10 @@ def _unrecognised(problem: Problem, known: Mapping[str, Dataset]) -> BadFileErro
     """What to say of a source that no dataset knows."""
     reason = problem.reason
     if reason == UNKNOWN_LAYOUT:
-        layouts = (f"{name}: {dataset.record.layout}" for name, dataset in known.items())
-        reason += f"; expected {'; '.join(layouts)}"
+        reason += (
+            f" ({', '.join(known)}); say which it is, and the message tells what that one expects, "
+            "or read it by a layout that everybody has, such as coco"
+        )
     return BadFileError(problem.path, reason)
 
 
