@@ -116,10 +116,12 @@ class Explorer {
     await Promise.all(collections.map((one) => one.columns.fetch(["concept_counts", "concepts", "nodes", ...PLACES])));
     const concepts = conceptsOf(this.catalog);
     if (concepts.values.length) this.facets.splice(2, 0, concepts);
+    const before = this.catalog.problems.length;
     this.findings = await findingsOf(this.catalog);
     const found = findingFacet(this.catalog, this.findings);
     if (found.values.length) this.facets.push(found);
-    this.problem.textContent = this.catalog.problems.join("; ");
+    const problems = this.catalog.problems.slice(before);
+    if (problems.length) this.problem.textContent = problems.join("; ");
     this.places = placesOf(collections, this.catalog.rows);
     await this.readIds();
     this.filterKey = "";
