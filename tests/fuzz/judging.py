@@ -29,7 +29,7 @@ MEMORY = 2 * 2**30
 SECONDS = 30
 """Seconds of processor time that a case may take."""
 
-_ENDINGS = {".json", ".parquet", ".zip", ".bin", ".png"}
+_ENDINGS = {".json", ".parquet", ".zip", ".bin", ".png", ".svg", ".ipynb"}
 _COMMAND_SECONDS = 120
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\ud800-\udfff]")
 _LONGEST = 2000  # characters of a message: it is read on a terminal

@@ -28,6 +28,7 @@ from satimnet.builder.query.search import count, search
 from satimnet.builder.transfer.subset import copy_found, save_found
 
 NODATA = {"inria": {"image"}, "xview": {"image"}}
+NODATA["bigearthnet-v2"] = {"B8A", *(f"B{number:02d}" for number in range(1, 13))}
 REAL = Path(__file__).parents[3] / "shared" / "data"
 
 
@@ -253,9 +254,9 @@ def test_paths_of_assets_by_key(folder):
         (["--bands", "B2"], "no Item has the band B2; there are B, B01, B02"),
         (["--file-format", "gif"], "no Item has the format gif; there are jpg, png, tif"),
         (["--file-format", ""], "--file-format has an empty name"),
-        (["--data-type", "int"], "no Item has the data type int; there are uint16, uint8"),
+        (["--data-type", "int"], "no Item has the data type int; there are float32, uint16, uint8"),
         (["--band-count", "0"], "0 is not in the range"),
-        (["--band-count", "14"], "no Item has the number of bands 14"),
+        (["--band-count", "15"], "no Item has the number of bands 15"),
     ],
 )
 def test_bad_input_is_one_clear_line(folder, options, message):

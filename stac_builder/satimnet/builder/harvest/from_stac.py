@@ -38,13 +38,15 @@ _NOT_TAKEN = ("satimnet:attribute_sources", "satimnet:attribute_notes", "satimne
 _CATALOGS = re.compile(r"(?:(.+)-)?[0-9a-f]{12}")  # versions as a catalog of ours names them
 _PROPERTIES = ("gsd", "platform", "constellation", "instruments")
 _BAND_FIELDS: Mapping[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("name", "description", "eo:common_name", "data_type"), line),
+    **dict.fromkeys(("name", "description", "unit", "eo:common_name", "data_type"), line),
     **dict.fromkeys(("eo:center_wavelength", "eo:full_width_half_max", "gsd"), number),
     **dict.fromkeys(("raster:scale", "raster:offset", "nodata"), number),
 }
 _ASSET_FIELDS: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("title", "description", "processing:lineage"), line),
+    **dict.fromkeys(("platform", "constellation"), line),
     **dict.fromkeys(("gsd", "raster:scale", "raster:offset"), number),
+    "instruments": lambda value: lines(value) or None,
 }
 
 

@@ -13,6 +13,7 @@ Registry.addMetadataFields({
   'satimnet:split': 'Split',
   'satimnet:fold': 'Fold of cross-validation',
   'satimnet:country': 'Country',
+  'satimnet:predecessor': 'The same place in the earlier version',
   'satimnet:source': 'Taken from collection',
   'satimnet:synthetic': 'Made-up pixels',
   'satimnet:attribute_notes': 'Notes beside the attributes',
