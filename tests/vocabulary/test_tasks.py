@@ -105,7 +105,7 @@ def test_every_dataset_says_what_it_is_for(name):
     assert [task.name for task in stated] == record.attributes["satimnet:tasks"]
     whole = {task.of_whole_images for task in stated}
     problems = record.attributes["satimnet:classification_problem"]
-    assert whole == {any(problem.startswith("patch-based") for problem in problems)}
+    assert whole == {problem.startswith("patch-based") for problem in problems}
 
 
 @pytest.mark.parametrize(
