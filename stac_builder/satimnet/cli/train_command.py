@@ -112,9 +112,8 @@ def train(
         collection=collection,
         filter=filter_,
     )
-    division = divide(
-        some_of(samples, limit, seed), holdout, model=model, split_by=split_by, seed=seed
-    )
+    chosen = some_of(samples, limit, seed)
+    division = divide(chosen, holdout, model=model, split_by=split_by, seed=seed)
     learned, held = division.learned, division.held_out
     with progress_bar(quiet or others) as progress:
         checkpoint = run(
@@ -134,8 +133,11 @@ def train(
         return
     results = held_out(checkpoint)
     files = write_report(results, checkpoint, out, division.pictured)
-    judged = (
-        f"{held:.0%} of their windows" if isinstance(held, float) else counted(len(held), "sample")
-    )
+    if isinstance(held, float):
+        judged = f"{held:.0%} of their windows"
+    else:
+        judged = counted(len(held), "sample")
+        if rest := len(chosen) - len(learned) - len(held):
+            judged += f"; {counted(rest, 'sample')} of other splits left out"
     click.echo(f"trained on {len(learned):,}, held out {judged}")
     print_results(results, files)
