@@ -50,7 +50,7 @@ def test_it_is_the_wheel_that_is_used(scripts):
 def test_the_demo_and_the_page_of_the_explorer_work(scripts, tmp_path):
     done = run(scripts / "satimnet", "demo", tmp_path / "demo")
     assert done.returncode == 0, done.stderr
-    assert "of 8 datasets" in done.stdout
+    assert "of 10 datasets" in done.stdout
     assert "no problems" in done.stdout
     catalog, page = tmp_path / "demo/catalog", tmp_path / "explore"
     done = run(scripts / "satimnet", "explorer", catalog, "--out", page)

@@ -22,10 +22,10 @@ def small_sources() -> dict[str, Files]:
     """By dataset, all files of its miniature but the images of all samples beyond the first few."""
     datasets, found = installed(), {}
     for name, write in miniatures().items():
-        with TemporaryDirectory() as folder:
+        with TemporaryDirectory() as folder, TemporaryDirectory() as unpacked:
             few = {"per_class": 2} if "per_class" in inspect.signature(write).parameters else {}
             write(Path(folder), **few)
-            source = Source((Path(folder),))
+            source = Source((Path(folder),), Path(unpacked))
             scanned = datasets[name].scan(source)
             samples = islice((s for s in scanned if isinstance(s, Sample)), _SAMPLES)
             members = [m.entry for s in samples for m in s.members if isinstance(m.entry, Entry)]
