@@ -18,6 +18,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import hypothesis
 import pytest
 from click.testing import CliRunner
 from stactools.cli.cli import cli
@@ -25,6 +26,10 @@ from stactools.cli.cli import cli
 from satimnet.builder.datasets import miniatures
 from satimnet.builder.pipeline import build
 from stactools.eurosat.miniature import write_miniature
+
+# how long an example takes depends on what else the machine does
+hypothesis.settings.register_profile("ours", deadline=None)
+hypothesis.settings.load_profile("ours")
 
 Make = Callable[[Path], object]
 SECRET = "planted-secret-key-of-the-tests"

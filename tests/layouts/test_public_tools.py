@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
+from examples.networks.torchvision_cpu import import_torchvision
 from PIL import Image
 
 from satimnet.builder import build, search, split
@@ -304,11 +305,6 @@ def torchvision() -> Any:
     pytest.importorskip("torch")
     if not __import__("importlib.util", fromlist=["util"]).find_spec("torchvision"):
         pytest.skip("needs torchvision")
-    sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-    try:
-        from torchvision_cpu import import_torchvision
-    finally:
-        del sys.path[0]
     import_torchvision()
     return sys.modules["torchvision"]
 
