@@ -1,6 +1,6 @@
 /** What quality control found of samples: `findings.json`, where the header names it. */
 
-import { Catalog } from "./catalog";
+import { Catalog, Collection } from "./catalog";
 import { json, place } from "./fetching";
 
 const FORMAT = "satimnet-findings-1";
@@ -24,7 +24,7 @@ export type Findings = Map<number, Finding[]>;
 /** Fetches the findings of all collections; what cannot be read is told, and left out. */
 export async function findingsOf(catalog: Catalog): Promise<Findings> {
   const found: Findings = new Map();
-  const firsts = new Map(catalog.collections.map((one) => [one.id, one]));
+  const owners = new Map(catalog.collections.map((one) => [one.id, one]));
   await Promise.all(
     catalog.collections.map(async ({ first, columns }) => {
       const told = columns.header.findings;
@@ -34,10 +34,10 @@ export async function findingsOf(catalog: Catalog): Promise<Findings> {
         if (content.format !== FORMAT) throw new Error(`${told.href} is of another version; run satimnet explorer --report`);
         const last = first + columns.header.items;
         for (const [number, message, items] of content.findings as [number, string, [string, number][]][]) {
-          const rows = items
-            .map(([id, row]) => (row < (firsts.get(id)?.columns.header.items ?? 0) ? firsts.get(id)!.first + row : -1))
-            .filter((row) => row >= 0);
-          const one = { check: content.checks[number] as Check, message: String(message), rows };
+          const { name, title, severity } = content.checks[number];
+          const check: Check = { name: String(name), title: String(title), severity: String(severity) };
+          const rows = items.map(([id, row]) => rowOf(owners.get(id), row)).filter((row) => row >= 0);
+          const one = { check, message: String(message), rows };
           // each collection tells of its own rows, also what is about those of others
           for (const row of new Set(rows)) {
             if (row < first || row >= last) continue;
@@ -52,4 +52,10 @@ export async function findingsOf(catalog: Catalog): Promise<Findings> {
     }),
   );
   return found;
+}
+
+/** The row of a collection among those of all; -1 where it has no such row. */
+function rowOf(owner: Collection | undefined, row: number): number {
+  if (!owner || !Number.isInteger(row) || row < 0 || row >= owner.columns.header.items) return -1;
+  return owner.first + row;
 }

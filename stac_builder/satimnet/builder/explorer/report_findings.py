@@ -57,7 +57,6 @@ class Shown:
 class _Found:
     """The findings about Items of one collection."""
 
-    rows: dict[str, int]
     findings: list[list[Any]] = field(default_factory=list)
     items: set[int] = field(default_factory=set)
     left_out: int = 0
@@ -144,7 +143,7 @@ def _sorted_out(
     wanted: Sequence[str],
 ) -> dict[str, _Found]:
     """The findings of each collection; one about several collections is told in each of them."""
-    found = {name: _Found(dict(rows[name])) for name in wanted}
+    found = {name: _Found() for name in wanted}
     numbers = {name: at for at, name in enumerate(checks)}
     for check, message, items in _findings(place):
         known: dict[str, list[int]] = defaultdict(list)

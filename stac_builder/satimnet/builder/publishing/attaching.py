@@ -164,10 +164,11 @@ def _keep_earlier(before: Json, after: Json, version: Path, folder: Path) -> Non
         path = str(asset.get("href", ""))
         if after["assets"][key] != asset or not path.startswith(f"./{FOLDER}/"):
             continue
-        target = folder / path
-        if ".." not in Path(path).parts and not target.exists():
+        source, target = version / path, folder / path
+        inside = source.resolve().is_relative_to(version.resolve())  # whatever links there are
+        if ".." not in Path(path).parts and inside and not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(version / path, target)
+            shutil.copyfile(source, target)
 
 
 def _name(at: Location, after: Json, made: Sequence[Attachment], folder: Path) -> str:

@@ -256,7 +256,7 @@ def _as_json(item: Any) -> tuple[Json, str]:
     home = item.get_collection()
     place = None if home is None else home.get_self_href()
     if place is None:
-        raise ArgumentError(f"{item.id}: its collection is nowhere; read it from a file", "items")
+        raise ArgumentError(f"{item.id} has no Collection; read the Item from a catalog", "items")
     made = item.to_dict(include_self_link=False, transform_hrefs=False)
     for key, asset in item.assets.items():
         gdal_path(asset)  # refuses what leads out of the catalog
