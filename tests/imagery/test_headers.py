@@ -10,6 +10,7 @@ from rasterio import Affine
 from rasterio.io import MemoryFile
 
 from satimnet.builder.errors import BadFileError
+from satimnet.builder.imagery import headers
 from satimnet.builder.imagery.headers import Pixels, read_header
 
 RNG = np.random.default_rng(0)
@@ -131,6 +132,50 @@ def test_damage_is_never_anything_but_a_bad_file(make):
         except BadFileError:
             refused += 1
     assert refused > 100
+
+
+def said_of(data: bytes) -> object:
+    """The header, or what is wrong with the file."""
+    try:
+        return read_header(data, "a")
+    except BadFileError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        jpeg,
+        lambda: tiff(**GEO),
+        lambda: tiff(**GEO, ENDIANNESS="BIG", BIGTIFF="YES"),
+        lambda: tiff(tiled=True, blockxsize=16, blockysize=16, **GEO),
+        lambda: tiff(crs="EPSG:3035", transform=Affine(10, 2, 4e6, 1, -10, 3e6)),
+    ],
+)
+def test_what_was_learnt_of_one_file_is_said_of_no_other(make):
+    whole = make()
+    rng = np.random.default_rng(1)
+    differ = 0
+    for _ in range(600):
+        changed = bytearray(whole[: rng.integers(len(whole) // 2, len(whole) + 1)])
+        for at in rng.integers(0, min(len(changed), 800), 2):
+            changed[at] = rng.integers(256)
+        for known in (headers._layouts, headers._starts):
+            known.clear()
+        alone = said_of(bytes(changed))
+        first = said_of(whole)
+        assert said_of(bytes(changed)) == alone  # after the whole file, and then as a known one
+        assert said_of(bytes(changed)) == alone
+        assert said_of(whole) == first
+        differ += alone != first
+    assert differ > 50
+
+
+def test_files_that_differ_in_their_place_alone_share_a_layout():
+    headers._layouts.clear()
+    zones = [tiff(crs=f"EPSG:326{z}", transform=GEO["transform"]) for z in (32, 33)]
+    assert [read_header(data, "a").crs for data in zones] == ["EPSG:32632", "EPSG:32633"]
+    assert len(headers._layouts) == 1
 
 
 def test_what_is_neither_is_named():

@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 import struct
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from mmap import mmap
 from operator import add
-from typing import Any
+from typing import Any, NamedTuple
 
 from satimnet.builder.errors import BadFileError
 from satimnet.builder.imagery.grids import on_earth
@@ -163,7 +165,34 @@ _SCAN = re.compile(rb"\xff\xda")  # a map has no count()
 _MARKER = re.compile(rb"\xff+([^\xff])", re.DOTALL)  # any number of fill bytes before it
 
 
+_MOST_STARTS = 256  # that are kept; files of one encoder begin alike
+_LONGEST_START = 2**12  # bytes; those of a camera's notes are of no other file
+
+_starts: dict[bytes, Header] = {}
+"""Headers by all that stands before the first scan."""
+
+
 def _jpeg(data: Data, label: str) -> Header:
+    scan = data.find(b"\xff\xda")
+    start = bytes(data[:scan]) if 0 <= scan <= _LONGEST_START else b""
+    header = _starts.get(start)
+    if header is None:
+        header, position = _before_scans(data, label)
+        if start and position == scan:
+            if len(_starts) >= _MOST_STARTS:
+                _starts.clear()
+            _starts[start] = header
+    else:
+        position = scan
+    if len(_SCAN.findall(data)) > _MAX_SCANS:
+        raise BadFileError(label, f"damaged JPEG (over {_MAX_SCANS} scans)")
+    if data.rfind(b"\xff\xd9") < position:
+        raise BadFileError(label, "truncated JPEG (no end of image)")
+    return header
+
+
+def _before_scans(data: Data, label: str) -> tuple[Header, int]:
+    """What stands before the first scan, and the offset of that."""
     position = 2
     header = None
     for _ in range(_MAX_PARTS):
@@ -180,11 +209,7 @@ def _jpeg(data: Data, label: str) -> Header:
         position += max(length, 2)
     if header is None:
         raise BadFileError(label, "damaged JPEG (no size)")
-    if len(_SCAN.findall(data)) > _MAX_SCANS:
-        raise BadFileError(label, f"damaged JPEG (over {_MAX_SCANS} scans)")
-    if data.rfind(b"\xff\xd9") < position:
-        raise BadFileError(label, "truncated JPEG (no end of image)")
-    return header
+    return header, position - 2
 
 
 # --- TIFF ---------------------------------------------------------------------------------------
@@ -192,7 +217,12 @@ def _jpeg(data: Data, label: str) -> Header:
 _TIFF_STARTS = {b"II*\0": ("<", False), b"MM\0*": (">", False)}
 _TIFF_STARTS |= {b"II+\0": ("<", True), b"MM\0+": (">", True)}
 _TYPES = {1: "B", 3: "H", 4: "I", 11: "f", 12: "d", 16: "Q"}
-_TYPE_SIZES = {code: struct.calcsize(letter) for code, letter in _TYPES.items()}
+# By byte order, and whether offsets are long: offset of the directory, number of entries, an entry
+_FORMS = {
+    (endian, big): tuple(struct.Struct(endian + form) for form in forms)
+    for endian in "<>"
+    for big, forms in ((False, ("I", "H", "HHII")), (True, ("Q", "Q", "HHQQ")))
+}
 _REALS = frozenset({11, 12})
 _KINDS = {1: "u", 2: "i", 3: "f"}
 
@@ -208,13 +238,71 @@ _WANTED |= dict.fromkeys(
 )
 _WANTED |= dict.fromkeys((_STRIP_OFFSETS, _STRIP_SIZES, _TILE_OFFSETS, _TILE_SIZES), 2**20)
 _WANTED |= dict.fromkeys((_PIXEL_SCALE, _TIE_POINT, _TRANSFORMATION, _GEO_KEYS), 2**16)
-_PLACES = frozenset({_PIXEL_SCALE, _TIE_POINT, _TRANSFORMATION})
+_REAL_TAGS = frozenset({_PIXEL_SCALE, _TIE_POINT, _TRANSFORMATION})
 _MAX_ENTRIES = 4096  # of a directory; libtiff knows some 300 tags
+_MOST_LAYOUTS = 256  # that are kept; a dataset has a few
+_MOST_KEPT = 2**14  # bytes of the parts of a layout; compressed images have strips of their own
+
+_Tags = dict[int, tuple[Any, ...]]
+
+
+class _Value(NamedTuple):
+    """Where the values of a tag stand in a file."""
+
+    at: int
+    end: int
+    number: int
+    form: struct.Struct
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """What files of one layout have in common: all that their headers say but the place.
+
+    Thousands of files differ in their pixels and their place alone. So the directory is understood
+    once, and of further files only their place is read.
+    """
+
+    header: Header
+    """Without a place."""
+    least: int
+    """Bytes that a file has at least."""
+    parts: tuple[tuple[int, int, bytes], ...]
+    """Values that stand outside the directory: from, to, and what stands there."""
+    places: Mapping[int, _Value]
+    """The tags of the place."""
+
+    def is_of(self, data: Data) -> bool:
+        """Whether a file with the same directory has the same values outside of it."""
+        if self.least > len(data):
+            return False
+        return all(data[start:end] == content for start, end, content in self.parts)
+
+
+_layouts: dict[tuple[bytes, int, bytes], _Layout] = {}
+"""By the first bytes of a file, the offset of its directory, and that."""
 
 
 def _tiff(data: Data, label: str, place: bool) -> Header:
-    endian, big = _TIFF_STARTS[data[:4]]
-    tags = _tags(data, endian, big)
+    directory = _Directory.of(data)
+    key = data[:4], directory.start, directory.entries
+    layout = _layouts.get(key)
+    if layout is None or not layout.is_of(data):
+        layout = _layout(data, label, directory)
+        if sum(len(content) for _, _, content in layout.parts) <= _MOST_KEPT:
+            if len(_layouts) >= _MOST_LAYOUTS:
+                _layouts.clear()
+            _layouts[key] = layout
+    said = layout.header
+    if not place or not layout.places:
+        return said
+    crs, transform = _georeference(data, label, layout.places)
+    return Header(said.shape, said.bands, said.dtype, said.pixels, crs, transform, said.packed)
+
+
+def _layout(data: Data, label: str, directory: _Directory) -> _Layout:
+    """The layout of a file whose directory was not met before."""
+    tags, parts, places = directory.tags(data)
     rows, columns = tags[_LENGTH][0], tags[_WIDTH][0]
     bands = tags.get(_SAMPLES, (1,))[0]
     bits, formats = tags.get(_BITS, (1,)), tags.get(_SAMPLE_FORMAT, (1,))
@@ -230,7 +318,7 @@ def _tiff(data: Data, label: str, place: bool) -> Header:
         block = min(tags.get(_ROWS_PER_STRIP, (rows,))[0], rows) * columns
     if block * bands * size > MAX_IMAGE_SIZE:  # GDAL makes room for a whole one
         raise BadFileError(label, "TIFF of enormous tiles or strips; damaged, or to be tiled anew")
-    dtype = f"{'|' if size == 1 else endian}{_KINDS[formats[0]]}{size}"
+    dtype = f"{'|' if size == 1 else directory.endian}{_KINDS[formats[0]]}{size}"
     offsets = tags.get(_STRIP_OFFSETS) or tags[_TILE_OFFSETS]
     sizes = tags.get(_STRIP_SIZES) or tags[_TILE_SIZES]
     end = max(map(add, offsets, sizes))
@@ -238,40 +326,62 @@ def _tiff(data: Data, label: str, place: bool) -> Header:
         raise BadFileError(label, "damaged TIFF (strips without sizes)")
     if end > len(data):
         raise BadFileError(label, f"truncated TIFF ({len(data)} bytes of at least {end})")
-    crs, transform = _georeference(data, label, tags) if place else (None, None)
     pixels = None if packed else _pixels(tags, offsets, sizes, rows, columns, bands, size)
-    return Header((rows, columns), bands, dtype, pixels, crs, transform, packed)
+    header = Header((rows, columns), bands, dtype, pixels, packed=packed)
+    least = max([end, *(value.end for value in places.values())])
+    return _Layout(header, least, tuple(parts), places)
 
 
-def _tags(data: Data, endian: str, big: bool) -> dict[int, tuple[Any, ...]]:
-    """The wanted tags of the first directory, which is the full-resolution image (also in COGs)."""
-    if big:
-        (start,) = struct.unpack_from(endian + "Q", data, 8)
-        (count,) = struct.unpack_from(endian + "Q", data, start)
-        entry, start, inline = struct.Struct(endian + "HHQQ"), start + 8, 8
-    else:
-        (start,) = struct.unpack_from(endian + "I", data, 4)
-        (count,) = struct.unpack_from(endian + "H", data, start)
-        entry, start, inline = struct.Struct(endian + "HHII"), start + 2, 4
-    if count > _MAX_ENTRIES or start + count * entry.size > len(data):
-        raise IndexError
-    tags: dict[int, tuple[Any, ...]] = {}
-    entries = entry.iter_unpack(data[start : start + count * entry.size])
-    for after, (tag, kind, number, value) in enumerate(entries, 1):
-        if tag not in _WANTED or tag in tags or kind not in _TYPES:
-            continue  # of repeated tags libtiff takes the first, too
-        if number > _WANTED[tag] or (kind in _REALS) != (tag in _PLACES):
+@dataclass(frozen=True, slots=True)
+class _Directory:
+    """The first directory, which is that of the full-resolution image (also in COGs)."""
+
+    endian: str
+    big: bool
+    start: int
+    """Offset of its first entry."""
+    entries: bytes
+
+    @classmethod
+    def of(cls, data: Data) -> _Directory:
+        """That of a file."""
+        endian, big = _TIFF_STARTS[bytes(data[:4])]
+        first, counted, entry = _FORMS[endian, big]
+        (start,) = first.unpack_from(data, first.size)
+        (count,) = counted.unpack_from(data, start)
+        start += counted.size
+        end = start + count * entry.size
+        if count > _MAX_ENTRIES or end > len(data):
             raise IndexError
-        size = number * _TYPE_SIZES[kind]
-        at = value if size > inline else start + after * entry.size - inline
-        if at + size > len(data):
-            raise IndexError
-        tags[tag] = struct.unpack_from(f"{endian}{number}{_TYPES[kind]}", data, at)
-    return tags
+        return cls(endian, big, start, bytes(data[start:end]))
+
+    def tags(self, data: Data) -> tuple[_Tags, list[tuple[int, int, bytes]], dict[int, _Value]]:
+        """The values of the wanted tags; parts and places as `_Layout` has them."""
+        entry, inline = _FORMS[self.endian, self.big][2], 8 if self.big else 4
+        tags: _Tags = {}
+        parts: list[tuple[int, int, bytes]] = []
+        places: dict[int, _Value] = {}
+        for after, (tag, kind, number, value) in enumerate(entry.iter_unpack(self.entries), 1):
+            if tag not in _WANTED or tag in tags or kind not in _TYPES:
+                continue  # of repeated tags libtiff takes the first, too
+            if number > _WANTED[tag] or (kind in _REALS) != (tag in _REAL_TAGS):
+                raise IndexError
+            form = struct.Struct(f"{self.endian}{number}{_TYPES[kind]}")
+            outside = form.size > inline
+            at = value if outside else self.start + after * entry.size - inline
+            end = at + form.size
+            if end > len(data):
+                raise IndexError
+            tags[tag] = form.unpack_from(data, at)
+            if tag in _REAL_TAGS or tag == _GEO_KEYS:
+                places[tag] = _Value(at, end, number, form)
+            elif outside:
+                parts.append((at, end, bytes(data[at:end])))
+        return tags, parts, places
 
 
 def _pixels(
-    tags: dict[int, tuple[Any, ...]],
+    tags: _Tags,
     offsets: tuple[int, ...],
     sizes: tuple[int, ...],
     rows: int,
@@ -293,29 +403,52 @@ def _pixels(
     return Pixels(offsets[0], shape, ("y", "x", "band") if interleaved else ("band", "y", "x"))
 
 
-def _georeference(
-    data: Data, label: str, tags: dict[int, tuple[Any, ...]]
-) -> tuple[str | None, tuple[float, ...] | None]:
-    if _GEO_KEYS not in tags:
-        return None, None
-    directory = tags[_GEO_KEYS]
+class _System(NamedTuple):
+    """The coordinate reference system of a file, and what its coordinates are those of."""
+
+    crs: str | None
+    """None: only GDAL can tell."""
+    at_centre: bool
+    """Of a pixel's centre (OGC 19-008, 7.1.2.4, PixelIsPoint)."""
+
+
+@lru_cache(_MOST_LAYOUTS)
+def _system(keys: bytes, form: struct.Struct) -> _System:
+    """What the directory of keys of GeoTIFF says."""
+    directory = form.unpack(keys)
     # key, location, count, value; location 0: the value stands in the directory itself
-    keys = {k: v for k, where, _, v in zip(*[iter(directory[4:])] * 4) if where == 0}
-    code = keys.get(3072) if keys.get(1024) == 1 else keys.get(2048)
+    found = {k: v for k, where, _, v in zip(*[iter(directory[4:])] * 4) if where == 0}
+    code = found.get(3072) if found.get(1024) == 1 else found.get(2048)
     if code is None or not 1024 <= code < 32767:  # user-defined: only its parameters are given
+        return _System(None, False)
+    return _System(f"EPSG:{code}", found.get(1025) == 2)
+
+
+def _georeference(
+    data: Data, label: str, places: Mapping[int, _Value]
+) -> tuple[str | None, tuple[float, ...] | None]:
+    """The coordinate reference system and the affine coefficients of a file; None without them."""
+    keys = places.get(_GEO_KEYS)
+    if keys is None:
+        return None, None
+    crs, at_centre = _system(bytes(data[keys.at : keys.end]), keys.form)
+    if crs is None:
         return _georeference_by_gdal(data, label)
-    if _TRANSFORMATION in tags:
-        a, b, _, c, d, e, _, f = tags[_TRANSFORMATION][:8]
-    elif _PIXEL_SCALE in tags and len(tags.get(_TIE_POINT, ())) == 6:
-        column, row, _, x, y, _ = tags[_TIE_POINT]
-        a, e = tags[_PIXEL_SCALE][0], -tags[_PIXEL_SCALE][1]
+    whole, tie = places.get(_TRANSFORMATION), places.get(_TIE_POINT)
+    scale = places.get(_PIXEL_SCALE)
+    if whole is not None:
+        a, b, _, c, d, e, _, f = whole.form.unpack_from(data, whole.at)[:8]
+    elif scale is not None and tie is not None and tie.number == 6:
+        column, row, _, x, y, _ = tie.form.unpack_from(data, tie.at)
+        a, e, *_ = scale.form.unpack_from(data, scale.at)
         b = d = 0.0
+        e = -e
         c, f = x - column * a, y - row * e
     else:
         return None, None
-    if keys.get(1025) == 2:  # PixelIsPoint: the tie is the pixel's centre (OGC 19-008, 7.1.2.4)
+    if at_centre:
         c, f = c - (a + b) / 2, f - (d + e) / 2
-    return f"EPSG:{code}", (a, b, c, d, e, f)
+    return crs, (a, b, c, d, e, f)
 
 
 def _georeference_by_gdal(data: Data, label: str) -> tuple[str | None, tuple[float, ...] | None]:
