@@ -106,14 +106,19 @@ def make_shard(task: ShardTask) -> list[Problem] | str:
         if finished is not None:
             return finished
         with _without_collector():
-            shard = _sent(task) if is_url(task.rows) else _made(task, durable=True)
-            return list(shard.problems)
+            return _problems_of(task)
     except SatimnetError as error:
         return from_here(str(error))
     except OSError as error:
         where = f"{shown(task.shards)}/{task.plan.name}"
         reason = error.strerror or error
         return from_here(f"{where}: {reason}; nothing was kept, mend it and build again")
+
+
+def _problems_of(task: ShardTask) -> list[Problem]:
+    """Makes the shard. It is gone at the end, before the collector would go through all of it."""
+    shard = _sent(task) if is_url(task.rows) else _made(task, durable=True)
+    return list(shard.problems)
 
 
 def _made(task: ShardTask, *, durable: bool) -> Shard:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -60,19 +60,20 @@ def matches(data: bytes, checksum: str) -> bool:
 
 
 def describe(shard: Shard, record: Mapping[str, Any]) -> list[Item]:
-    """The Items of a shard's samples; ``record`` is the content of ``dataset.toml``."""
+    """The Items of a shard's samples; ``record`` is the content of ``dataset.toml``.
+
+    What many of them say is there once: no part of an Item may be changed.
+    """
     footprints = footprints_from(*shard.corners)
     meanings = meanings_of(record, {packed.classes for packed in shard.samples})
     facts = FileFacts(record)
+    assets = _PackedAssets(shard, record)
     return [
         _item(
             packed,
             grid,
             footprint,
-            {
-                m.asset: _packed_asset(m, grid, shard, record) | _time_of(m, packed.sample)
-                for m in packed.members
-            },
+            {m.asset: assets.of(m, grid) | _time_of(m, packed.sample) for m in packed.members},
             facts.of(packed.members) | meanings[packed.classes],
             record,
         )
@@ -195,29 +196,62 @@ def _link(rel: str, href: str) -> dict[str, str]:
     return {"rel": rel, "href": href, "type": "application/json"}
 
 
-def _packed_asset(
-    member: PackedMember, grid: Header | None, shard: Shard, record: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The asset of a member: its href is the shard, the archive extension says where it lies.
+class _PackedAssets:
+    """Assets of members: the href is the shard, the archive extension says where they lie.
 
     https://github.com/stac-extensions/archive (v1.0.0)
     """
-    spec = record["assets"][member.asset]
-    last = member.first + member.size - 1
-    return {
-        "href": f"{SHARDS}/{shard.file}",
-        "type": ZIP_TYPE,
-        **_asset(member, grid, spec),
-        "file:size": shard.size,
-        "archive": [
-            {
-                "href": member.path,
-                "type": member.type or spec["type"],
-                "range": [member.first, last],
-                **_file_info(member),
-            }
-        ],
-    }
+
+    def __init__(self, shard: Shard, record: Mapping[str, Any]) -> None:
+        self._shard = shard
+        self._specs = record["assets"]
+        self._known: dict[Hashable, dict[str, Any]] = {}
+        """What is said of members of a kind."""
+
+    def of(self, member: PackedMember, grid: Header | None) -> dict[str, Any]:
+        """The asset of a member."""
+        header, spec = member.header, self._specs[member.asset]
+        place = {
+            "href": member.path,
+            "type": member.type or spec["type"],
+            "range": [member.first, member.first + member.size - 1],
+            "file:size": member.size,
+            "file:checksum": SHA256 + member.sha256,
+        }
+        if header is None:
+            return self._alike(member, grid, own=False) | {"archive": [place]}
+        own = grid is not None and _is_other(header, grid)
+        asset = self._alike(member, grid, own=own) | {"archive": [place]}
+        if own:
+            asset |= _projection(header)
+        if header.pixels is not None:
+            lie = asset["satimnet:pixels"]
+            asset["satimnet:pixels"] = lie | {"offset": member.first + header.pixels.offset}
+        return asset
+
+    def _alike(self, member: PackedMember, grid: Header | None, *, own: bool) -> dict[str, Any]:
+        """What is said of all members that are like this one, and perhaps more, in its order."""
+        header = member.header
+        key: Hashable = member.asset
+        if header is not None:
+            lie = header.pixels
+            where = None if lie is None else (lie.shape, lie.order)
+            system = header.crs if own else None
+            alike = grid is None, own, system, header.transform is None, where
+            key = key, header.shape, header.bands, header.dtype, alike
+        known = None if member.original is not None else self._known.get(key)
+        if known is None:
+            spec = self._specs[member.asset]
+            known = {"href": f"{SHARDS}/{self._shard.file}", "type": ZIP_TYPE}
+            known |= _asset(member, grid, spec) | {"file:size": self._shard.size}
+            if member.original is None and len(self._known) < _KINDS:
+                self._known[key] = known
+        return known
+
+
+def _is_other(header: Header, grid: Header) -> bool:
+    """Whether an image has other pixels than the grid of its Item, or lies elsewhere."""
+    return header.shape != grid.shape or header.transform not in (None, grid.transform)
 
 
 def _asset(member: PackedMember, grid: Header | None, spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -238,7 +272,7 @@ def _asset(member: PackedMember, grid: Header | None, spec: Mapping[str, Any]) -
         }
     if grid is None:
         asset["proj:shape"] = list(header.shape)
-    elif header.shape != grid.shape or header.transform not in (None, grid.transform):
+    elif _is_other(header, grid):
         asset |= _projection(header)
     if header.pixels is not None:
         asset["satimnet:pixels"] = {
@@ -285,11 +319,11 @@ def placed(item: Item) -> Item:
         collection | {"href": (up or "./") + "collection.json"},
         *(x if is_url(x["href"]) else x | {"href": up + x["href"]} for x in others),
     ]
-    # Hrefs of assets begin with "./" unless they are URLs.
-    assets = {
-        key: asset if is_url(asset["href"]) else asset | {"href": (up or "./") + asset["href"][2:]}
-        for key, asset in item["assets"].items()
-    }
+    assets = {}
+    for key, asset in item["assets"].items():
+        href = asset["href"]  # of others than URLs it begins with "./"
+        near = href.startswith("./") or not is_url(href)
+        assets[key] = asset | {"href": (up or "./") + href[2:]} if near else asset
     return item | {"links": links, "assets": assets}
 
 
