@@ -296,9 +296,14 @@ def test_numbers_come_back():
         kind, stream = numbers(np.array(values, np.int64))
         found = DECODERS[kind](gzip.decompress(stream), len(values))
         assert found.tolist() == [value % 2**32 for value in values]
-    texts = ["", "ä", "äö", "a" * 300, "a" * 300 + "b", "a"]
-    kind, stream = names(texts, "there")
-    assert DECODERS[kind](gzip.decompress(stream), len(texts)) == texts
+    few = ["", "ä", "äö", "a" * 300, "a" * 300 + "b", "a", "a\0", "a"]
+    many = [f"Forest_{number}" for number in range(40_000)]  # more than are compared at once
+    for texts in (few, many, []):
+        kind, stream = names(texts, "there")
+        data = gzip.decompress(stream)
+        assert DECODERS[kind](data, len(texts)) == texts
+        assert len(data) <= len("".join(texts).encode()) + 2 * len(texts)
+    assert len(data := gzip.decompress(names(many, "there")[1])) < 4 * len(many), len(data)
 
 
 def test_an_offset_beyond_the_columns_is_refused(catalog):

@@ -19,6 +19,7 @@ NONE = 2**31 - 1
 """Stands in a column of numbers where a row has none."""
 _LEVEL = 9
 _LONGEST = 255  # of a shared prefix, so that its length is one byte
+_AT_ONCE = 2**14  # names that are compared as one array, of 4 MB at most
 
 
 def packed(data: bytes) -> bytes:
@@ -54,24 +55,28 @@ def names(values: Sequence[str], where: str) -> tuple[str, bytes]:
     Raises:
         BadCatalogError: a name has a line end; ``where`` tells of which file.
     """
-    shared, rests, before = bytearray(), bytearray(), b""
-    for value in values:
-        name = value.encode()
-        if b"\n" in name:
-            raise BadCatalogError(f"{where}: the id {value!r:.80} has a line end; rename the Item")
-        common = _shared(before, name)
-        shared.append(common)
-        rests += name[common:] + b"\n"
-        before = name
-    return "names", packed(bytes(shared + rests))
+    encoded = [value.encode() for value in values]
+    if any(b"\n" in name for name in encoded):
+        value = next(value for value in values if "\n" in value)
+        raise BadCatalogError(f"{where}: the id {value!r:.80} has a line end; rename the Item")
+    before = [b"", *encoded]
+    parts = [_shared(before[at : at + _AT_ONCE + 1]) for at in range(0, len(encoded), _AT_ONCE)]
+    shared = np.concatenate([np.zeros(0, np.uint8), *parts])
+    rests = [name[common:] for name, common in zip(encoded, shared.tolist(), strict=True)]
+    return "names", packed(shared.tobytes() + b"".join(rest + b"\n" for rest in rests))
 
 
-def _shared(one: bytes, other: bytes) -> int:
-    """How many bytes both begin with."""
-    count = min(len(one), len(other), _LONGEST)
-    if one[:count] == other[:count]:
-        return count
-    return next(at for at in range(count) if one[at] != other[at])
+def _shared(names: Sequence[bytes]) -> NDArray[np.uint8]:
+    """How many bytes each name but the first shares with the one before it."""
+    letters = np.array([name[:_LONGEST] for name in names], "S")
+    letters = letters.view(np.uint8).reshape(len(names), -1)
+    lengths = np.array([len(name) for name in names]).clip(max=_LONGEST)
+    differ = letters[1:] != letters[:-1]
+    common = np.where(differ.any(1), differ.argmax(1), _LONGEST)
+    shared: NDArray[np.uint8] = np.minimum(common, np.minimum(lengths[1:], lengths[:-1])).astype(
+        np.uint8
+    )
+    return shared
 
 
 def _planes(values: NDArray[Any]) -> bytes:
