@@ -191,15 +191,16 @@ def _require_times(sample: Sample, record: DatasetRecord) -> None:
 
 def _image(member: Member, data: bytes, spec: AssetEntry, how: _How) -> Content:
     """An image as it goes into the shard: the publisher's bytes, or a COG."""
-    header = how.header(data, member.label)
-    _check(header, spec, member.label)
+    label = member.label
+    header = how.header(data, label)
+    _check(header, spec, label)
     large = header.size > MAX_IMAGE_SIZE
     if how.as_published or not (large or spec.store == "cog"):
         return Content(member.asset, member.path, data, header, crc=_crc(member))
-    recoded = recode(data, header, member.label, how.scratch)
-    out = how.header(recoded, member.label)
+    recoded = recode(data, header, label, how.scratch)
+    out = how.header(recoded, label)
     if (out.shape, out.bands, out.dtype[1:]) != (header.shape, header.bands, header.dtype[1:]):
-        raise BadFileError(member.label, "GDAL takes it for another image; damaged")
+        raise BadFileError(label, "GDAL takes it for another image; damaged")
     path, type_ = _as_stored(member.path, spec.type, large)
     return Content(member.asset, path, recoded, out, _original(member, data), type_)
 

@@ -100,7 +100,7 @@ class Address(NamedTuple):
 
 def is_url(place: str) -> bool:
     """Whether the place is a URL of one of `SCHEMES`; any other is a path of this machine."""
-    return _URL.match(place) is not None
+    return "://" in place and _URL.match(place) is not None  # asked of every file
 
 
 def is_web(place: str) -> bool:
