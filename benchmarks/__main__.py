@@ -49,9 +49,7 @@ _GROUPS = {
 def main() -> None:
     """Runs everything and prints the table."""
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
-    sizes = parser.add_mutually_exclusive_group()
-    sizes.add_argument("--quick", action="store_true", help="few patches, one round: a smoke test")
-    sizes.add_argument("--whole", action="store_true", help="also builds all 27,000 patches")
+    parser.add_argument("--quick", action="store_true", help="few patches, one round: a smoke test")
     parser.add_argument(
         "--only", nargs="+", choices=_GROUPS, metavar="GROUP", help=f"some of {', '.join(_GROUPS)}"
     )
@@ -67,7 +65,7 @@ def main() -> None:
     origins: dict[int, str] = {}
     with console.status("Preparing") as status:
         for per_class, rounds, names in _runs(arguments):
-            with sources(per_class) as data:
+            with sources(per_class, patches=names != ["building"]) as data:
                 origins[len(data.tiffs)] = data.origin
                 for name, row in _rows(names, data, rounds):
                     # So few patches in one round show that it runs, and not how fast.
@@ -95,8 +93,7 @@ def _runs(arguments: argparse.Namespace) -> Iterator[tuple[int, int, list[str]]]
     if "building" in names:
         for per_class in _ALSO_BUILT:
             yield per_class, _ROUNDS, ["building"]
-        if arguments.whole:
-            yield _WHOLE, _FEW_ROUNDS, ["building"]
+        yield _WHOLE, _FEW_ROUNDS, ["building"]
     yield _EVERYTHING, _ROUNDS, names
 
 

@@ -29,6 +29,7 @@ _TIFF_FOLDER = "ds/images/remote_sensing/otherDatasets/sentinel_2/tif"
 _JPEG_FOLDER = "2750"
 _MEMORY = Path("/dev/shm")
 _NEEDED = 900_000  # bytes a patch: sources, catalogs, peers' files, with room to spare
+_NEEDED_OF_EUROSAT = 400_000  # the same of EuroSAT alone
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,13 @@ class Data:
 
 
 @contextmanager
-def sources(per_class: int) -> Iterator[Data]:
-    """Both editions with so many patches of each class, in memory where there is room for it."""
-    in_memory = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _NEEDED * 10 * per_class
+def sources(per_class: int, *, patches: bool = True) -> Iterator[Data]:
+    """Both editions with so many patches of each class, in memory where there is room for it.
+
+    Without ``patches`` there is nothing of BigEarthNet.
+    """
+    needed = (_NEEDED if patches else _NEEDED_OF_EUROSAT) * 10 * per_class
+    in_memory = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > needed
     with tempfile.TemporaryDirectory(dir=_MEMORY if in_memory else None, prefix="bench-") as name:
         folder = Path(name)
         if REAL.is_dir():
@@ -83,7 +88,7 @@ def sources(per_class: int) -> Iterator[Data]:
             tiff_root / "ds",
             jpegs,
             folder / RGB_ARCHIVE,
-            _write_patches(folder / "bigearthnet", 6 * per_class),
+            _write_patches(folder / "bigearthnet", 6 * per_class) if patches else [],
         )
 
 
