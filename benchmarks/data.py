@@ -92,6 +92,15 @@ def sources(per_class: int, *, patches: bool = True) -> Iterator[Data]:
         )
 
 
+def rgb_files(room: Path) -> dict[str, list[bytes]]:
+    """JPEGs of EuroSAT by class: the real ones, or those of the miniature, written to a folder."""
+    archives = REAL
+    if not REAL.is_dir():
+        archives = room / "miniature"
+        write_miniature(archives, 10, bands=False)
+    return _zipped(archives / RGB_ARCHIVE, ".jpg")
+
+
 def _tiffs(archives: Path) -> dict[str, list[bytes]]:
     if (archives / BANDS_ARCHIVE).exists():
         return _zipped(archives / BANDS_ARCHIVE, ".tif")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import mimetypes
 import mmap
 import os
 import re
@@ -104,13 +105,19 @@ class _Connection(asyncio.Protocol):
         head = (
             f"HTTP/1.1 {status}\r\nContent-Length: {end - first}\r\nAccept-Ranges: bytes\r\n"
             f'Last-Modified: {_DATE}\r\nETag: "{len(content)}"\r\n'
-            "Content-Type: application/octet-stream\r\n"
+            f"Content-Type: {_type(path.suffix)}\r\n"
         )
         if wanted:
             head += f"Content-Range: bytes {first}-{end - 1}/{len(content)}\r\n"
         self._transport.write(f"{head}\r\n".encode())
         if method == b"GET":
             self._transport.write(content[first:end])
+
+
+@cache
+def _type(suffix: str) -> str:
+    """The media type of a file, without which a browser shows no page."""
+    return mimetypes.types_map.get(suffix, "application/octet-stream")
 
 
 @cache
