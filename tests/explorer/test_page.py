@@ -134,6 +134,26 @@ def test_words_are_looked_for_in_names_and_classes(page, shown):
     page.wait(lambda: page.run("return document.activeElement.closest('.tiles') !== null"), "")
 
 
+def test_where_nothing_is_found_the_page_says_so_and_leads_back(page, shown):
+    page.open("#class=River&bands=12&tile=64")
+    page.counts(0)
+    assert "No sample is all of this" in page.find("main").text
+    page.find(".nothing button").click()
+    page.counts(len(search(shown)))
+    wall = page.find(".wall")
+    page.wait(lambda: 50 < int(wall.get_attribute("data-drawn") or 0), "no pictures")
+    assert "No sample" not in page.find("main").text
+
+
+def test_the_last_line_is_no_higher_than_the_others(page):
+    page.open("#collection=eurosat&class=River&order=catalog&tile=96")
+    page.wait(lambda: len(page.driver.find_elements("css selector", ".tiles a")) == 30, "few")
+    heights = page.run(
+        "return [...document.querySelectorAll('.tiles a')].map((a) => parseFloat(a.style.height))"
+    )
+    assert max(heights) - min(heights) < 0.01
+
+
 # --- map ----------------------------------------------------------------------------------------
 
 

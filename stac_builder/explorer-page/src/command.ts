@@ -70,10 +70,16 @@ export function pythonOf(catalog: string, collection: string, id: string, asset:
   const text = (value: string) => JSON.stringify(value);
   return [
     "import rasterio",
-    "from satimnet.builder import gdal_path, search",
+    "import satimnet.builder as satimnet",
     "",
-    `(item,) = search(${text(catalog)}, collections=[${text(collection)}], ids=[${text(id)}])`,
-    `with rasterio.open(gdal_path(item["assets"][${text(asset)}])) as image:`,
+    "(item,) = satimnet.search(",
+    `    ${text(catalog)},`,
+    `    collections=[${text(collection)}],`,
+    `    ids=[${text(id)}],`,
+    ")",
+    `asset = item["assets"][${text(asset)}]`,
+    "path = satimnet.gdal_path(asset)",
+    "with rasterio.open(path) as image:",
     "    pixels = image.read()",
   ].join("\n");
 }

@@ -56,6 +56,12 @@ class Explorer {
   private readonly command = el("code", {});
   private readonly hover = el("div", { class: "hover" });
   private readonly problem = el("p", { class: "problem", role: "status" });
+  private readonly nothing = el(
+    "div",
+    { class: "nothing" },
+    el("p", {}, "No sample is all of this."),
+    el("button", { type: "button", onclick: () => this.reset() }, "Clear the filters"),
+  );
   private readonly text = el("input", {
     ...{ type: "search", placeholder: "Search ( / )", "aria-label": "Search names and classes" },
   });
@@ -321,6 +327,8 @@ class Explorer {
       this.shownKey = shown;
       this.ordered = state.order === "mixed" ? mixed(this.matching, state.seed) : this.matching;
     }
+    this.nothing.hidden = this.matching.length > 0;
+    this.wall.root.hidden = !this.nothing.hidden;
     const size = state.size ?? this.standardSize();
     this.size.value = String(SIZES.indexOf(size));
     this.order.value = state.order;
@@ -342,7 +350,7 @@ class Explorer {
   private standardSize(): number {
     const area = this.wall.root.clientWidth * this.wall.root.clientHeight;
     const room = Math.sqrt(area / Math.max(1, this.ordered.length));
-    if (this.wall.root.clientWidth < 600) return room > 150 ? 128 : 64;
+    if (this.wall.root.clientWidth < 600) return room > 125 ? 128 : room > 95 ? 96 : 64;
     return room > 260 ? 256 : room > 170 ? 192 : room > 120 ? 128 : 96;
   }
 
@@ -402,7 +410,7 @@ class Explorer {
       el("details", { class: "command" }, el("summary", {}, "As a command"), el("pre", { tabindex: "0" }, this.command), copy),
     );
     const shuffle = el("button", { type: "button", onclick: () => this.go({ seed: this.state.seed + 1, order: "mixed" }) }, "Shuffle");
-    const theme = el("button", { type: "button", "aria-label": "Light or dark", onclick: () => toggleTheme() }, "◐");
+    const theme = el("button", { type: "button", class: "theme", "aria-label": "Light or dark", onclick: () => toggleTheme() }, "◐");
     const tools = el(
       "div",
       { class: "tools" },
@@ -415,7 +423,7 @@ class Explorer {
       this.mapButton,
       theme,
     );
-    const main = el("main", {}, tools, this.problem, this.map.root, this.wall.root);
+    const main = el("main", {}, tools, this.problem, this.map.root, this.nothing, this.wall.root);
     document.body.replaceChildren(this.head, el("div", { class: "body" }, this.panel, main), this.sample.root);
     this.problem.textContent = this.catalog.problems.join("; ");
     this.map.root.hidden = true;

@@ -46,6 +46,7 @@ interface BandChoice {
 }
 
 const SHOWN = ["image/jpeg", "image/png", "image/webp", "image/gif"];
+const EDGE = 24; // pixels around a picture, of both sides together
 const MOST_SIDE = 2048;
 const MOST_FINDINGS = 20;
 const MOST_BESIDE = 5; // other samples of a finding
@@ -340,7 +341,8 @@ export class SamplePage {
   private scale(): void {
     const { width, height } = this.image;
     if (width <= 1 || !this.stage.clientWidth) return;
-    const room = Math.min(this.stage.clientWidth / width, this.stage.clientHeight / height);
+    const edge = this.stage.clientWidth > 600 ? EDGE : 0; // a phone has no room to spare
+    const room = Math.min((this.stage.clientWidth - edge) / width, (this.stage.clientHeight - edge) / height);
     const fit = room >= 2 ? Math.floor(room) : room;
     const scale = this.look.zoom ? this.look.zoom : fit;
     this.sheet.style.width = `${width * scale}px`;
@@ -515,8 +517,8 @@ export class SamplePage {
         "li",
         {},
         el("strong", {}, one.key),
-        ` ${String(one.member?.type ?? one.json.type ?? "")}, ${count(one.size)} bytes`,
         one.member ? el("button", { type: "button", onclick: () => void this.download(one) }, "Download") : undefined,
+        el("span", {}, `${count(one.size)} bytes, ${String(one.member?.type ?? one.json.type ?? "of no known type")}`),
         one.member?.["file:checksum"]
           ? el("code", { class: "checksum", title: "multihash of the file" }, String(one.member["file:checksum"]))
           : undefined,
@@ -689,6 +691,9 @@ function attributes(properties: any): Node {
 
 function valueNodes(value: unknown): Node[] {
   if (isWeb(value)) return [link(value, value)];
+  if (Array.isArray(value) && value.every((one) => typeof one === "string" && !one.includes(","))) {
+    return [document.createTextNode(value.join(", "))];
+  }
   const text = typeof value === "string" ? value : JSON.stringify(value, null, 1).replace(/\n\s*/g, " ");
   return [document.createTextNode(text)];
 }

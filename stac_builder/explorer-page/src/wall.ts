@@ -135,7 +135,8 @@ export class Wall {
       }
       starts.push(first);
       tops.push(top);
-      top += this.lineHeight(first, end, width, wide < width - size / 3) + GAP;
+      const before = tops.length > 1 ? top - tops[tops.length - 2] - GAP : size;
+      top += this.lineHeight(first, end, width, wide < width - size / 3, before) + GAP;
       first = end;
     }
     starts.push(rows.length);
@@ -155,8 +156,9 @@ export class Wall {
     this.schedule();
   }
 
-  private lineHeight(first: number, end: number, width: number, last: boolean): number {
-    if (last) return this.size;
+  /** Of a last line that is not full, as high as the line before it. */
+  private lineHeight(first: number, end: number, width: number, last: boolean, before: number): number {
+    if (last) return Math.min(this.size, before);
     let aspects = 0;
     for (let at = first; at < end; at += 1) aspects += this.tiles.aspect(this.rows[at]);
     return (width - GAP * (end - first - 1)) / aspects;
