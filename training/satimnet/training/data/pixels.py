@@ -206,11 +206,16 @@ class Reader:
         if not self.remote:
             self._require_whole(rows)
 
-    def _pieces(self, shard: list[int], start: list[int], size: list[int]) -> Sequence[Piece]:
-        """Ranges of shards."""
+    def _pieces(
+        self, shard: list[int], start: list[int], size: list[int], plain: list[bool]
+    ) -> Sequence[Piece]:
+        """Ranges of shards; those of plain pixels are not copied, as parts of them will do."""
         if self.remote:
             return fetch([self._layout.shards[k] for k in shard], start, size)
-        return [self._maps[k][at : at + n] for k, at, n in zip(shard, start, size)]
+        return [
+            (memoryview(self._maps[k]) if as_is else self._maps[k])[at : at + n]
+            for k, at, n, as_is in zip(shard, start, size, plain)
+        ]
 
     def _require_whole(self, rows: Numbers) -> None:
         """Refuses what was read of shards that have become shorter."""

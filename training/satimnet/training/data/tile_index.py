@@ -134,6 +134,11 @@ class TileIndex:
             tags.get(_TABLES),
         )
 
+    @property
+    def plain(self) -> bool:
+        """Whether the tiles are pixels as they are, so that parts of them can be read."""
+        return self.compression == _NONE and self.predictor == 1
+
     def under(self, top: int, left: int, height: int, width: int) -> list[tuple[int, int, int]]:
         """The tiles under a part of the image: their numbers, and the first row and column."""
         down, across = self.tile

@@ -18,8 +18,8 @@ from satimnet.training.data.layouts import Layout, tile_index_of
 from satimnet.training.data.tile_index import TileIndex
 
 Piece = bytes | memoryview
-Pieces = Callable[[list[int], list[int], list[int]], Sequence[Piece]]
-"""Gives ranges: numbers of shards, first bytes, numbers of bytes."""
+Pieces = Callable[[list[int], list[int], list[int], list[bool]], Sequence[Piece]]
+"""Gives ranges: numbers of shards, first bytes, numbers of bytes, and which are not decoded."""
 
 _Key = tuple[int, int]  # shard and first byte of a file
 _Place = tuple[int, int, int, int, int]  # window; row and column there; row and column of the tile
@@ -61,12 +61,13 @@ def read_windows(layout: Layout, rows: Numbers, out: Array, pieces: Pieces) -> N
         [key[0] for key, _ in there],
         [key[1] + int(indexes[key].offsets[number]) for key, number in there],
         [int(indexes[key].sizes[number]) for key, number in there],
+        [indexes[key].plain for key, _ in there],
     )
     for (key, number), data in zip(there, found, strict=True):
         _paste(layout, rows, out, indexes[key], number, data, asked[key, number])
     for key, own in whole.items():
         row = int(rows[own[0]])
-        (data,) = pieces([key[0]], [key[1]], [int(layout.size[row, 0])])
+        (data,) = pieces([key[0]], [key[1]], [int(layout.size[row, 0])], [False])
         try:
             image = as_colour(decode(data, layout.shape[2]), layout.shape[2])
         except SatimnetError as error:
