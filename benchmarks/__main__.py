@@ -23,6 +23,7 @@ from benchmarks.searching import searching_rows
 from benchmarks.starting import starting_rows
 from benchmarks.table import Row, json_of, machine, table_of
 from benchmarks.validating import validating_rows
+from benchmarks.windows import window_rows
 
 _EVERYTHING = 270
 """Files of each class that all groups work on."""
@@ -40,6 +41,7 @@ _GROUPS = {
     "decoding": decoding_rows,
     "schedulers": scheduler_rows,
     "remote": remote_rows,
+    "windows": window_rows,
     "validating": validating_rows,
     "searching": searching_rows,
     "starting": starting_rows,
