@@ -141,7 +141,7 @@ def test_where_nothing_is_found_the_page_says_so_and_leads_back(page, shown):
     page.find(".nothing button").click()
     page.counts(len(search(shown)))
     wall = page.find(".wall")
-    page.wait(lambda: 50 < int(wall.get_attribute("data-drawn") or 0), "no pictures")
+    page.wait(lambda: int(wall.get_attribute("data-drawn") or 0) > 50, "no pictures")
     assert "No sample" not in page.find("main").text
 
 

@@ -1,5 +1,6 @@
 """The page is in the package as it is built, and is put where a catalog lies."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -9,11 +10,14 @@ from pathlib import Path
 import pytest
 import requests
 from click.testing import CliRunner
+from places import upload
 from serving import served_here
 from stactools.cli.cli import cli
 
+from satimnet import builder
 from satimnet.builder.errors import ArgumentError
 from satimnet.builder.explorer.page_files import page_file, page_for, write_page
+from satimnet.builder.exports.attached_exports import attach_export
 
 ROOT = Path(__file__).parent.parent.parent
 SOURCES = ROOT / "stac_builder" / "explorer-page"
@@ -86,6 +90,56 @@ def test_the_page_is_put_beside_a_catalog_and_inside(catalog, tmp_path):
         'content="https://host.org/data/catalog.json"'
         in (tmp_path / "page" / "index.html").read_text()
     )
+
+
+def pages_of(root):
+    return [link["href"] for link in root["links"] if link["rel"] == "alternate"]
+
+
+def test_a_catalog_links_the_page_in_its_folder(catalog, tmp_path, monkeypatch):
+    copy = shutil.copytree(catalog, tmp_path / "catalog")
+    before = (copy / "catalog.json").read_bytes()
+    write_page(tmp_path / "page", copy)
+    assert (copy / "catalog.json").read_bytes() == before, "from elsewhere it is not linked"
+    monkeypatch.chdir(copy)
+    write_page("explore", "catalog.json")
+    linked = json.loads((copy / "catalog.json").read_bytes())
+    assert linked["links"][-2] == {  # the last one is that of the concepts
+        "rel": "alternate",
+        "type": "text/html",
+        "title": "Explorer",
+        "href": "./explore/index.html",
+    }
+    others = [link for link in linked["links"] if link["rel"] != "alternate"]
+    assert linked | {"links": others} == json.loads(before)
+    after = (copy / "catalog.json").read_bytes()
+    write_page(copy / "explore", copy)
+    assert (copy / "catalog.json").read_bytes() == after
+    assert builder.validate(copy).problems == []
+    attach_export(copy, "bibtex")
+    assert pages_of(json.loads((copy / "catalog.json").read_bytes())) == ["./explore/index.html"]
+    arguments = ["satimnet", "copy", str(copy), str(tmp_path / "copied"), "-q"]
+    assert CliRunner().invoke(cli, arguments).exit_code == 0
+    assert {path.name for path in (tmp_path / "copied" / "explore").iterdir()} == NAMES
+    assert builder.validate(tmp_path / "copied").problems == []
+
+
+def test_a_catalog_of_others_stays_as_it_is(catalog, tmp_path):
+    copy = shutil.copytree(catalog, tmp_path / "catalog")
+    root = json.loads((copy / "catalog.json").read_bytes()) | {"id": "of-others"}
+    (copy / "catalog.json").write_text(json.dumps(root))
+    write_page(copy / "explore", copy)
+    assert json.loads((copy / "catalog.json").read_bytes()) == root
+
+
+def test_a_catalog_in_a_store_links_its_page(catalog, bucket):
+    from satimnet.builder.storage import objects
+
+    upload(catalog, f"{bucket}/linked")
+    write_page(f"{bucket}/linked/explore", f"{bucket}/linked")
+    root = json.loads(objects.read(f"{bucket}/linked/catalog.json"))
+    assert pages_of(root) == ["./explore/index.html"]
+    assert builder.validate(f"{bucket}/linked").problems == []
 
 
 def test_a_page_in_a_store_finds_the_catalog_there_only(catalog, bucket):

@@ -5,16 +5,28 @@ from __future__ import annotations
 import html
 import os
 import posixpath
+import re
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import replace
 from importlib.resources import files
+from pathlib import Path
+from typing import Any
 
 from satimnet.builder.arguments import checked
-from satimnet.builder.errors import ArgumentError
+from satimnet.builder.errors import ArgumentError, BadCatalogError
+from satimnet.builder.publishing.protocol import ROOT_NAME, WAITING, read_root, replace_root
+from satimnet.builder.publishing.roots import Root
 from satimnet.builder.storage import objects
-from satimnet.builder.storage.hrefs import catalog_file, is_url, is_web, writable
+from satimnet.builder.storage.hrefs import catalog_file, folder_at, is_url, is_web, writable
+from satimnet.builder.storage.staging import lock
 from satimnet.builder.storage.stores import web_address
+from satimnet.builder.types import Json
 
 PAGE = "index.html"
 _NAMES = ("index.html", "explorer.css", "explorer.js")
+_LINK: Json = {"rel": "alternate", "type": "text/html", "title": "Explorer"}
+_ESCAPED = re.compile(r"[?#%]")  # an href would need escapes for it
 _CATALOG = 'name="satimnet-catalog" content="'
 _BROWSER = 'name="satimnet-browser" content="'
 
@@ -45,7 +57,7 @@ def write_page(out: str | os.PathLike[str], catalog: str | os.PathLike[str]) -> 
     """Writes the page, as a host of static files shows it.
 
     Beside the catalog, or in a folder of it, the page finds it by a relative path, so both can be
-    moved together.
+    moved together. A catalog of satimnet links the page that lies in its folder, as ``alternate``.
 
     Args:
         out: a folder or a prefix of an object store.
@@ -68,7 +80,44 @@ def write_page(out: str | os.PathLike[str], catalog: str | os.PathLike[str]) -> 
     for name in _NAMES:
         content = page_for(href) if name == PAGE else page_file(name)
         objects.write(f"{folder}/{name}", content or b"")
+    if "://" not in href:
+        _link(folder, catalog_file(catalog))
     return f"{folder}/{PAGE}"
+
+
+def beside(link: Mapping[str, Any], page: str) -> list[str]:
+    """The files that a page needs, if the link is that of an explorer.
+
+    Args:
+        link: a link of a catalog.
+        page: the path of the file that it leads to.
+    """
+    if any(link.get(name) != value for name, value in _LINK.items()):
+        return []
+    folder = posixpath.dirname(page)
+    return [posixpath.join(folder, name) for name in _NAMES if name != posixpath.basename(page)]
+
+
+def _link(folder: str, catalog: str) -> None:
+    """Links the page from the catalog whose folder it lies in."""
+    home, name = folder_at(catalog), posixpath.basename(catalog)
+    if not is_url(folder):
+        home, folder = os.path.realpath(home), os.path.realpath(folder)
+    page = posixpath.relpath(f"{folder}/{PAGE}", home)
+    if page.startswith("../") or _ESCAPED.search(page) or name != ROOT_NAME:
+        return
+    link = {**_LINK, "href": f"./{page}"}
+    with nullcontext() if is_url(home) else lock(Path(home), wait=WAITING):
+        try:
+            if not read_root(home).titles:
+                return
+        except BadCatalogError:  # somebody else's catalog stays as it is
+            return
+
+        def change(root: Root) -> Root:
+            return root if link in root.others else replace(root, others=(*root.others, link))
+
+        replace_root(home, change)
 
 
 def _href(folder: str, catalog: str) -> str:

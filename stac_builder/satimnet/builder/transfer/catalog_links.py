@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from satimnet.builder.errors import printable
+from satimnet.builder.explorer.page_files import beside
 
 _FOLLOWED = ("child", "item", "items", "first", "prev", "next", "last")
 _LEFT = (
@@ -63,7 +64,8 @@ def files_of(
         if rel in _FOLLOWED:
             yield CatalogFile(target, scope or top_folder(target), True)
         else:
-            yield CatalogFile(target, scope, optional=True)
+            for file in (target, *beside(link, target)):
+                yield CatalogFile(file, scope, optional=True)
 
     for feature in objects_in(document.get("features")):  # of a page of Items
         yield from files_of({**feature, "features": None}, path, scope, leave)
