@@ -79,6 +79,7 @@ def trainer(lightning, folder, epochs):
 
 
 @pytest.mark.slow
+@pytest.mark.examples
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("workers", [0, 2])
 def test_epochs_differ_and_are_those_of_the_seed(lightning, parts, tmp_path, workers):
@@ -100,6 +101,7 @@ def test_epochs_differ_and_are_those_of_the_seed(lightning, parts, tmp_path, wor
 
 
 @pytest.mark.slow
+@pytest.mark.examples
 @pytest.mark.filterwarnings("ignore")
 def test_a_training_that_goes_on_does_so_in_the_order_of_its_epoch(lightning, parts, tmp_path):
     data = data_module(4, train=parts["train"], bands=["B04", "B08"])
@@ -114,6 +116,7 @@ def test_a_training_that_goes_on_does_so_in_the_order_of_its_epoch(lightning, pa
 
 
 @pytest.mark.slow
+@pytest.mark.examples
 def test_batches_are_converted_also_in_workers(lightning, parts):
     data = data_module(4, train=parts["train"], workers=1, convert=to_torchgeo)
     batches = list(data.train_dataloader())
@@ -122,6 +125,7 @@ def test_batches_are_converted_also_in_workers(lightning, parts):
 
 
 @pytest.mark.slow
+@pytest.mark.examples
 def test_what_cannot_be_is_refused_at_once(lightning, parts):
     with pytest.raises(ArgumentError, match="give one of train, validation, test, predict"):
         data_module(4)

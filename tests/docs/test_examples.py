@@ -101,6 +101,12 @@ LONG = {"build", "fuse", "quality"}
 """Commands of the README that are only parsed by default: other tests run them on less."""
 
 
+def marks(page):
+    """Of the test of a page."""
+    slow, examples = pytest.mark.slow, pytest.mark.examples
+    return [slow] * (page.stem in SLOW) + [examples] * (page.stem == "own-network")
+
+
 def programs(page):
     """The language and the text of each program of the page."""
     return [(language, text) for language, text in FENCE.findall(page.read_text())]
@@ -141,7 +147,7 @@ def reader(demo, tmp_path, serve, monkeypatch):
     ("page", "parsed"),
     [
         *(
-            pytest.param(p, set(), marks=[pytest.mark.slow] * (p.stem in SLOW), id=p.stem)
+            pytest.param(p, set(), marks=marks(p), id=p.stem)
             for p in PAGES
         ),
         pytest.param(PAGES[0], LONG, id="README without long commands"),
@@ -184,7 +190,7 @@ def run(line):
         for option in ("--epochs", "--width"):
             if option not in arguments:
                 arguments += [option, SHORTER[option]]
-    if arguments[0] in ("build", "fuse", "quality") and "--scheduler" not in arguments:
+    if arguments[0] in ("build", "explorer", "fuse", "quality") and "--scheduler" not in arguments:
         arguments += ["--scheduler", "threads"]  # processes would import everything anew
     if arguments[0] == "crossvalidate":
         arguments += ["--only-folds", "1"]

@@ -304,11 +304,12 @@ def torchvision() -> Any:
     """torchvision, also where its operators do not fit torch."""
     pytest.importorskip("torch")
     if not __import__("importlib.util", fromlist=["util"]).find_spec("torchvision"):
-        pytest.skip("needs torchvision")
+        pytest.skip("needs the extra examples")
     import_torchvision()
     return sys.modules["torchvision"]
 
 
+@pytest.mark.examples
 def test_torchvisions_coco_detection_loads_it(exported, torchvision):
     found: Boxes = {}
     for part, (rows, columns) in SIZES.items():
@@ -326,6 +327,7 @@ def test_torchvisions_coco_detection_loads_it(exported, torchvision):
     require_same(found, boxes_made())
 
 
+@pytest.mark.examples
 def test_torchvisions_voc_detection_loads_it(exported, torchvision, tmp_path):
     """It wants the folder as ``VOCdevkit/VOC2007``, for which a link is enough."""
     (tmp_path / "VOCdevkit").mkdir()
@@ -347,6 +349,7 @@ def test_torchvisions_voc_detection_loads_it(exported, torchvision, tmp_path):
 BOX = ("xmin", "ymin", "xmax", "ymax")
 
 
+@pytest.mark.examples
 def test_torchvisions_own_folders_are_built(catalogs, torchvision, tmp_path):
     """What its classes load of the sets of the tools is what is built of them."""
     wanted = boxes_made()

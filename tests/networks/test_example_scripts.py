@@ -21,6 +21,7 @@ def test_a_script_is_short(name):
 
 
 @pytest.mark.slow
+@pytest.mark.examples
 @pytest.mark.parametrize("name", NEEDS)
 def test_a_script_trains_a_network(name, demo, tmp_path):
     import_torchvision()  # others import it

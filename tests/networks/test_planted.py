@@ -93,6 +93,7 @@ def test_a_perfect_and_a_poor_detector_are_judged_so():
     assert average_precision([away], [target]) == 0
 
 
+@pytest.mark.examples
 def test_a_unet_finds_what_is_planted(once):
     nets = pytest.importorskip("monai.networks.nets", reason="needs the extra examples")
 
