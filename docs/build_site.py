@@ -8,6 +8,7 @@ of it by ``mkdocs.yml``; any other builder of Markdown could do that step.
 
 from __future__ import annotations
 
+import argparse
 import posixpath
 import re
 import shutil
@@ -94,7 +95,9 @@ def write_settings(folder: Path) -> Path:
 
 def main() -> None:
     """Build the site."""
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else _ROOT / "build").resolve()
+    parser = argparse.ArgumentParser("python docs/build_site.py", description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", default=_ROOT / "build")
+    folder = parser.parse_args().folder.resolve()
     write_pages(folder / "pages")
     settings = write_settings(folder)
     shutil.rmtree(folder / "site", ignore_errors=True)

@@ -9,11 +9,14 @@ from urllib.parse import unquote
 
 import pytest
 from click.testing import CliRunner
+from places import upload
 
 from satimnet import builder
 from satimnet.builder.errors import ArgumentError, NotFoundError, StorageError
 from satimnet.builder.exports.attached_exports import attach_export
 from satimnet.builder.publishing.attaching import Attachment, attach
+from satimnet.builder.storage import objects
+from satimnet.builder.storage.hrefs import join
 from satimnet.cli.group import satimnet
 
 
@@ -78,6 +81,79 @@ def test_an_export_is_attached_as_a_new_version(home: Path, tmp_path: Path) -> N
     assert digests(tmp_path / "copy")[f"eurosat/{name}/attached/eurosat.croissant.json"]
     assert builder.validate(tmp_path / "copy").problems == []
     assert not builder.diff(home, home, old_version=first).differs
+
+
+def stored(root: str) -> dict[str, bytes]:
+    return {
+        one.place.removeprefix(f"{root}/"): objects.read(one.place)
+        for one in objects.files_below(root)
+    }
+
+
+def in_store(root: str) -> tuple[str, dict[str, dict[str, object]]]:
+    """Folder of the current version of a catalog in a store, and its assets."""
+    (version,) = (one for one in builder.versions(root) if one.current)
+    document = json.loads(objects.read(version.href))
+    assert document["version"] == version.name
+    return version.href.rpartition("/")[0], document["assets"]
+
+
+@pytest.fixture
+def far(catalog: Path, bucket: str, request: pytest.FixtureRequest) -> str:
+    root = f"{bucket}/{request.node.name}"
+    upload(catalog, root)
+    return root
+
+
+def test_what_is_attached_in_a_store_is_what_is_attached_on_disk(home: Path, far: str) -> None:
+    first, _ = in_store(far)
+    before = stored(far)
+    (name,) = attach_export(far, "croissant").values()
+    folder, assets = in_store(far)
+    assert folder != first
+    assert {"eurosat": name} == attach_export(home, "croissant")
+    after = stored(far)
+    made = {str(p.relative_to(home)): p.read_bytes() for p in home.rglob("*") if p.is_file()}
+    assert after == made
+    changing = {"catalog.json", "eurosat/collection.json"}
+    assert {path for path in before if after.get(path) != before[path]} == changing
+    assert assets["croissant"]["href"] == "./attached/eurosat.croissant.json"
+    assert builder.validate(far, checksums=True).problems == []
+
+
+def test_a_quality_report_in_a_store_leads_to_its_items(far: str) -> None:
+    said = run("quality", far, "--attach", "eurosat")
+    folder, assets = in_store(far)
+    assert f"quality-report of eurosat@{folder.rpartition('/')[2]} shows all of it" in said
+    report = f"{folder}/attached/quality/report.html"
+    assert assets["quality-report"]["href"] == "./attached/quality/report.html"
+    links = re.findall(r'<a href="([^"#]+\.json)">', objects.read(report).decode())
+    assert links
+    for link in links:
+        assert link.startswith("../../")
+        assert objects.exists(join(unquote(link), report))
+    run("export", far, "--format", "bibtex", "--attach")
+    _, assets = in_store(far)
+    assert {"bibtex", "quality-report"} <= assets.keys()
+    before = stored(far)
+    run("export", far, "--format", "bibtex", "--attach")
+    assert stored(far) == before
+    assert objects.exists(join(str(assets["quality-report"]["href"]), f"{in_store(far)[0]}/x"))
+    assert builder.validate(far).problems == []
+
+
+def test_another_version_in_the_store_meanwhile_is_not_lost(far: str) -> None:
+    root = f"{far}/catalog.json"
+
+    def slow(document: object, folder: Path) -> list[Attachment]:
+        name = in_store(far)[0].rpartition("/")[2].encode()
+        objects.write(root, objects.read(root).replace(name, b"0123456789ab"))
+        (folder / "a.txt").write_text("a")
+        return [Attachment("a", "a.txt", "text/plain", "A")]
+
+    with pytest.raises(StorageError, match="got another version meanwhile"):
+        attach(far, "eurosat", slow)
+    assert b"0123456789ab" in objects.read(root)
 
 
 def test_attaching_twice_and_more(home: Path) -> None:

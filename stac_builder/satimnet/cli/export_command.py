@@ -17,6 +17,7 @@ from satimnet.cli.options import (
     chosen_splits,
     outside_option,
     quiet_option,
+    single_writer_option,
     splits_option,
 )
 from satimnet.cli.output import say
@@ -56,6 +57,7 @@ from satimnet.cli.progress_bars import progress_bar
 @outside_option
 @at_option
 @splits_option
+@single_writer_option
 @quiet_option
 @one_line_errors
 def export(
@@ -65,6 +67,7 @@ def export(
     out: Path | None,
     attach: bool,
     base: str | None,
+    single_writer: bool,
     quiet: bool,
 ) -> None:
     """Describe CATALOG (path or URL) in a format that other programs read.
@@ -78,7 +81,7 @@ def export(
     collection, to publish the files along with it.
     """
     if attach:
-        _attach(catalog, form, collections, out, base, quiet)
+        _attach(catalog, form, collections, out, base, single_writer, quiet)
         return
     from satimnet.builder.exports import export as run
     from satimnet.builder.query.index import Index
@@ -98,6 +101,7 @@ def _attach(
     collections: tuple[str, ...],
     out: Path | None,
     base: str | None,
+    single_writer: bool,
     quiet: bool,
 ) -> None:
     from satimnet.builder.exports.attached_exports import attach_export
@@ -106,6 +110,13 @@ def _attach(
         raise ArgumentError("attach: goes with --format, --collection and --base alone", "attach")
     with progress_bar(quiet) as progress:
         chosen = collections or None
-        made = attach_export(catalog, form, collections=chosen, base=base, progress=progress)
+        made = attach_export(
+            catalog,
+            form,
+            collections=chosen,
+            base=base,
+            single_writer=single_writer,
+            progress=progress,
+        )
     for id_, version in made.items() if not quiet else ():
         click.echo(f"{id_}@{version} links it")

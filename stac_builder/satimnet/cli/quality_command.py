@@ -20,6 +20,7 @@ from satimnet.cli.options import (
     measuring_option,
     outside_option,
     quiet_option,
+    single_writer_option,
     splits_option,
 )
 from satimnet.cli.output import cell
@@ -74,6 +75,7 @@ _COLOURS = {"error": "red", "warning": "yellow", "info": "blue"}
 @outside_option
 @at_option
 @splits_option
+@single_writer_option
 @quiet_option
 @one_line_errors
 def quality(
@@ -85,6 +87,7 @@ def quality(
     bands: list[str] | None,
     offset: float,
     scheduler: str,
+    single_writer: bool,
     quiet: bool,
 ) -> None:
     """Read all pixels and labels of CATALOG (path or URL), and report what is wrong.
@@ -102,6 +105,7 @@ def quality(
     how: dict[str, Any] = {"scheduler": scheduler, "compare": compare}
     how |= {"bands": bands, "offset": offset}
     if attach is not None:
+        how["single_writer"] = single_writer
         where, report = _attached(catalog, attach, out, how, quiet)
     else:
         folder = _folder(catalog) if out is None else out

@@ -65,6 +65,7 @@ def export(
     *,
     collections: Sequence[str] | None = None,
     base: PathLike | None = None,
+    future_place: str = "",
     progress: Progress = silent,
 ) -> list[Path]:
     """Writes collections of a catalog in another format.
@@ -80,6 +81,8 @@ def export(
         collections: Ids of the collections; None takes all that can be read.
         base: Of gdal-parquet, where the catalog will lie when the file is used: a folder, or a URL
             with https, http, s3, gs or az. None is where it lies now.
+        future_place: The place in the catalog's store where ``folder`` will lie, if that is not
+            here: links lead from there on.
         progress: Is told how far it is.
 
     Returns:
@@ -113,7 +116,7 @@ def export(
         raise ArgumentError(
             f"no format {form!r}; there are {', '.join((*FORMATS, *OBJECT_FORMATS))}", "form"
         )
-    links = Links(Path(os.path.abspath(folder)), catalog=index.href)
+    links = Links(Path(os.path.abspath(folder)), catalog=index.href, future_place=future_place)
     if base is None and form not in _WITHOUT_LINKS:
         warn_of_secret(index.href)
     # First those that exist: one may be the user's own, such as a references.bib in this folder.

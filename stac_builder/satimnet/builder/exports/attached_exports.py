@@ -9,7 +9,7 @@ from satimnet.builder.catalog.geoparquet import PARQUET_TYPE
 from satimnet.builder.errors import ArgumentError
 from satimnet.builder.exports import export
 from satimnet.builder.progress import Progress, silent
-from satimnet.builder.publishing.attaching import Attachment, attach
+from satimnet.builder.publishing.attaching import Attachment, attach, place_in_store
 from satimnet.builder.query.index import Index
 from satimnet.builder.storage.hrefs import catalog_file
 from satimnet.builder.types import Json, PathLike
@@ -30,6 +30,7 @@ def attach_export(
     *,
     collections: tuple[str, ...] | None = None,
     base: PathLike | None = None,
+    single_writer: bool = False,
     progress: Progress = silent,
 ) -> dict[str, str]:
     """Writes collections in another format, and publishes versions of them that link the files.
@@ -39,6 +40,7 @@ def attach_export(
         form: A format that describes a collection.
         collections: Ids of the collections; None takes all that can be read.
         base: As of `satimnet.builder.exports.export`.
+        single_writer: As of `satimnet.builder.publishing.attaching.attach`.
         progress: Is told how far it is.
 
     Returns:
@@ -63,8 +65,11 @@ def attach_export(
 
     def make(document: Json, folder: Path) -> list[Attachment]:
         index = Index.of_document(place, document)
-        (file,) = export(index, form, folder, base=base, progress=progress)
+        future_place = place_in_store(place, document)
+        (file,) = export(
+            index, form, folder, base=base, future_place=future_place, progress=progress
+        )
         return [Attachment(form, file.name, media_type, title)]
 
     wanted = collections or tuple(Index(place).readable())
-    return {id_: attach(place, id_, make) for id_ in wanted}
+    return {id_: attach(place, id_, make, single_writer=single_writer) for id_ in wanted}

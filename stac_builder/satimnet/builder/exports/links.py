@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote, urljoin
 
 from satimnet.builder.catalog.collection_document import CollectionDocument
-from satimnet.builder.storage.hrefs import is_url, public
+from satimnet.builder.storage.hrefs import is_url, public, relative
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +20,17 @@ class Links:
     """URL of the folder; if there is one, links are absolute."""
     catalog: str = ""
     """Where the catalog was opened: what may be secret in its URL is in no link."""
+    future_place: str = ""
+    """The place in a store where the folder will lie; links to what is in the store lead from there
+    on, so that the bucket can be moved."""
 
     def to(self, href: str) -> str:
         """The link to an absolute path or URL; a URL stays as it is, but for secrets."""
         if is_url(href):
-            return public(href, self.catalog)
+            found = relative(href, self.future_place) if self.future_place else href
+            if found == href:
+                return public(href, self.catalog)
+            return quote(found.removeprefix("./") if found.startswith("./../") else found)
         path = Path(os.path.relpath(href, self.folder)).as_posix()
         if self.base:
             return urljoin(self.base, quote(path))

@@ -10,17 +10,27 @@ import hashlib
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from satimnet.builder.catalog import checked_documents as documents
 from satimnet.builder.errors import BadCatalogError, NotFoundError, StorageError, printable
 from satimnet.builder.publishing.layout import COLLECTION_NAME, Location
-from satimnet.builder.publishing.protocol import WAITING, Made, Vocabulary, add, read_root
-from satimnet.builder.publishing.roots import Root, root_json
+from satimnet.builder.publishing.protocol import (
+    WAITING,
+    Made,
+    Vocabulary,
+    add,
+    publish,
+    read_root,
+    require_one_by_one,
+)
+from satimnet.builder.publishing.roots import Root, root_json, root_of
+from satimnet.builder.storage import objects
 from satimnet.builder.storage.atomic_files import json_bytes
-from satimnet.builder.storage.hrefs import catalog_file, is_url
+from satimnet.builder.storage.hrefs import catalog_file, folder_at, is_url, is_web
 from satimnet.builder.storage.staging import lock
 from satimnet.builder.storage.stores import shown
 from satimnet.builder.types import Json
@@ -49,31 +59,54 @@ class Attachment:
 
 Make = Callable[[Json, Path], Sequence[Attachment]]
 """Makes the files, given a ``catalog.json`` that links the coming version of the collection alone,
-and the folder for them."""
+and the folder for them. In a store nothing of the coming version is there yet: the current one is
+linked, and the folder is on this machine (see `place_in_store`)."""
 
 
-def attach(catalog: str | os.PathLike[str], id_: str, make: Make) -> str:
+def place_in_store(place: str, document: Json) -> str:
+    """Where the folder that `Make` is given will lie, if the catalog is in a store; else nothing.
+
+    The coming version lies beside the current one, so links that lead from there are true.
+
+    Args:
+        place: the address of ``catalog.json``.
+        document: as `Make` is given it.
+    """
+    if not is_url(place):
+        return ""
+    (at,) = root_of(document, place).titles
+    return f"{folder_at(place)}/{at.folder}/{FOLDER}"
+
+
+def attach(
+    catalog: str | os.PathLike[str], id_: str, make: Make, *, single_writer: bool = False
+) -> str:
     """Publishes a version of a collection that links further files.
 
     Args:
-        catalog: path of ``catalog.json`` or of its folder.
+        catalog: path of ``catalog.json`` or of its folder, or its URL in an object store. From
+            there the files of the version are fetched, but for its shards.
         id_: id of the collection.
         make: makes the files.
+        single_writer: whether nobody else writes to the store meanwhile, as
+            `satimnet.builder.publishing.protocol.require_one_by_one`.
 
     Returns:
         The name of the version; the current one, if the same files are attached to it already.
 
     Raises:
         NotFoundError: there is no such catalog or collection.
-        StorageError: the catalog is not on this machine, or cannot be written.
+        StorageError: the catalog lies on the web, or cannot be written.
         BadCatalogError: it is no catalog of satimnet, or one of satimnet 0.1 or 0.2.
     """
     place = catalog_file(catalog)
-    if is_url(place):
+    if is_web(place):
         raise StorageError(
-            f"{shown(place)}: is not on this machine; attach files to the catalog here, and "
-            "publish it with satimnet copy"
+            f"{shown(place)}: is not on this machine and cannot be written; attach files to the "
+            "catalog in its store, or here, and publish it with satimnet copy"
         )
+    if is_url(place):
+        return _attach_in_store(place, id_, make, single_writer)
     home = Path(place).parent
     at, title = _current(read_root(str(home)), id_, place)
     coming = Location(id_, _COMING)
@@ -81,26 +114,74 @@ def attach(catalog: str | os.PathLike[str], id_: str, make: Make) -> str:
     with lock(folder, named=home / id_):
         shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
         try:
-            _give_again(home / at.folder, folder)
-            before = documents.read(str(folder / COLLECTION_NAME))
-            (folder / FOLDER).mkdir()
             document = root_json(Root().with_collection(coming, title))
-            made = make(document, folder / FOLDER)
-            after = _with_assets(before, made)
-            if after == before and _same_files(made, home / at.folder, folder):
+            made = _made(home / at.folder, folder, at, document, make)
+            if made is None:
                 return str(at.version)
-            _keep_earlier(before, after, home / at.folder, folder)
-            version = _name(at, after, made, folder)
-            links = [one for one in after["links"] if one.get("rel") != "predecessor-version"]
             with lock(home, wait=WAITING):
                 if read_root(str(home)).current(id_) != at:
                     raise StorageError(
                         f"{home / id_}: got another version meanwhile; attach to that one"
                     )
-                add(home, [Made(after | {"links": links}, version, folder)], Vocabulary({}))
-            return version
+                add(home, [made], Vocabulary({}))
+            return made.version
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _attach_in_store(place: str, id_: str, make: Make, single_writer: bool) -> str:
+    """As `attach`, by way of a folder on this machine."""
+    home = folder_at(place)
+    at, title = _current(read_root(home), id_, place)
+    require_one_by_one(home, single_writer=single_writer)
+    with tempfile.TemporaryDirectory(prefix="satimnet-") as scratch:
+        version, folder = Path(scratch, "version"), Path(scratch, "coming")
+        _download(f"{home}/{at.folder}", version)
+        document = root_json(Root().with_collection(at, title))
+        made = _made(version, folder, at, document, make)
+        if made is None:
+            return str(at.version)
+        publish(
+            home,
+            [replace(made, over=at)],
+            Vocabulary({}),
+            staging=Path(scratch),
+            single_writer=single_writer,
+        )
+        return made.version
+
+
+def _download(version: str, folder: Path) -> None:
+    """Fetches the files of a version."""
+    names = [found.place.removeprefix(f"{version}/") for found in objects.files_below(version)]
+    names = [name for name in names if ".." not in name.split("/")]  # it would lie elsewhere here
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    for _ in objects.download_all(version, names, folder):
+        pass
+
+
+def _made(version: Path, folder: Path, at: Location, document: Json, make: Make) -> Made | None:
+    """Makes the coming version in a folder; None if it would be what the current one is.
+
+    Args:
+        version: the files of the current version, on this machine.
+        folder: where those of the coming one are put.
+        at: where the current one lies.
+        document: what ``make`` is given.
+        make: makes what is attached.
+    """
+    _give_again(version, folder)
+    before = documents.read(str(folder / COLLECTION_NAME))
+    (folder / FOLDER).mkdir()
+    attached = make(document, folder / FOLDER)
+    after = _with_assets(before, attached)
+    if after == before and _same_files(attached, version, folder):
+        return None
+    _keep_earlier(before, after, version, folder)
+    name = _name(at, after, attached, folder)
+    links = [one for one in after["links"] if one.get("rel") != "predecessor-version"]
+    return Made(after | {"links": links}, name, folder)
 
 
 def _current(root: Root, id_: str, place: str) -> tuple[Location, str]:

@@ -81,6 +81,9 @@ class Made:
     """Its other files, on this machine."""
     shards: Path | None = None
     """The folder of its shards on this machine; None if they lie where they belong."""
+    over: Location | None = None
+    """The version that it is made of: in a store, where another one may become the current
+    meanwhile, it is published over none but this one."""
 
     @property
     def id(self) -> str:
@@ -271,6 +274,10 @@ def _publish_in_store(
 
     def after(root: Root) -> Root:
         for one in made:
+            if one.over is not None and root.current(one.id) not in (one.over, one.at):
+                raise StorageError(
+                    f"{shown(out)}/{one.id}: got another version meanwhile; attach to that one"
+                )
             path = f"{out}/{one.at.folder}/{COLLECTION_NAME}"
             if one.version in root.versions.get(one.id, ()) and objects.exists(path):
                 continue

@@ -83,6 +83,7 @@ def assess(
     offset: float = 0,
     version: str | Sequence[str] | None = None,
     splits: str | None = None,
+    future_place: str = "",
     progress: Progress = silent,
 ) -> Report:
     """Reads all members of a catalog once and writes a report.
@@ -100,6 +101,8 @@ def assess(
         version: Names of versions of collections to read instead of the current ones.
         splits: Name of a split of the catalog (`satimnet.builder.split`) that is judged instead of
             the publisher's own.
+        future_place: The place in the catalog's store where the report will lie; its links to
+            Items lead from there on. Without it they lead from ``out`` on.
         progress: Is told how many shards were read.
 
     Returns:
@@ -129,7 +132,7 @@ def assess(
             _require_same(index, state)
         with one_step(progress, "Writing the report"):
             shutil.rmtree(work / "report", ignore_errors=True)
-            write_report(report, work / "report", on_disk(out))
+            write_report(report, work / "report", on_disk(out), future_place)
             sync(work)
             place(work / "report", out)
     return report

@@ -26,17 +26,21 @@ class ItemLinks:
     Args:
         catalog: path or URL of ``catalog.json``.
         folder: that of the report.
+        future_place: as of `satimnet.builder.exports.links.Links`.
     """
 
-    def __init__(self, catalog: str, folder: Path) -> None:
-        self._links = Links(folder, catalog=catalog)
+    def __init__(self, catalog: str, folder: Path, future_place: str = "") -> None:
+        self._links = Links(folder, catalog=catalog, future_place=future_place)
+        self._in_store = bool(future_place)
         self._explorer = join(_EXPLORER, catalog)
         self._known: dict[str, bool] = {}
 
     def to(self, item: Mapping[str, Any]) -> str | None:
         """The link to an Item whose hrefs are absolute; None if a browser can open none."""
         parents = [link["href"] for link in item["links"] if link["rel"] == "parent"]
-        if not parents or (is_url(parents[0]) and not is_web(parents[0])):
+        if not parents:
+            return None
+        if is_url(parents[0]) and not is_web(parents[0]) and not self._in_store:
             return None
         file = join(f"./{item['id']}.json", parents[0])
         if self._is_there(f"{item['collection']}", file):

@@ -94,13 +94,14 @@ class Report:
         return {key: names[key][0].as_py() for key in ("collection", "id", "split")}
 
 
-def write_report(report: Report, folder: Path, out: Path) -> None:
+def write_report(report: Report, folder: Path, out: Path, future_place: str = "") -> None:
     """Writes ``report.html``, ``.md`` and ``.json``, ``findings.ndjson`` and ``items.parquet``.
 
     Args:
         report: What is written.
         folder: Where; it must not be there.
         out: Where the folder will be moved, from where links lead to Items.
+        future_place: As of `satimnet.builder.exports.links.Links`.
     """
     folder.mkdir(parents=True)
     _write_items(report, folder / "items.parquet")
@@ -118,7 +119,7 @@ def write_report(report: Report, folder: Path, out: Path) -> None:
     options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
     (folder / REPORT_NAME).write_bytes(orjson.dumps(content, option=options))
     (folder / "report.md").write_text(_markdown(report, content), encoding="utf-8")
-    (folder / "report.html").write_text(_html(report, content, out), encoding="utf-8")
+    (folder / "report.html").write_text(_html(report, content, out, future_place), encoding="utf-8")
 
 
 def _write_items(report: Report, path: Path) -> None:
@@ -241,7 +242,7 @@ def _escaped(text: str) -> str:
     return "".join(f"\\{c}" if c in r"\`*_{}[]<>#|" else c for c in text)
 
 
-def _html(report: Report, content: Json, out: Path) -> str:
+def _html(report: Report, content: Json, out: Path, future_place: str) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
     environment = Environment(
@@ -254,7 +255,7 @@ def _html(report: Report, content: Json, out: Path) -> str:
     environment.filters["sum_values"] = lambda numbers: sum(numbers.values())
     environment.filters["lower_first"] = lambda title: title[:1].lower() + title[1:]
     item_at = _item_finder(report.tasks)
-    links = ItemLinks(report.catalog, out)
+    links = ItemLinks(report.catalog, out, future_place)
     sections = []
     for check in content["checks"]:
         if not check["findings"]:
