@@ -165,7 +165,7 @@ class TileIndex:
         """
         shape = (*self.tile, 1 if self.planes else self.shape[2])
         try:
-            return self._decoded(data, shape)[rows]
+            return self._decoded(data, shape, rows)
         except BadCatalogError:
             raise
         except Exception as error:  # every library has errors of its own
@@ -173,7 +173,7 @@ class TileIndex:
                 f"{label} has a tile that cannot be decoded ({error}); build it again"
             ) from error
 
-    def _decoded(self, data: bytes | memoryview, shape: tuple[int, int, int]) -> Array:
+    def _decoded(self, data: bytes | memoryview, shape: tuple[int, int, int], rows: slice) -> Array:
         import imagecodecs
 
         size = prod(shape) * self.dtype.itemsize
@@ -185,7 +185,7 @@ class TileIndex:
                 colorspace=colours,
                 outcolorspace=None if colours is None else "RGB",
             )
-            return np.asarray(image).reshape(shape)
+            return np.asarray(image).reshape(shape)[rows]
         if self.compression == _NONE:
             values = np.frombuffer(data, self.dtype)
         else:
@@ -194,7 +194,7 @@ class TileIndex:
             values = np.frombuffer(plain, self.dtype)
         if values.nbytes != size:
             raise ValueError(f"{values.nbytes} bytes, not {size}")
-        values = values.reshape(shape)
+        values = values.reshape(shape)[rows]  # predictors go along rows
         if self.predictor == 2:
             native = values.astype(self.dtype.newbyteorder("="))
             return np.asarray(imagecodecs.delta_decode(native, axis=1))

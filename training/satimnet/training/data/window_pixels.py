@@ -92,15 +92,18 @@ def _paste(
     """Writes a tile into the windows that lie on it."""
     row = int(rows[windows[0]])
     _require_like(layout, row, index.shape[2], index.dtype)
-    tile = index.decode(data, slice(None), _name(layout, row))
     plane = index.plane_of(number)
     each = len(index.offsets) // (index.shape[2] if index.planes else 1)
     per_row = -(-index.shape[1] // index.tile[1])
     y, x = divmod(number % each, per_row)
     y, x = y * index.tile[0], x * index.tile[1]
-    for k in windows:
-        top, left, height, width = _inside(layout, int(rows[k]), index.shape[:2])
-        y0, y1 = max(y, top), min(y + index.tile[0], top + height)
+    insides = [_inside(layout, int(rows[k]), index.shape[:2]) for k in windows]
+    first = max(0, min(top for top, *_ in insides) - y)
+    end = min(index.tile[0], max(top + height for top, _, height, _ in insides) - y)
+    tile = index.decode(data, slice(first, end), _name(layout, row))
+    y += first
+    for k, (top, left, height, width) in zip(windows, insides, strict=True):
+        y0, y1 = max(y, top), min(y + len(tile), top + height)
         x0, x1 = max(x, left), min(x + index.tile[1], left + width)
         part = tile[y0 - y : y1 - y, x0 - x : x1 - x]
         target = out[k, y0 - top : y1 - top, x0 - left : x1 - left]
