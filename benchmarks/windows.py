@@ -63,9 +63,12 @@ _COMPRESSIONS: dict[str, dict[str, Any]] = {
     "deflate": {"compress": "deflate", "predictor": 2},
     "JPEG": {"compress": "jpeg", "photometric": "ycbcr", "JPEG_QUALITY": 85},
 }
-_COUNTS = {"uncompressed": 1_024, "deflate": 256, "JPEG": 256}
+_COUNT = 256
 """Windows of a lap."""
 _QUICK_COUNT = 2 * _BATCH
+_GDAL_CACHE = 64 * 2**20
+"""Bytes of blocks that GDAL keeps. By itself it takes a twentieth of the memory: all of this image,
+and next to nothing of a training set."""
 _OF_FLOOR = {"uncompressed": 1 / 2, "deflate": 1 / 1.2, "JPEG": 1 / 1.2}
 """A window may take 2 times the floor's time, or 1.2 times."""
 _OF_TORCHGEO = {True: 6.0, False: 2.0}
@@ -90,7 +93,7 @@ def window_rows(data: Data, rounds: int) -> Iterator[Row]:
     for name, options in _COMPRESSIONS.items():
         folder = data.folder / f"windows-{name}"
         with closing(_Scene.made(folder, _QUICK_SIDE if quick else _SIDE, options)) as scene:
-            yield from _pixel_rows(scene, name, _QUICK_COUNT if quick else _COUNTS[name], rounds)
+            yield from _pixel_rows(scene, name, _QUICK_COUNT if quick else _COUNT, rounds)
     folder = data.folder / "windows-objects"
     yield from _object_rows(folder, _QUICK_SIDE if quick else _OBJECTS_SIDE, rounds)
 
@@ -253,7 +256,7 @@ def _read_floor(scene: _Scene, corners: Corners) -> int:
 def _read_rasterio(path: str, corners: Corners) -> int:
     """By a file that is opened anew for each lap: GDAL keeps blocks as long as it is open."""
     out = np.empty((_BATCH, 3, _SIZE, _SIZE), np.uint8)
-    with rasterio.open(path) as file:
+    with rasterio.Env(GDAL_CACHEMAX=_GDAL_CACHE), rasterio.open(path) as file:
         for k, (left, top) in enumerate(corners):
             file.read(window=Window(left, top, _SIZE, _SIZE), out=out[k % _BATCH])
     return len(corners)
@@ -285,8 +288,7 @@ def _require_near(scene: _Scene, image: Image, other: Any) -> None:
 def _torchgeo(scene: _Scene, count: int) -> Contender | str:
     """Its dataset and sampler, or why they cannot be had.
 
-    For each lap they are made anew, because GDAL keeps the blocks of open files: in five laps it
-    would have all of this image, as it never has all of a training set.
+    For each lap they are made anew, because GDAL keeps blocks of open files.
     """
     try:
         import_torchvision()
@@ -305,7 +307,7 @@ def _torchgeo(scene: _Scene, count: int) -> Contender | str:
         loaders.append(DataLoader(dataset, _BATCH, sampler=sampler, collate_fn=stack_samples))
 
     def read() -> int:
-        with warnings.catch_warnings(action="ignore"):
+        with warnings.catch_warnings(action="ignore"), rasterio.Env(GDAL_CACHEMAX=_GDAL_CACHE):
             return sum(len(batch["image"]) for batch in loaders[0])
 
     prepare()
