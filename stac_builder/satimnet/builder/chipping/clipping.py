@@ -7,15 +7,15 @@ inside as a whole keeps its points as they are, in their order.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from satimnet.builder.chipping.chip_grid import Window
-from satimnet.builder.imagery.object_shapes import box_of
+from satimnet.builder.chipping.outlines import Outlines, nearest_sides
+from satimnet.builder.imagery.object_shapes import box_of, corners_of
 from satimnet.builder.samples import Object
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MIN_INSIDE = 0.5
 """The share of its area that an object must have inside to be kept, by default."""
 _DIGITS = 4  # of the share
+_MARGIN = 1e-6  # of a share, for the rounding of areas
 
 
 class Clipper:
@@ -42,9 +43,7 @@ class Clipper:
 
     def __init__(self, objects: Sequence[Object]) -> None:
         self._objects = objects
-        self._bounds: NDArray[np.float64] = np.array(
-            [box_of(item) for item in objects], np.float64
-        ).reshape(-1, 4)
+        self._outlines = Outlines.of(objects)
 
     def inside(self, window: Window, min_inside: float) -> tuple[Object, ...]:
         """The objects in a window, in pixels of it.
@@ -54,78 +53,166 @@ class Clipper:
             min_inside: The share of its area that an object must have in there, above 0. One
                 without any area must have its middle there.
         """
-        near, whole = self._near(window)
+        left, top, width, height = window
+        near = self._outlines.near(nearest_sides(np.array([window]))[0])
+        low, high = np.split(self._outlines.bounds[near], 2, axis=1)
+        whole = np.asarray(
+            ((low >= (left, top)) & (high <= (left + width, top + height))).all(axis=1)
+        )
+        shapes = self._outlines.shapes[near[~whole]] if not whole.all() else ()
+        rests = iter(_rests(shapes, window))
         found = []
-        for at in near.tolist():
+        for at, is_whole in zip(near.tolist(), whole.tolist(), strict=True):
             item = self._objects[at]
-            if whole[at]:
-                cut: Object | None = _moved(item, window.left, window.top)
+            if is_whole:
+                cut: Object | None = _moved(item, left, top)
             else:
-                cut = _cut(item, window, min_inside)
+                cut = _cut(item, self._outlines.shapes[at], next(rests), window, min_inside)
             if cut is not None:
                 found.append(cut)
         return tuple(found)
 
-    def boxes_inside(
-        self, window: Window, min_inside: float
-    ) -> tuple[list[str], NDArray[np.float64]]:
-        """Names and boxes of the objects that `inside` gives; faster, as no outlines are made.
 
-        Args:
-            window: The part of the image that is taken.
-            min_inside: As in `inside`.
+class Inside(NamedTuple):
+    """The objects in some windows, one window after the other.
 
-        Returns:
-            The names, and left, top, right and bottom in pixels of the window, float64 (object, 4).
-        """
-        left, top, width, height = window
-        near, whole = self._near(window)
-        moved = self._bounds[near] - (left, top, left, top)
-        clipped = moved.clip(0, (width, height, width, height))
-        share = _areas(clipped) / np.where(self._upright[near], _areas(moved), np.nan)
-        names: list[str] = []
-        boxes = []
-        for k, at in enumerate(near.tolist()):
-            item = self._objects[at]
-            if whole[at]:
-                boxes.append(moved[k])
-            elif self._upright[at]:
-                if share[k] < min_inside or not share[k]:
-                    continue
-                boxes.append(clipped[k])
-            else:
-                cut = _cut(item, window, min_inside)
-                if cut is None:
-                    continue
-                boxes.append(np.array(box_of(cut), np.float64))
-            names.append(item.name)
-        return names, np.array(boxes, np.float64).reshape(-1, 4)
+    Attributes:
+        counts: How many each window has, int64 (window).
+        rows: Their numbers in the outlines of their image, int64 (object).
+        boxes: Left, top, right and bottom in pixels of the window, float64 (object, 4).
+        whole: Whether they lie in the window as a whole, bool (object).
+    """
 
-    def _near(self, window: Window) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """The objects whose boxes touch a window, and of all whether they lie in it as a whole."""
-        left, top, width, height = window
-        right, bottom = left + width, top + height
-        x0, y0, x1, y1 = self._bounds.T
-        near = (x0 < right) & (x1 >= left) & (y0 < bottom) & (y1 >= top)
-        whole = (x0 >= left) & (x1 <= right) & (y0 >= top) & (y1 <= bottom)
-        return np.flatnonzero(near), whole
-
-    @cached_property
-    def _upright(self) -> NDArray[np.bool_]:
-        """Which objects are rectangles along the axes, so that their boxes say all."""
-        return np.array([_is_upright(item) for item in self._objects], np.bool_)
+    counts: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    boxes: NDArray[np.float64]
+    whole: NDArray[np.bool_]
 
 
-def _is_upright(item: Object) -> bool:
-    """Whether an object is a rectangle along the axes: each side changes one coordinate alone."""
-    ring = item.outline
-    if len(ring) != 4 or len(set(ring)) != 4:
-        return False
-    turns = [
-        (a[0] == b[0]) != (a[1] == b[1]) and (b[0] == c[0]) != (a[0] == b[0])
-        for a, b, c in zip(ring, (*ring[1:], ring[0]), (*ring[2:], *ring[:2]), strict=True)
-    ]
-    return all(turns)
+def boxes_inside(
+    outlines: Sequence[Outlines], windows: NDArray[np.int64], min_inside: float
+) -> Inside:
+    """The objects that `Clipper.inside` gives, and their boxes; faster, as no outlines are made.
+
+    Args:
+        outlines: Of each window the objects of its image.
+        windows: The parts of the images that are taken, int64 (window, 4): left, top, width and
+            height.
+        min_inside: As in `Clipper.inside`.
+    """
+    starts, room = windows[:, :2], windows[:, 2:]
+    limits = nearest_sides(windows)
+    near = [one.near(limit) for one, limit in zip(outlines, limits, strict=True)]
+    counts = np.array(list(map(len, near)), np.int64)
+    owner = np.arange(len(windows)).repeat(counts)
+    rows = np.concatenate([*near, np.zeros(0, np.int64)])
+    pairs = list(zip(outlines, near, strict=True))
+    bounds = np.concatenate([*(one.bounds[some] for one, some in pairs), np.zeros((0, 4))])
+    corner = np.tile(starts, 2)[owner]
+    whole = np.asarray((bounds[:, :2] >= corner[:, :2]).all(axis=1))
+    whole &= (bounds[:, 2:] <= (starts + room)[owner]).all(axis=1)
+    moved: NDArray[np.float64] = bounds - corner
+    boxes: NDArray[np.float64] = np.minimum(np.maximum(moved, 0), np.tile(room, 2)[owner])
+    boxes[whole] = moved[whole]
+    kept = whole.copy()
+    if not whole.all():
+        upright = np.concatenate([one.upright[some] for one, some in pairs])
+        cut = np.flatnonzero(upright & ~whole)
+        share = _areas(boxes[cut]) / _areas(moved[cut])
+        kept[cut] = (share >= min_inside) & (share > 0)
+        areas = np.concatenate([one.areas[some] for one, some in pairs])
+        # what lies inside is no larger than its box: these need not be cut
+        possible = ~(_areas(boxes) < (min_inside - _MARGIN) * areas)
+        cut = np.flatnonzero(~upright & ~whole & possible)
+        if len(cut):
+            kept[cut] = _cut_boxes(outlines, windows, owner[cut], rows[cut], boxes, cut, min_inside)
+    counts = np.bincount(owner[kept], minlength=len(windows))
+    return Inside(counts, rows[kept], boxes[kept], whole[kept])
+
+
+def all_boxes(outlines: Sequence[Outlines]) -> Inside:
+    """All objects of some images, as `boxes_inside` gives those of windows."""
+    counts = np.array(list(map(len, outlines)), np.int64)
+    rows = np.concatenate([*map(np.arange, counts), np.zeros(0, np.int64)])
+    boxes = np.concatenate([*(one.bounds for one in outlines), np.zeros((0, 4))])
+    return Inside(counts, rows, boxes, np.ones(len(rows), np.bool_))
+
+
+def corners_inside(
+    outlines: Sequence[Outlines],
+    windows: NDArray[np.int64] | None,
+    min_inside: float,
+    inside: Inside,
+) -> NDArray[np.float64]:
+    """The corners of the objects that `boxes_inside` found, float64 (object, 4, 2).
+
+    Those of objects that lie in their window as a whole and have four points are these.
+
+    Args:
+        outlines: Of each window the objects of its image.
+        windows: As in `boxes_inside`; None: the images as a whole, after `all_boxes`.
+        min_inside: As in `Clipper.inside`.
+        inside: What was found.
+    """
+    owner = np.arange(len(outlines)).repeat(inside.counts)
+    parts = np.split(inside.rows, inside.counts.cumsum()[:-1])
+    corners = np.concatenate(
+        [one.quads[part] for one, part in zip(outlines, parts, strict=True)]
+        or [np.zeros((0, 4, 2))]
+    )
+    if windows is not None:
+        corners -= windows[owner, None, :2]
+    others = np.isnan(corners[:, 0, 0]) | ~inside.whole
+    for at in np.flatnonzero(others).tolist():
+        k, row = int(owner[at]), int(inside.rows[at])
+        item = outlines[k].at(row)
+        if windows is not None:
+            window = Window(*windows[k].tolist())
+            (item,) = Clipper([item]).inside(window, min_inside)
+        corners[at] = corners_of(item)
+    return corners
+
+
+def _cut_boxes(
+    outlines: Sequence[Outlines],
+    windows: NDArray[np.int64],
+    owner: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    boxes: NDArray[np.float64],
+    places: NDArray[np.int64],
+    min_inside: float,
+) -> NDArray[np.bool_]:
+    """Puts boxes of objects that are cut where they belong in `boxes`; which of them are kept."""
+    import shapely
+
+    pairs = list(zip(owner.tolist(), rows.tolist(), strict=True))
+    shapes = np.fromiter((outlines[k].shapes[row] for k, row in pairs), object, len(pairs))
+    areas = np.array([outlines[k].areas[row] for k, row in pairs])
+    rests = _rests(shapes, windows[owner].T)
+    left = shapely.area(rests)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        kept = (left > 0) & (left / areas >= min_inside)
+    simple = kept & (shapely.get_type_id(rests) == shapely.GeometryType.POLYGON)
+    boxes[places[simple]] = shapely.bounds(rests[simple]) - np.tile(windows[owner[simple], :2], 2)
+    # lines and points, and what falls into pieces
+    for at in np.flatnonzero((kept & ~simple) | (areas == 0)).tolist():
+        k, row = pairs[at]
+        window = Window(*windows[k].tolist())
+        item = _cut(outlines[k].at(row), shapes[at], rests[at], window, min_inside)
+        kept[at] = item is not None
+        if item is not None:
+            boxes[places[at]] = box_of(item)
+    return np.asarray(kept)
+
+
+def _rests(shapes: Any, window: Iterable[Any]) -> Any:
+    """What of each shape lies in a window, or in a window of its own."""
+    if not len(shapes):
+        return []
+    import shapely
+
+    left, top, width, height = window
+    return shapely.intersection(shapes, shapely.box(left, top, left + width, top + height))
 
 
 def _areas(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -140,14 +227,11 @@ def _moved(item: Object, left: int, top: int) -> Object:
     return _with_parts(item, parts)
 
 
-def _cut(item: Object, window: Window, min_inside: float) -> Object | None:
+def _cut(item: Object, shape: Any, rest: Any, window: Window, min_inside: float) -> Object | None:
     """What is left of an object that is not inside as a whole; None if that is too little."""
     import shapely
 
     left, top, width, height = window
-    shape = shapely.MultiPolygon([(outer, holes) for outer, *holes in map(_closed, item.parts)])
-    if not shape.is_valid:  # outlines that cross themselves, as annotators draw them
-        shape = shapely.make_valid(shape)
     if not shape.area:
         middle = shape.centroid
         inside = left <= middle.x < left + width and top <= middle.y < top + height
@@ -155,7 +239,6 @@ def _cut(item: Object, window: Window, min_inside: float) -> Object | None:
         points = np.clip(points - (left, top), 0, (width, height))
         ring = tuple([(x, y) for x, y in points[:-1].tolist()] or [(0.0, 0.0)])
         return _with_parts(item, ((ring,),), truncated=1.0) if inside else None
-    rest = shapely.intersection(shape, shapely.box(left, top, left + width, top + height))
     share = rest.area / shape.area
     if not rest.area or share < min_inside:
         return None
@@ -167,11 +250,6 @@ def _cut(item: Object, window: Window, min_inside: float) -> Object | None:
         for one in _polygons(rest)
     )
     return _with_parts(item, parts, truncated=share)
-
-
-def _closed(part: Sequence[Any]) -> list[list[Any]]:
-    """The rings with at least four points, as polygons must have them."""
-    return [[*ring, *[ring[0]] * max(1, 4 - len(ring))] for ring in part]
 
 
 def _polygons(shape: Any) -> list[Any]:

@@ -81,7 +81,7 @@ def _object(feature: dict[str, Any]) -> Object:
     name, shape = properties.pop("class"), feature["geometry"]
     several = {"Polygon": [shape["coordinates"]], "MultiPolygon": shape["coordinates"]}
     parts = tuple(tuple(map(_ring, rings)) for rings in several[shape["type"]])
-    if not isinstance(name, str) or not all(parts):
+    if not isinstance(name, str) or not parts or not all(parts):
         raise ValueError
     if len(parts) == 1 and len(parts[0]) == 1:
         return Object(name, parts[0][0], properties=properties)

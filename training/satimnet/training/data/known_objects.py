@@ -7,15 +7,14 @@ first finds them here.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
-from itertools import chain, compress
-from sys import intern
+from collections.abc import Hashable
+from itertools import chain
 
 import numpy as np
 import orjson
 
 from satimnet.builder.chipping.clipping import Clipper
+from satimnet.builder.chipping.outlines import Outlines
 from satimnet.builder.imagery.annotations import is_in_pixels
 from satimnet.builder.samples import Object
 from satimnet.training.data.array_types import Array
@@ -24,21 +23,8 @@ _MOST = 64 * 1024 * 1024
 """Bytes that are kept; beyond them all are forgotten, as whoever passes over more finds none."""
 
 
-@dataclass(frozen=True, slots=True)
-class NamedBoxes:
-    """The objects of a file, but those without width or height, which detectors refuse.
-
-    Attributes:
-        names: Names of their classes.
-        boxes: Left, top, right and bottom, float32 (object, 4); not to be changed.
-    """
-
-    names: tuple[str, ...]
-    boxes: Array
-
-
-Parsed = NamedBoxes | Clipper | tuple[Object, ...]
-"""What is made of a file: for boxes of whole images, for windows, and for all else."""
+Parsed = Outlines | Clipper | tuple[Object, ...]
+"""What is made of a file: for boxes, for all else in windows, and for all else."""
 
 
 class KnownObjects:
@@ -72,19 +58,12 @@ class KnownObjects:
         self._size += size
 
 
-def named_boxes(names: Sequence[str], boxes: Array) -> NamedBoxes:
-    """Those of the objects that have width and height; boxes in float32."""
-    boxes = boxes.astype(np.float32)
-    real = have_size(boxes)
-    return NamedBoxes(tuple(compress(names, real.tolist())), boxes[real])
-
-
 def have_size(boxes: Array) -> Array:
     """Which boxes have width and height."""
     return np.asarray((boxes[:, 2:] > boxes[:, :2]).all(axis=1))
 
 
-def boxes_in(data: bytes) -> NamedBoxes | None:
+def outlines_in(data: bytes) -> Outlines | None:
     """The objects of a file that `annotation` made; None if it is not as it should be.
 
     It takes far less time than `objects_in`, which says what is wrong.
@@ -95,19 +74,24 @@ def boxes_in(data: bytes) -> NamedBoxes | None:
             return None
         names: list[str] = []
         points: list[list[float]] = []
-        starts: list[int] = []
+        in_rings: list[int] = []
+        in_parts: list[int] = []
+        in_objects: list[int] = []
         for feature in content["features"]:
             shape = feature["geometry"]
-            one = shape["type"] == "Polygon"
+            several = {"Polygon": [shape["coordinates"]], "MultiPolygon": shape["coordinates"]}
+            parts = several[shape["type"]]
             names.append(feature["properties"]["class"])
-            starts.append(len(points))
-            for part in [shape["coordinates"]] if one else shape["coordinates"]:
-                points += part[0]
-        if not names:
-            return NamedBoxes((), np.zeros((0, 4), np.float32))
-        found = np.fromiter(chain.from_iterable(points), np.float64).reshape(len(points), 2)
-        least = np.minimum.reduceat(found, starts, axis=0)
-        most = np.maximum.reduceat(found, starts, axis=0)
-        return named_boxes(list(map(intern, names)), np.concatenate([least, most], axis=1))
-    except (ValueError, LookupError, TypeError, AttributeError):
+            in_objects.append(len(parts))
+            for part in parts:
+                in_parts.append(len(part))
+                for ring in part:
+                    in_rings.append(len(ring) - 1)
+                    points += ring[:-1]
+        values = list(chain.from_iterable(points))
+        right = set(map(type, values)) <= {int, float} and set(map(len, points)) <= {2}
+        if not right or not set(map(type, names)) <= {str} or min(in_rings, default=1) < 1:
+            return None
+        return Outlines.made(names, values, in_rings, in_parts, in_objects)
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
         return None

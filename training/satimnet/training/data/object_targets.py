@@ -24,12 +24,18 @@ import pyarrow.compute as pc
 import torch
 
 from satimnet.builder.chipping.chip_grid import Window
-from satimnet.builder.chipping.clipping import MIN_INSIDE, Clipper
+from satimnet.builder.chipping.clipping import (
+    MIN_INSIDE,
+    Clipper,
+    all_boxes,
+    boxes_inside,
+    corners_inside,
+)
+from satimnet.builder.chipping.outlines import Outlines
 from satimnet.builder.errors import ArgumentError, BadCatalogError, SatimnetError
 from satimnet.builder.imagery.annotations import is_in_pixels, objects_in
 from satimnet.builder.imagery.masks import draw
-from satimnet.builder.imagery.object_shapes import box_of, corners_of
-from satimnet.builder.samples import Object
+from satimnet.builder.imagery.object_shapes import box_of
 from satimnet.builder.storage.hrefs import is_url, join, open_regular
 from satimnet.builder.storage.ranges import fetch
 from satimnet.training.data.array_types import Numbers, Objects
@@ -37,11 +43,9 @@ from satimnet.training.data.image_assets import have_assets
 from satimnet.training.data.image_sizes import image_sizes
 from satimnet.training.data.known_objects import (
     KnownObjects,
-    NamedBoxes,
     Parsed,
-    boxes_in,
     have_size,
-    named_boxes,
+    outlines_in,
 )
 from satimnet.training.data.sample_table import SampleTable
 from satimnet.training.data.versioned_pickles import VersionedPickle
@@ -167,7 +171,7 @@ class ObjectTargets(VersionedPickle):
         shards = [self.shards[k] for k in self.shard[rows].tolist()]
         starts, sizes = self.start[rows].tolist(), self.size[rows].tolist()
         labels = [f"{shard}: sample {self.ids[row]}" for shard, row in zip(shards, rows.tolist())]
-        use = "windows" if len(self.windows) else "boxes" if self.kind == "boxes" else "all"
+        use = "outlines" if self._boxed else "windows" if len(self.windows) else "all"
         keys: list[Hashable] = [
             (use, files.identity(shard), start, size)
             for shard, start, size in zip(shards, starts, sizes, strict=True)
@@ -184,47 +188,78 @@ class ObjectTargets(VersionedPickle):
         for (key, at), data in zip(asked.items(), files.read(*places), strict=True):
             known[key] = parsed = self._parsed(data, labels[at])
             # objects of Python take several times the bytes of their file
-            takes = parsed.boxes.nbytes * 2 if isinstance(parsed, NamedBoxes) else 6 * len(data)
+            takes = parsed.nbytes if isinstance(parsed, Outlines) else 6 * len(data)
             _KNOWN.add(key, parsed, takes + 400)
+        outlines = [one for one in map(known.__getitem__, keys) if isinstance(one, Outlines)]
+        if len(outlines) == len(rows):
+            return self._boxes_of(rows, outlines, labels)
         return [
             self._target(row, known[key], label)
             for row, key, label in zip(rows.tolist(), keys, labels, strict=True)
         ]
 
+    @property
+    def _boxed(self) -> bool:
+        """Whether boxes are all that is made, so that outlines need not become objects."""
+        return self.kind in ("boxes", "oriented")
+
     def _parsed(self, data: bytes, label: str) -> Parsed:
         """What is kept of a file of objects."""
+        if self._boxed:
+            quick = outlines_in(data)
+            return Outlines.of(objects_in(data, label)) if quick is None else quick
+        objects = objects_in(data, label)
+        return Clipper(objects) if len(self.windows) else objects
+
+    def _boxes_of(
+        self, rows: Numbers, outlines: Sequence[Outlines], labels: Sequence[str]
+    ) -> list[Target]:
+        """The targets of samples where nothing but boxes is wanted, all of them at once."""
+        inside = all_boxes(outlines)
         if len(self.windows):
-            return Clipper(objects_in(data, label))
-        quick = boxes_in(data) if self.kind == "boxes" else None
-        return objects_in(data, label) if quick is None else quick
+            inside = boxes_inside(outlines, self.windows[rows], MIN_INSIDE)
+        boxes = inside.boxes.astype(np.float32)
+        real = have_size(boxes)
+        owner = np.arange(len(rows)).repeat(inside.counts)[real]
+        counts = np.bincount(owner, minlength=len(rows)).tolist()
+        parts = np.split(inside.rows, inside.counts.cumsum()[:-1])
+        numbers = np.concatenate(
+            [self._numbers(one)[one.codes[part]] for one, part in zip(outlines, parts, strict=True)]
+        )[real]
+        if not numbers.all():
+            at = int(numbers.argmin())
+            one = outlines[owner[at]]
+            name = one.names[one.codes[inside.rows[real][at]]]
+            raise _not_in_table(labels[owner[at]], name)
+        made = {"boxes": torch.from_numpy(boxes[real]), "labels": torch.from_numpy(numbers)}
+        if self.kind == "oriented":
+            windows = self.windows[rows] if len(self.windows) else None
+            corners = corners_inside(outlines, windows, MIN_INSIDE, inside)[real]
+            made["corners"] = torch.from_numpy(corners.astype(np.float32).reshape(-1, 8))
+        split = {key: torch.split(tensor, counts) for key, tensor in made.items()}
+        return [{key: split[key][k] for key in split} for k in range(len(rows))]
+
+    def _numbers(self, outlines: Outlines) -> Numbers:
+        """The labels of the classes of outlines; 0 of those that are not in the class table."""
+        return np.array([self.labels.get(name, 0) for name in outlines.names], np.int64)
 
     def _target(self, row: int, parsed: Parsed, label: str) -> Target:
-        """The target of a sample; outlines are looked at only where more than boxes is wanted."""
+        """The target of a sample with its outlines."""
+        assert not isinstance(parsed, Outlines)
         if isinstance(parsed, Clipper):
-            window = Window(*self.windows[row].tolist())
-            if self.kind == "boxes":
-                parsed = named_boxes(*parsed.boxes_inside(window, MIN_INSIDE))
-            else:
-                parsed = parsed.inside(window, MIN_INSIDE)
-        objects: Sequence[Object] = ()
-        if not isinstance(parsed, NamedBoxes):
-            boxes = np.array([box_of(item) for item in parsed], np.float32).reshape(-1, 4)
-            objects = list(compress(parsed, have_size(boxes).tolist()))
-            parsed = named_boxes([item.name for item in parsed], boxes)
+            parsed = parsed.inside(Window(*self.windows[row].tolist()), MIN_INSIDE)
+        found = np.array([box_of(item) for item in parsed], np.float32).reshape(-1, 4)
+        real = have_size(found)
+        objects = list(compress(parsed, real.tolist()))
         try:
-            labels = np.array([self.labels[name] for name in parsed.names], np.int64)
+            labels = np.array([self.labels[item.name] for item in objects], np.int64)
         except KeyError as error:
-            raise BadCatalogError(
-                f"{label}: the class {error.args[0]!r:.80} is not in the class table"
-            ) from error
+            raise _not_in_table(label, error.args[0]) from error
         made: Target = {
-            "boxes": torch.from_numpy(parsed.boxes.copy()),
+            "boxes": torch.from_numpy(found[real]),
             "labels": torch.from_numpy(labels),
         }
-        if self.kind == "oriented":
-            corners = np.array([corners_of(item) for item in objects], np.float32)
-            made["corners"] = torch.from_numpy(corners.reshape(-1, 8))
-        elif self.kind == "polygons":
+        if self.kind == "polygons":
             made["polygons"] = [
                 [torch.tensor(ring, dtype=torch.float32) for part in item.parts for ring in part]
                 for item in objects
@@ -235,6 +270,10 @@ class ObjectTargets(VersionedPickle):
                 mask[:] = next(draw([item], {item.name: 1}, self.image_size))
             made["masks"] = torch.from_numpy(masks)
         return made
+
+
+def _not_in_table(label: str, name: str) -> BadCatalogError:
+    return BadCatalogError(f"{label}: the class {name!r:.80} is not in the class table")
 
 
 def to_device(targets: list[Target], device: torch.device) -> list[Target]:
