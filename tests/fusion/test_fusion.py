@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,12 @@ from published import home_of
 from rasterio.enums import Resampling
 from rasterio.transform import Affine
 from rasterio.warp import reproject, transform_bounds
+from two_sensors import drawn, record, samples_of
 
 from satimnet.builder.catalog.collection_document import CollectionDocument
 from satimnet.builder.catalog.validation import validate
 from satimnet.builder.chipping import chip
+from satimnet.builder.datasets import Dataset
 from satimnet.builder.errors import BadFileError, SatimnetError
 from satimnet.builder.imagery.grids import Grid
 from satimnet.builder.pipeline import build
@@ -405,6 +408,50 @@ def test_batches_of_a_fused_collection(catalog, tmp_path):
     for image, id_ in zip(np.concatenate([b.images for b in batches]), samples.ids, strict=True):
         np.testing.assert_array_equal(image, pixels_of(items[id_]["assets"]["image"])[1:])
     assert samples.classes == ("Cropland", "Water")
+
+
+PAIR = """
+id = "fused"
+title = "Fused"
+description = "Some patches."
+seed = 3
+folds = 2
+bands = BANDS
+size = [8, 8]
+
+[[classes]]
+value = 1
+name = "Calm"
+
+[[draws]]
+collection = "pair"
+classes = ["calm"]
+number = 2
+to = "Calm"
+"""
+
+
+def test_samples_have_the_time_of_the_images_that_their_bands_are_of(tmp_path):
+    optical, radar, other = (f"2020-05-0{day}T10:00:00Z" for day in (1, 4, 9))
+    samples = list(samples_of(drawn(4)))
+    samples = [
+        replace(samples[0], datetime=optical, datetimes={"vv": radar, "vh": radar}),
+        replace(samples[2], datetime=optical, datetimes={"vv": other, "vh": radar}),
+    ]
+    dataset = Dataset(record(), lambda *_: iter(samples))
+    build(
+        [], tmp_path / "catalog", assigned={"pair": ()}, datasets={"pair": dataset}, overview=False
+    )
+    wanted = {
+        '["B02"]': [(optical, None, None)] * 2,
+        '["VV"]': [(radar, None, None), (other, None, None)],
+        '["VV", "VH"]': [(radar, None, None), (None, radar, other)],
+    }
+    for bands, times in wanted.items():
+        fuse(recipe_of(tmp_path, PAIR.replace("BANDS", bands)), tmp_path / "catalog")
+        items = [item["properties"] for _, item in sorted(items_of(tmp_path / "catalog").items())]
+        keys = ("datetime", "start_datetime", "end_datetime")
+        assert [tuple(map(one.get, keys)) for one in items] == times
 
 
 # --- the same every time

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from satimnet.training.fusion.recipes import Recipe
     from satimnet.training.fusion.selection import BandFile
 
+_ENDS = ("start_datetime", "end_datetime")
 _SAFE = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
 
@@ -99,10 +101,8 @@ def _of_draw(
         properties |= {"satimnet:source": home.id, "satimnet:fold": fold}
         if gsd is not None:
             properties["gsd"] = gsd
-        time = time_text(row.get("datetime"))
-        if time is None:
-            ends = ("start_datetime", "end_datetime")
-            properties |= {key: time_text(row[key]) for key in ends if row.get(key) is not None}
+        time, ends = _times(row, files)
+        properties |= ends
         origin, kind = origin_of(row, home.parquet, own_files=own_files)
         href = relative(public(origin, home.href), folder)
         link = {"rel": "derived_from", "href": href, "type": kind}
@@ -115,6 +115,26 @@ def _of_draw(
             properties=properties,
             links=(link,) if is_url(origin) or not is_url(folder) else (),
         )
+
+
+def _times(
+    row: Mapping[str, Any], files: Sequence[BandFile]
+) -> tuple[str | None, dict[str, str | None]]:
+    """When the images of a sample were taken: one time, or the first and last of several.
+
+    Images of a second sensor have times of their own; all others have that of their Item.
+    """
+    own = {row["assets"][file.asset].get("datetime") for file in files}
+    if None in own:  # some have that of the Item
+        own = (own - {None}) | {time_text(row.get("datetime"))}
+    if own == {None}:
+        return None, {key: time_text(row[key]) for key in _ENDS if row.get(key) is not None}
+    if len(own) == 1:
+        return own.pop(), {}
+    if None in own:
+        own |= {time_text(row.get(key)) for key in _ENDS}
+    known = sorted(filter(None, own), key=datetime.fromisoformat)
+    return None, {"start_datetime": known[0], "end_datetime": known[-1]}
 
 
 def _mask_maker(
