@@ -84,6 +84,7 @@ export class Wall {
       this.root.scrollTop = 0;
       this.focus = 0;
     }
+    if (!rows.length) this.root.dataset.seen = this.root.dataset.drawn = "0"; // it may be hidden
     this.layOut(before === rows);
   }
 
