@@ -7,6 +7,7 @@ run is made once, by whichever process needs it first.
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import os
 import re
@@ -44,11 +45,17 @@ ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 REAL = SHARED / "data" / "eurosat"
 PER_CLASS = 4
+FEW = {"eurosat": {"per_class": 10}}
+"""Of the miniatures that have many samples, how many the tests want; each has ten of a split."""
 MOST_WORKERS = 8
-LONG = {
-    *("test_commands.py", "test_examples.py", "test_exports.py", "test_fusion.py"),
-    *("test_kills.py", "test_search.py", "test_serve.py", "test_training.py", "test_trust.py"),
-}
+LONG = (
+    *("test_cluster.py", "test_examples.py", "test_kills.py", "test_page.py", "test_training.py"),
+    *("test_serve.py", "test_pipeline.py", "test_fuzz.py", "test_validation.py", "test_tuning.py"),
+    *("test_places.py", "test_fusion.py", "test_copies_in_stores.py", "test_search.py"),
+    *("test_new_dataset.py", "test_chips.py", "test_notebooks.py", "test_exports.py"),
+    *("test_file_facts.py", "test_dask_batches.py", "test_protocol.py", "test_commands.py"),
+)
+"""Files that take long, those first that take longest, of all tests and of those by default."""
 WORKER = "PYTEST_XDIST_WORKER" in os.environ
 """Whether this process is one of several that share the tests."""
 
@@ -68,7 +75,14 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that take long come first, so that no process is alone with one at the end."""
-    items.sort(key=lambda item: item.path.name not in LONG)
+    places = {name: at for at, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONG)))
+
+
+def pytest_collection_finish() -> None:
+    """All that is imported now stays: who looks for garbage need not look through it each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -128,7 +142,8 @@ def made_demo(
 
     def make(folder: Path) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            writers = {name: partial(copied, name) for name in sources}
+            drawn = {name: write for name, write in miniatures().items() if name in FEW}
+            writers = {name: partial(copied, name) for name in sources} | drawn
             patch.setattr("satimnet.builder.demo.miniatures", lambda: writers)
             done = CliRunner().invoke(cli, ["satimnet", "demo", str(folder / "demo")])
         assert done.exit_code == 0, done.output
@@ -152,7 +167,10 @@ def sources(once: Callable[[str, Make], Path]) -> dict[str, list[Path]]:
     """The miniature of every dataset, each in a folder ``all/NAME``; read-only."""
 
     def make(folder: Path) -> None:
-        made = {name: write(folder / "all" / name) for name, write in miniatures().items()}
+        made = {
+            name: write(folder / "all" / name, **FEW.get(name, {}))
+            for name, write in miniatures().items()
+        }
         relative = {
             name: [str(path.relative_to(folder)) for path in paths] for name, paths in made.items()
         }

@@ -701,11 +701,3 @@ def test_real_images_are_all_there_once_with_the_publishers_checksums(real, real
 def test_real_catalog_is_the_same_when_built_again(real, real_catalog, tmp_path):
     build([real], tmp_path / "again", scheduler="processes")
     assert digest(tmp_path / "again") == digest(real_catalog)
-
-
-@pytest.mark.real
-def test_real_tree_counts_what_the_index_counts(real_catalog):
-    from satimnet.builder.query.search import count
-
-    tree = pystac.Catalog.from_file(str(real_catalog / "catalog.json"))
-    assert sum(1 for _ in tree.get_items(recursive=True)) == count(real_catalog) == 22_950

@@ -193,7 +193,7 @@ def test_empty_chips_are_thinned_by_seed_and_the_same_again(demo, tmp_path):
     made = []
     for number, seed in enumerate((1, 1, 2)):
         catalog = Path(shutil.copytree(demo / "catalog", tmp_path / f"{number}"))
-        done = chip(catalog, "airbus-ship", (96, 96), keep_empty=0.2, seed=seed)
+        done = chip(catalog, "airbus-ship", (192, 192), keep_empty=0.2, seed=seed)
         assert 0 < done.thinned < done.empty
         assert abs(done.thinned / done.empty - 0.8) < 0.1
         assert done.report.items == done.chips - done.thinned
@@ -205,7 +205,7 @@ def test_empty_chips_are_thinned_by_seed_and_the_same_again(demo, tmp_path):
 
 def test_chips_of_masks_alone_are_thinned_as_well(demo, tmp_path):
     catalog = Path(shutil.copytree(demo / "catalog", tmp_path / "catalog"))
-    done = chip(catalog, "inria", (16, 16), keep_empty=0)
+    done = chip(catalog, "inria", (32, 32), keep_empty=0)
     assert 0 < done.empty == done.thinned < done.chips
     for item in items_of(catalog, "inria-chips").values():
         if "mask" in item["assets"]:
@@ -309,8 +309,8 @@ def test_chips_in_a_store_are_those_of_the_disk(demo, bucket, tmp_path, source):
     place = f"{bucket}/chips-{source}"
     near = Path(shutil.copytree(demo / "catalog", tmp_path / "catalog"))
     copy_catalog(near, place, collections=[source])
-    chip(near, source, (128, 128), overlap=(8, 8))
-    done = chip(place, source, (128, 128), overlap=(8, 8))
+    chip(near, source, (256, 256), overlap=(8, 8))
+    done = chip(place, source, (256, 256), overlap=(8, 8))
     assert done.catalog == place
     there = items_of(place, f"{source}-chips")
     for id_, item in items_of(near, f"{source}-chips").items():

@@ -41,7 +41,7 @@ def package(tmp_path_factory) -> Path:
 
 @pytest.mark.slow
 def test_the_skeleton_passes_its_own_test(package):
-    done = run("-m", "pytest", "-q", folder=package)
+    done = run("-m", "pytest", "-q", "-p", "no:schemathesis", folder=package)
     assert done.returncode == 0, done.stdout
     assert "4 passed" in done.stdout
 

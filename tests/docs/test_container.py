@@ -114,7 +114,7 @@ def test_hosted_ci_runs_what_ci_runs_anywhere():
     assert ".ci/container_steps --ask" in ask
     assert jobs["container"]["strategy"]["matrix"]["variant"] == ["cpu", "cuda"]
     lines = (ROOT / ".ci/run").read_text().splitlines()
-    assert any(line.startswith("nice .ci/container_steps > ") for line in lines)
+    assert any(line.startswith("nice -n 5 .ci/container_steps > ") for line in lines)
 
 
 def test_no_host_of_packages_is_named():

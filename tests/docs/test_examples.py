@@ -146,10 +146,7 @@ def reader(demo, tmp_path, serve, monkeypatch):
 @pytest.mark.parametrize(
     ("page", "parsed"),
     [
-        *(
-            pytest.param(p, set(), marks=marks(p), id=p.stem)
-            for p in PAGES
-        ),
+        *(pytest.param(p, set(), marks=marks(p), id=p.stem) for p in PAGES),
         pytest.param(PAGES[0], LONG, id="README without long commands"),
     ],
 )
@@ -194,6 +191,8 @@ def run(line):
         arguments += ["--scheduler", "threads"]  # processes would import everything anew
     if arguments[0] == "crossvalidate":
         arguments += ["--only-folds", "1"]
+    if arguments[0] == "tune" and "--folds" in arguments:
+        arguments[arguments.index("--folds") + 1] = "2"
     done = CliRunner().invoke(satimnet, arguments)
     assert done.exit_code == 0, f"{line}\n{done.output}"
     if arguments[0] == "search":

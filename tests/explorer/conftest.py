@@ -37,15 +37,18 @@ def driver(tmp_path_factory):
     driver.quit()
 
 
-@pytest.fixture(scope="module")
-def shown(demo, tmp_path_factory):
-    """A copy of the demo's catalog with previews, and the page beside it."""
-    copy = tmp_path_factory.mktemp("shown") / "catalog"
-    shutil.copytree(demo / "catalog", copy)
-    index_catalog(copy)
-    draw_previews(copy)
-    write_page(copy / "explore", copy)
-    return copy
+@pytest.fixture(scope="session")
+def shown(demo, once):
+    """A copy of the demo's catalog with previews, and the page beside it; read-only."""
+
+    def make(folder):
+        copy = folder / "catalog"
+        shutil.copytree(demo / "catalog", copy)
+        index_catalog(copy)
+        draw_previews(copy)
+        write_page(copy / "explore", copy)
+
+    return once("shown", make) / "catalog"
 
 
 @pytest.fixture(scope="module")

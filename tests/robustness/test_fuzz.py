@@ -19,7 +19,7 @@ from satimnet.builder import build
 from satimnet.builder.errors import SatimnetError
 from stactools.xview.miniature import write_miniature
 
-CASES = 80
+CASES = 48
 SOURCES = {"dota": {f"{at}.txt": b"1 2 3\n" * 9 for at in range(9)}, "inria": {"a.tif": b"II*\0"}}
 
 

@@ -58,26 +58,26 @@ def test_a_command_that_was_killed_is_given_again(trial, name, before, change):
 
 @pytest.mark.slow
 def test_commands_are_killed_at_any_instant():
-    command = [sys.executable, "-m", "tests.kills", "--kills", "10", "--seed", "1"]
+    command = [sys.executable, "-m", "tests.kills", "--kills", "6", "--seed", "1"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    assert run.stdout.endswith("10 of 10 right\n")
+    assert run.stdout.endswith("6 of 6 right\n")
 
 
 @pytest.mark.slow
 def test_builds_into_a_store_are_killed_at_any_instant():
-    command = [sys.executable, "-m", "tests.kills", "--kills", "4", "--only", "s3"]
+    command = [sys.executable, "-m", "tests.kills", "--kills", "3", "--only", "s3"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    assert run.stdout.endswith("4 of 4 right\n")
+    assert run.stdout.endswith("3 of 3 right\n")
 
 
 @pytest.mark.slow
 def test_two_builds_of_different_collections_at_once():
-    command = [sys.executable, "-m", "tests.kills.together", "--rounds", "3"]
+    command = [sys.executable, "-m", "tests.kills.together", "--rounds", "2"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    assert run.stdout == "disk: 3 of 3 right\ns3: 3 of 3 right\n"
+    assert run.stdout == "disk: 2 of 2 right\ns3: 2 of 2 right\n"
 
 
 def test_no_worker_outlives_its_parent_for_long(tmp_path):

@@ -136,7 +136,7 @@ def miniatures() -> dict[str, Callable[[Path], list[Path]]]:
     Example:
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
-        >>> miniatures()["eurosat"](folder) == [folder]
+        >>> miniatures()["uc-merced"](folder) == [folder]
         True
     """
     found = {}
@@ -183,10 +183,10 @@ def recognise(
     Example:
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
-        >>> paths = miniatures()["eurosat"](folder)
+        >>> paths = miniatures()["uc-merced"](folder)
         >>> sources, problems = recognise([folder], installed())
         >>> list(sources), problems
-        (['eurosat'], [])
+        (['uc-merced'], [])
     """
     groups: dict[str, list[Path | str]] = {}
     problems = []
