@@ -7,6 +7,8 @@ from pathlib import Path
 
 import globox
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -246,3 +248,20 @@ def test_a_folder_is_there_as_a_whole_or_not_at_all(catalog, tmp_path):
     with pytest.raises(ArgumentError, match="is there already"):
         export(Index(catalog), "voc", out, collections=["ships"])
     assert sorted(folder.rglob("*")) == before
+
+
+def test_splits_that_detectors_do_not_know_are_refused(tmp_path):
+    from satimnet.builder.layouts import layout_dataset, write_set
+
+    folder = write_set(tmp_path / "set", "coco", ["ship"])
+    dataset = layout_dataset([folder], "coco", "ships")
+    places, datasets = {"ships": [folder]}, {"ships": dataset}
+    build([], tmp_path / "catalog", assigned=places, datasets=datasets, overview=False)
+    (path,) = (tmp_path / "catalog" / "ships").rglob("items.parquet")
+    table = pq.read_table(path)
+    at = table.column_names.index("satimnet:split")
+    splits = pa.array(["train"] * (len(table) - 1) + ["dev"])
+    pq.write_table(table.set_column(at, "satimnet:split", splits), path)
+    with pytest.raises(ArgumentError, match=r"ships/.*'dev' is none of train, validation, test"):
+        export(Index(tmp_path / "catalog"), "coco", tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*"))

@@ -46,7 +46,7 @@ def labelled_images(collection: IndexedCollection, left_out: list[str]) -> Itera
     """The images of a collection with their objects; ids of others go to ``left_out``.
 
     Raises:
-        ArgumentError: the collection has no objects.
+        ArgumentError: the collection has no objects, or a sample a split of another name.
         SatimnetError: a file cannot be read.
     """
     document = collection.document
@@ -116,7 +116,7 @@ def _image_of(
         raise BadFileError(label, f"an image of type {kind or 'unknown'}; not exported")
     return LabelledImage(
         row["id"],
-        SPLITS.get(row.get("satimnet:split") or "train", "train"),
+        _split(row, label),
         f"{file_name(row['id'])}.{_ENDINGS[kind]}",
         shape[0],
         shape[1],
@@ -124,6 +124,18 @@ def _image_of(
         read_bytes(file_of(collection, image)),
         objects,
     )
+
+
+def _split(row: Mapping[str, Any], label: str) -> str:
+    """The split as detectors name it; those of another name are refused, as they would be lost."""
+    split = row.get("satimnet:split") or "train"
+    if split not in SPLITS:
+        raise ArgumentError(
+            f"{label}: its split {split!r:.60} is none of {', '.join(SPLITS)}, which is all that "
+            "detectors know; choose other splits",
+            "splits",
+        )
+    return SPLITS[split]
 
 
 def _in_pixels(data: bytes) -> bool:
