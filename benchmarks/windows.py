@@ -40,9 +40,7 @@ from satimnet.builder.query.search import search
 from satimnet.builder.scanning.archives import zip_data_offset
 from satimnet.builder.storage.assets import gdal_path
 from satimnet.training import Samples, open_samples
-from satimnet.training.data import object_targets
 from satimnet.training.data.array_types import Dtype, Objects, WindowsBy
-from satimnet.training.data.known_objects import KnownObjects
 from satimnet.training.data.tile_index import TileIndex
 
 Image = NDArray[np.uint8]
@@ -77,9 +75,8 @@ _OF_NO_OBJECTS = 1 / 1.1
 """Objects may add a tenth."""
 _OBJECTS = 13
 """Objects on as many pixels as a window has: three times as many as in DOTA, on average."""
-_PASSES = 8
-"""Passes over the image with objects in a lap."""
-_KINDS = {"boxes": "boxes", "oriented": "oriented boxes", "first pass": "boxes, first pass"}
+_EPOCH = 1_000
+"""Windows or chips of a lap with objects."""
 _DTYPES: tuple[Dtype, ...] = ("float32", "stored")
 _JPEG = 7  # TIFF's number of it
 _STEP = 0.5  # metres a pixel
@@ -375,43 +372,38 @@ def _object_rows(folder: Path, side: int, rounds: int) -> Iterator[Row]:
     catalog = open_samples(folder / "catalog")
     whole, chips = (catalog.search(collections=[name]) for name in ("ships", "ships-chips"))
     _require_boxes(whole, chips, quads)
+    epoch = chips.subset(np.resize(np.arange(len(chips)), _EPOCH))
     works: dict[str, Callable[[Objects | None], int]] = {
         "windows": partial(_pass, whole, _SIZE),
-        "chips": partial(_pass, chips, None),
+        "chips": partial(_pass, epoch, None),
     }
-    kinds: tuple[Objects | None, ...] = (None, "boxes", "oriented")
+    kinds: dict[Objects, str] = {"boxes": "boxes", "oriented": "oriented boxes"}
     contenders = {}
     for name, work in works.items():
-        for kind in kinds:
-            contenders[f"{name}, {kind}"] = Contender(partial(_passes, work, kind, known=True))
-        first = partial(_passes, work, "boxes", known=False)
-        contenders[f"{name}, first pass"] = Contender(first)
+        for kind in (None, *kinds):
+            contenders[f"{name}, {kind}"] = Contender(partial(work, kind))
     for contender in contenders.values():
         contender.work()
     laps = race(contenders, rounds)
     for name in works:
         none = laps[f"{name}, None"]
-        for how, words in _KINDS.items():
+        for kind, words in kinds.items():
             what = f"{name} of {_SIZE} pixels with {words}: {name}"
-            contract = None if how == "first pass" else _OF_NO_OBJECTS
-            yield Row(what, "without objects", laps[f"{name}, {how}"], none, contract)
+            yield Row(what, "without objects", laps[f"{name}, {kind}"], none, _OF_NO_OBJECTS)
 
 
 def _pass(samples: Samples, window: int | None, kind: Objects | None) -> int:
+    """A pass as long as one over a training set, whose objects are known from an earlier one."""
     batches = samples.to_batches(
-        _BATCH, objects=kind, labels=None, window=window, snap=False, threads=0
+        _BATCH,
+        objects=kind,
+        labels=None,
+        window=window,
+        windows_per_image=None if window is None else _EPOCH,
+        snap=False,
+        threads=0,
     )
     return sum(len(batch.images) for batch in batches)
-
-
-def _passes(work: Callable[[Objects | None], int], kind: Objects | None, *, known: bool) -> int:
-    """Several passes; of each the objects are parsed anew if they are not to be known."""
-    count = 0
-    for _ in range(_PASSES):
-        if not known:
-            object_targets._KNOWN = KnownObjects()
-        count += work(kind)
-    return count
 
 
 def _made_up_objects(side: int) -> Quads:

@@ -162,14 +162,20 @@ def corners_inside(
     )
     if windows is not None:
         corners -= windows[owner, None, :2]
-    others = np.isnan(corners[:, 0, 0]) | ~inside.whole
-    for at in np.flatnonzero(others).tolist():
-        k, row = int(owner[at]), int(inside.rows[at])
-        item = outlines[k].at(row)
-        if windows is not None:
+    odd = np.flatnonzero(np.isnan(corners[:, 0, 0]) | ~inside.whole)
+    pairs = list(zip(odd.tolist(), owner[odd].tolist(), inside.rows[odd].tolist(), strict=True))
+    shapes = np.fromiter((outlines[k].shapes[row] for _, k, row in pairs), object, len(pairs))
+    rests = shapes if windows is None else _rests(shapes, windows[owner[odd]].T)
+    for (at, k, row), shape, rest in zip(pairs, shapes, rests, strict=True):
+        item: Object | None = outlines[k].at(row)
+        if windows is not None and item is not None:
             window = Window(*windows[k].tolist())
-            (item,) = Clipper([item]).inside(window, min_inside)
-        corners[at] = corners_of(item)
+            if inside.whole[at]:
+                item = _moved(item, window.left, window.top)
+            else:
+                item = _cut(item, shape, rest, window, min_inside)
+        if item is not None:  # as `boxes_inside` has found
+            corners[at] = corners_of(item)
     return corners
 
 
