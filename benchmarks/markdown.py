@@ -76,11 +76,21 @@ def filled(text: str) -> str:
             return found[0]
         # what is measured is for people to say
         measures = _MEASURES.search(found[3])
-        made = _TABLES[name](json.loads(file.read_bytes()), chosen)
+        content = json.loads(file.read_bytes())
+        if not _has(content, chosen):
+            return found[0]
+        made = _TABLES[name](content, chosen)
         said, table = made
         return f"{found[1]}{said}\n\n{measures[0] if measures else ''}{table}\n\n{found[4]}"
 
     return _BLOCK.sub(block, text)
+
+
+def _has(content: Content, chosen: Sequence[str]) -> bool:
+    """Whether any of the groups of rows was measured; they may be newer than the figures."""
+    groups = {entry.get("group") for entry in content.get("rows", ())}
+    wanted = set(chosen) - {_HEADLINES, _SUMMARY}
+    return not wanted or not groups or bool(wanted & groups)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], words: int = 2) -> str:

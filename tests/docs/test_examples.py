@@ -44,7 +44,7 @@ ELSEWHERE = re.compile(r"(s3|tcp)://|example\.org|--(at|from) [0-9a-f]{12}\b")
 have some, in tests/storage, tests/publishing and tests/cluster."""
 OF_CLUSTERS = re.compile(r"import (SLURMCluster|KubeCluster|Gateway)\b")
 """In programs that need a cluster of others, and a package that is not installed."""
-OF_DATASETS = "from datasets import"
+WITHOUT = {"from datasets import": "datasets", "from torchgeo": "torchgeo"}
 """In programs that need a package which the tests do without where it is not installed."""
 NOT_RUN = {
     'pip install -c constraints.txt -e ".[distributed]" "moto[s3,server]"': INSTALLS,
@@ -159,7 +159,8 @@ def test_the_examples_of_a_page_do_something(page, parsed, reader, one_thread):
                     name = shlex.split(line)[1]
                     parse(line) if name in parsed or ELSEWHERE.search(line) else run(reader(line))
         elif language == "python" and (
-            OF_CLUSTERS.search(text) or (OF_DATASETS in text and find_spec("datasets") is None)
+            OF_CLUSTERS.search(text)
+            or any(said in text and find_spec(name) is None for said, name in WITHOUT.items())
         ):
             compile(text, page.name, "exec")
         elif language == "python" and not text.startswith(FRAGMENTS):
