@@ -138,6 +138,10 @@ def test_where_nothing_is_found_the_page_says_so_and_leads_back(page, shown):
     page.open("#class=River&bands=12&tile=64")
     page.counts(0)
     assert "No sample is all of this" in page.find("main").text
+    drawn = "const w = document.querySelector('.wall'); return [w.dataset.seen, w.dataset.drawn]"
+    page.run("document.querySelector('.wall').dispatchEvent(new Event('scroll'))")
+    page.run("return new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50)))")
+    assert page.run(drawn) == ["0", "0"]
     page.find(".nothing button").click()
     page.counts(len(search(shown)))
     wall = page.find(".wall")

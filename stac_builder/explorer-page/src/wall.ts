@@ -84,7 +84,11 @@ export class Wall {
       this.root.scrollTop = 0;
       this.focus = 0;
     }
-    if (!rows.length) this.root.dataset.seen = this.root.dataset.drawn = "0"; // it may be hidden
+    if (!rows.length) {
+      // it may be hidden, and is not laid out then
+      [this.starts, this.tops] = [new Uint32Array(1), new Float64Array(1)];
+      this.root.dataset.seen = this.root.dataset.drawn = "0";
+    }
     this.layOut(before === rows);
   }
 
