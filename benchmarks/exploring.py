@@ -20,7 +20,7 @@ import os
 import shutil
 import tempfile
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median, quantiles
@@ -181,7 +181,7 @@ def main() -> None:
 
 
 def _measured(page: str, rounds: int) -> Figures:
-    """All figures of a catalog: medians of the rounds."""
+    """All figures of a catalog: medians of the rounds, and the least of each."""
     opened: list[Figures] = []
     answers: dict[str, list[Figures]] = {}
     for _ in range(rounds):
@@ -200,21 +200,25 @@ def _measured(page: str, rounds: int) -> Figures:
         passed = tab.wait_for(_THROUGH, _SCROLLED)
         after = _memory(tab)
     return {
-        "opened": _medians(opened),
-        "answers": {name: _medians(all_) for name, all_ in answers.items()},
+        "opened": _summary(opened, median),
+        "answers": {name: _summary(all_, median) for name, all_ in answers.items()},
+        "least": {
+            "opened": _summary(opened, min),
+            "answers": {name: _summary(all_, min) for name, all_ in answers.items()},
+        },
         "scrolled": scrolled,
         "memory": {"samples": passed, "before": before, "after": after},
     }
 
 
-def _medians(all_: Sequence[Figures]) -> Figures:
-    """The median of each figure, in figures of figures as well; texts are those of the first."""
+def _summary(all_: Sequence[Figures], of: Callable[[Iterable[float]], float]) -> Figures:
+    """The median, or least, of each figure, in figures of figures as well; the first of texts."""
     return {
-        key: _medians([one[key] for one in all_])
+        key: _summary([one[key] for one in all_], of)
         if isinstance(first, dict)
         else first
         if isinstance(first, str)
-        else median(one[key] for one in all_)
+        else of(one[key] for one in all_)
         for key, first in all_[0].items()
     }
 
@@ -407,7 +411,7 @@ def _chromium() -> Iterator[_Tab]:
 
 
 def _print(name: str, found: Mapping[str, Any]) -> None:
-    opened = found["opened"]
+    opened, least = found["opened"], found["least"]
     print(name)
     for key, what in (
         ("first", "first pictures"),
@@ -416,13 +420,15 @@ def _print(name: str, found: Mapping[str, Any]) -> None:
     ):
         one = opened[key]
         print(
-            f"  {what}: {one['seconds']:.2f} s, {one['bytes'] / 1e6:.2f} MB in "
+            f"  {what}: {one['seconds']:.2f} s (at best {least['opened'][key]['seconds']:.2f}), "
+            f"{one['bytes'] / 1e6:.2f} MB in "
             f"{one['requests']:.0f} requests, {one['drawn']:.0f} of {one['tiles']:.0f} tiles"
         )
     print(f"  the page's thread until then: {opened['core_seconds']:.2f} core-seconds")
     for what, one in found["answers"].items():
         print(
-            f"  {what} ({one['found']}): {one['answered']:.3f} s, with pictures "
+            f"  {what} ({one['found']}): {one['answered']:.3f} s (at best "
+            f"{least['answers'][what]['answered']:.3f}), with pictures "
             f"{one['pictures']:.2f} s, {one['core_seconds']:.3f} core-seconds"
         )
     for what, one in found["scrolled"].items():
