@@ -214,21 +214,40 @@ def real_catalog(real: Path, once: Callable[[str, Make], Path]) -> Path:
     return once("real", make) / "catalog"
 
 
+@contextmanager
+def _reached(url: str) -> Iterator[None]:
+    """The environment has what is needed to reach the store."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (ENVIRONMENT | {"AWS_ENDPOINT_URL": url}).items():
+            patch.setenv(name, value)
+        for name in ("AWS_S3_ENDPOINT", "AWS_HTTPS", "AWS_VIRTUAL_HOSTING"):  # GDAL's
+            patch.delenv(name, raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
-def bucket() -> Iterator[str]:
-    """The URL of a bucket; the environment has what is needed to reach it."""
+def store() -> Iterator[str]:
+    """The address of an object store with a bucket."""
     boto3 = pytest.importorskip("boto3")
     server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in (ENVIRONMENT | {"AWS_ENDPOINT_URL": f"http://{host}:{port}"}).items():
-            patch.setenv(name, value)
-        for name in ("AWS_S3_ENDPOINT", "AWS_HTTPS", "AWS_VIRTUAL_HOSTING"):  # GDAL's
-            patch.delenv(name, raising=False)
+    url = f"http://{host}:{port}"
+    with _reached(url):
         boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="trial")
-        yield "s3://trial"
+    yield url
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def bucket(store: str) -> Iterator[str]:
+    """The URL of a bucket; the environment has what is needed to reach it.
+
+    Not longer than for a file of tests: where there are keys, rasterio makes a session of boto3 for
+    each image that it opens, which takes thirty times as long as to open one.
+    """
+    with _reached(store):
+        yield "s3://trial"
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import base64
 import re
 import runpy
+import shutil
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,11 @@ every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: pat
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Where all of them run, as they do for a reader: the first one makes the demo."""
-    return tmp_path_factory.mktemp("notebooks")
+def folder(demo, tmp_path_factory):
+    """Where all of them run, as they do for a reader who has the demo: else the first makes it."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    shutil.copytree(demo, folder / "demo")
+    return folder
 
 
 def code_of(notebook):

@@ -106,7 +106,7 @@ def alive(pid: str) -> bool:
 
 @pytest.mark.slow
 def test_after_a_power_cut_there_is_the_old_or_the_new_catalog():
-    command = [sys.executable, "-m", "tests.power_cuts", "--cuts", "2"]
+    command = [sys.executable, "-m", "tests.power_cuts", "--cuts", "1"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
     if run.stdout.startswith("skipped"):

@@ -187,7 +187,7 @@ def spoil(catalog: Path) -> None:
     items[2].write_text(json.dumps(item))
 
 
-@pytest.fixture(scope="session", params=KINDS)
+@pytest.fixture(scope="module", params=KINDS)
 def place(request, shelf, serve) -> Iterator[Place]:
     if request.param == "disk":
         yield Place(str(shelf), shelf)
