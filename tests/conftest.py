@@ -135,15 +135,15 @@ def made_demo(
 ) -> tuple[Path, str]:
     """What ``stac satimnet demo`` makes, its sources and their catalog, and says; read-only."""
 
-    def copied(name: str, folder: Path) -> list[Path]:
-        home = _home(name, sources)  # the same files: they need not be drawn twice
+    def copied(drawn: dict[str, list[Path]], name: str, folder: Path) -> list[Path]:
+        home = _home(name, drawn)  # the same files: they need not be drawn twice
         shutil.copytree(home, folder, dirs_exist_ok=True)
-        return [folder / path.relative_to(home) for path in sources[name]]
+        return [folder / path.relative_to(home) for path in drawn[name]]
 
     def make(folder: Path) -> None:
+        whole = {name: miniatures()[name](folder / "all" / name) for name in FEW}
         with pytest.MonkeyPatch.context() as patch:
-            drawn = {name: write for name, write in miniatures().items() if name in FEW}
-            writers = {name: partial(copied, name) for name in sources} | drawn
+            writers = {name: partial(copied, sources | whole, name) for name in sources}
             patch.setattr("satimnet.builder.demo.miniatures", lambda: writers)
             done = CliRunner().invoke(cli, ["satimnet", "demo", str(folder / "demo")])
         assert done.exit_code == 0, done.output
