@@ -50,9 +50,10 @@ FEW = {"eurosat": {"per_class": 10}}
 MOST_WORKERS = 8
 LONG = (
     *("test_cluster.py", "test_examples.py", "test_kills.py", "test_page.py", "test_training.py"),
-    *("test_serve.py", "test_pipeline.py", "test_fuzz.py", "test_validation.py", "test_tuning.py"),
-    *("test_places.py", "test_fusion.py", "test_copies_in_stores.py", "test_search.py"),
-    *("test_new_dataset.py", "test_chips.py", "test_notebooks.py", "test_exports.py"),
+    *("test_notebooks.py", "test_serve.py", "test_validation.py", "test_planted.py"),
+    *("test_torchrun.py", "test_fusion.py", "test_copies_in_stores.py", "test_search.py"),
+    *("test_pipeline.py", "test_places.py", "test_fuzz.py", "test_chips.py", "test_tuning.py"),
+    *("test_layouts.py", "test_new_dataset.py", "test_exports.py", "test_bigearthnet_v2.py"),
     *("test_file_facts.py", "test_dask_batches.py", "test_protocol.py", "test_commands.py"),
 )
 """Files that take long, those first that take longest, of all tests and of those by default."""

@@ -429,6 +429,9 @@ def package(tmp_path_factory) -> Path:
     return folder / "harbours"
 
 
+PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:schemathesis")
+
+
 def run(*command: object, folder: Path) -> subprocess.CompletedProcess[str]:
     paths = [str(folder / "src"), os.environ.get("PYTHONPATH", "")]
     return subprocess.run(
@@ -456,7 +459,7 @@ def test_the_same_again_is_refused_and_changes_nothing(package):
 
 @pytest.mark.slow
 def test_the_package_passes_its_own_test(package):
-    done = run("-m", "pytest", "-q", "-p", "no:cacheprovider", folder=package)
+    done = run(*PYTEST, folder=package)
     assert done.returncode == 0, done.stdout
     assert "3 passed" in done.stdout
 
@@ -465,5 +468,5 @@ def test_the_package_passes_its_own_test(package):
 def test_a_package_of_large_scenes_and_masks_passes_its_own_test(croissants, tmp_path):
     done = harvest(croissants / "inria.croissant.json", tmp_path, "--name", "towns")
     assert done.exit_code == 0, done.output
-    done = run("-m", "pytest", "-q", "-p", "no:cacheprovider", folder=tmp_path / "towns")
+    done = run(*PYTEST, folder=tmp_path / "towns")
     assert done.returncode == 0, done.stdout
