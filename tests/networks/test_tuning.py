@@ -201,12 +201,12 @@ def planted(folder, band, count=12):
 @pytest.mark.parametrize("tried", [["B09", "B11"], pytest.param(BANDS, marks=pytest.mark.slow)])
 def test_the_band_that_alone_carries_the_class_ends_on_top(tmp_path, tried):
     grid = Grid(
-        {"bands": [[band] for band in tried], "width": [8], "epochs": [16], "batch_size": [8]},
+        {"bands": [[band] for band in tried], "width": [8], "epochs": [32], "batch_size": [8]},
         folds=2,
     )
     tuning = tune(planted(tmp_path / "catalog", "B11", 24), grid, tmp_path / "out", **COMMON)
     assert tuning.best.values["bands"] == ("B11",)
-    # A third is chance. So short a training of so few samples reaches 0.75 to 1 by its seed.
+    # A third is chance. After 16 epochs it depends on the machine whether a fold has learned already.
     assert tuning.best.mean > 0.6
     assert tuning.trials[1].mean < tuning.best.mean - 0.2
 
