@@ -206,7 +206,7 @@ def test_the_band_that_alone_carries_the_class_ends_on_top(tmp_path, tried):
     )
     tuning = tune(planted(tmp_path / "catalog", "B11", 24), grid, tmp_path / "out", **COMMON)
     assert tuning.best.values["bands"] == ("B11",)
-    # A third is chance. After 16 epochs it depends on the machine whether a fold has learned already.
+    # A third is chance. After 16 epochs it depends on the machine whether a fold has learned it.
     assert tuning.best.mean > 0.6
     assert tuning.trials[1].mean < tuning.best.mean - 0.2
 
