@@ -17,7 +17,7 @@ import numpy as np
 
 from satimnet.builder.errors import BadFileError
 from satimnet.builder.imagery.grids import Grid
-from satimnet.builder.imagery.rasters import CACHE, opened
+from satimnet.builder.imagery.rasters import CACHE, opened, own_files
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -187,7 +187,7 @@ def encode_geotiff(
         options["photometric"] = "rgb" if rgb else "minisblack"
     if deflate:
         options |= {"compress": "deflate", "predictor": 3 if pixels.dtype.kind == "f" else 2}
-    with MemoryFile() as memory:
+    with own_files(), MemoryFile() as memory:
         with memory.open(
             driver="GTiff",
             height=rows,
@@ -229,7 +229,6 @@ def _mask_cog(
 ) -> Data:
     import rasterio
     from affine import Affine
-    from rasterio import Env
     from rasterio.windows import Window
 
     rows, columns = header.shape
@@ -237,7 +236,7 @@ def _mask_cog(
     profile = _scratch_profile(rows, columns, 1, "uint8", room)
     if header.crs is not None and header.transform is not None:
         profile |= {"crs": header.crs, "transform": Affine(*header.transform)}
-    with Env(GDAL_CACHEMAX=CACHE, GDAL_PAM_ENABLED="NO"), _passing_file(room) as path:
+    with own_files(), _passing_file(room) as path:
         with rasterio.open(path, "w", driver="GTiff", **profile) as image:
             image.write_colormap(1, dict(palette))
             top = 0

@@ -11,12 +11,28 @@ from typing import TYPE_CHECKING
 from satimnet.builder.errors import BadFileError
 
 if TYPE_CHECKING:
+    from rasterio import Env
     from rasterio.io import DatasetReader
 
 CACHE = 2**26
 """Bytes of blocks that GDAL keeps; by default it is a twentieth of the machine's memory."""
 DRIVERS = ["GTiff", "PNG", "JPEG"]
 """The only drivers of GDAL that are used: others would follow what a file points at."""
+
+
+def own_files(cache: int = CACHE) -> Env:
+    """What GDAL is told while it works on files in memory and in scratch folders.
+
+    Keys of stores are not looked for. Else rasterio starts boto3 for each file, if that is there
+    and the environment has keys, which takes twenty times as long as the file.
+
+    Args:
+        cache: How many bytes of blocks GDAL keeps.
+    """
+    from rasterio import Env
+    from rasterio.session import DummySession
+
+    return Env(DummySession(), GDAL_CACHEMAX=cache, GDAL_PAM_ENABLED="NO")
 
 
 @contextmanager
@@ -31,7 +47,6 @@ def opened(data: bytes | mmap, label: str, cache: int = CACHE) -> Iterator[Datas
     Raises:
         BadFileError: GDAL cannot read it, also of what is done with the image inside the block.
     """
-    from rasterio import Env
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
     from rasterio.io import MemoryFile
@@ -40,7 +55,7 @@ def opened(data: bytes | mmap, label: str, cache: int = CACHE) -> Iterator[Datas
     warnings.simplefilter("ignore", NotGeoreferencedWarning)
     try:
         with (
-            Env(GDAL_CACHEMAX=cache, GDAL_PAM_ENABLED="NO"),
+            own_files(cache),
             MemoryFile(data) as memory,
             memory.open(driver=DRIVERS) as image,
         ):
