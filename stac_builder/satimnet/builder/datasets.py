@@ -136,7 +136,7 @@ def miniatures() -> dict[str, Callable[[Path], list[Path]]]:
     Example:
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
-        >>> miniatures()["uc-merced"](folder) == [folder]
+        >>> miniatures()["xview"](folder) == [folder]
         True
     """
     found = {}
@@ -183,10 +183,10 @@ def recognise(
     Example:
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
-        >>> paths = miniatures()["uc-merced"](folder)
+        >>> paths = miniatures()["xview"](folder)
         >>> sources, problems = recognise([folder], installed())
         >>> list(sources), problems
-        (['uc-merced'], [])
+        (['xview'], [])
     """
     groups: dict[str, list[Path | str]] = {}
     problems = []
