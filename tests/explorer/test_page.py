@@ -480,5 +480,8 @@ def test_assets_on_other_hosts_are_not_asked(driver, catalog, tmp_path, serve):
 def test_axe_finds_nothing_serious(page, axe, fragment, width):
     page.size(width, 900)
     page.open(fragment)
-    page.wait(lambda: "map" in fragment or "item" in fragment or page.find(".tiles a"), "")
+    # the links over the tiles come a moment after these
+    page.wait(
+        lambda: "item" in fragment or page.find(".tiles a[tabindex='0']"), "no tile has a link"
+    )
     assert page.serious(axe) == {}
