@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -453,34 +452,46 @@ def test_what_only_a_training_finds_leaves_nothing_either(tmp_path):
 # --- real kills, a cluster, real samples ----------------------------------------------------------
 
 
-def killed_and_resumed(command, out, kills):
-    """Runs a command until it ends well, having killed it so many times on its way."""
+KILLING = """
+import os, signal, sys
+from satimnet.cli.group import satimnet
+
+folder, left = sys.argv[1], int(sys.argv[2])
+
+def watch(event, arguments):
+    global left
+    if event == "os.rename" and f"/{folder}/" in str(arguments[1]):
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(watch)
+satimnet(sys.argv[3:])
+"""
+
+
+def killed_and_resumed(arguments, out, *kills):
+    """Runs a command until it ends well, and how many combinations are done each time it ended.
+
+    kills: it kills itself just before so many files have got their names in a folder of that name,
+    so that no kill comes too late on a fast machine.
+    """
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    moments = np.random.default_rng(0)
-    done = 0
-    for number in range(kills + 1):
-        with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
-            while number < kills and process.poll() is None:
-                if len(list(out.glob("combinations/*.json"))) > done:
-                    time.sleep(moments.uniform(0, 0.6))
-                    process.send_signal(signal.SIGKILL)
-                    break
-                time.sleep(0.01)
-            code = process.wait()
-        assert code == (-signal.SIGKILL if number < kills else 0)
-        done = len(list(out.glob("combinations/*.json")))
-        assert (out / "table.json").exists() == (number == kills)
-        yield done
+    for folder, count in (*kills, ("none", 1)):
+        command = [sys.executable, "-c", KILLING, folder, str(count), *map(str, arguments)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert done.returncode == (0 if folder == "none" else -signal.SIGKILL), done.stderr
+        assert (out / "table.json").exists() == (folder == "none")
+        yield len(list(out.glob("combinations/*.json")))
 
 
 @pytest.mark.slow
 def test_killed_it_goes_on_to_the_same_bytes(fused, undisturbed, tmp_path):
     out = tmp_path / "out"
     grid = ("--bands", "B02,B03;B04", "--learning-rate", "0.01,0.001", "--save-seconds", 0)
-    command = [sys.executable, "-m", "satimnet.cli", "tune", fused, *grid, *HOW, "--out", out]
-    counts = list(killed_and_resumed([*map(str, command), "--quiet"], out, 2))
-    assert counts[0] >= 1
-    assert counts[-1] == 4
+    command = ("tune", fused, *grid, *HOW, "--quiet", "--out", out)
+    kills = ("unfinished", 3), ("combinations", 2), ("unfinished", 5)
+    assert list(killed_and_resumed(command, out, *kills)) == [0, 1, 2, 4]
     assert content(out) == content(undisturbed[0])
 
 
@@ -522,6 +533,6 @@ def test_real_patches_killed_and_resumed(real_catalog, tmp_path):
     assert len(rows) == 8
     assert all(len(row["accuracies"]["class"]) == 3 for row in rows)
     out = tmp_path / "killed"
-    command = [sys.executable, "-m", "satimnet.cli", *map(str, (*words, out))]
-    assert list(killed_and_resumed(command, out, 2))[-1] == 8
+    kills = ("combinations", 3), ("unfinished", 2)
+    assert list(killed_and_resumed((*words, out), out, *kills)) == [2, 3, 8]
     assert content(out) == content(tmp_path / "undisturbed")
