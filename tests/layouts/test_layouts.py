@@ -540,6 +540,16 @@ def test_bad_options(tmp_path: Path, words: str, said: str) -> None:
     assert "Traceback" not in done.output
 
 
+def test_images_larger_than_other_files_may_be(tmp_path: Path, monkeypatch: Any) -> None:
+    """What any file may have is less than what an image may have."""
+    picture(tmp_path / "set/forest/1.png")
+    monkeypatch.setattr("satimnet.builder.sources.Source.read.__defaults__", (1000,))
+    _, report = made(tmp_path, "image-folder")
+    assert report.items == 1
+    with pytest.raises(SatimnetError, match=r"1\.png: \d+ bytes, over the limit 2000; for images"):
+        layout_dataset([tmp_path / "set"], "image-folder", "my-set", max_scene_size=2000)
+
+
 def test_the_example_runs() -> None:
     for module in (layout_datasets, made_up_sets):
         assert doctest.testmod(module).failed == 0

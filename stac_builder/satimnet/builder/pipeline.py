@@ -46,7 +46,6 @@ from satimnet.builder.explorer.explorer_columns import write_columns
 from satimnet.builder.overview.class_histogram import HISTOGRAM_ASSET, write_histogram
 from satimnet.builder.overview.contact_sheet import OVERVIEW_ASSET, OVERVIEW_NAME, write_overview
 from satimnet.builder.overview.notebook_stub import NOTEBOOK_ASSET, write_notebook
-from satimnet.builder.packing.sample_files import MAX_SCENE_SIZE
 from satimnet.builder.packing.shard_plans import (
     DEFAULT_SHARD_SIZE,
     MAX_SHARD_SIZE,
@@ -71,7 +70,7 @@ from satimnet.builder.shard_task import (
     shard_name,
     this_version,
 )
-from satimnet.builder.sources import Entry, Source, source_place
+from satimnet.builder.sources import MAX_SCENE_SIZE, Entry, Source, source_place
 from satimnet.builder.storage.atomic_files import write_json
 from satimnet.builder.storage.hrefs import file_name, is_url, writable
 from satimnet.builder.storage.objects import download_all, remove_below

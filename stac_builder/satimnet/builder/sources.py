@@ -58,10 +58,12 @@ if TYPE_CHECKING:
 
     from satimnet.builder.storage.remote_files import SteadyFile
 
-__all__ = ["MAX_FILE_SIZE", "Entry", "Reader", "Source"]
+__all__ = ["MAX_FILE_SIZE", "MAX_SCENE_SIZE", "Entry", "Reader", "Source"]
 
 MAX_FILE_SIZE = 2**29
 """Bytes of the largest file taken from a source by default; bombs are larger."""
+MAX_SCENE_SIZE = 2**32
+"""Bytes of pixels that an image may have by default: 37,000 pixels a side of RGB."""
 _READ_AT_ONCE = 2**20
 _MAX_CALL = 2**30  # bytes asked for at once: Linux gives at most 2,147,479,552, without an error
 
@@ -112,13 +114,13 @@ class Source:
         """The paths of `entries`; compressed tars are not unpacked for them."""
         return (entry.path for entry in self._entries(listing_only=True))
 
-    def reader(self) -> Reader:
-        """A `Reader` of this source's entries."""
-        return Reader(self.indexes, self.take, containers=self.containers)
+    def reader(self, largest: int = MAX_FILE_SIZE) -> Reader:
+        """A `Reader` of this source's entries, of ``largest`` bytes at most."""
+        return Reader(self.indexes, self.take, largest, self.containers)
 
-    def read(self, entry: Entry) -> bytes:
+    def read(self, entry: Entry, largest: int = MAX_FILE_SIZE) -> bytes:
         """The bytes of one file; for many, keep a `reader`. Raises as `Reader.read` does."""
-        with self.reader() as reader:
+        with self.reader(largest) as reader:
             return reader.read(entry)
 
     def take(self, entry: Entry) -> None:

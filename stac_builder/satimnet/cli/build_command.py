@@ -165,7 +165,8 @@ def build(
     if not sources and not assigned:
         raise click.UsageError("give a source")
     named = _named(assigned)
-    datasets = _of_layout(sources, layout, id_, record, exclusive=bool(assigned or options))
+    exclusive = bool(assigned or options)
+    datasets = _of_layout(sources, layout, id_, record, max_scene_size, exclusive=exclusive)
     if datasets is not None:
         named, sources = {str(id_): list(sources)}, ()
     with progress_bar(quiet) as progress:
@@ -198,6 +199,7 @@ def _of_layout(
     layout: str | None,
     id_: str | None,
     record: Path | None,
+    max_scene_size: int,
     *,
     exclusive: bool,
 ) -> dict[str, Dataset] | None:
@@ -210,7 +212,7 @@ def _of_layout(
         raise click.UsageError("--layout wants SOURCES and --id, and no --dataset or --option")
     from satimnet.builder.layouts import layout_dataset
 
-    return {id_: layout_dataset(sources, layout, id_, record=record)}
+    return {id_: layout_dataset(sources, layout, id_, record=record, max_scene_size=max_scene_size)}
 
 
 def _named(given: Sequence[str]) -> dict[str, list[Path | str]]:

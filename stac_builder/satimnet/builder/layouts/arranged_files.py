@@ -10,9 +10,9 @@ from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 from satimnet.builder.errors import BadFileError, SatimnetError, printable
-from satimnet.builder.imagery.headers import read_header
+from satimnet.builder.imagery.headers import Header, read_header
 from satimnet.builder.samples import Object, Problem
-from satimnet.builder.sources import Entry, Source
+from satimnet.builder.sources import MAX_SCENE_SIZE, Entry, Source
 from satimnet.builder.vocabulary.tasks import TASKS
 
 IMAGES = (".jpg", ".png", ".tif")
@@ -74,20 +74,22 @@ class Files:
         source: where they are read.
         entries: all files by path, in a stable order.
         sizes: rows and columns of images that were looked at, by path; kept for the second pass.
+        largest: bytes that an image may have.
     """
 
     source: Source
     entries: dict[str, Entry]
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    largest: int = MAX_SCENE_SIZE
     _by_name: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, source: Source) -> Files:
+    def of(cls, source: Source, largest: int = MAX_SCENE_SIZE) -> Files:
         """Lists a source; raises as `Source.entries`."""
         entries: dict[str, Entry] = {}
         for entry in source.entries():
             entries.setdefault(entry.path, entry)
-        return cls(source, entries)
+        return cls(source, entries, largest=largest)
 
     def images(self) -> Iterator[Entry]:
         """The images."""
@@ -112,9 +114,13 @@ class Files:
     def size(self, entry: Entry) -> tuple[int, int]:
         """Rows and columns of an image. Raises `BadFileError`."""
         if entry.path not in self.sizes:
-            header = read_header(self.source.read(entry), entry.label, 2**40, place=False)
-            self.sizes[entry.path] = header.shape
+            self.sizes[entry.path] = self.header(entry).shape
         return self.sizes[entry.path]
+
+    def header(self, entry: Entry) -> Header:
+        """The header of an image, without its place. Raises `BadFileError`."""
+        data = self.source.read(entry, self.largest)
+        return read_header(data, entry.label, self.largest, place=False)
 
     def named(self, name: Any, near: str, folders: Sequence[str] = ()) -> Entry | None:
         """The image that a label file names.

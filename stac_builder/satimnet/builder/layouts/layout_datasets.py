@@ -16,7 +16,6 @@ from satimnet.builder.arguments import checked, hint
 from satimnet.builder.dataset_record import DatasetRecord
 from satimnet.builder.datasets import Dataset
 from satimnet.builder.errors import ArgumentError, BadFileError, NotFoundError
-from satimnet.builder.imagery.headers import read_header
 from satimnet.builder.layouts.arranged_files import (
     Files,
     Labelled,
@@ -33,7 +32,7 @@ from satimnet.builder.layouts.read_table import table_files
 from satimnet.builder.layouts.read_voc import voc_files
 from satimnet.builder.layouts.read_yolo import yolo_files
 from satimnet.builder.samples import Member, Problem, Sample, Scan
-from satimnet.builder.sources import Entry, Source, source_place
+from satimnet.builder.sources import MAX_SCENE_SIZE, Entry, Source, source_place
 
 _READERS: Mapping[str, Callable[[Files], Reading]] = {
     "image-folder": class_folders,
@@ -66,6 +65,7 @@ def layout_dataset(
     id: str,
     *,
     record: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+    max_scene_size: int = MAX_SCENE_SIZE,
 ) -> Dataset:
     """The dataset of a training set in a layout that everybody has, to be built as any other.
 
@@ -78,6 +78,7 @@ def layout_dataset(
         id: of the collection, such as ``city-trees``.
         record: a TOML file with keys of a ``dataset.toml``, all optional, which count more than
             what is found; or the mapping that it is.
+        max_scene_size: as in `satimnet.builder.build`.
 
     Returns:
         The dataset: ``build([], out, assigned={id: sources}, datasets={id: dataset})``.
@@ -111,7 +112,7 @@ def layout_dataset(
             "id",
         )
     stated = _stated(record)
-    files = Files.of(Source(tuple(map(source_place, sources))))
+    files = Files.of(Source(tuple(map(source_place, sources))), max_scene_size)
     reading = _READERS[layout](files)
     found = [one for one in reading if isinstance(one, Labelled)]
     if not found:
@@ -337,17 +338,19 @@ def _image_asset(files: Files, ending: str, entries: Sequence[Entry]) -> dict[st
     bands: Counter[int] = Counter()
     types: Counter[str] = Counter()
     shapes: set[tuple[int, int]] = set()
+    reason = ""
     step = max(1, len(entries) // _LOOKED_AT)
     for entry in entries[::step]:
         try:
-            header = read_header(files.source.read(entry), entry.label, 2**40, place=False)
-        except BadFileError:
-            continue  # the build says so
+            header = files.header(entry)
+        except BadFileError as error:  # the build says so
+            reason = str(error)
+            continue
         bands[header.bands] += 1
         types[_DATA_TYPES.get(header.dtype[1:], "uint8")] += 1
         shapes.add(header.shape)
     if not bands:
-        raise none_found(f"{entries[0].label}: no image of its kind can be read")
+        raise none_found(f"no {ending} image can be read ({reason})")
     data_type = types.most_common(1)[0][0]
     lists = [_bands(count, data_type) for count, _ in bands.most_common()]
     usual = [_bands(count, data_type) for count in ((3, 1) if ending == "jpg" else (3, 1, 4, 2))]

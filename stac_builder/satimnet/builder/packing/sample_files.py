@@ -31,13 +31,11 @@ from satimnet.builder.imagery.headers import MAX_IMAGE_SIZE, Data, Header, read_
 from satimnet.builder.imagery.masks import draw, filled, harmonise, histogram, statistics
 from satimnet.builder.packing.tag_masks import TAG_MASK, value_of_tag
 from satimnet.builder.samples import Member, Problem, Sample
-from satimnet.builder.sources import Entry, Reader
+from satimnet.builder.sources import MAX_SCENE_SIZE, Entry, Reader
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MAX_SCENE_SIZE = 2**32
-"""Bytes of pixels that an image may have by default: 37,000 pixels a side of RGB."""
 _TYPES = {b"\xff\xd8": "image/jpeg", b"\x89PNG": "image/png"}  # by their first bytes
 _ENDINGS = {"image/png": "png", COG_TYPE: "tif", "application/geo+json": "geojson"}
 

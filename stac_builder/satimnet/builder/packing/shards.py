@@ -25,10 +25,10 @@ from satimnet.builder.dataset_record import DatasetRecord
 from satimnet.builder.errors import ArgumentError
 from satimnet.builder.imagery.footprints import Footprint, corners_of
 from satimnet.builder.imagery.headers import Data, Header
-from satimnet.builder.packing.sample_files import MAX_SCENE_SIZE, Content, Original, contents
+from satimnet.builder.packing.sample_files import Content, Original, contents
 from satimnet.builder.packing.shard_plans import ShardPlan
 from satimnet.builder.samples import Problem, Sample
-from satimnet.builder.sources import Entry, Reader
+from satimnet.builder.sources import MAX_SCENE_SIZE, Entry, Reader
 
 if TYPE_CHECKING:
     import numpy as np
