@@ -7,6 +7,7 @@ import pytest
 from trial_catalog import write_catalog
 
 from satimnet.builder.catalog.geoparquet import write_parquet
+from satimnet.builder.catalog.parquet_writing import PAGED
 from satimnet.builder.query.index import Index
 from satimnet.builder.query.parquet_rows import is_sparse
 from satimnet.builder.query.search import search
@@ -14,8 +15,8 @@ from satimnet.builder.query.search import search
 COPIES = 40
 
 
-@pytest.fixture(scope="module")
-def large(tmp_path_factory):
+@pytest.fixture(scope="module", params=["pages of the same rows", "others' pages"])
+def large(tmp_path_factory, request):
     """A catalog whose collection eurosat has 40 times as many rows, in two groups."""
     folder = tmp_path_factory.mktemp("large")
     write_catalog(folder)
@@ -26,6 +27,11 @@ def large(tmp_path_factory):
         ids = pa.array([f"{name}-{copy}" for name in rows["id"].to_pylist()])
         tables.append(rows.set_column(rows.column_names.index("id"), "id", ids))
     assert write_parquet(tables, {"id": "eurosat"}, path) == [path]
+    if request.param == "others' pages":
+        whole = pq.read_table(path)
+        metadata = {k: v for k, v in whole.schema.metadata.items() if k != PAGED.encode()}
+        with pq.ParquetWriter(path, whole.schema.with_metadata(metadata)) as writer:
+            writer.write_table(whole.cast(writer.schema), row_group_size=10_240)
     return folder
 
 
@@ -86,9 +92,9 @@ def test_few_rows_of_a_large_group_are_sparse():
     assert not is_sparse([10_240], np.array([], np.int64))
 
 
-def test_rows_that_duckdb_reads_are_read_without_opening_the_file_again(large, monkeypatch):
+def test_few_rows_are_read_without_opening_the_file_again(large, monkeypatch):
     index = Index(large)
     one = np.array([5000], np.int64)
     first = index.rows("eurosat", one, ["id"])
-    monkeypatch.setattr(pq, "ParquetFile", None)
+    monkeypatch.setattr(Index, "_parquet", None)
     assert index.rows("eurosat", one, ["id"]).equals(first)

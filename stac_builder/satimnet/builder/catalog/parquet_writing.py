@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 ROWS_OF_FILE = 614_400
 """Rows that one file has at most; more of them are in several files.
 
-To read a few whole rows DuckDB visits all groups of their file, 8 µs for each column of each, and
-walks over the pages before them: BigEarthNet's 23 groups of 26,624 rows take 0.05 s. A file of five
-million rows would have ten times as many groups or, of 99,328 rows each, pages that it walks over
-for 0.3 s.
+To read a few whole rows DuckDB, which other programs use, visits all groups of their file, 8 µs for
+each column of each, and walks over the pages before them: BigEarthNet's 23 groups of 26,624 rows
+take 0.05 s. A file of five million rows would have ten times as many groups or, of 99,328 rows
+each, pages that it walks over for 0.3 s.
 """
 PARTS = "satimnet:files"
 """Key of a file's metadata: of how many files it is one. Absent if it is alone."""
@@ -34,9 +34,12 @@ _LEAST, _MOST = 10_240, 99_328  # rows of a group, multiples of what DuckDB read
 _VECTOR = 2048
 _FOOTER = 700_000  # bytes of a footer that groups of more than the least rows are made for
 _FOOTER_OF_COLUMN = 110  # in each group, of its place, size and encodings
-_PAGE = 2**15
-"""Bytes of a page. DuckDB reads only the pages of a row; of the usual pages, of 1 MiB, it takes
-half as long again to read an Item."""
+ROWS_OF_PAGE = 1024
+"""Rows of each page of each column, so that some pages can be read as a group of few rows: see
+`satimnet.builder.query.row_pages`. Groups have a multiple of it, but for the last of a file."""
+PAGED = "satimnet:rows_of_page"
+"""Key of a file's metadata: how many rows each page of each column has, the last one fewer."""
+_PAGE = 2**26  # bytes that a page of so many rows has at most
 _ALWAYS = ("geometry", "bbox", "datetime")  # columns that are there even if all is null
 
 # Values that hardly ever come twice: a dictionary would hold them all, and be read for each Item.
@@ -171,7 +174,7 @@ def write_rows(
     starts = [*range(0, max(layout.rows, 1), limit), layout.rows]
     if len(starts) > 2:
         metadata = {**metadata, PARTS: str(len(starts) - 1)}
-    schema = layout.schema.with_metadata(metadata)
+    schema = layout.schema.with_metadata({**metadata, PAGED: str(ROWS_OF_PAGE)})
     groups = _groups(tables, layout, starts)
     for at, (start, end) in enumerate(pairwise(starts)):
         files.append(path.with_name(part_name(path.name, at)))
@@ -218,6 +221,7 @@ def _write(
         column_encoding=encodings,
         write_statistics=[leaf for leaf in leaves if leaf.split(".")[0] not in _UNASKED],
         data_page_size=_PAGE,
+        max_rows_per_page=ROWS_OF_PAGE,
     ) as writer:
         while rows:
             group = next(groups)

@@ -476,7 +476,9 @@ class Index:
         try:
             for part in distinct(files).tolist() or [0]:
                 own = numbers[files == part] - firsts[part]
-                found = self._sparse_rows(collection, part, own, stored, assets)
+                found = self._paged_rows(collection, part, own, leaves)
+                if found is None:
+                    found = self._sparse_rows(collection, part, own, stored, assets)
                 if found is None:
                     with self._parquet(collection, part) as file:
                         found = rows_at(file, own, leaves)
@@ -503,6 +505,19 @@ class Index:
                 table = table.append_column(name, splits.column(name, numbers))
             table = table.select(names)
         return table
+
+    def _paged_rows(
+        self, collection: str, part: int, numbers: NDArray[np.int64], leaves: Sequence[str]
+    ) -> tuple[pa.Table, NDArray[np.int64]] | None:
+        """The rows as `rows_at` gives them, where few pages hold them; else None."""
+        pages = self._rows_in(collection, part).pages
+        place = self.collections[collection].places[part]
+        if pages is None or is_url(place) or not pages.few(numbers):
+            return None
+        if pages.unknown(numbers):
+            with self._parquet(collection, part) as file:
+                pages.learn(place, file, numbers)
+        return pages.rows(place, numbers, leaves)
 
     def _sparse_rows(
         self,

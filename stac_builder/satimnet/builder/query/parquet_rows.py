@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from satimnet.builder.catalog.parquet_writing import PAGED
+from satimnet.builder.query.row_pages import RowPages, as_arrow
 from satimnet.builder.query.statements import quoted
 
 if TYPE_CHECKING:
@@ -24,13 +26,17 @@ class FileRows:
     """Rows of each group."""
     schema: pa.Schema
     """Its columns, as Arrow reads them."""
+    pages: RowPages | None = None
+    """Its pages, if they have the same rows in all columns."""
 
     @classmethod
     def of(cls, file: pq.ParquetFile) -> FileRows:
         """Those of an open file."""
         footer = file.metadata
         groups = (footer.row_group(at).num_rows for at in range(footer.num_row_groups))
-        return cls(tuple(groups), file.schema_arrow)
+        said = (file.schema_arrow.metadata or {}).get(PAGED.encode(), b"")
+        pages = RowPages.of(file, int(said)) if said.isdigit() else None
+        return cls(tuple(groups), file.schema_arrow, pages)
 
     @property
     def count(self) -> int:
@@ -104,7 +110,7 @@ def rows_at(
     parts = []
     for group in distinct(groups).tolist():
         wanted = numbers[groups == group] - (ends[group] - sizes[group])
-        parts.append(file.read_row_group(group, list(leaves)).take(_as_arrow(wanted)))
+        parts.append(file.read_row_group(group, list(leaves)).take(as_arrow(wanted)))
     if not parts:
         return file.schema_arrow.empty_table(), places
     return pa.concat_tables(parts), places
@@ -113,13 +119,6 @@ def rows_at(
 def distinct(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
     """The small numbers from 0 that occur, in order; ``np.unique`` would import masked arrays."""
     return np.flatnonzero(np.bincount(numbers))
-
-
-def _as_arrow(numbers: NDArray[np.int64]) -> pa.Array:
-    """The numbers, not copied; ``pyarrow.array`` would import pandas, which takes longer."""
-    import pyarrow as pa
-
-    return pa.Array.from_buffers(pa.int64(), len(numbers), [None, pa.py_buffer(numbers)])
 
 
 def numbers_of(column: pa.ChunkedArray) -> NDArray[np.int64]:
