@@ -148,6 +148,64 @@ def _growth(content: Content, chosen: Sequence[str]) -> tuple[str, str]:
     return _wrapped(f"{_where(content)}."), table(header, rows, 1)
 
 
+def _searches(content: Content, chosen: Sequence[str]) -> tuple[str, str]:
+    """Figures of `python -m benchmarks.searches`: a row for each question, with the last ratio."""
+    catalogs = content["catalogs"]
+    names = {"cold_used": "first", "warm_used": "then"}
+    header = ["core-seconds for 100 Items by"]
+    header += [f"{one['items']:,}: {word}" for one in catalogs.values() for word in names.values()]
+    header += [f"times, {word}" for word in names.values()]
+    header += ["ms to make an Item", "GiB"]
+    rows = []
+    for question, figures in content["questions"].items():
+        own = [figures[copies] for copies in catalogs]
+        cells = [_number(one[name]) for one in own for name in names]
+        cells += [_number(own[-1][name] / own[0][name]) for name in names]
+        made = [one["made"] / one["items"] for one in own if one["items"] > 1]
+        rows.append(
+            [
+                question,
+                *cells,
+                _number(1e3 * max(made)) if made else "",
+                _number(max(one["peak"] for one in own)),
+            ]
+        )
+    libraries = (f"{name} {content['versions'][name]}" for name in ("duckdb", "pyarrow"))
+    return _wrapped(f"{_where(content)}; {', '.join(libraries)}."), table(header, rows, 1)
+
+
+def _item_rows(content: Content, chosen: Sequence[str]) -> tuple[str, str]:
+    """Figures of `python -m benchmarks.rows`: a row for each dataset."""
+    header = [
+        "dataset",
+        "rows",
+        "made /core-s",
+        "promised",
+        "written /core-s",
+        "bytes",
+        "footer, MB",
+    ]
+    header += ["ms for 1 Item", "for 100", "GiB"]
+    rows = [
+        [
+            line["dataset"],
+            f"{line['rows']:,}",
+            _number(line["made_per_core_second"]),
+            f"≥ {line['promised']:,} "
+            + ("met" if line["made_per_core_second"] >= line["promised"] else "MISSED"),
+            _number(line["written_per_core_second"]),
+            _number(line["bytes_of_row"]),
+            f"{line['footer'] / 1e6:.2f}",
+            *(f"{1e3 * line['core_seconds_to_read'][count]:.1f}" for count in ("1", "100")),
+            f"{line['peak']:.2f}",
+        ]
+        for line in content["lines"]
+    ]
+    return _wrapped(f"{_where(content)}; pyarrow {content['versions']['pyarrow']}."), table(
+        header, rows, 1
+    )
+
+
 def _gpu(content: Content, chosen: Sequence[str]) -> tuple[str, str]:
     """Steps of training, out of the figures of `python -m benchmarks.gpu`."""
     header = ("network", "step", "examples in it", "examples/s", "bf16 TFLOP/s", "of the roofline")
@@ -175,6 +233,8 @@ def _gpu(content: Content, chosen: Sequence[str]) -> tuple[str, str]:
 _TABLES: dict[str, Callable[[Content, Sequence[str]], tuple[str, str]]] = {
     "comparisons": _comparisons,
     "growth": _growth,
+    "rows": _item_rows,
+    "searches": _searches,
     "gpu": _gpu,
 }
 

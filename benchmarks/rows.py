@@ -3,7 +3,8 @@
 Takes packed samples as a build has them after a shard is written, with all their names, places and
 byte ranges but without pixels (see `benchmarks.names`), and makes rows and the file of them. Says
 how many rows a core makes in a second, how large file and footer are, and what an Item costs to
-read back. ``--every N`` takes each Nth patch of BigEarthNet only.
+read back. ``--every N`` takes each Nth patch of BigEarthNet only, ``--publish`` puts the figures
+into the pages.
 """
 
 from __future__ import annotations
@@ -22,21 +23,26 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.markdown import keep
 from benchmarks.names import Patch, named_patches
 from benchmarks.scale import corner_of
 from benchmarks.selecting import member_of
+from benchmarks.table import versions, where
 from satimnet.builder.catalog.collections import collection_of
 from satimnet.builder.catalog.geoparquet import MappedRows, write_parquet
 from satimnet.builder.catalog.item_rows import rows_of
 from satimnet.builder.catalog.rows_to_items import items_of
 from satimnet.builder.packing.shards import PackedMember, PackedSample, Shard
-from satimnet.builder.query.parquet_rows import rows_at
+from satimnet.builder.query.parquet_rows import FileRows
 from satimnet.builder.samples import Sample
 from stactools.bigearthnet import dataset as bigearthnet
 from stactools.eurosat import dataset as eurosat
 
 _SHARD = 2000  # samples; so many of BigEarthNet have 256 MiB
 _SIDE = 1200  # metres, of a patch
+_PROMISED = {"eurosat": 50_000, "bigearthnet": 12_000}  # rows made in a core-second
+NAME = "rows"
+"""Of the figures that are kept."""
 
 
 def main() -> None:
@@ -44,17 +50,21 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m benchmarks.rows", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="each Nth patch")
+    parser.add_argument("--publish", action="store_true", help="put the table into the pages")
     arguments = parser.parse_args()
     arguments.folder.mkdir(exist_ok=True)
-    _measure(arguments.folder, "eurosat", eurosat.record, eurosat_shards(eurosat.record))
+    lines = [_measure(arguments.folder, "eurosat", eurosat.record, eurosat_shards(eurosat.record))]
     patches = named_patches(bigearthnet.record)[:: arguments.every]
     shards = bigearthnet_shards(bigearthnet.record, patches)
-    _measure(arguments.folder, "bigearthnet", bigearthnet.record, shards)
+    lines.append(_measure(arguments.folder, "bigearthnet", bigearthnet.record, shards))
+    if arguments.publish:
+        keep({**where(), "versions": versions(), "lines": lines}, NAME)
 
 
 def _measure(
     folder: Path, name: str, record: Mapping[str, Any], shards: Iterator[list[PackedSample]]
-) -> None:
+) -> dict[str, Any]:
+    """Makes the rows of a dataset, and their file; returns what it took."""
     paths, rates, rows = [], [], 0
     for at, samples in enumerate(shards):
         shard = Shard(f"shard-{at:05d}", 2**28, tuple(samples), (), f"shard-{at:05d}.zip")
@@ -82,21 +92,38 @@ def _measure(
         f"{footer.serialized_size / 1e6:.2f} MB, {footer.num_row_groups} groups, "
         f"{rows / used:,.0f} rows written a core-second, peak {peak:.2f} GiB"
     )
-    for count in (1, 100):
-        print(f"  {count} rows: {_reading(file, rows, count) * 1e3:.1f} core-ms")
+    reading = {count: _reading(file, rows, count) for count in (1, 100)}
+    for count, seconds in reading.items():
+        print(f"  {count} rows: {seconds * 1e3:.1f} core-ms")
+    return {
+        "dataset": name,
+        "rows": rows,
+        "made_per_core_second": rate,
+        "promised": _PROMISED[name],
+        "written_per_core_second": rows / used,
+        "bytes_of_row": file.stat().st_size / rows,
+        "footer": footer.serialized_size,
+        "core_seconds_to_read": {str(count): seconds for count, seconds in reading.items()},
+        "peak": peak,
+    }
 
 
 def _reading(file: Path, rows: int, count: int) -> float:
     """Core-seconds that Items of a search take, whose numbers lie near each other."""
     rng = np.random.default_rng(0)
     times = []
-    with pq.ParquetFile(file, pre_buffer=True) as opened:
+    with pq.ParquetFile(file) as opened:
+        pages = FileRows.of(opened).pages
+        assert pages is not None
+        names = opened.schema_arrow.names
+        pages.learn(str(file), opened, np.arange(rows))
         for _ in range(7):
             first = int(rng.integers(rows - count))
             numbers = np.sort(rng.choice(min(rows - first, 4 * count), count, replace=False))
             started = time.process_time()
-            table, _ = rows_at(opened, first + numbers, opened.schema_arrow.names)
-            items_of(table, str(file))
+            found = pages.rows(str(file), first + numbers, names)
+            assert found is not None
+            items_of(found[0], str(file))
             times.append(time.process_time() - started)
     return statistics.median(times)
 

@@ -95,3 +95,43 @@ def test_growth_is_shown_by_size(kept):
     _, table = markdown._growth({**kept, **found}, [])
     assert table.splitlines()[0] == "| what | 10 | 20,000 | exponent |"
     assert table.splitlines()[2] == "| s | 0.5 | 1,000 | 1.00 |"
+
+
+def test_searches_of_a_larger_catalog_are_so_many_times_as_long(kept):
+    small = {"items": 100, "cold_used": 0.5, "warm_used": 0.0625, "made": 0.02, "peak": 0.4}
+    large = {"items": 100, "cold_used": 0.75, "warm_used": 0.125, "made": 0.03, "peak": 0.5}
+    one = {"items": 1, "cold_used": 0.5, "warm_used": 0.04, "made": 0.01, "peak": 0.4}
+    content = {
+        **kept,
+        "versions": {"duckdb": "2.0", "pyarrow": "26"},
+        "catalogs": {"1": {"items": 1000}, "10": {"items": 10_000}},
+        "questions": {"text": {"1": small, "10": large}, "id": {"1": one, "10": one}},
+    }
+    said, table = markdown._searches(content, [])
+    assert said.endswith("duckdb 2.0, pyarrow 26.")
+    head, _, text, id_ = table.splitlines()
+    assert head.split(" | ")[1:6] == [
+        *(f"{size}: {word}" for size in ("1,000", "10,000") for word in ("first", "then")),
+        "times, first",
+    ]
+    assert text == "| text | 0.5 | 0.0625 | 0.75 | 0.125 | 1.5 | 2 | 0.3 | 0.5 |"
+    assert id_ == "| id | 0.5 | 0.04 | 0.5 | 0.04 | 1 | 1 |  | 0.4 |"
+
+
+def test_rows_are_as_many_as_promised_or_not(kept):
+    line = {
+        "dataset": "eurosat",
+        "rows": 27_000,
+        "made_per_core_second": 49_000.0,
+        "promised": 50_000,
+        "written_per_core_second": 200_000.4,
+        "bytes_of_row": 149.2,
+        "footer": 60_000,
+        "core_seconds_to_read": {"1": 0.01, "100": 0.0204},
+        "peak": 0.25,
+    }
+    lines = [line, {**line, "promised": 12_000}]
+    _, table = markdown._item_rows({**kept, "versions": {"pyarrow": "26"}, "lines": lines}, [])
+    found = [row.split(" | ")[2:4] for row in table.splitlines()[2:]]
+    assert found == [["49,000", "≥ 50,000 MISSED"], ["49,000", "≥ 12,000 met"]]
+    assert table.splitlines()[2].endswith("| 200,000 | 149 | 0.06 | 10.0 | 20.4 | 0.25 |")
