@@ -113,8 +113,8 @@ def _measured(question: str, catalogs: Mapping[int, Path]) -> dict[int, dict[str
         figures[copies] = {key: statistics.median(lap[key] for lap in own) for key in own[0]}
         print(
             "{question} of {copies} x: {items:.0f} Items, cold {cold:.2f} s ({cold_used:.2f} of a "
-            "core), warm {warm:.3f} s ({warm_used:.3f}), of these to read the Items {read:.3f} of a "
-            "core and to make them {made:.3f}, peak {peak:.2f} GiB".format(
+            "core), warm {warm:.3f} s ({warm_used:.3f}), of these to read the Items {read:.3f} and "
+            "to make them {made:.3f} of a core, peak {peak:.2f} GiB".format(
                 question=question, copies=copies, **figures[copies]
             )
         )
