@@ -53,8 +53,9 @@ def write_catalog(catalog: Path, copies: int = 1) -> int:
     with tempfile.TemporaryDirectory(dir=catalog.parent) as folder:
         home = Path(folder, "made")
         home.mkdir()
-        collection = with_links(collection_of(dataset.record), {})
-        write_parquet(tables, collection, home / PARQUET_NAME)
+        collection = collection_of(dataset.record)
+        files = write_parquet(tables, collection, home / PARQUET_NAME)
+        collection = with_links(collection, {}, indexes=len(files))
         made = Made(collection, "version", home)
         publishing.add(catalog, [made], Vocabulary({dataset.id: dataset.record}))
     return tables.rows

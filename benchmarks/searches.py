@@ -89,10 +89,16 @@ def _size(catalog: Path) -> dict[str, int]:
     """How many Items there are in how many files and bytes, and bytes of the largest footer."""
     import pyarrow.parquet as pq
 
+    from satimnet.builder.query.search import count
+
     paths = list(catalog.rglob("*.parquet"))
     footers = list(map(pq.read_metadata, paths))
+    items = sum(footer.num_rows for footer in footers)
+    searched = count(catalog)
+    if searched != items:
+        raise SystemExit(f"{catalog}: {items:,} Items are there, {searched:,} are searched")
     return {
-        "items": sum(footer.num_rows for footer in footers),
+        "items": items,
         "files": len(paths),
         "bytes": sum(path.stat().st_size for path in paths),
         "footer": max(footer.serialized_size for footer in footers),
