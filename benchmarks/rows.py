@@ -34,6 +34,7 @@ from satimnet.builder.catalog.item_rows import rows_of
 from satimnet.builder.catalog.rows_to_items import items_of
 from satimnet.builder.packing.shards import PackedMember, PackedSample, Shard
 from satimnet.builder.query.parquet_rows import FileRows
+from satimnet.builder.query.row_pages import RowPages
 from satimnet.builder.samples import Sample
 from stactools.bigearthnet import dataset as bigearthnet
 from stactools.eurosat import dataset as eurosat
@@ -113,7 +114,7 @@ def _reading(file: Path, rows: int, count: int) -> float:
     rng = np.random.default_rng(0)
     times = []
     with pq.ParquetFile(file) as opened:
-        pages = FileRows.of(opened).pages
+        pages = RowPages.of(opened, FileRows.of(opened).rows_of_page)
         assert pages is not None
         names = opened.schema_arrow.names
         pages.learn(str(file), opened, np.arange(rows))

@@ -1,8 +1,10 @@
 """A collection whose rows are in several files, as are those of very many Items."""
 
 import json
+import shutil
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from published import home_of
@@ -78,6 +80,20 @@ def test_a_search_finds_the_same_in_the_same_order(one, several, question):
     assert items(several, **question) == items(one, **question)
     assert len(search(several, **question)) == len(search(one, **question))
     assert search(several, **question).facets() == search(one, **question).facets()
+
+
+def test_items_may_have_a_property_that_duckdb_has_a_column_for(several, tmp_path):
+    copied = tmp_path / "catalog"
+    shutil.copytree(several, copied, symlinks=True)
+    for path in parts(copied):
+        table = pq.read_table(path)
+        numbers = pa.array([7] * len(table), pa.int64())
+        pq.write_table(table.append_column("file_index", numbers), path)
+    assert items(copied, classes="River") == [
+        {**item, "properties": {**item["properties"], "file_index": 7}}
+        for item in items(several, classes="River")
+    ]
+    assert len(search(copied, filter="file_index = 7")) == len(search(several))
 
 
 def test_assets_and_tables_are_the_same(one, several):

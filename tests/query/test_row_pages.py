@@ -8,6 +8,7 @@ import pytest
 from satimnet.builder.catalog.parquet_writing import PAGED, ROWS_OF_PAGE, layout_of, write_rows
 from satimnet.builder.query.compact_thrift import fields_at, integer, list_of, number_at
 from satimnet.builder.query.parquet_rows import FileRows
+from satimnet.builder.query.row_pages import RowPages, few_pages
 
 ROWS = 25_000
 FEW = np.array([10_300, 3, 24_999, 10_300, 5000, 5001], np.int64)
@@ -69,7 +70,8 @@ def path(whole, tmp_path_factory):
 def read(path, numbers, leaves):
     """The rows by their pages, None if these cannot be used."""
     with pq.ParquetFile(path) as file:
-        pages = FileRows.of(file).pages
+        said = FileRows.of(file).rows_of_page
+        pages = RowPages.of(file, said) if said else None
         if pages is None:
             return None
         pages.learn(str(path), file, numbers)
@@ -98,7 +100,7 @@ def test_only_what_is_asked_for_is_read(path, whole):
 
 def test_pages_are_known_once_they_were_looked_at(path):
     with pq.ParquetFile(path) as file:
-        pages = FileRows.of(file).pages
+        pages = RowPages.of(file, FileRows.of(file).rows_of_page)
         assert pages.unknown(FEW) == [0, 1, 2]
         pages.learn(str(path), file, np.array([0]))
         assert pages.unknown(FEW) == [1, 2]
@@ -107,13 +109,12 @@ def test_pages_are_known_once_they_were_looked_at(path):
     assert pages.unknown(FEW) == []
 
 
-def test_few_rows_are_few_pages(path):
-    with pq.ParquetFile(path) as file:
-        pages = FileRows.of(file).pages
-    assert pages.few(FEW)
-    assert pages.few(np.arange(0, 5 * ROWS_OF_PAGE))
-    assert not pages.few(np.arange(0, 5 * ROWS_OF_PAGE + 1))
-    assert not pages.few(np.array([], np.int64))
+def test_few_rows_are_few_pages():
+    groups = [10_240, 10_240, 4520]
+    assert few_pages(groups, ROWS_OF_PAGE, FEW)
+    assert few_pages(groups, ROWS_OF_PAGE, np.arange(0, 5 * ROWS_OF_PAGE))
+    assert not few_pages(groups, ROWS_OF_PAGE, np.arange(0, 5 * ROWS_OF_PAGE + 1))
+    assert not few_pages(groups, ROWS_OF_PAGE, np.array([], np.int64))
 
 
 def test_a_file_without_the_key_has_no_pages_of_its_own(path, whole, tmp_path):

@@ -42,6 +42,7 @@ from satimnet.builder.query.parquet_rows import (
     rows_at,
     sparse_rows_sql,
 )
+from satimnet.builder.query.row_pages import RowPages, few_pages
 from satimnet.builder.query.statements import Statement, kind_of, quoted
 from satimnet.builder.storage.held_files import Held, folder_of
 from satimnet.builder.storage.hrefs import Bounds, catalog_file, is_url, is_web, join
@@ -207,6 +208,7 @@ class Index:
         self._types: dict[str, dict[str, str]] = {}
         self._derived: dict[str, dict[str, str]] = {}
         self._file_rows: dict[str, FileRows] = {}
+        self._pages: dict[str, RowPages | None] = {}
         self._footers = Footers()
         on_web = any(is_url(one.parquet) for one in self.collections.values())
         self._web_files: AbstractFileSystem | None = files_by_ranges() if on_web else None
@@ -353,7 +355,7 @@ class Index:
         """
         if collection not in self._types:
             parquet = self.collections[collection].parquet
-            types = self._database.column_types(self._rows_of(collection), parquet)
+            types = self._database.column_types(self._rows_of(collection, [0]), parquet)
             del types["file_row_number"]
             documents.columns(types, parquet)
             said = self.collections[collection].document.item_assets
@@ -373,9 +375,31 @@ class Index:
         """
         return self._database.run(sql, statement, self.seconds)
 
-    def _rows_of(self, collection: str, part: int = 0) -> str:
-        place = self.collections[collection].places[part].replace("'", "''")
-        return f"read_parquet('{place}', file_row_number = true, hive_partitioning = false)"
+    def _rows_of(self, collection: str, parts: Sequence[int]) -> str:
+        """SQL of the rows in these of a collection's files."""
+        places = self.collections[collection].places
+        files = ", ".join("'" + places[part].replace("'", "''") + "'" for part in parts)
+        return f"read_parquet([{files}], file_row_number = true, hive_partitioning = false)"
+
+    def _scans(self, collection: str) -> list[tuple[str, str]]:
+        """SQL of tables with all rows of a collection, and of a row's number among these.
+
+        As one table, files are read one after another, few ahead of what a limit needs. DuckDB would
+        begin all tables of a union at once: of ten files that takes up to ten times as long.
+        """
+        firsts = self._first_rows(collection)
+        if len(firsts) > 1 and "file_index" not in self.column_types(collection):
+            parts = self._rows_of(collection, range(len(firsts)))
+            first = f"({firsts}::BIGINT[])[file_index::BIGINT + 1]"
+            return [(parts, f"file_row_number + {first}")]
+        # otherwise DuckDB's column of this name is hidden by one of the Items
+        return [
+            (
+                self._rows_of(collection, [part]),
+                f"file_row_number + {first}" if first else "file_row_number",
+            )
+            for part, first in enumerate(firsts)
+        ]
 
     def _first_rows(self, collection: str) -> list[int]:
         """The number of the first row of each of a collection's files among all its rows."""
@@ -429,9 +453,7 @@ class Index:
                 for name in columns
             ]
             parts.append(f"{position}::BIGINT AS source_")
-            for part, first in enumerate(self._first_rows(collection)):
-                row = f"file_row_number + {first}" if first else "file_row_number"
-                rows = self._rows_of(collection, part)
+            for rows, row in self._scans(collection):
                 if made:
                     table = _split_table(self.splits, self.collections[collection])
                     rows += f" LEFT JOIN {table} ON {row} = row_of_split_"
@@ -442,9 +464,8 @@ class Index:
         """Numbers of the rows of a collection's file whose Items have all of these assets."""
         present = " AND ".join(f"assets.{quoted(key)}.href IS NOT NULL" for key in assets)
         sql = " UNION ALL ".join(
-            f"SELECT file_row_number + {first} AS row_ FROM {self._rows_of(collection, part)} "
-            f"WHERE {present}"
-            for part, first in enumerate(self._first_rows(collection))
+            f"SELECT {row} AS row_ FROM {rows} WHERE {present}"
+            for rows, row in self._scans(collection)
         )
         return numbers_of(self.run(sql, Statement())["row_"])
 
@@ -510,9 +531,17 @@ class Index:
         self, collection: str, part: int, numbers: NDArray[np.int64], leaves: Sequence[str]
     ) -> tuple[pa.Table, NDArray[np.int64]] | None:
         """The rows as `rows_at` gives them, where few pages hold them; else None."""
-        pages = self._rows_in(collection, part).pages
+        known = self._rows_in(collection, part)
         place = self.collections[collection].places[part]
-        if pages is None or is_url(place) or not pages.few(numbers):
+        if is_url(place) or not known.rows_of_page:
+            return None
+        if not few_pages(known.groups, known.rows_of_page, numbers):
+            return None
+        if place not in self._pages:
+            with self._parquet(collection, part) as file:
+                self._pages[place] = RowPages.of(file, known.rows_of_page)
+        pages = self._pages[place]
+        if pages is None:
             return None
         if pages.unknown(numbers):
             with self._parquet(collection, part) as file:
@@ -540,7 +569,7 @@ class Index:
             return None  # names that DuckDB made up for columns of one name
         if not is_sparse(known.groups, numbers):
             return None
-        sql = sparse_rows_sql(self._rows_of(collection, part), numbers, names, assets)
+        sql = sparse_rows_sql(self._rows_of(collection, [part]), numbers, names, assets)
         types = {name: schema.field(name).type for name in names}
         if assets is not None and "assets" in types:
             keys = [key for key in assets if types["assets"].get_field_index(key) >= 0]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from satimnet.builder.catalog.parquet_writing import PAGED
-from satimnet.builder.query.row_pages import RowPages, as_arrow
+from satimnet.builder.query.row_pages import as_arrow
 from satimnet.builder.query.statements import quoted
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ class FileRows:
     """Rows of each group."""
     schema: pa.Schema
     """Its columns, as Arrow reads them."""
-    pages: RowPages | None = None
-    """Its pages, if they have the same rows in all columns."""
+    rows_of_page: int = 0
+    """Rows of each page, where those of all columns are said to have the same; else 0."""
 
     @classmethod
     def of(cls, file: pq.ParquetFile) -> FileRows:
@@ -35,8 +35,7 @@ class FileRows:
         footer = file.metadata
         groups = (footer.row_group(at).num_rows for at in range(footer.num_row_groups))
         said = (file.schema_arrow.metadata or {}).get(PAGED.encode(), b"")
-        pages = RowPages.of(file, int(said)) if said.isdigit() else None
-        return cls(tuple(groups), file.schema_arrow, pages)
+        return cls(tuple(groups), file.schema_arrow, int(said) if said.isdigit() else 0)
 
     @property
     def count(self) -> int:

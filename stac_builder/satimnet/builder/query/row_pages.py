@@ -102,6 +102,20 @@ class _GroupPages:
     """What the small file says of each column, up to the number of values."""
 
 
+def few_pages(groups: Sequence[int], rows_of_page: int, numbers: NDArray[np.int64]) -> bool:
+    """Whether these rows lie in so few pages that reading whole groups takes longer.
+
+    Args:
+        groups: rows of each group of the file.
+        rows_of_page: rows of each page but the last one of a group.
+        numbers: row numbers in the file.
+    """
+    hit = len(np.flatnonzero(np.bincount(numbers // rows_of_page, minlength=1)))
+    touched = np.bincount(np.searchsorted(np.cumsum(groups), numbers, side="right"), minlength=1)
+    whole = sum(groups[group] for group in np.flatnonzero(touched).tolist())
+    return 0 < hit <= _MOST_AT_ONCE and 2 * hit * rows_of_page <= whole
+
+
 class RowPages:
     """The pages of a file that stays as it is; safe to share among threads.
 
@@ -121,7 +135,7 @@ class RowPages:
     @classmethod
     def of(cls, file: pq.ParquetFile, rows_of_page: int) -> RowPages | None:
         """Those of an open file, whose pages are said to have so many rows."""
-        frame = _Frame.of(file) if rows_of_page > 0 else None
+        frame = _Frame.of(file)
         if frame is None:
             return None
         footer = file.metadata
@@ -136,12 +150,6 @@ class RowPages:
                     self._known.clear()
                 said = file.metadata.row_group(group)
                 self._known[group] = _pages_of(data, said, self._frame, self._rows)
-
-    def few(self, numbers: NDArray[np.int64]) -> bool:
-        """Whether these rows lie in so few pages that reading whole groups takes longer."""
-        hit = len(np.flatnonzero(np.bincount(numbers // self._rows, minlength=1)))
-        whole = sum(self._groups[group] for group in self._touched(numbers))
-        return 0 < hit <= _MOST_AT_ONCE and 2 * hit * self._rows <= whole
 
     def unknown(self, numbers: NDArray[np.int64]) -> list[int]:
         """The groups of these rows of which it is not known where their pages lie."""
