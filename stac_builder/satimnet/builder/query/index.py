@@ -384,8 +384,8 @@ class Index:
     def _scans(self, collection: str) -> list[tuple[str, str]]:
         """SQL of tables with all rows of a collection, and of a row's number among these.
 
-        As one table, files are read one after another, few ahead of what a limit needs. DuckDB would
-        begin all tables of a union at once: of ten files that takes up to ten times as long.
+        As one table, files are read one after another, few ahead of what a limit needs. DuckDB
+        would begin all tables of a union at once: of ten files that takes up to ten times as long.
         """
         firsts = self._first_rows(collection)
         if len(firsts) > 1 and "file_index" not in self.column_types(collection):
