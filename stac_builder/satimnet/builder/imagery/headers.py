@@ -163,7 +163,7 @@ _SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOFn; the three ar
 _MAX_SCANS = 500  # each is a pass over the image, and a few bytes may be one; 64 * 4 is all of use
 _SCAN = re.compile(rb"\xff\xda")  # a map has no count()
 _MARKER = re.compile(rb"\xff+([^\xff])", re.DOTALL)  # any number of fill bytes before it
-
+_SEGMENT = struct.Struct(">BBH")  # 255, marker, length
 
 _MOST_STARTS = 256  # that are kept; files of one encoder begin alike
 _LONGEST_START = 2**12  # bytes; those of a camera's notes are of no other file
@@ -193,16 +193,23 @@ def _jpeg(data: Data, label: str) -> Header:
 
 def _before_scans(data: Data, label: str) -> tuple[Header, int]:
     """What stands before the first scan, and the offset of that."""
-    position = 2
+    position, last = 2, len(data) - _SEGMENT.size
     header = None
     for _ in range(_MAX_PARTS):
-        found = _MARKER.match(data, position)
-        if found is None:
-            raise BadFileError(label, "damaged JPEG (no marker where one must be)")
-        marker, position = found[1][0], found.end()
+        if position <= last:
+            first, marker, length = _SEGMENT.unpack_from(data, position)
+        else:
+            first = 0
+        if first == 0xFF and marker != 0xFF:  # nearly always: there are no fill bytes
+            position += 2
+        else:
+            found = _MARKER.match(data, position)
+            if found is None:
+                raise BadFileError(label, "damaged JPEG (no marker where one must be)")
+            marker, position = found[1][0], found.end()
+            length = int.from_bytes(data[position : position + 2], "big")
         if marker == 0xDA:  # start of scan: from here on entropy-coded data
             break
-        length = int.from_bytes(data[position : position + 2], "big")
         if marker in _SIZES:
             bits, rows, columns, bands = struct.unpack_from(">BHHB", data, position + 2)
             header = Header((rows, columns), bands, "|u1" if bits == 8 else "<u2")
