@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from satimnet.builder.arguments import checked
 from satimnet.builder.catalog.collections import collection_of
@@ -64,6 +64,7 @@ from satimnet.builder.scanning.passed_over import passed_over
 from satimnet.builder.scanning.tallies import Tally
 from satimnet.builder.shard_task import (
     ShardTask,
+    SmallShards,
     features_name,
     make_shard,
     rows_name,
@@ -80,6 +81,9 @@ from satimnet.builder.storage.stores import shown
 from satimnet.builder.storage.worker import scratch_folder
 from satimnet.builder.types import Json
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 _REPORT_NAME = "build-report.json"
 _REPORT_ASSET: Json = {
     "href": f"./{_REPORT_NAME}",
@@ -95,7 +99,7 @@ _FEW = 0.01
 _DIGITS = 12
 _TRIES = 5
 _OFTEN = 1000  # samples between two signs of progress
-_SOON_PACKED, _SMALL = 1000, 2**26
+_SOON_PACKED, _SMALL = 4000, 2**26
 """Files and bytes of a dataset up to which it is packed in less time than workers take to start."""
 
 
@@ -290,11 +294,11 @@ def _built(dataset: Dataset, source: Source, how: _How) -> tuple[Report, Made | 
     _prepare(made, how.staging)
     _require_space(made, first, how.staging)
     coming = chain(first, _with_room(made, coming, how.staging))
-    met = _make_shards(made, coming, _scheduler(first, files, how), how)
+    met, known = _make_shards(made, coming, _scheduler(first, files, how), how)
     made.plans.sort(key=in_order)
     met.sort(key=lambda problem: problem.reason)  # shards end in any order
     problems = sorted([*problems, *met], key=lambda problem: problem.path)
-    rows = MappedRows([made.rows / rows_name(p) for p in made.plans])
+    rows = MappedRows([made.rows / rows_name(p) for p in made.plans], known)
     report = _judge(made, rows, problems, how.bad_files)
     with one_step(how.progress, f"Describing {dataset.id}"):
         return report, _described(made, rows, report, how.overview)
@@ -330,14 +334,19 @@ def _scheduler(first: Sequence[ShardPlan], files: ItemFiles, how: _How) -> str:
 
 def _make_shards(
     made: _Collection, coming: Iterable[ShardPlan], scheduler: str, how: _How
-) -> list[Problem]:
-    """Makes all shards that are not there yet, and notes their plans; the problems met in them."""
+) -> tuple[list[Problem], dict[Path, pa.Table]]:
+    """Makes all shards that are not there yet, and notes their plans.
+
+    Returns the problems met in them, and the rows that are in memory, by their file.
+    """
     if is_url(made.out):
         publishing.note_build(made.out, made.folder.name)
     tasks = _tasks(made, coming, how)
     what = f"Packing {made.dataset.id}"
     problems: list[Problem] = []
-    for outcome in stream_tasks(make_shard, tasks, scheduler, what, how.progress, "shards"):
+    small = SmallShards() if scheduler == HERE and not is_url(made.out) else None
+    make = make_shard if small is None else small.make
+    for outcome in stream_tasks(make, tasks, scheduler, what, how.progress, "shards"):
         if isinstance(outcome, str):
             raise SatimnetError(outcome)
         problems += outcome
@@ -346,7 +355,10 @@ def _make_shards(
             _fetch_rows(made, how.progress)
         except NotFoundError as error:
             raise _RowsAreGoneError(str(error)) from error
-    return problems
+    if small is None:
+        return problems, {}
+    small.write_rows()
+    return problems, small.rows
 
 
 def _tasks(made: _Collection, coming: Iterable[ShardPlan], how: _How) -> Iterator[tuple[ShardTask]]:

@@ -120,11 +120,13 @@ class MappedRows(Sequence["pa.Table"]):
     looks at them, which is most of a look at a small collection; others are mapped anew each time.
     """
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[Path], known: Mapping[Path, pa.Table] | None = None) -> None:
+        """Tables of these files; what is in memory of them by now is ``known``."""
         self._paths = paths
-        sizes = accumulate(path.stat().st_size for path in paths)
-        self._small = set(compress(paths, (size <= _KEPT for size in sizes)))
-        self._open: dict[Path, pa.Table] = {}
+        self._open: dict[Path, pa.Table] = dict(known or {})
+        unread = [path for path in paths if path not in self._open]
+        sizes = accumulate(path.stat().st_size for path in unread)
+        self._small = {*self._open, *compress(unread, (size <= _KEPT for size in sizes))}
 
     def __len__(self) -> int:
         return len(self._paths)

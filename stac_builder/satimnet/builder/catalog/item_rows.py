@@ -53,11 +53,18 @@ def rows_of(shard: Shard, record: Mapping[str, Any]) -> pa.Table:
         shard: a finished shard.
         record: the content of ``dataset.toml``.
     """
+    return rows_of_all([shard], record)
+
+
+def rows_of_all(shards: Sequence[Shard], record: Mapping[str, Any]) -> pa.Table:
+    """The rows of several shards, one after another: few rows take as long as a thousand."""
     import pyarrow as pa
 
     schema = item_schema(record)
-    samples, specs = shard.samples, record["assets"]
-    grids, (corners, others) = shard.grids, shard.corners
+    samples = [packed for shard in shards for packed in shard.samples]
+    specs = record["assets"]
+    grids = [grid for shard in shards for grid in shard.grids]
+    corners, others = _corners(shards)
     files = _files_of(samples, record)
     properties = _Properties(samples, grids, files, record)
     names = {*common_properties(), *record["properties"], *record.get("fields", ())}
@@ -80,7 +87,7 @@ def rows_of(shard: Shard, record: Mapping[str, Any]) -> pa.Table:
                 column = _links(samples, field.type)
             case "assets":
                 assets = [
-                    _asset(files[f.name], samples, grids, shard, specs[f.name], f)
+                    _asset(files[f.name], samples, grids, shards, specs[f.name], f)
                     for f in field.type
                 ]
                 column = pa.StructArray.from_arrays(assets, fields=list(field.type))
@@ -302,6 +309,20 @@ def _links(samples: Sequence[PackedSample], type_: pa.DataType) -> pa.Array:
     return _spread(pa.array(lists, type_), np.array(codes, np.int32))
 
 
+def _corners(
+    shards: Sequence[Shard],
+) -> tuple[NDArray[np.float64], dict[int, Footprint]]:
+    """The footprints as `Shard.corners` has them, of all samples."""
+    if len(shards) == 1:
+        return shards[0].corners
+    others: dict[int, Footprint] = {}
+    start = 0
+    for shard in shards:
+        others |= {start + at: footprint for at, footprint in shard.corners[1].items()}
+        start += len(shard.samples)
+    return np.concatenate([shard.corners[0] for shard in shards]), others
+
+
 def _outlines(
     corners: NDArray[np.float64], others: Mapping[int, Footprint], type_: pa.DataType
 ) -> pa.Array:
@@ -337,7 +358,7 @@ def _asset(
     files: _Files,
     samples: Sequence[PackedSample],
     grids: Sequence[Header | None],
-    shard: Shard,
+    shards: Sequence[Shard],
     spec: Mapping[str, Any],
     field: pa.Field,
 ) -> pa.Array:
@@ -358,12 +379,15 @@ def _asset(
 
     headers = [member.header for member in files.examples]
     same = {
-        "href": f"{SHARDS}/{shard.file}",
         "type": ZIP_TYPE,
         "title": spec["title"],
         "roles": spec["roles"],
-        "file:size": shard.size,
     }
+    of_shard = {
+        "href": [f"{SHARDS}/{shard.file}" for shard in shards],
+        "file:size": [shard.size for shard in shards],
+    }
+    places = np.repeat(np.arange(len(shards)), [len(shard.samples) for shard in shards])[owners]
     said = {
         "data_type": (None if header is None else spec["data_type"] for header in headers),
         "bands": (
@@ -378,6 +402,9 @@ def _asset(
     first = np.array([member.first for member in files.members], np.int64)
     types = {one.name: one.type for one in type_}
     columns = {name: _constant(value, types[name], len(owners)) for name, value in same.items()}
+    columns |= {
+        name: _spread(pa.array(values, types[name]), places) for name, values in of_shard.items()
+    }
     columns |= {name: told(values, types[name]) for name, values in said.items()}
     columns |= _projections(files, own_grids, types)
     columns["archive"] = _archive(files, first, spec, told, types["archive"])
