@@ -36,6 +36,9 @@ OVERVIEW_ASSET = {
 """Asset of the Collection."""
 
 _MOST_PLAIN, _MOST_MASKED = 24, 12
+_FEW_PLAIN, _FEW_ITEMS = 12, 1000
+"""Samples that are shown of a collection of so few Items, unless it has more classes: each takes
+as long as packing ten of them."""
 _RESERVE = 6  # candidates more than tiles, for those that turn out to be unreadable
 _FILL = 0.3
 """Opacity of a mask over its image; outlines are opaque."""
@@ -61,10 +64,14 @@ def write_overview(
     """
     classes = {row["name"]: row for row in collection["summaries"]["classification:classes"]}
     labels = _labels_of(collection)
-    rows = ranked(tables, _MOST_PLAIN + _RESERVE)
+    number = _MOST_PLAIN
+    if sum(map(len, tables)) < _FEW_ITEMS:
+        shown_classes = sum(row["value"] != 0 for row in classes.values())
+        number = min(max(_FEW_PLAIN, shown_classes), number)
+    rows = ranked(tables, number + _RESERVE)
     candidates = items_of(rows, index)
     masked = any(mask_of(item) is not None for item in candidates)
-    most = _MOST_MASKED if masked else _MOST_PLAIN
+    most = _MOST_MASKED if masked else number
     layout = layout_of(min(most, len(candidates)), 2 if masked else 1)
     shown = list(read_views(candidates, collection, layout.size, most))
     if not shown:

@@ -27,6 +27,7 @@ WIDTH = 1600
 """Width of a page in pixels."""
 
 _MARGIN, _GAP = 32, 12
+_MOST_COLUMNS = 6
 _BLANK = 0  # a row of the page in which nothing stands
 _INK, _GREY, _PANEL = (28, 28, 30), (110, 110, 115), (238, 238, 240)
 _EDGE = (170, 170, 175)  # around dots that are nearly as white as the page
@@ -36,7 +37,7 @@ _LARGEST = 1_500_000  # bytes
 # PNG keeps noise as it is. Without its last two bits a photograph takes a third less and looks the
 # same; where that is not enough, a third bit goes.
 _BITS = (6, 5)
-_LEVEL = 1  # of libdeflate
+_LEVEL = 2  # of libdeflate; the first one takes longer for rows that are like those above
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,15 @@ class PageLayout:
 def layout_of(tiles: int, pictures: int) -> PageLayout:
     """A layout in which so many tiles, each of one or two pictures, fill a page that is no tower.
 
-    Of those that leave the fewest places empty it is the one with the largest pictures.
+    Of those that leave the fewest places empty it is the one with the largest pictures; from two
+    rows of six on, rows are full.
     """
     if pictures == 2:
         return PageLayout(3 if tiles > 6 else 2, pictures)
-    wide = [columns for columns in range(2, 7) if ceil(tiles / columns) <= columns]
-    return PageLayout(min(wide or [6], key=lambda columns: -tiles % columns), pictures)
+    if tiles >= 2 * _MOST_COLUMNS:
+        return PageLayout(_MOST_COLUMNS, pictures)
+    wide = [columns for columns in range(2, _MOST_COLUMNS + 1) if ceil(tiles / columns) <= columns]
+    return PageLayout(min(wide, key=lambda columns: -tiles % columns), pictures)
 
 
 def draw_sheet(
