@@ -367,7 +367,7 @@ def _tasks(made: _Collection, coming: Iterable[ShardPlan], how: _How) -> Iterato
     tree = made.tree if made.files == "json" and not is_url(made.out) else None
     where = (made.shards, made.sent_rows, tree, made.files, how.max_scene_size)
     for shard in coming:
-        made.plans.append(replace(shard, deflated=()))
+        made.plans.append(replace(shard, chunks=()))
         yield (ShardTask(shard, record, indexes, *where),)
 
 

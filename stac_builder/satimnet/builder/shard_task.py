@@ -248,9 +248,12 @@ def _write_rows(table: pa.Table, shard: Shard, path: Path, *, durable: bool) -> 
     }
     table = table.replace_schema_metadata(state)
     part = path.with_name(path.name + ".part")
-    with pa.OSFile(str(part), "wb") as file, pa.BufferedOutputStream(file, _BUFFER) as buffered:
-        with pa.ipc.new_file(buffered, table.schema) as writer:
-            writer.write_table(table)
+    with (
+        pa.OSFile(str(part), "wb") as file,
+        pa.BufferedOutputStream(file, _BUFFER) as buffered,
+        pa.ipc.new_file(buffered, table.schema) as writer,
+    ):
+        writer.write_table(table)
     if durable:
         settle(part, path)
     else:

@@ -1,7 +1,8 @@
 """Shard plans: which samples go into which shard.
 
-A plan keeps its samples pickled and deflated until its shard is packed. As objects the 590,326
-patches of BigEarthNet, of 13 files each, would take 5 GB; so they take a fiftieth.
+A plan keeps its samples pickled and deflated until its shard is packed, but for the first ones. As
+objects the 590,326 patches of BigEarthNet, of 13 files each, would take 5 GB; so they take a
+fiftieth.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from satimnet.builder.errors import BadFileError
 from satimnet.builder.samples import Member, Sample
@@ -26,6 +28,8 @@ _MEMBER_OVERHEAD = 512  # headers, name (twice) and alignment: an upper guess
 MOST_OPEN = 2**16
 """Samples in shards that more may be added to; deflated they take some hundred bytes each."""
 _CHUNK = 64  # samples deflated together
+_KEPT = 2**15
+"""Files and objects of samples that stay as they are, some 25 MB: deflating takes time."""
 _new_entry = partial(tuple.__new__, Entry)  # faster than a call with all fields
 
 
@@ -42,13 +46,19 @@ class ShardPlan:
     members: int
     digest: str
     """Changes when the samples, their annotation, files' sizes or stamps, or order change."""
-    deflated: tuple[bytes, ...]
-    """The samples, as `samples` inflates them."""
+    chunks: tuple[bytes | tuple[Sample, ...], ...]
+    """The samples, deflated or as they are."""
 
     @property
     def samples(self) -> tuple[Sample, ...]:
-        """The samples, made anew at each call."""
-        return tuple(sample for chunk in self.deflated for sample in _unpacked(chunk))
+        """The samples; those that are deflated are made anew at each call."""
+        return tuple(sample for chunk in self.chunks for sample in _unpacked(chunk))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For other processes all samples are deflated."""
+        chunks = tuple(c if isinstance(c, bytes) else _packed(c) for c in self.chunks)
+        head = (self.name, self.level, self.count, self.size, self.members, self.digest)
+        return ShardPlan, (*head, chunks)
 
 
 def plan(samples: Iterable[Sample], shard_size: int = DEFAULT_SHARD_SIZE) -> list[ShardPlan]:
@@ -79,7 +89,7 @@ def plans(
     """
     levels: OrderedDict[tuple[str, ...], _Level] = OrderedDict()  # those of open shards, in turn
     numbers: dict[tuple[str, ...], int] = {}  # of shards of the others
-    waiting = 0
+    waiting = parts = 0
     for sample in samples:
         level = levels.get(sample.level)
         if level is None:
@@ -89,18 +99,20 @@ def plans(
         else:
             levels.move_to_end(sample.level)
         waiting += 1
-        closed = level.add(sample)
+        parts += len(sample.members) + len(sample.objects or ())
+        keep = parts <= _KEPT
+        closed = level.add(sample, keep=keep)
         if closed is not None:
             waiting -= closed.count
             yield closed
         while waiting > most_open:
             name, oldest = levels.popitem(last=False)
-            closed = oldest.end()
+            closed = oldest.end(keep=keep)
             numbers[name] = oldest.number
             waiting -= closed.count
             yield closed
     for name in sorted(levels):
-        yield levels.pop(name).end()
+        yield levels.pop(name).end(keep=parts <= _KEPT)
 
 
 class _Level:
@@ -119,11 +131,14 @@ class _Level:
         self._digest = hashlib.sha256(self._name.encode())
         self._room = self._shard_size
         self._count = self._size = self._members = 0
-        self._deflated: list[bytes] = []
+        self._chunks: list[bytes | tuple[Sample, ...]] = []
         self._chunk: list[Sample] = []
 
-    def add(self, sample: Sample) -> ShardPlan | None:
-        """Plans the sample, in a further shard if this one is full, which is returned then."""
+    def add(self, sample: Sample, *, keep: bool) -> ShardPlan | None:
+        """Plans the sample, in a further shard if this one is full, which is returned then.
+
+        Unless they are to be kept as they are, samples are deflated.
+        """
         size = sum([member.size for member in sample.members])
         own = size + _MEMBER_OVERHEAD * len(sample.members)
         if own > MAX_SHARD_SIZE:
@@ -133,25 +148,25 @@ class _Level:
                 "leave it out of the source",
             )
         full = own > self._room or self._members + len(sample.members) > _MAX_MEMBERS
-        closed = self.end() if full and self._members else None
+        closed = self.end(keep=keep) if full and self._members else None
         self._room -= own
         self._count += 1
         self._size += size
         self._members += len(sample.members)
         self._digest.update(_line(sample).encode("utf-8", "surrogatepass"))
         self._chunk.append(sample)
-        if len(self._chunk) == _CHUNK:
-            self._deflate()
+        if not keep and len(self._chunk) >= _CHUNK:
+            self._close_chunk(keep=False)
         return closed
 
-    def _deflate(self) -> None:
-        """Packs the samples that wait into a chunk."""
-        self._deflated.append(_packed(self._chunk))
+    def _close_chunk(self, *, keep: bool) -> None:
+        """Makes a chunk of the samples that wait."""
+        self._chunks.append(tuple(self._chunk) if keep else _packed(self._chunk))
         self._chunk = []
 
-    def end(self) -> ShardPlan:
+    def end(self, *, keep: bool) -> ShardPlan:
         """Closes the shard and begins another."""
-        self._deflate()
+        self._close_chunk(keep=keep)
         closed = ShardPlan(
             self._name,
             self._level,
@@ -159,7 +174,7 @@ class _Level:
             self._size,
             self._members,
             self._digest.hexdigest()[:16],
-            tuple(self._deflated),
+            tuple(self._chunks),
         )
         self.number += 1
         self._begin()
@@ -179,8 +194,13 @@ def _packed(samples: Sequence[Sample]) -> bytes:
     return zlib.compress(pickle.dumps(rows, -1), 1)
 
 
-def _unpacked(chunk: bytes) -> Iterator[Sample]:
+def _unpacked(chunk: bytes | tuple[Sample, ...]) -> Iterable[Sample]:
     """The samples of a chunk."""
+    return _inflated(chunk) if isinstance(chunk, bytes) else chunk
+
+
+def _inflated(chunk: bytes) -> Iterator[Sample]:
+    """The samples of a chunk that `_packed` made."""
     for id_, level, *said, members in pickle.loads(zlib.decompress(chunk)):
         made = tuple(
             Member(asset, path, _new_entry(e) if type(e) is tuple else e)
