@@ -1,4 +1,4 @@
-"""Rows that are made column by column say what Items say."""
+"""Rows that are made column by column, and texts that fill forms, say what Items say."""
 
 from dataclasses import replace
 
@@ -6,8 +6,9 @@ import pytest
 from two_sensors import RADAR, record
 
 from satimnet.builder.catalog.geoparquet import table_of
-from satimnet.builder.catalog.item_rows import rows_of
-from satimnet.builder.catalog.items import describe
+from satimnet.builder.catalog.item_rows import rows_of, rows_of_all
+from satimnet.builder.catalog.item_texts import item_texts
+from satimnet.builder.catalog.items import describe, texts_of
 from satimnet.builder.datasets import Dataset
 from satimnet.builder.imagery.headers import Header, Pixels
 from satimnet.builder.packing.shards import Original, PackedMember, PackedSample, Shard
@@ -52,6 +53,8 @@ def require_same(samples, dataset):
         assert rows[name].to_pylist() == expected[name].to_pylist(), name
     assert rows.equals(expected)
     rows.validate(full=True)
+    texts = list(item_texts(shard, dataset.record))
+    assert texts == list(texts_of(describe(shard, dataset.record)))
 
 
 def eurosat_sample(number, **more):
@@ -61,6 +64,52 @@ def eurosat_sample(number, **more):
 
 def test_samples_like_each_other():
     require_same([eurosat_sample(number) for number in range(20)], eurosat)
+
+
+def test_names_that_json_escapes_and_signs_of_formats():
+    """Ids and paths may have any letters; a percent sign must not be taken for a hole."""
+    names = ['Forest "1"', "Fôret 100 %b", "back\\slash %", "plain"]
+    samples = [eurosat_sample(number) for number in range(8)]
+    for at, (one, name) in enumerate(zip(samples, 2 * names, strict=True)):
+        (own,) = one.members
+        sample = replace(one.sample, id=f"{name} {at}", level=("100 % %b",))
+        samples[at] = replace(one, sample=sample, members=(own._replace(path=f"{name}.tif"),))
+    require_same(samples, eurosat)
+
+
+def test_samples_of_several_kinds_by_turns():
+    """With a place and without, of two editions, and of both at once."""
+    samples = []
+    for number in range(12):
+        head = header(corner=(500_000.0 + 640 * number, 5_000_000.0))
+        tiff = member("multispectral", 2 * number, head if number % 2 else header(crs=None))
+        jpeg = member("rgb", 2 * number + 1, Header((64, 64), 3, "|u1"))
+        members = ([tiff], [jpeg], [tiff, jpeg])[number % 3]
+        split = (None, "train")[number % 4 == 0]
+        samples.append(sample(number, members, (("Forest",), ("River",))[number > 5], split=split))
+    require_same(samples, eurosat)
+
+
+def test_rows_of_several_shards():
+    """Made together they are those of each, one after another, wherever their samples lie."""
+    heads = (header(), header(crs=None), header(crs="EPSG:3031", corner=(-320.0, 320.0)), None)
+    shards = [
+        replace(
+            shard_of(
+                [sample(n, [member("multispectral", n, head)]) for n, head in enumerate(heads[at:])]
+            ),
+            size=1000 + at,
+            file=f"Forest-{at}.zip",
+        )
+        for at in range(5)  # the last one is empty
+    ]
+    together = rows_of_all(shards, eurosat.record)
+    start = 0
+    for shard in shards:
+        alone = rows_of(shard, eurosat.record)
+        assert together.slice(start, len(alone)).equals(alone)
+        start += len(alone)
+    assert start == len(together)
 
 
 def test_an_empty_shard():

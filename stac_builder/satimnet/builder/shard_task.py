@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 from satimnet.builder.catalog.geoparquet import read_rows
 from satimnet.builder.catalog.item_pages import ItemFiles, write_features
 from satimnet.builder.catalog.item_rows import rows_of, rows_of_all
-from satimnet.builder.catalog.items import describe, write_items
+from satimnet.builder.catalog.item_texts import item_texts
+from satimnet.builder.catalog.items import write_items
 from satimnet.builder.dataset_record import DatasetRecord
 from satimnet.builder.errors import NotFoundError, SatimnetError
 from satimnet.builder.packing.shard_plans import ShardPlan
@@ -192,12 +193,11 @@ def _packed(task: ShardTask) -> Shard:
     with Reader(task.indexes, largest=max(MAX_FILE_SIZE, task.largest)) as reader:
         folder = Path(task.shards)
         shard = pack(plan, reader, record, folder, largest=task.largest, scratch=rows)
-    items = describe(shard, record) if task.files != "none" else []
     if task.tree is not None:
         task.tree.joinpath(*plan.level).mkdir(parents=True, exist_ok=True)
-        write_items(items, task.tree)
+        write_items(item_texts(shard, record), task.tree)
     elif task.files != "none":  # the files are made of it when all rows are together
-        write_features(items, rows / features_name(plan))
+        write_features(item_texts(shard, record), rows / features_name(plan))
     return shard
 
 

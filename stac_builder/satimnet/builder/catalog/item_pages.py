@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import orjson
 
-from satimnet.builder.catalog.items import Item, placed
+from satimnet.builder.catalog.items import ItemText
 
 PAGE_SIZE = 100
 """Items of a page."""
@@ -36,11 +36,11 @@ def page_name(number: int) -> str:
     return f"items-{number:05d}.json"
 
 
-def write_features(items: Iterable[Item], path: Path) -> None:
+def write_features(texts: Iterable[ItemText], path: Path) -> None:
     """Writes a line of JSON for each Item, as it will stand on its page."""
     with path.open("wb", buffering=2**20) as file:
-        for item in items:
-            file.write(orjson.dumps(placed(item), option=orjson.OPT_APPEND_NEWLINE))
+        for _, _, text in texts:
+            file.write(text + b"\n")
 
 
 def split_features(features: Path, folder: Path) -> None:

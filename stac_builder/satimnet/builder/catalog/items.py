@@ -10,10 +10,12 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from functools import lru_cache
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -64,21 +66,42 @@ def describe(shard: Shard, record: Mapping[str, Any]) -> list[Item]:
 
     What many of them say is there once: no part of an Item may be changed.
     """
-    footprints = footprints_from(*shard.corners)
-    meanings = meanings_of(record, {packed.classes for packed in shard.samples})
-    facts = FileFacts(record)
-    assets = _PackedAssets(shard, record)
-    return [
-        _item(
+    describer = Describer(shard, record)
+    return [describer.item(*sample) for sample in describer.samples()]
+
+
+class Describer:
+    """Describes the samples of a shard; what many of them say is made once."""
+
+    def __init__(self, shard: Shard, record: Mapping[str, Any]) -> None:
+        self._shard = shard
+        self._record = record
+        self._meanings = meanings_of(record, {packed.classes for packed in shard.samples})
+        self._facts = FileFacts(record)
+        self._assets = _PackedAssets(shard, record)
+
+    def samples(self) -> Iterator[tuple[PackedSample, Header | None, Footprint | None]]:
+        """The samples, each with its grid and its footprint."""
+        footprints = footprints_from(*self._shard.corners)
+        return zip(self._shard.samples, self._shard.grids, footprints, strict=True)
+
+    def item(self, packed: PackedSample, grid: Header | None, footprint: Footprint | None) -> Item:
+        """The Item of a sample, no part of which may be changed."""
+        return _item(
             packed,
             grid,
             footprint,
-            {m.asset: assets.of(m, grid) | _time_of(m, packed.sample) for m in packed.members},
-            facts.of(packed.members) | meanings[packed.classes],
-            record,
+            {
+                m.asset: self._assets.of(m, grid) | _time_of(m, packed.sample)
+                for m in packed.members
+            },
+            self._facts.of(packed.members) | self._meanings[packed.classes],
+            self._record,
         )
-        for packed, grid, footprint in zip(shard.samples, shard.grids, footprints, strict=True)
-    ]
+
+    def is_image(self, member: PackedMember) -> bool:
+        """Whether it is an image to learn from."""
+        return self._facts.is_image(member)
 
 
 def describe_files(packed: PackedSample, record: Mapping[str, Any]) -> Item:
@@ -332,15 +355,37 @@ def node_of(item: Item) -> str:
     return str(item["links"][1]["href"][2:].rpartition("/")[0])
 
 
-def write_items(items: list[Item], folder: Path) -> None:
-    """Writes each Item to ``<level>/<id>.json`` below the collection's ``folder``."""
-    top = str(folder)
+class ItemText(NamedTuple):
+    """An Item as it stands in its file."""
+
+    id: str
+    node: str
+    """As `node_of`."""
+    text: bytes
+
+
+def texts_of(items: Iterable[Item]) -> Iterator[ItemText]:
+    """The Items as they stand in their files."""
     for item in items:
-        data = orjson.dumps(placed(item))
-        path = f"{top}/{node_of(item)}/{item['id']}.json"
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        yield ItemText(item["id"], node_of(item), orjson.dumps(placed(item)))
+
+
+def write_items(texts: Iterable[ItemText], folder: Path) -> None:
+    """Writes each Item to ``<node>/<id>.json`` below the collection's ``folder``."""
+    for node, group in groupby(texts, key=attrgetter("node")):
+        place = f"{folder}/{node}"
+        opened = os.open(place, os.O_RDONLY)  # a name in it is found sooner than a whole path
         try:
-            if os.write(file, data) != len(data):  # a full disk takes what it can
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+            for id_, _, text in group:
+                _write_item(opened, f"{id_}.json", text)
         finally:
-            os.close(file)
+            os.close(opened)
+
+
+def _write_item(folder: int, name: str, text: bytes) -> None:
+    file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666, dir_fd=folder)
+    try:
+        if os.write(file, text) != len(text):  # a full disk takes what it can
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
+    finally:
+        os.close(file)

@@ -27,7 +27,7 @@ from satimnet.builder.catalog.geoparquet import (
     write_geoparquet,
 )
 from satimnet.builder.catalog.item_pages import files_for, write_features, write_pages
-from satimnet.builder.catalog.items import TOP, Item, write_items
+from satimnet.builder.catalog.items import TOP, Item, texts_of, write_items
 from satimnet.builder.catalog.rows_to_items import items_of
 from satimnet.builder.catalog.tree import with_links, write_nodes
 from satimnet.builder.errors import (
@@ -361,10 +361,10 @@ def _write_collection(found: Found, out: _Out, progress: Progress) -> Made:
         nodes.setdefault(level, []).extend(item["id"] for item in items)
         out.folder.joinpath(*level).mkdir(parents=True, exist_ok=True)
         if files == "json":
-            write_items(items, out.folder)
+            write_items(texts_of(items), out.folder)
         else:
             features.setdefault(level, []).append(rows / f"{len(tables)}.ndjson")
-            write_features(items, features[level][-1])
+            write_features(texts_of(items), features[level][-1])
         done += len(items)
         progress(f"Writing {out.source.id}", done, total, "items")
     for level, paths in features.items():
