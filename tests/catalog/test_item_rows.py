@@ -73,7 +73,7 @@ def test_names_that_json_escapes_and_signs_of_formats():
     for at, (one, name) in enumerate(zip(samples, 2 * names, strict=True)):
         (own,) = one.members
         sample = replace(one.sample, id=f"{name} {at}", level=("100 % %b",))
-        samples[at] = replace(one, sample=sample, members=(own._replace(path=f"{name}.tif"),))
+        samples[at] = one._replace(sample=sample, members=(own._replace(path=f"{name}.tif"),))
     require_same(samples, eurosat)
 
 

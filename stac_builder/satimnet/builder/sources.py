@@ -13,7 +13,6 @@ import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -48,7 +47,7 @@ from satimnet.builder.scanning.reading_ahead import Ahead, can_be_ahead, span
 from satimnet.builder.scanning.seek_points import seek_points
 from satimnet.builder.scanning.tallies import Tally
 from satimnet.builder.scanning.unpacking import Unpacking, index_path, is_unpacked
-from satimnet.builder.storage.hrefs import is_url, is_web, open_regular, readable
+from satimnet.builder.storage.hrefs import is_url, is_web, opened_regular, readable
 from satimnet.builder.storage.objects import Object, files_below, look
 from satimnet.builder.storage.ranges import look_at_parts
 from satimnet.builder.storage.stores import SizeError, address_of, shown
@@ -380,7 +379,7 @@ class Reader:
         if is_url(entry.container) and entry.kind in ("file", "zip", "tar"):
             return self._read_remote(entry)
         if entry.kind == "file":
-            descriptor = _opened(entry.container)
+            descriptor = opened_regular(entry.container)
             try:
                 return _read_at(descriptor, entry.size, 0)
             finally:
@@ -443,7 +442,7 @@ class Reader:
     def _descriptor(self, container: str) -> int:
         """The descriptor of a container; it stays open."""
         if container not in self._descriptors:
-            self._descriptors[container] = _opened(container)
+            self._descriptors[container] = opened_regular(container)
         return self._descriptors[container]
 
     def _stream(self, entry: Entry) -> tuple[IO[bytes], SteadyFile | None]:
@@ -479,9 +478,10 @@ def _inflated(entry: Entry, data: bytes) -> bytes:
 def _undeflated(entry: Entry, data: bytes) -> bytes:
     """What a deflated zip member holds, of the size that the archive announces, or about."""
     if entry.size <= _MOST_DEFLATED * len(data):  # else the room for it would be made for nothing
-        with suppress(DeflateError):
+        try:
             return bytes(deflate_decompress(data, entry.size))
-    # libdeflate does not say what is wrong
+        except DeflateError:
+            pass  # libdeflate does not say what is wrong
     try:
         return zlib.decompressobj(-15).decompress(data, entry.size + 1)
     except zlib.error as error:
@@ -507,9 +507,3 @@ def _file_entry(file: str, path: str, stat: os.stat_result) -> Entry:
     """The entry of a file on disk."""
     path = layout_path(printable(path))
     return Entry(path, stat.st_size, file, "file", 0, stat.st_size, stat.st_mtime_ns)
-
-
-def _opened(path: str) -> int:
-    """The descriptor of a regular file: what the scan found may be a pipe by now."""
-    with open_regular(path) as file:
-        return os.dup(file.fileno())

@@ -65,6 +65,8 @@ class SplitLists:
 
     def split(self, name: str) -> str | None:
         """The split of a sample; None if no list has it or they contradict each other."""
+        if not self._families:
+            return None
         found = {f.splits[name] for f in self._used() if name in f.splits}
         return found.pop() if len(found) == 1 else None
 

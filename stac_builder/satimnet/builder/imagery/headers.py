@@ -62,7 +62,8 @@ class Header:
     @property
     def size(self) -> int:
         """Bytes of its pixels."""
-        return prod(self.shape) * self.bands * int(self.dtype[2:])
+        rows, columns = self.shape
+        return rows * columns * self.bands * int(self.dtype[2:])
 
 
 def read_header(

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from sys import maxsize
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -67,8 +68,7 @@ class Content(NamedTuple):
     """CRC-32 of the data, where it is known from reading them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
+class Contents(NamedTuple):
     """The files of a sample, and what was learnt of it on the way."""
 
     files: tuple[Content, ...]
@@ -79,13 +79,25 @@ class Contents:
     problems: tuple[Problem, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _How:
-    """What is the same for all files of a sample; see `contents`."""
+@dataclass(frozen=True)
+class How:
+    """What is the same for all samples of a shard; see `contents`."""
 
-    largest: int
-    scratch: Path | None
-    as_published: bool
+    record: DatasetRecord
+    largest: int = MAX_SCENE_SIZE
+    scratch: Path | None = None
+    as_published: bool = False
+
+    @cached_property
+    def fills_masks(self) -> bool:
+        """Whether masks are made of tags."""
+        made = any(asset.derive == TAG_MASK for asset in self.record.assets.values())
+        return made and not self.as_published
+
+    @cached_property
+    def masks(self) -> frozenset[str]:
+        """Keys of the assets that are the publisher's masks."""
+        return frozenset(key for key, asset in self.record.assets.items() if asset.is_mask)
 
     def header(self, data: Data, label: str) -> Header:
         """The header of an image; raises `BadFileError` for one that is too large."""
@@ -114,22 +126,28 @@ def contents(
     Those of over `MAX_IMAGE_SIZE` become COGs, and so do their masks, in parts and in the folder
     ``scratch``. ``as_published`` draws, recodes and harmonises none.
     """
-    how = _How(largest, scratch, as_published)
-    assets = record.assets
+    return contents_of(sample, reader, How(record, largest, scratch, as_published))
+
+
+def contents_of(sample: Sample, reader: Reader, how: How) -> Contents:
+    """As `contents`."""
+    record, assets = how.record, how.record.assets
     if sample.datetimes:
         _require_times(sample, record)
     files: list[Content] = []
     problems: list[Problem] = []
     image: Header | None = None
     pixels, table = None, record.classes
-    # masks last, as they must fit their image
-    for member in sorted(sample.members, key=lambda m: assets[m.asset].is_mask):
+    members: Sequence[Member] = sample.members
+    if how.masks:  # they come last, as they must fit their image
+        members = sorted(members, key=lambda member: member.asset in how.masks)
+    for member in members:
         try:
             data = member.read(reader)
             spec = assets[member.asset]
             if spec.bands is None:
                 files.append(Content(member.asset, member.path, data, crc=_crc(member)))
-            elif spec.is_mask:
+            elif member.asset in how.masks:
                 if image is None:
                     break
                 table = spec.classes or table  # a mask of something else has its own
@@ -144,7 +162,7 @@ def contents(
         return Contents((), None, (), tuple(problems))
     tag = None
     if sample.objects is None and pixels is None:
-        stated = None if as_published else value_of_tag(sample, record)
+        stated = value_of_tag(sample, record) if how.fills_masks else None
         if isinstance(stated, Problem):
             problems.append(stated)
         else:
@@ -187,14 +205,16 @@ def _require_times(sample: Sample, record: DatasetRecord) -> None:
             )
 
 
-def _image(member: Member, data: bytes, spec: AssetEntry, how: _How) -> Content:
+def _image(member: Member, data: bytes, spec: AssetEntry, how: How) -> Content:
     """An image as it goes into the shard: the publisher's bytes, or a COG."""
-    label = member.label
-    header = how.header(data, label)
-    _check(header, spec, label)
-    large = header.size > MAX_IMAGE_SIZE
-    if how.as_published or not (large or spec.store == "cog"):
-        return Content(member.asset, member.path, data, header, crc=_crc(member))
+    try:
+        header = how.header(data, "")
+        _check(header, spec, "")
+    except BadFileError as error:  # only then is it said how the file is called
+        raise BadFileError(member.label, error.reason, error.kind) from error
+    if how.as_published or not (spec.store == "cog" or header.size > MAX_IMAGE_SIZE):
+        return Content(member.asset, member.path, data, header, None, None, _crc(member))
+    label, large = member.label, header.size > MAX_IMAGE_SIZE
     recoded = recode(data, header, label, how.scratch)
     out = how.header(recoded, label)
     if (out.shape, out.bands, out.dtype[1:]) != (header.shape, header.bands, header.dtype[1:]):
@@ -222,7 +242,7 @@ def _publishers_mask(
     spec: AssetEntry,
     classes: Sequence[ClassEntry],
     image: Header,
-    how: _How,
+    how: How,
 ) -> tuple[Content, NDArray[np.int64]]:
     """The publisher's mask in values of the class table, and its histogram.
 
@@ -268,7 +288,7 @@ def _publishers_mask(
 
 
 def _derived(
-    sample: Sample, image: Header, beside: str, record: DatasetRecord, how: _How, tag: int | None
+    sample: Sample, image: Header, beside: str, record: DatasetRecord, how: How, tag: int | None
 ) -> tuple[list[Content], NDArray[np.int64]]:
     """What the builder draws for a sample, and the histogram of its mask.
 
@@ -329,8 +349,10 @@ def _check(header: Header, asset: AssetEntry, label: str) -> None:
     shape = asset.shape
     if shape is not None and header.shape != shape:
         raise BadFileError(label, f"{header.shape[0]}x{header.shape[1]} pixels, not {list(shape)}")
-    if all(header.bands != len(bands) for bands in asset.band_lists):
-        raise BadFileError(label, f"{header.bands} bands, not {len(asset.bands or ())}")
+    expected = asset.bands or ()
+    others = asset.other_bands
+    if header.bands != len(expected) and all(header.bands != len(bands) for bands in others):
+        raise BadFileError(label, f"{header.bands} bands, not {len(expected)}")
     if DATA_TYPES.get(header.dtype[1:]) != asset.data_type:
         raise BadFileError(label, f"data type {header.dtype}, not {asset.data_type}")
 

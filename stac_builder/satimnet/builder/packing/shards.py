@@ -12,7 +12,6 @@ import hashlib
 import os
 import struct
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +24,7 @@ from satimnet.builder.dataset_record import DatasetRecord
 from satimnet.builder.errors import ArgumentError
 from satimnet.builder.imagery.footprints import Footprint, corners_of
 from satimnet.builder.imagery.headers import Data, Header
-from satimnet.builder.packing.sample_files import Content, Original, contents
+from satimnet.builder.packing.sample_files import Content, How, Original, contents_of
 from satimnet.builder.packing.shard_plans import ShardPlan
 from satimnet.builder.samples import Problem, Sample
 from satimnet.builder.sources import MAX_SCENE_SIZE, Entry, Reader
@@ -48,6 +47,7 @@ _ALIGNMENT_EXTRA = struct.Struct("<3H")  # header id, length, alignment
 _ALIGNMENT_ID = 0xD935  # the extra field that Android's zipalign uses for the same purpose
 _FILE_MODE = 0o100644 << 16
 _LARGE = 2**26  # bytes of a sample: threads take turns, several such at once fill the memory
+_BUFFER = 2**16  # bytes; files that are larger are written as they are, with no copy on the way
 _turn = Lock()
 _MAX_OFFSET = 2**32 - 2**24  # offsets have 32 bits, and the directory must fit as well
 
@@ -67,8 +67,7 @@ class PackedMember(NamedTuple):
     """Media type; None is that of the asset in the record."""
 
 
-@dataclass(frozen=True, slots=True)
-class PackedSample:
+class PackedSample(NamedTuple):
     """A sample with those of its members that were fit to pack."""
 
     sample: Sample
@@ -131,21 +130,26 @@ def pack(
     part = folder / f"{plan.name}.zip.part"
     planned = plan.samples
     reader.expect(m.entry for s in planned for m in s.members if isinstance(m.entry, Entry))
-    with part.open("wb", buffering=2**20) as file:
+    how = How(record, largest, scratch)
+    with part.open("wb", buffering=_BUFFER) as file:
         writer = ShardWriter(file)
+
+        def add(sample: Sample) -> None:
+            """Packs a sample."""
+            files, classes, statistics, met = contents_of(sample, reader, how)
+            problems.extend(met)
+            if files:
+                members = tuple([packed(f, writer.add(f.path, f.data, f.crc)) for f in files])
+                for one in members:
+                    digest.add(one.path, one.sha256)
+                samples.append(PackedSample(sample, members, classes, statistics))
+
         for sample in planned:
-            size = sum(member.size for member in sample.members)
-            with _turn if size > _LARGE else nullcontext():
-                made = contents(sample, reader, record, largest=largest, scratch=scratch)
-                problems.extend(made.problems)
-                if made.files:
-                    members = tuple(
-                        packed(f, writer.add(f.path, f.data, f.crc)) for f in made.files
-                    )
-                    for one in members:
-                        digest.add(one.path, one.sha256)
-                    samples.append(PackedSample(sample, members, made.classes, made.statistics))
-                del made
+            if sum([member.size for member in sample.members]) > _LARGE:
+                with _turn:
+                    add(sample)
+            else:
+                add(sample)
         writer.finish()
     file_name = digest.file_name(plan.name)
     os.replace(part, folder / file_name)
@@ -204,19 +208,20 @@ class ShardWriter:
         self._central.append(
             _CENTRAL.pack(b"PK\1\2", 0x0314, 20, *common, 0, 0, 0, 0, _FILE_MODE, self.size) + name
         )
-        self._write(
-            _LOCAL.pack(b"PK\3\4", 20, *common, extra)
-            + name
-            + _ALIGNMENT_EXTRA.pack(_ALIGNMENT_ID, extra - 4, ALIGNMENT)
-            + bytes(padding)
-        )
-        first = self.size
+        first = self.size + fixed + padding
         if first + size > _MAX_OFFSET:
             raise ArgumentError(
                 f"{path}: a shard would exceed {_MAX_OFFSET} bytes; make shard_size smaller",
                 "shard_size",
             )
-        self._write(data)
+        self._file.write(
+            _LOCAL.pack(b"PK\3\4", 20, *common, extra)
+            + name
+            + _ALIGNMENT_EXTRA.pack(_ALIGNMENT_ID, extra - 4, ALIGNMENT)
+            + bytes(padding)
+        )
+        self._file.write(data)
+        self.size = first + size
         return first
 
     def finish(self) -> None:

@@ -150,6 +150,11 @@ def open_regular(path: str) -> BufferedReader:
     Raises:
         OSError: it cannot be opened, or is no regular file.
     """
+    return open(opened_regular(path), "rb")
+
+
+def opened_regular(path: str) -> int:
+    """The descriptor of a file, as `open_regular` opens it."""
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
     try:
         opened = os.open(path, flags)
@@ -161,7 +166,7 @@ def open_regular(path: str) -> BufferedReader:
     if not stat.S_ISREG(os.fstat(opened).st_mode):
         os.close(opened)
         raise OSError(errno.EINVAL, "this is no regular file", path)
-    return open(opened, "rb")
+    return opened
 
 
 def is_href(text: str) -> bool:
