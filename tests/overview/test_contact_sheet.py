@@ -112,7 +112,8 @@ def test_sheet_of_a_built_collection(catalog, tmp_path):
     assert page.shape[1:] == (WIDTH, 3)
     assert len(first) < 1_500_000
     for entry in collection["summaries"]["classification:classes"]:
-        assert count(page, tuple(bytes.fromhex(entry["color_hint"]))) > 100, entry["name"]
+        dot = count(page, tuple(bytes.fromhex(entry["color_hint"])))
+        assert dot > 80, entry["name"]  # at least one of 11 pixels across
     assert write_overview(collection, tables, tmp_path, str(folder / "items.parquet"))
     assert (tmp_path / OVERVIEW_NAME).read_bytes() == first
 

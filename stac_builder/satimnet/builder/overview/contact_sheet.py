@@ -78,13 +78,11 @@ def write_overview(
         return False
     shown.sort(key=lambda one: _place(one.item, classes))
     pictures = [one if not masked else enlarged(one, layout.size) for one in _pictures(shown)]
-    page = draw_sheet(
-        collection["title"],
-        _subtitle(collection, tables),
-        [_tile(one, picture, classes, labels, masked) for one, picture in zip(shown, pictures)],
-        layout,
-        _legend(shown, classes, labels),
-    )
+    tiles = [_tile(one, picture, classes, labels, masked) for one, picture in zip(shown, pictures)]
+    # a single class stands below its picture, and needs no legend
+    colourful = masked or any(len(tile.tags) > 1 for tile in tiles)
+    legend = _legend(shown, classes, labels) if colourful else ()
+    page = draw_sheet(collection["title"], _subtitle(collection, tables), tiles, layout, legend)
     (folder / OVERVIEW_NAME).write_bytes(page)
     return True
 

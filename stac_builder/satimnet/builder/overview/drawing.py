@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     Font = FreeTypeFont | ImageFont
 
-WIDTH = 1600
-"""Width of a page in pixels."""
+WIDTH = 1336
+"""Width of a page in pixels: it fits most windows, and in six columns a patch of 64 pixels is shown
+at exactly three times its size."""
 
 _MARGIN, _GAP = 32, 12
 _MOST_COLUMNS = 6
@@ -104,7 +105,7 @@ def draw_sheet(
         subtitle: Stands grey below it.
         tiles: In the order in which they are read.
         layout: How they lie.
-        legend: Stands below the tiles.
+        legend: Stands below the tiles, if there is any.
 
     Returns:
         A PNG of at most about 1.5 MB.
