@@ -33,6 +33,8 @@ PARQUET_TYPE = "application/vnd.apache.parquet"
 _KEPT = 2**26
 """Bytes of row files that stay open at most."""
 
+_FEW = 256  # rows; more of them would be in other pages of the index
+
 _SHAPES = {b"\3": "Polygon", b"\6": "MultiPolygon"}  # those of footprints
 
 
@@ -149,14 +151,16 @@ class MappedRows(Sequence["pa.Table"]):
         return found
 
     def joined(self) -> Sequence[pa.Table]:
-        """All rows as one table, not copied, if all are kept open; else the tables.
+        """All rows as one table, if all are kept open; else the tables.
 
-        A look at a table takes 0.1 ms a column, however few rows it has.
+        A look at a table takes 0.1 ms a column, however few rows it has, and more at each seam: a
+        few rows are copied to have none.
         """
         import pyarrow as pa
 
         if self._small.issuperset(self._paths) and self._paths:
-            return [pa.concat_tables(self)]
+            joined = pa.concat_tables(self)
+            return [joined.combine_chunks() if len(joined) <= _FEW else joined]
         return self
 
 
