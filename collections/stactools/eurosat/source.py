@@ -39,29 +39,34 @@ def scan(source: Source, record: DatasetRecord) -> Iterator[Sample | Problem]:
     splits = SplitLists(record, record.options["splits"].value)
     for entry in source.entries():
         image = _IMAGE.search(entry.path)
-        if listed := _SPLIT_LIST.search(entry.path):
+        if image is not None:
+            folder, name, kind = image.groups()
+            if folder not in classes:
+                continue
+            number = name.removeprefix(f"{folder}_")
+            key = folder, int(number) if number.isdecimal() else -1
+            if key[1] < 0 or f"{folder}_{key[1]}" != name:
+                yield Problem(entry.label, "not named as EuroSAT names its files", "foreign")
+                continue
+            known = found.setdefault(key, {})
+            if kind in known:
+                yield second_copy(entry, known[kind])
+            else:
+                known[kind] = entry
+        elif listed := _SPLIT_LIST.search(entry.path):
             names = _names(source, entry)
             splits.add(names, _SPLITS[listed["split"]], entry.label, _family(listed))
             if not names:
                 yield Problem(entry.label, "a split list that names no image", "incomplete")
-        elif image is None:
-            continue
-        elif image["folder"] in classes:
-            number = image["name"].removeprefix(f"{image['folder']}_")
-            key = image["folder"], int(number) if number.isdecimal() else -1
-            if key[1] < 0 or f"{key[0]}_{key[1]}" != image["name"]:
-                yield Problem(entry.label, "not named as EuroSAT names its files", "foreign")
-            elif image["kind"] in found.setdefault(key, {}):
-                yield second_copy(entry, found[key][image["kind"]])
-            else:
-                found[key][image["kind"]] = entry
     yield from splits.problems()
     for (name, number), entries in sorted(found.items()):
         sample = f"{name}_{number}"
         members = tuple(
-            Member(asset, f"{name}/{sample}.{kind}", entries[kind])
-            for kind, asset in _ASSETS.items()
-            if kind in entries
+            [
+                Member(asset, f"{name}/{sample}.{kind}", entries[kind])
+                for kind, asset in _ASSETS.items()
+                if kind in entries
+            ]
         )
         yield Sample(sample, (name,), members, (name,), splits.split(sample))
 

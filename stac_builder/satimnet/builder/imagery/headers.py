@@ -165,6 +165,8 @@ _MAX_SCANS = 500  # each is a pass over the image, and a few bytes may be one; 6
 _SCAN = re.compile(rb"\xff\xda")  # a map has no count()
 _MARKER = re.compile(rb"\xff+([^\xff])", re.DOTALL)  # any number of fill bytes before it
 _SEGMENT = struct.Struct(">BBH")  # 255, marker, length
+_TABLES = frozenset(range(0x100)) - _SIZES - {0xDA, 0xFF}
+"""Markers of what is passed over: tables and notes."""
 
 _MOST_STARTS = 256  # that are kept; files of one encoder begin alike
 _LONGEST_START = 2**12  # bytes; those of a camera's notes are of no other file
@@ -199,16 +201,13 @@ def _before_scans(data: Data, label: str) -> tuple[Header, int]:
     for _ in range(_MAX_PARTS):
         if position <= last:
             first, marker, length = _SEGMENT.unpack_from(data, position)
-        else:
-            first = 0
-        if first == 0xFF and marker != 0xFF:  # nearly always: there are no fill bytes
-            position += 2
-        else:
-            found = _MARKER.match(data, position)
-            if found is None:
-                raise BadFileError(label, "damaged JPEG (no marker where one must be)")
-            marker, position = found[1][0], found.end()
-            length = int.from_bytes(data[position : position + 2], "big")
+            if first == 0xFF and marker in _TABLES and length >= 2:  # nearly all
+                position += 2 + length
+                continue
+        found = _MARKER.match(data, position)
+        if found is None:
+            raise BadFileError(label, "damaged JPEG (no marker where one must be)")
+        marker, position = found[1][0], found.end()
         if marker == 0xDA:  # start of scan: from here on entropy-coded data
             break
         if marker in _SIZES:
