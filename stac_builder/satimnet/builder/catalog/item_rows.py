@@ -196,6 +196,7 @@ class _Properties:
         """Which of it is said of each sample."""
         self._own = set[str]().union(*{tuple(packed.sample.properties) for packed in samples})
         """Names of what the samples say themselves."""
+        self._timed = any(packed.sample.datetime is not None for packed in samples)
 
     def column(self, name: str, type_: pa.DataType) -> pa.Array:
         """The values of a property."""
@@ -214,6 +215,9 @@ class _Properties:
                 return _constant(self._record["properties"][name], type_, len(self._samples))
             if name not in _OF_ALL:
                 return pa.nulls(len(self._samples), type_)
+            if not self._timed and name != "title":
+                value = None if name == "datetime" else self._record[name]
+                return _constant(value, type_, len(self._samples))
         values = self._given(name)
         if any(told):
             values = [
@@ -263,16 +267,23 @@ class _Properties:
 
     def extensions(self, type_: pa.DataType) -> pa.Array:
         """The extensions that each Item uses."""
+        import pyarrow as pa
+
+        if not self._own:
+            return _spread(pa.array([self._used(made) for made in self._made], type_), self._codes)
         known: dict[Hashable, tuple[str, ...]] = {}
         found = []
         for packed, code in zip(self._samples, self._codes.tolist(), strict=True):
             key = code, tuple(packed.sample.properties)
             if key not in known:
-                made = self._made[code]
-                names = {*self._record["properties"], *packed.sample.properties, *made}
-                known[key] = tuple(extensions_of(names, themes=bool(made.get("themes"))))
+                known[key] = tuple(self._used(self._made[code], packed.sample.properties))
             found.append(known[key])
         return _coded(found, type_)
+
+    def _used(self, made: Mapping[str, Any], own: Iterable[str] = ()) -> list[str]:
+        """The extensions that an Item uses of which this is said."""
+        names = {*self._record["properties"], *own, *made}
+        return extensions_of(names, themes=bool(made.get("themes")))
 
 
 def _of_grid(grid: Header, name: str, otherwise: Any) -> Any:
