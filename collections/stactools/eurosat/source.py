@@ -35,7 +35,7 @@ _SPLITS = {"train": "train", "validation": "validation", "val": "validation", "t
 def scan(source: Source, record: DatasetRecord) -> Iterator[Sample | Problem]:
     """Samples of both editions, by class and number; foreign and repeated files as problems."""
     classes = {entry.name for entry in record.classes}
-    found: dict[tuple[str, int], dict[str, Entry]] = {}
+    found: dict[str, dict[int, dict[str, Entry]]] = {}  # by class, number and edition
     splits = SplitLists(record, record.options["splits"].value)
     for entry in source.entries():
         image = _IMAGE.search(entry.path)
@@ -43,12 +43,12 @@ def scan(source: Source, record: DatasetRecord) -> Iterator[Sample | Problem]:
             folder, name, kind = image.groups()
             if folder not in classes:
                 continue
-            number = name.removeprefix(f"{folder}_")
-            key = folder, int(number) if number.isdecimal() else -1
-            if key[1] < 0 or f"{folder}_{key[1]}" != name:
+            digits = name.removeprefix(f"{folder}_")
+            number = int(digits) if digits.isdecimal() else -1
+            if number < 0 or f"{folder}_{number}" != name:
                 yield Problem(entry.label, "not named as EuroSAT names its files", "foreign")
                 continue
-            known = found.setdefault(key, {})
+            known = found.setdefault(folder, {}).setdefault(number, {})
             if kind in known:
                 yield second_copy(entry, known[kind])
             else:
@@ -59,16 +59,17 @@ def scan(source: Source, record: DatasetRecord) -> Iterator[Sample | Problem]:
             if not names:
                 yield Problem(entry.label, "a split list that names no image", "incomplete")
     yield from splits.problems()
-    for (name, number), entries in sorted(found.items()):
-        sample = f"{name}_{number}"
-        members = tuple(
-            [
-                Member(asset, f"{name}/{sample}.{kind}", entries[kind])
-                for kind, asset in _ASSETS.items()
-                if kind in entries
-            ]
-        )
-        yield Sample(sample, (name,), members, (name,), splits.split(sample))
+    for folder, numbers in sorted(found.items()):
+        for number, entries in sorted(numbers.items()):
+            name = f"{folder}_{number}"
+            members = tuple(
+                [
+                    Member(asset, f"{folder}/{name}.{kind}", entries[kind])
+                    for kind, asset in _ASSETS.items()
+                    if kind in entries
+                ]
+            )
+            yield Sample(name, (folder,), members, (folder,), splits.split(name))
 
 
 def _family(listed: re.Match[str]) -> str:

@@ -10,7 +10,7 @@ import re
 import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from math import prod
 from mmap import mmap
@@ -59,11 +59,12 @@ class Header:
     packed: bool = False
     """Whether several pixels share a byte, which readers do not unpack alike; palettes apart."""
 
-    @property
-    def size(self) -> int:
-        """Bytes of its pixels."""
+    size: int = field(init=False, repr=False, compare=False)
+    """Bytes of its pixels."""
+
+    def __post_init__(self) -> None:
         rows, columns = self.shape
-        return rows * columns * self.bands * int(self.dtype[2:])
+        object.__setattr__(self, "size", rows * columns * self.bands * int(self.dtype[2:]))
 
 
 def read_header(
@@ -194,6 +195,11 @@ def _jpeg(data: Data, label: str) -> Header:
     return header
 
 
+@lru_cache(_MOST_STARTS)
+def _of_jpeg(rows: int, columns: int, bands: int, bits: int) -> Header:
+    return Header((rows, columns), bands, "|u1" if bits == 8 else "<u2")
+
+
 def _before_scans(data: Data, label: str) -> tuple[Header, int]:
     """What stands before the first scan, and the offset of that."""
     position, last = 2, len(data) - _SEGMENT.size
@@ -212,7 +218,7 @@ def _before_scans(data: Data, label: str) -> tuple[Header, int]:
             break
         if marker in _SIZES:
             bits, rows, columns, bands = struct.unpack_from(">BHHB", data, position + 2)
-            header = Header((rows, columns), bands, "|u1" if bits == 8 else "<u2")
+            header = _of_jpeg(rows, columns, bands, bits)
         position += max(length, 2)
     if header is None:
         raise BadFileError(label, "damaged JPEG (no size)")
