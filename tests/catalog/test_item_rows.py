@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from pyproj import CRS
 from two_sensors import RADAR, record
 
 from satimnet.builder.catalog.geoparquet import table_of
@@ -18,7 +19,7 @@ from stactools.bigearthnet import dataset as bigearthnet
 from stactools.eurosat import dataset as eurosat
 from stactools.inria import dataset as inria
 
-WKT = 'PROJCRS["anywhere"]'
+WKT = CRS.from_epsg(32631).to_wkt()
 
 
 def header(side=64, crs="EPSG:32631", corner=(500_000.0, 5_000_000.0), bands=13, pixels=True):
@@ -69,8 +70,8 @@ def test_samples_like_each_other():
 def test_names_that_json_escapes_and_signs_of_formats():
     """Ids and paths may have any letters; a percent sign must not be taken for a hole."""
     names = ['Forest "1"', "Fôret 100 %b", "back\\slash %", "plain"]
-    samples = [eurosat_sample(number) for number in range(8)]
-    for at, (one, name) in enumerate(zip(samples, 2 * names, strict=True)):
+    samples = [eurosat_sample(number) for number in range(24)]
+    for at, (one, name) in enumerate(zip(samples, 6 * names, strict=True)):
         (own,) = one.members
         sample = replace(one.sample, id=f"{name} {at}", level=("100 % %b",))
         samples[at] = one._replace(sample=sample, members=(own._replace(path=f"{name}.tif"),))
@@ -80,13 +81,13 @@ def test_names_that_json_escapes_and_signs_of_formats():
 def test_samples_of_several_kinds_by_turns():
     """With a place and without, of two editions, and of both at once."""
     samples = []
-    for number in range(12):
+    for number in range(36):
         head = header(corner=(500_000.0 + 640 * number, 5_000_000.0))
         tiff = member("multispectral", 2 * number, head if number % 2 else header(crs=None))
         jpeg = member("rgb", 2 * number + 1, Header((64, 64), 3, "|u1"))
         members = ([tiff], [jpeg], [tiff, jpeg])[number % 3]
         split = (None, "train")[number % 4 == 0]
-        samples.append(sample(number, members, (("Forest",), ("River",))[number > 5], split=split))
+        samples.append(sample(number, members, (("Forest",), ("River",))[number > 17], split=split))
     require_same(samples, eurosat)
 
 
@@ -125,10 +126,12 @@ def test_places_of_all_kinds():
         header(crs="EPSG:3031", corner=(-320.0, 320.0)),
         header(crs="EPSG:32735"),
         header(pixels=False),
+        header(crs=WKT),
         None,
     ]
     require_same(
-        [sample(n, [member("multispectral", n, head)]) for n, head in enumerate(places)], eurosat
+        [sample(n, [member("multispectral", n, head)]) for n, head in enumerate(4 * places)],
+        eurosat,
     )
 
 

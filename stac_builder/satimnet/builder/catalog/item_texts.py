@@ -14,21 +14,33 @@ from typing import Any
 
 import orjson
 
-from satimnet.builder.catalog.items import SHA256, Describer, Item, ItemText, node_of, placed
+from satimnet.builder.catalog.items import (
+    SHA256,
+    Describer,
+    Item,
+    ItemText,
+    node_of,
+    placed,
+    texts_of,
+)
 from satimnet.builder.imagery.footprints import Footprint
 from satimnet.builder.imagery.headers import Header
 from satimnet.builder.packing.shards import PackedSample, Shard
 
 _MOST_FORMS = 256
+_FEWEST = 16  # samples of a shard from which on forms are made sooner than the Items themselves
 # What stands for a hole in the text of a form, with its quotes; control characters are in no name.
 _HOLE = re.compile(rb'"\\u0002(\w+)\\u0003"')
-_OF_SAMPLE = ("id", "geometry", "bbox", "transform", "bytes")
+_OF_SAMPLE = ("id", "geometry", "bbox", "crs", "transform", "bytes")
 _OF_MEMBER = ("path", "first", "last", "size", "sha256", "offset")
 
 
 def item_texts(shard: Shard, record: Mapping[str, Any]) -> Iterator[ItemText]:
     """The Items of a shard's samples, as `satimnet.builder.catalog.items.describe` has them."""
     describer = Describer(shard, record)
+    if len(shard.samples) < _FEWEST:
+        yield from texts_of(describer.item(*sample) for sample in describer.samples())
+        return
     forms: dict[Hashable, _Form] = {}
     for packed, grid, footprint in describer.samples():
         kind = _kind(packed, grid, footprint)
@@ -53,7 +65,7 @@ def _kind(
     if grid is not None:
         if grid.transform is None:
             return None
-        where = grid.crs, grid.shape
+        where = grid.crs is not None and grid.crs.startswith("EPSG:"), grid.shape
     kinds: list[Hashable] = [
         *(sample.level, sample.datetime, sample.split, packed.classes, where, footprint is None)
     ]
@@ -104,6 +116,7 @@ class _Form:
             orjson.dumps(packed.sample.id),
             b"" if footprint is None else orjson.dumps(footprint.geometry),
             b"" if footprint is None else orjson.dumps(footprint.bbox),
+            b"" if grid is None else orjson.dumps(grid.crs),
             b"" if grid is None else orjson.dumps(grid.transform),
             sum([members[at].size for at in self._images]),
         ]
@@ -125,6 +138,8 @@ def _with_holes(item: Item, packed: PackedSample, grid: Header | None) -> Item:
         properties["satimnet:bytes"] = _mark("bytes")
     if grid is not None:
         properties["proj:transform"] = _mark("transform")
+        is_code = grid.crs is not None and grid.crs.startswith("EPSG:")
+        properties["proj:code" if is_code else "proj:wkt2"] = _mark("crs")
     item = item | {"id": _mark("id"), "properties": properties}
     if "bbox" in item:
         item |= {"geometry": _mark("geometry"), "bbox": _mark("bbox")}
