@@ -70,6 +70,7 @@ from satimnet.builder.shard_task import (
     rows_name,
     shard_name,
     this_version,
+    without_collector,
 )
 from satimnet.builder.sources import MAX_SCENE_SIZE, Entry, Source, source_place
 from satimnet.builder.storage.atomic_files import write_json
@@ -286,7 +287,8 @@ def _built(dataset: Dataset, source: Source, how: _How) -> tuple[Report, Made | 
     """As `_build_dataset`; shards are made while the scan goes on."""
     problems: list[Problem] = []
     coming = plans(_samples(dataset, source, problems, how.progress), how.shard_size)
-    first, files = _settled(coming, how.items)
+    with without_collector():
+        first, files = _settled(coming, how.items)
     if not first:  # labels alone, say: other datasets of the same build need not suffer
         return Report(dataset.id, 0, 0, tuple(problems)), None
     folder = how.staging / f"{dataset.id}-{_digest(dataset, source, first, files, how)}"

@@ -114,7 +114,7 @@ def _told(task: ShardTask, work: Callable[[ShardTask], list[Problem]]) -> list[P
         finished = _finished(task)
         if finished is not None:
             return finished
-        with _without_collector():
+        with without_collector():
             return work(task)
     except SatimnetError as error:
         return from_here(str(error))
@@ -222,7 +222,7 @@ def _is_there(place: str, size: int) -> bool:
 
 
 @contextmanager
-def _without_collector() -> Iterator[None]:
+def without_collector() -> Iterator[None]:
     """Stops the garbage collector: it would only go through thousands of live objects again."""
     collecting = gc.isenabled()
     gc.disable()

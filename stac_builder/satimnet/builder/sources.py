@@ -371,25 +371,27 @@ class Reader:
 
     def _read(self, entry: Entry) -> bytes:
         """The bytes of an entry, unchecked but for the limit and what a zip knows."""
-        if (size := max(entry.size, entry.stored_size)) > self._largest:
+        if entry.size > self._largest or entry.stored_size > self._largest:
+            size = max(entry.size, entry.stored_size)
             raise BadFileError(
                 entry.label,
                 f"{size} bytes, over the limit {self._largest}; for images, max_scene_size sets it",
             )
-        if is_url(entry.container) and entry.kind in ("file", "zip", "tar"):
+        kind, container = entry.kind, entry.container
+        if is_url(container) and kind in ("file", "zip", "tar"):
             return self._read_remote(entry)
-        if entry.kind == "file":
-            descriptor = opened_regular(entry.container)
+        if kind == "zip":
+            return self._read_zip(entry)
+        if kind == "file":
+            descriptor = opened_regular(container)
             try:
                 return _read_at(descriptor, entry.size, 0)
             finally:
                 os.close(descriptor)
-        if entry.kind == "zip":
-            return self._read_zip(entry)
-        if entry.kind == "packed":
+        if kind == "packed":
             raise BadFileError(entry.label, "cannot be read inside its archive; unpack that first")
-        if entry.kind == "tar":
-            return _read_at(self._descriptor(entry.container), entry.size, entry.offset)
+        if kind == "tar":
+            return _read_at(self._descriptor(container), entry.size, entry.offset)
         stream, file = self._stream(entry)
         with own_errors(file):
             stream.seek(entry.offset)

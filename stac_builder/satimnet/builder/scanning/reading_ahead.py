@@ -116,4 +116,6 @@ def span(entry: Entry) -> int:
     """Bytes from the place of a file in its container to its end, or some more."""
     if entry.kind != "zip":
         return entry.stored_size
-    return 30 + len(entry.member.encode("utf-8", "surrogateescape")) + _SLACK + entry.stored_size
+    name = entry.member
+    length = len(name) if name.isascii() else len(name.encode("utf-8", "surrogateescape"))
+    return 30 + length + _SLACK + entry.stored_size
