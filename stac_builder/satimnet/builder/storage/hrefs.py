@@ -48,6 +48,7 @@ _PLACE_SCHEME = re.compile(  # pathlib leaves one of two slashes; NETCDF:/path i
 _NAME = re.compile(r"(?!\.)[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff/\\]+")
 _TAKEN = ("catalog", "collection", "concepts")
 _LONGEST = 200  # bytes; most file systems have room for 255
+_SHORT = _LONGEST // 4  # characters, of at most so many bytes each
 _IN_URLS = "%/:?#@!$&'()*+,;=~-._"
 _ALLOW = "if you trust it, say --allow-outside, or allow_outside=True in Python"
 
@@ -135,6 +136,8 @@ def file_name(text: str) -> str:
     Raises:
         SatimnetError: it would lead elsewhere, hide, be a file of the catalog's own, or be none.
     """
+    if text.isidentifier() and len(text) <= _SHORT and text.casefold() not in _TAKEN:
+        return text  # letters, digits and underscores: nearly all
     if (
         not _NAME.fullmatch(text)
         or text.casefold().removesuffix(".json") in _TAKEN
