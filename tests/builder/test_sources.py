@@ -137,7 +137,7 @@ def test_plain_tar_headers_are_read_as_tarfile_reads_them(members, form, whole, 
 def test_targz_readers_use_the_index_of_the_scan(tmp_path):
     source = Source((as_targz(tmp_path),), tmp_path / "indexes")
     entries = list(source.entries())
-    assert len(list((tmp_path / "indexes").iterdir())) == 1
+    assert len(list((tmp_path / "indexes").glob("*.gzidx"))) == 1
     with Reader(tmp_path / "indexes") as reader:
         assert reader.read(entries[1]) == FILES[entries[1].member]
 

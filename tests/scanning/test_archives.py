@@ -123,7 +123,7 @@ def test_archives_in_archives_are_folders_too(outer, inner, tmp_path):
 
 
 def test_what_a_build_unpacks_is_whole_on_the_disk(tmp_path, monkeypatch):
-    """Also the seek points of a tar.gz: after a power cut the next build reads what has a name."""
+    """Also seek points and listings: after a power cut the next build reads what has a name."""
     flushed, fsync = {}, os.fsync
 
     def noting(descriptor: int) -> None:
@@ -136,14 +136,29 @@ def test_what_a_build_unpacks_is_whole_on_the_disk(tmp_path, monkeypatch):
         (tmp_path / f"a.tar.{form}").write_bytes(COMPRESS[form](tarred(FILES)))
         contents(tmp_path / f"a.tar.{form}", tmp_path / "scratch")
     made = [path.stat() for path in (tmp_path / "scratch").iterdir()]
-    assert len(made) == 2
+    assert len(made) == 4
     assert all(flushed.get(state.st_ino) == state.st_size > 0 for state in made)
 
 
 def test_what_lies_open_in_its_archive_is_not_copied(tmp_path):
     (tmp_path / "a.tar").write_bytes(tarred({"b.zip": stored({"c.tar": tarred(FILES)})}))
     assert contents(tmp_path / "a.tar", tmp_path / "scratch") == under("a/b/c")
-    assert not (tmp_path / "scratch").exists()
+    assert {path.suffix for path in (tmp_path / "scratch").iterdir()} == {".listing"}
+
+
+@pytest.mark.parametrize("ending", ["tar", "tar.gz"])
+def test_a_tar_is_gone_through_once(ending, tmp_path, monkeypatch):
+    path = tmp_path / f"many.{ending}"
+    files = {f"{at // 9}/{at}.tif": b"x" * (at % 5) for at in range(2500)}
+    path.write_bytes(COMPRESS["gz"](tarred(files)) if ending == "tar.gz" else tarred(files))
+    source = Source((path,), tmp_path / "scratch")
+    first = list(source.entries())
+    assert [entry.path for entry in first] == [f"many/{name}" for name in files]
+    with monkeypatch.context() as patched:
+        patched.setattr(tarfile, "open", None)
+        assert list(source.entries()) == first
+    path.write_bytes(COMPRESS["gz"](tarred(FILES)) if ending == "tar.gz" else tarred(FILES))
+    assert [entry.path for entry in source.entries()] == list(under("many"))
 
 
 def test_messages_name_the_archives_that_a_file_lies_in(tmp_path):
@@ -338,7 +353,7 @@ def test_a_pipe_that_takes_the_place_of_a_file_is_not_waited_for(name, tmp_path)
             reader.read(entry)
     if form != "png":
         with pytest.raises(SatimnetError, match="regular"):
-            list(archives.archive_entries(path, "a/", unpacking.Unpacking(tmp_path / "scratch")))
+            list(archives.archive_batches(path, "a/", unpacking.Unpacking(tmp_path / "scratch")))
 
 
 def test_pipes_and_links_beside_a_source_are_in_the_report(miniature, tmp_path):

@@ -320,17 +320,18 @@ def _read_lists(
         BadFileError: a list cannot be read.
     """
     current, done = "", set[int]()  # hashes; two alike only make a folder seem scattered
-    for entry in source.entries():
-        folder = entry.path.rpartition("/")[0]
-        if folder != current:
-            done.add(hash(current))
-            current = folder
-            # others lie on both sides of an archive, say, and nothing is made of their files
-            if hash(folder) in done and _PATCH.search(folder):
-                scattered.add(folder)
-        match = _LIST.search(entry.path) if entry.path.endswith((".csv", ".csv.bz2")) else None
-        if match is None:
-            continue
+    found: list[tuple[re.Match[str], Entry]] = []
+    for batch in source.batches():
+        for folder in [path.rpartition("/")[0] for path in batch.paths]:
+            if folder != current:
+                done.add(hash(current))
+                current = folder
+                # others lie on both sides of an archive, say, and nothing is made of their files
+                if hash(folder) in done and _PATCH.search(folder):
+                    scattered.add(folder)
+        if not batch.endings.isdisjoint((".csv", ".bz2")):
+            found += ((m, entry) for entry in batch.made() if (m := _LIST.search(entry.path)))
+    for match, entry in found:
         try:
             lines = _lines(entry, reader, packed=match["packed"] is not None)
             if match["table"]:

@@ -72,7 +72,7 @@ from satimnet.builder.shard_task import (
     this_version,
     without_collector,
 )
-from satimnet.builder.sources import MAX_SCENE_SIZE, Entry, Source, source_place
+from satimnet.builder.sources import MAX_SCENE_SIZE, Source, source_place
 from satimnet.builder.storage.atomic_files import write_json
 from satimnet.builder.storage.hrefs import file_name, is_url, writable
 from satimnet.builder.storage.objects import download_all, remove_below
@@ -399,9 +399,7 @@ def _samples(
         if isinstance(found, Problem):
             problems.append(found)
             continue
-        for member in found.members:
-            if isinstance(member.entry, Entry):
-                tally.take(member.entry)
+        tally.take_all([member.entry for member in found.members])
         try:
             file_name(found.id)
             if found.level not in levels:

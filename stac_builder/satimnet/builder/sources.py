@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self, cast
 from urllib.parse import unquote, urlsplit
@@ -30,12 +31,13 @@ from satimnet.builder.errors import (
 )
 from satimnet.builder.scanning.archives import (
     ZIP_HEADER,
-    archive_entries,
+    archive_batches,
     opened_gzip,
     zip_data_offset,
 )
 from satimnet.builder.scanning.containers import Containers, own_errors, require_same
 from satimnet.builder.scanning.entries import (
+    Batch,
     Entry,
     archive_folder,
     is_archive,
@@ -106,12 +108,16 @@ class Source:
             BadFileError: it is a broken or an unsafe archive, or no file at all.
             StorageError: it cannot be read, or there is no room to unpack it.
         """
-        entries = self._entries(listing_only=False)
-        return entries if self.tally is None else self.tally.counted(entries)
+        return chain.from_iterable(batch.made() for batch in self.batches())
+
+    def batches(self) -> Iterator[Batch]:
+        """The files of `entries`, many at a time: where paths tell enough, in half the time."""
+        batches = self._batches(listing_only=False)
+        return batches if self.tally is None else self.tally.counted(batches)
 
     def names(self) -> Iterator[str]:
         """The paths of `entries`; compressed tars are not unpacked for them."""
-        return (entry.path for entry in self._entries(listing_only=True))
+        return chain.from_iterable(batch.paths for batch in self._batches(listing_only=True))
 
     def reader(self, largest: int = MAX_FILE_SIZE) -> Reader:
         """A `Reader` of this source's entries, of ``largest`` bytes at most."""
@@ -130,37 +136,39 @@ class Source:
         if self.tally is not None:
             self.tally.take(entry)
 
-    def _entries(self, *, listing_only: bool) -> Iterator[Entry]:
-        """As `entries`; with ``listing_only``, compressed tars are not unpacked."""
+    def _batches(self, *, listing_only: bool) -> Iterator[Batch]:
+        """As `batches`; with ``listing_only``, compressed tars are not unpacked."""
         unpacking = Unpacking(self.indexes, listing_only=listing_only, containers=self.containers)
         try:
             for path in self.paths:
-                for entry in self._entries_of(path, unpacking):
-                    if not is_junk(entry.path):
-                        yield entry
+                for batch in self._batches_of(path, unpacking):
+                    if batch.may_have_junk:
+                        yield Batch.of(*(e for e in batch.made() if not is_junk(e.path)))
+                    else:
+                        yield batch
         finally:
             unpacking.close()
 
-    def _entries_of(self, path: Path | str, unpacking: Unpacking) -> Iterator[Entry]:
+    def _batches_of(self, path: Path | str, unpacking: Unpacking) -> Iterator[Batch]:
         """The files of one of the paths."""
         if isinstance(path, str):
-            yield from _entries_of_url(path, unpacking)
+            yield from _batches_of_url(path, unpacking)
         elif path.is_dir():
-            yield from self._folder_entries(path, unpacking)
+            yield from self._folder_batches(path, unpacking)
         elif not path.exists():
             raise NotFoundError(f"{path}: no such file or folder; give a dataset's source")
         elif not path.is_file():
             raise BadFileError(str(path), "neither a file nor a folder; give a dataset's source")
         elif is_archive(layout_path(path.name)):
-            yield from archive_entries(str(path), archive_folder(path.name), unpacking)
+            yield from archive_batches(str(path), archive_folder(path.name), unpacking)
         else:  # one file alone: the folders above it may say what it is
-            yield _file_entry(str(path), path.absolute().as_posix(), path.stat())
+            yield Batch.of(_file_entry(str(path), path.absolute().as_posix(), path.stat()))
 
-    def _folder_entries(self, top: Path, unpacking: Unpacking) -> Iterator[Entry]:
+    def _folder_batches(self, top: Path, unpacking: Unpacking) -> Iterator[Batch]:
         """The files in a folder, those of archives in it as well."""
         root = top.resolve()
 
-        def walk(folder: str, prefix: str) -> Iterator[Entry]:
+        def walk(folder: str, prefix: str) -> Iterator[Batch]:
             """The files below a folder, whose paths begin with ``prefix``."""
             try:
                 with os.scandir(folder) as listed:
@@ -185,9 +193,9 @@ class Source:
                     self._pass(entry.path, "neither a file nor a folder")
                 elif is_archive(layout_path(entry.name)):
                     path = prefix + archive_folder(entry.name)
-                    yield from archive_entries(entry.path, path, unpacking)
+                    yield from archive_batches(entry.path, path, unpacking)
                 else:
-                    yield _file_entry(entry.path, prefix + entry.name, entry.stat())
+                    yield Batch.of(_file_entry(entry.path, prefix + entry.name, entry.stat()))
 
         yield from walk(str(top), "")
 
@@ -219,13 +227,13 @@ def source_place(given: str | os.PathLike[str]) -> Path | str:
     return Path(text)
 
 
-def _entries_of_url(url: str, unpacking: Unpacking) -> Iterator[Entry]:
+def _batches_of_url(url: str, unpacking: Unpacking) -> Iterator[Batch]:
     """The files in an archive, or below a prefix of a store."""
     name = unquote(urlsplit(url).path) if is_web(url) else address_of(url).key
     name = name.rpartition("/")[2]
     if is_archive(layout_path(name)):
         try:
-            yield from archive_entries(url, archive_folder(printable(name)), unpacking)
+            yield from archive_batches(url, archive_folder(printable(name)), unpacking)
             return
         except NotFoundError:
             if is_web(url):
@@ -236,9 +244,9 @@ def _entries_of_url(url: str, unpacking: Unpacking) -> Iterator[Entry]:
             ".tar.gz)"
         )
     some = False
-    for entry in _prefix_entries(url, unpacking):
+    for batch in _prefix_batches(url, unpacking):
         some = True
-        yield entry
+        yield batch
     if some:
         return
     address = address_of(url)
@@ -248,10 +256,10 @@ def _entries_of_url(url: str, unpacking: Unpacking) -> Iterator[Entry]:
         about = None
     if about is None:
         raise NotFoundError(f"{shown(url)}: no such file or folder; give a dataset's source")
-    yield _object_entry(about, f"/{address.key}")
+    yield Batch.of(_object_entry(about, f"/{address.key}"))
 
 
-def _prefix_entries(url: str, unpacking: Unpacking) -> Iterator[Entry]:
+def _prefix_batches(url: str, unpacking: Unpacking) -> Iterator[Batch]:
     """The files below a prefix of a store, those of archives there as well."""
     top = f"{url}/"
     for path, found in in_order_of_folders(files_below(url), top):
@@ -260,9 +268,9 @@ def _prefix_entries(url: str, unpacking: Unpacking) -> Iterator[Entry]:
             continue
         if is_archive(layout_path(name)):
             prefix = printable(f"{folder}{slash}") + archive_folder(name)
-            yield from archive_entries(found.place, prefix, unpacking)
+            yield from archive_batches(found.place, prefix, unpacking)
         else:
-            yield _object_entry(found, path)
+            yield Batch.of(_object_entry(found, path))
 
 
 def _object_entry(found: Object, path: str) -> Entry:

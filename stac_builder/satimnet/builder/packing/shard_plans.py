@@ -1,7 +1,7 @@
 """Shard plans: which samples go into which shard.
 
-A plan keeps its samples pickled and deflated until its shard is packed, but for the first ones. As
-objects the 590,326 patches of BigEarthNet, of 13 files each, would take 5 GB; so they take a
+A plan keeps its samples pickled and compressed until its shard is packed, but for the first ones.
+As objects the 590,326 patches of BigEarthNet, of 13 files each, would take 5 GB; so they take a
 fiftieth.
 """
 
@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-import zlib
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice, repeat
 from typing import Any
 
 from satimnet.builder.errors import BadFileError
-from satimnet.builder.samples import Member, Sample
+from satimnet.builder.samples import Made, Member, Sample
 from satimnet.builder.sources import Entry
+from satimnet.builder.storage.compression import compressed, uncompressed
 
 DEFAULT_SHARD_SIZE = 256 * 2**20
 MAX_SHARD_SIZE = 3 * 2**30
@@ -26,10 +27,10 @@ MAX_SHARD_SIZE = 3 * 2**30
 _MAX_MEMBERS = 65_000  # 65,535 is where zip64 would begin
 _MEMBER_OVERHEAD = 512  # headers, name (twice) and alignment: an upper guess
 MOST_OPEN = 2**16
-"""Samples in shards that more may be added to; deflated they take some hundred bytes each."""
-_CHUNK = 64  # samples deflated together
+"""Samples in shards that more may be added to; compressed they take some hundred bytes each."""
+_CHUNK = 64  # samples compressed together
 _KEPT = 2**15
-"""Files and objects of samples that stay as they are, some 25 MB: deflating takes time."""
+"""Files and objects of samples that stay as they are, some 25 MB: packing them takes time."""
 _new_entry = partial(tuple.__new__, Entry)  # faster than a call with all fields
 
 
@@ -47,16 +48,16 @@ class ShardPlan:
     digest: str
     """Changes when the samples, their annotation, files' sizes or stamps, or order change."""
     chunks: tuple[bytes | tuple[Sample, ...], ...]
-    """The samples, deflated or as they are."""
+    """The samples, packed or as they are."""
 
     @property
     def samples(self) -> tuple[Sample, ...]:
-        """The samples; those that are deflated are made anew at each call."""
+        """The samples; those that are packed are made anew at each call."""
         return tuple(sample for chunk in self.chunks for sample in _unpacked(chunk))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """For other processes all samples are deflated."""
-        chunks = tuple(c if isinstance(c, bytes) else _packed(c) for c in self.chunks)
+        """For other processes all samples are packed."""
+        chunks = tuple(c if isinstance(c, bytes) else compressed(_pickled(c)) for c in self.chunks)
         head = (self.name, self.level, self.count, self.size, self.members, self.digest)
         return ShardPlan, (*head, chunks)
 
@@ -137,9 +138,10 @@ class _Level:
     def add(self, sample: Sample, *, keep: bool) -> ShardPlan | None:
         """Plans the sample, in a further shard if this one is full, which is returned then.
 
-        Unless they are to be kept as they are, samples are deflated.
+        Unless they are to be kept as they are, samples are packed.
         """
-        size = sum([member.size for member in sample.members])
+        sizes = [e.size if type(e := m.entry) is Entry else m.size for m in sample.members]
+        size = sum(sizes)
         own = size + _MEMBER_OVERHEAD * len(sample.members)
         if own > MAX_SHARD_SIZE:
             raise BadFileError(
@@ -153,7 +155,6 @@ class _Level:
         self._count += 1
         self._size += size
         self._members += len(sample.members)
-        self._digest.update(_line(sample).encode("utf-8", "surrogatepass"))
         self._chunk.append(sample)
         if not keep and len(self._chunk) >= _CHUNK:
             self._close_chunk(keep=False)
@@ -161,7 +162,9 @@ class _Level:
 
     def _close_chunk(self, *, keep: bool) -> None:
         """Makes a chunk of the samples that wait."""
-        self._chunks.append(tuple(self._chunk) if keep else _packed(self._chunk))
+        pickled = _pickled(self._chunk)
+        self._digest.update(pickled)
+        self._chunks.append(tuple(self._chunk) if keep else compressed(pickled))
         self._chunk = []
 
     def end(self, *, keep: bool) -> ShardPlan:
@@ -181,51 +184,44 @@ class _Level:
         return closed
 
 
-def _packed(samples: Sequence[Sample]) -> bytes:
-    """The samples, pickled as tuples, which is faster, and deflated."""
+def _pickled(samples: Sequence[Sample]) -> bytes:
+    """The samples, pickled as tuples, which is faster."""
     rows = [
         (
             *(s.id, s.level, s.classes, s.split, s.objects, s.datetime, s.properties, s.links),
-            s.datetimes,
-            [(m.asset, m.path, tuple(e) if type(e := m.entry) is Entry else e) for m in s.members],
+            *(s.datetimes, len(s.members)),
         )
         for s in samples
     ]
-    return zlib.compress(pickle.dumps(rows, -1), 1)
+    members = [member for sample in samples for member in sample.members]
+    assets, paths, entries = zip(*members, strict=True) if members else ((), (), ())
+    return pickle.dumps((rows, assets, paths, _columns(entries)), -1)
 
 
 def _unpacked(chunk: bytes | tuple[Sample, ...]) -> Iterable[Sample]:
     """The samples of a chunk."""
-    return _inflated(chunk) if isinstance(chunk, bytes) else chunk
+    return _made(uncompressed(chunk)) if isinstance(chunk, bytes) else chunk
 
 
-def _inflated(chunk: bytes) -> Iterator[Sample]:
-    """The samples of a chunk that `_packed` made."""
-    for id_, level, *said, members in pickle.loads(zlib.decompress(chunk)):
-        made = tuple(
-            Member(asset, path, _new_entry(e) if type(e) is tuple else e)
-            for asset, path, e in members
-        )
-        yield Sample(id_, level, made, *said)
+def _made(pickled: bytes) -> Iterator[Sample]:
+    """The samples that `_pickled` wrote."""
+    rows, assets, paths, columns = pickle.loads(pickled)
+    members = map(Member, assets, paths, _entries(columns))
+    for id_, level, *said, count in rows:
+        yield Sample(id_, level, tuple(islice(members, count)), *said)
 
 
-def _line(sample: Sample) -> str:
-    """All of a sample that its part of a shard depends on."""
-    parts = [
-        f"\n{sample.id} {sample.classes} {sample.split} {sample.datetime} "
-        f"{sample.objects} {sample.properties} {sample.links}"
-    ]
-    if sample.datetimes:
-        parts.append(f"{sample.datetimes}")
-    for member in sample.members:
-        entry = member.entry
-        if type(entry) is Entry:
-            path, size, container, _, offset, stored, stamp, _, name, archive = entry
-            parts.append(
-                f"{member.asset} {member.path} {path} {size} {container} {offset} {stored} "
-                f"{stamp} {name} {archive}"
-            )
-        else:
-            stamp = zlib.crc32(entry) if isinstance(entry, bytes) else entry.stamp
-            parts.append(f"{member.asset} {member.path} {member.label} {member.size} {stamp}")
-    return "\n".join(parts)
+def _columns(entries: Sequence[Entry | Made | bytes]) -> list[tuple[Any, ...]]:
+    """The fields of the entries, of each one value if all are the same, as most are; or else the
+    entries, if some are none."""
+    if set(map(type, entries)) != {Entry}:
+        return [tuple(entries)]
+    columns = zip(*entries, strict=True)
+    return [(c[0],) if c.count(c[0]) == len(c) else c for c in columns]
+
+
+def _entries(columns: Sequence[tuple[Any, ...]]) -> Iterator[Entry | Made | bytes]:
+    """The entries of `_columns`."""
+    if len(columns) == 1:
+        return iter(columns[0])
+    return map(_new_entry, zip(*(repeat(c[0]) if len(c) == 1 else c for c in columns)))

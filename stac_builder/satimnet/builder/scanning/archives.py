@@ -21,7 +21,7 @@ import threading
 import zipfile
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,6 +32,7 @@ from typing import IO, Any, Literal, cast
 from satimnet.builder.errors import BadFileError, SatimnetError, StorageError, printable
 from satimnet.builder.scanning.containers import own_errors, state_of
 from satimnet.builder.scanning.entries import (
+    Batch,
     Entry,
     archive_folder,
     is_archive,
@@ -66,11 +67,13 @@ _MAX_HEADERS = 2**18  # bytes of one tar member's headers; names and pax records
 _MAX_DIRECTORY = 2**26  # bytes of the directory of a zip in another archive
 _MAX_REMOTE_DIRECTORY = 2**31  # and in a store; BigEarthNet's 7.7 million files have 1.4 GB
 _DRIVE = re.compile(r"[A-Za-z]:")
-# Between zeros, in names that are joined by them: what may lead out of the archive, or begins with
-# a dot. Of almost no name, and found sooner than by a regular expression.
-_SUSPICIOUS = ("..", "\\", ":", "\0/", "\0.", "\0\0")
+# What names have that may lead out of the archive, or begin with: almost no name
+_SUSPICIOUS = ("..", "\\", ":")
+_SUSPICIOUS_FIRST = frozenset(("", "/", ".", "\0"))
 _COMMON = (".tif", ".jpg", ".png", ".json")  # endings that `layout_path` leaves
 _new_entry = partial(tuple.__new__, Entry)  # faster than a call with all fields
+_InTar = Literal["tar", "targz", "packed"]
+"""How the files of a tar are read."""
 
 _MAGIC: dict[bytes, Form] = {
     b"PK\3\4": "zip",
@@ -111,7 +114,7 @@ class _Archive:
         return "" if self.name == shown(self.container) else self.name
 
 
-def archive_entries(place: str | Path, prefix: str, unpacking: Unpacking) -> Iterator[Entry]:
+def archive_batches(place: str | Path, prefix: str, unpacking: Unpacking) -> Iterator[Batch]:
     """The files in an archive, those of archives inside it as well, in a stable order.
 
     Args:
@@ -151,7 +154,7 @@ def zip_data_offset(header: bytes, offset: int) -> int | None:
 # --- one archive --------------------------------------------------------------------------------
 
 
-def _entries(archive: _Archive, unpacking: Unpacking, limit: Limit) -> Iterator[Entry]:
+def _batches(archive: _Archive, unpacking: Unpacking, limit: Limit) -> Iterator[Batch]:
     """The files in an archive, wherever it lies."""
     with _one_line_errors(archive.name):
         if is_url(archive.container):  # with what was read of it on the way to here
@@ -181,34 +184,37 @@ def _one_line_errors(name: str) -> Iterator[None]:
 
 def _listed(
     archive: _Archive, file: IO[bytes], unpacking: Unpacking, limit: Limit
-) -> Iterator[Entry]:
+) -> Iterator[Batch]:
     """The files in an archive whose container is open."""
     window = Window(file, archive.start, archive.size)
     form = _form(archive.name, window.read(tarfile.BLOCKSIZE))
     inside = partial(_inside, archive, unpacking, limit)
     if form == "zip":
-        yield from inside(_zip_entries(archive, file), file)
+        yield from inside([Batch.of(*_zip_entries(archive, file))], file)
     elif form == "tar":
-        yield from inside(_kept(archive, unpacking, _tar_entries(archive, file, "tar")), file)
+        files = _kept(archive, file, unpacking, _tar_files(archive, file, "tar"))
+        yield from inside(_tar_batches(archive, "tar", files), file)
     elif form == "gz" and archive.depth == 1:
         with (
             own_errors(file),
             opened_gzip(archive.container, file, _seek_points(archive, file, unpacking)) as stream,
         ):
-            entries = _gzip_entries(archive, stream, unpacking)
-            yield from inside(_kept(archive, unpacking, entries), stream)
+            files = _kept(archive, file, unpacking, _gzip_files(archive, stream, unpacking))
+            yield from inside(_tar_batches(archive, "targz", files), stream)
     else:
         window.seek(0)
         chunks = limit.counted(inflate(form, window), archive.name)
         if unpacking.listing_only:
             inflated = cast(IO[bytes], Inflated(chunks))
-            yield from inside(_tar_entries(archive, inflated, "packed"), inflated)
+            files = _tar_files(archive, inflated, "packed")
+            yield from inside(_tar_batches(archive, "packed", files), inflated)
             return
         state = archive.start, archive.size, state_of(file)[1]
         path = unpacking.unpacked(archive.name, state, chunks)
         tar = replace(archive, container=str(path), start=0, size=path.stat().st_size, stamp=None)
         with path.open("rb") as unpacked:
-            yield from inside(_tar_entries(tar, unpacked, "tar"), unpacked)
+            files = _kept(tar, unpacked, unpacking, _tar_files(tar, unpacked, "tar"))
+            yield from inside(_tar_batches(tar, "tar", files), unpacked)
 
 
 def _form(name: str, head: bytes) -> Form:
@@ -226,21 +232,25 @@ def _inside(
     archive: _Archive,
     unpacking: Unpacking,
     limit: Limit,
-    entries: Iterable[Entry],
+    batches: Iterable[Batch],
     stream: IO[bytes],
-) -> Iterator[Entry]:
-    """The entries, and the files inside those that are archives; ``stream`` holds their bytes."""
+) -> Iterator[Batch]:
+    """The files, and those inside of them that are archives; ``stream`` holds their bytes."""
     deep = archive.depth == _DEEPEST
-    for entry in entries:
-        if deep or not is_archive(entry.path) or is_junk(entry.path):
-            yield entry
-        else:
-            yield from _inside_one(archive, unpacking, limit, entry, stream)
+    for batch in batches:
+        if deep or not batch.may_have_archives:
+            yield batch
+            continue
+        for entry in batch.made():
+            if not is_archive(entry.path) or is_junk(entry.path):
+                yield Batch.of(entry)
+            else:
+                yield from _inside_one(archive, unpacking, limit, entry, stream)
 
 
 def _inside_one(
     archive: _Archive, unpacking: Unpacking, limit: Limit, entry: Entry, stream: IO[bytes]
-) -> Iterator[Entry]:
+) -> Iterator[Batch]:
     """The files inside an archive that is an entry of another."""
     start: int | None = entry.offset
     if entry.kind == "zip":
@@ -259,7 +269,7 @@ def _inside_one(
     )
     if entry.kind == "tar" or (entry.kind == "zip" and entry.method == zipfile.ZIP_STORED):
         limit.take(entry.size, entry.label)  # members may overlap, which makes many of one
-        yield from _entries(within, unpacking, limit)
+        yield from _batches(within, unpacking, limit)
         return
     packed = Window(stream, within.start, entry.stored_size)
     chunks = iter(partial(packed.read, BLOCK), b"")
@@ -274,8 +284,11 @@ def _inside_one(
     path = unpacking.unpacked(within.name, state, limit.counted(chunks, within.name))
     size = path.stat().st_size
     unpacked = replace(within, container=str(path), start=0, size=size, stamp=None)
-    for found in _entries(unpacked, unpacking, limit):
-        yield found if unpacking.kept else found._replace(kind="packed")
+    for batch in _batches(unpacked, unpacking, limit):
+        if unpacking.kept:
+            yield batch
+        else:
+            yield Batch.of(*(found._replace(kind="packed") for found in batch.made()))
 
 
 # --- zip ----------------------------------------------------------------------------------------
@@ -359,9 +372,9 @@ def opened_gzip(container: str, file: IO[bytes] | None, index: Path | None = Non
     return cast(IO[bytes], IndexedGzipFile(container, **how))
 
 
-def _gzip_entries(archive: _Archive, stream: Any, unpacking: Unpacking) -> Iterator[Entry]:
+def _gzip_files(archive: _Archive, stream: Any, unpacking: Unpacking) -> Iterator[PlainFiles]:
     """The files in a ``.tar.gz``; its seek points are kept when all were listed."""
-    yield from _tar_entries(archive, stream, "targz")
+    yield from _tar_files(archive, stream, "targz")
     if unpacking.kept is not None and archive.stamp is None:
         stream.build_full_index()
         with writing(index_path(unpacking.kept, archive.container)) as part:
@@ -385,16 +398,16 @@ def _seek_points(archive: _Archive, file: IO[bytes], unpacking: Unpacking) -> Pa
     return path
 
 
-def _kept(archive: _Archive, unpacking: Unpacking, entries: Iterator[Entry]) -> Iterator[Entry]:
-    """The entries of a tar; of one in a store, all are read only once."""
-    if archive.stamp is None or unpacking.kept is None:
-        return entries
-    return kept(listing_path(unpacking.kept, archive), entries)
+def _kept(
+    archive: _Archive, file: IO[bytes], unpacking: Unpacking, files: Iterator[PlainFiles]
+) -> Iterator[PlainFiles]:
+    """The files of a tar, all of whose headers are read only once; ``file`` is its container."""
+    if unpacking.kept is None:
+        return files
+    return kept(listing_path(unpacking.kept, archive, state_of(file)), files)
 
 
-def _tar_entries(
-    archive: _Archive, stream: IO[bytes], kind: Literal["tar", "targz", "packed"]
-) -> Iterator[Entry]:
+def _tar_files(archive: _Archive, stream: IO[bytes], kind: _InTar) -> Iterator[PlainFiles]:
     """The files in a tar; ``stream`` is its container, or its content."""
     start, size = (archive.start, archive.size) if kind == "tar" else (0, ENDLESS)
     window = Window(stream, start, size, _MAX_HEADERS)
@@ -403,7 +416,7 @@ def _tar_entries(
         for found in tar_members(tar, window, forward=kind != "tar"):
             if isinstance(found, PlainFiles):
                 end = found.end
-                yield from _plain_entries(archive, kind, found, start)
+                yield _safe(archive.name, found)
                 continue
             _refuse_unsafe(archive.name, found.name)
             if found.size < 0:  # reading so many bytes would be reading all
@@ -413,7 +426,7 @@ def _tar_entries(
                 continue  # links and devices are no data
             name, mtime = found.name, int(found.mtime)
             one = PlainFiles([name], [found.size], [found.offset_data], [mtime], end)
-            yield from _plain_entries(archive, kind, one, start)
+            yield _safe(archive.name, one)
     # tarfile takes any end for the end; a whole archive has a block of zeros there (POSIX pax).
     if end:
         window.renew()
@@ -422,27 +435,39 @@ def _tar_entries(
             raise BadFileError(archive.name, "not a whole archive (no end); download it again")
 
 
-def _plain_entries(
-    archive: _Archive, kind: Literal["tar", "targz", "packed"], found: PlainFiles, start: int
-) -> Iterator[Entry]:
-    """The entries of files of a tar that begins at ``start`` of its container."""
-    names, sizes, offsets = found.names, found.sizes, found.offsets
-    text = "\0".join(("", *names, ""))
-    if any(sign in text for sign in _SUSPICIOUS):
-        for name in names:
-            _refuse_unsafe(archive.name, name)
-        names = [name.removeprefix("./") for name in names]
+def _safe(archive: str, found: PlainFiles) -> PlainFiles:
+    """The files, none of whose names leaves the archive."""
+    text = "\0".join(found.names)
+    first = {name[:1] for name in found.names}
+    if first.isdisjoint(_SUSPICIOUS_FIRST) and not any(sign in text for sign in _SUSPICIOUS):
+        return found
+    for name in found.names:
+        _refuse_unsafe(archive, name)
+    return replace(found, names=[name.removeprefix("./") for name in found.names])
+
+
+def _tar_batches(archive: _Archive, kind: _InTar, listed: Iterable[PlainFiles]) -> Iterator[Batch]:
+    """The files of a tar, as those of a source."""
     prefix = archive.prefix
-    paths = [prefix + name for name in names]
-    if not (prefix + text).replace("\0", "").isprintable():
-        paths = list(map(printable, paths))
-    paths = [path if path.endswith(_COMMON) else layout_path(path) for path in paths]
+    for found in listed:
+        paths = [prefix + name for name in found.names]
+        if not "".join(paths).isprintable():
+            paths = list(map(printable, paths))
+        paths = [path if path.endswith(_COMMON) else layout_path(path) for path in paths]
+        yield Batch(paths, partial(_made_entries, archive, kind, found, paths))
+
+
+def _made_entries(
+    archive: _Archive, kind: _InTar, found: PlainFiles, paths: Sequence[str]
+) -> Iterable[Entry]:
+    """The entries of files of a tar."""
+    sizes, offsets = found.sizes, found.offsets
+    if kind == "tar" and archive.start:
+        offsets = [archive.start + offset for offset in offsets]
     stamps = found.mtimes if archive.stamp is None else repeat(archive.stamp)
-    if start:
-        offsets = [start + offset for offset in offsets]
     fields = zip(
         *(paths, sizes, repeat(archive.container), repeat(kind), offsets, sizes, stamps),
-        *(repeat(0), names, repeat(archive.origin)),
+        *(repeat(0), found.names, repeat(archive.origin)),
     )
     return map(_new_entry, fields)
 

@@ -15,6 +15,7 @@ from satimnet.builder.storage.stores import shown
 if TYPE_CHECKING:
     from satimnet.builder.storage.remote_files import SteadyFile
 
+_AT_ONCE = 2**16  # bytes read at a time: headers of small files of a tar are near each other
 _MOST = 2  # files of which what was read is kept: one is listed, another read
 
 
@@ -30,7 +31,7 @@ class Containers:
     def listed(self, place: str) -> IO[bytes]:
         """The file, opened anew. Raises as `open_regular` and `SteadyFile` do."""
         if not is_url(place):
-            return open_regular(place)
+            return open_regular(place, _AT_ONCE)
         from satimnet.builder.storage.remote_files import SteadyFile
 
         self._files.pop(place, None)

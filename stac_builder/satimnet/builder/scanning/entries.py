@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, NamedTuple, Self
 
 from satimnet.builder.errors import printable
 from satimnet.builder.storage.stores import shown
@@ -28,6 +31,7 @@ _SPLIT_ARCHIVE = re.compile(
 _UNREAD_ARCHIVE = re.compile(r"\.(7z|rar|lz4|lzma|lz|z)$", re.IGNORECASE)
 # what macOS and Windows leave behind
 _JUNK = (".DS_Store", ".ds_store", "Thumbs.db", "thumbs.db", "desktop.ini", "Desktop.ini")
+_JUNK_ENDINGS = frozenset(name[name.rfind(".") :] for name in _JUNK)
 _LEFT_BEHIND = re.compile(r"(^|/)\._|__MACOSX/")
 _ABOUT = re.compile(
     r"(^|/)(read[ _-]?me|licen[cs]e|copying|copyright|citation|change(log|s)|authors|notice|terms"
@@ -78,6 +82,39 @@ class Entry(NamedTuple):
         """How messages name the file: its path or URL, or ``archive.zip!member``."""
         text = self.where if self.kind == "file" else f"{self.where}!{self.member}"
         return printable(shortened(text))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Files of a source that are listed together: paths, and entries when they are asked for.
+
+    Most looks at a file are at its path, and its entry takes four times as long to make.
+    """
+
+    paths: Sequence[str]
+    made: Callable[[], Iterable[Entry]]
+    """Makes the entries, in the same order, anew at each call."""
+
+    @classmethod
+    def of(cls, *entries: Entry) -> Self:
+        """A batch of entries that are there already."""
+        return cls([entry.path for entry in entries], lambda: entries)
+
+    @cached_property
+    def endings(self) -> frozenset[str]:
+        """What follows the last dots of the paths, with those: few, whatever the number of files"""
+        return frozenset([path[path.rfind(".") :] for path in self.paths])
+
+    @property
+    def may_have_archives(self) -> bool:
+        """Whether `is_archive` may be true of a file."""
+        return not self.endings.isdisjoint(_ARCHIVES)
+
+    @property
+    def may_have_junk(self) -> bool:
+        """Whether `is_junk` may be true of a file."""
+        text = "\0".join(self.paths)
+        return not self.endings.isdisjoint(_JUNK_ENDINGS) or "._" in text or "__MACOSX/" in text
 
 
 def shortened(text: str) -> str:

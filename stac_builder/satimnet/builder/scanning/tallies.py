@@ -7,9 +7,10 @@ BigEarthNet has 7.7 million files, so a tally keeps eight bytes of each.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
-from satimnet.builder.scanning.entries import Entry, is_data_ending
+from satimnet.builder.scanning.entries import Batch, Entry, is_data_ending
 
 _KEPT = 100
 """Entries of each ending that are kept."""
@@ -25,30 +26,42 @@ class Tally:
         self._taken = array("q")
         self._complete = False
         self._kept: list[Entry] = []
-        self._of_ending: dict[str, int] = {}
+        self._of_ending = Counter[str]()
 
-    def counted(self, entries: Iterator[Entry]) -> Iterator[Entry]:
-        """The entries, those that look like data noted at the first whole pass over them."""
+    def counted(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """The files, those that look like data noted at the first whole pass over them."""
         if self._complete:
-            yield from entries
+            yield from batches
             return
         del self._listed[:], self._kept[:]
         self._of_ending.clear()
-        note = self._listed.append
-        for entry in entries:
-            path = entry.path
-            ending = path[path.rfind(".") :]
-            if is_data_ending(ending):
-                note(hash(path))
-                if (number := self._of_ending.get(ending, 0)) < _KEPT:
-                    self._of_ending[ending] = number + 1
-                    self._kept.append(entry)
-            yield entry
+        for batch in batches:
+            self._note(batch)
+            yield batch
         self._complete = True
+
+    def _note(self, batch: Batch) -> None:
+        """Notes the files that look like data."""
+        data = tuple(filter(is_data_ending, batch.endings))
+        if not data:
+            return
+        all_data = len(data) == len(batch.endings)
+        paths = batch.paths if all_data else [p for p in batch.paths if p.endswith(data)]
+        self._listed.extend(map(hash, paths))
+        if any(self._of_ending[ending] < _KEPT for ending in data):
+            for entry in batch.made():
+                ending = entry.path[entry.path.rfind(".") :]
+                if ending in data and self._of_ending[ending] < _KEPT:
+                    self._of_ending[ending] += 1
+                    self._kept.append(entry)
 
     def take(self, entry: Entry) -> None:
         """Notes that a file is used."""
         self._taken.append(hash(entry.path))
+
+    def take_all(self, entries: Iterable[object]) -> None:
+        """Notes that those files are used that are entries, as of a sample."""
+        self._taken.extend([hash(e.path) for e in entries if isinstance(e, Entry)])
 
     def left(self) -> set[int]:
         """Hashes of the paths that were listed, look like data and were not used."""

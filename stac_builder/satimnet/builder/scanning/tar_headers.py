@@ -6,8 +6,10 @@ BigEarthNet has 7.7 million files in one tar, and tarfile makes an object of eac
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import Self
 
 import numpy as np
 
@@ -39,6 +41,13 @@ class PlainFiles:
     mtimes: list[int]
     end: int
     """Where the next header is."""
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """All files of several of them, one after the other."""
+        lists = [(part.names, part.sizes, part.offsets, part.mtimes) for part in parts]
+        names, sizes, offsets, mtimes = (list(chain(*column)) for column in zip(*lists))
+        return cls(names, sizes, offsets, mtimes, parts[-1].end)
 
 
 def plain_files(window: Window, start: int, tar: tarfile.TarFile, most: int) -> PlainFiles:

@@ -147,13 +147,17 @@ def file_name(text: str) -> str:
     return text
 
 
-def open_regular(path: str) -> BufferedReader:
+def open_regular(path: str, buffering: int = -1) -> BufferedReader:
     """The file, open for reading; anything else, such as a pipe, might never end.
+
+    Args:
+        path: where it is.
+        buffering: bytes that are read at a time at least; by default as `open` does.
 
     Raises:
         OSError: it cannot be opened, or is no regular file.
     """
-    return open(opened_regular(path), "rb")
+    return open(opened_regular(path), "rb", buffering)
 
 
 def opened_regular(path: str) -> int:
