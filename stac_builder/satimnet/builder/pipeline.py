@@ -33,6 +33,7 @@ from satimnet.builder.catalog.item_pages import (
     write_pages,
 )
 from satimnet.builder.catalog.tree import with_links, write_nodes
+from satimnet.builder.collector import rarely_collected, without_collector
 from satimnet.builder.datasets import UNKNOWN_LAYOUT, Dataset, installed, recognise
 from satimnet.builder.errors import (
     ArgumentError,
@@ -70,7 +71,6 @@ from satimnet.builder.shard_task import (
     rows_name,
     shard_name,
     this_version,
-    without_collector,
 )
 from satimnet.builder.sources import MAX_SCENE_SIZE, Source, source_place
 from satimnet.builder.storage.atomic_files import write_json
@@ -277,10 +277,11 @@ class _Collection:
 
 def _build_dataset(dataset: Dataset, source: Source, how: _How) -> tuple[Report, Made | None]:
     """Makes the collection of a dataset in the workspace; None if it has no sample."""
-    for _ in range(_TRIES - 1):
-        with suppress(_RowsAreGoneError):
-            return _built(dataset, source, how)
-    return _built(dataset, source, how)
+    with rarely_collected():
+        for _ in range(_TRIES - 1):
+            with suppress(_RowsAreGoneError):
+                return _built(dataset, source, how)
+        return _built(dataset, source, how)
 
 
 def _built(dataset: Dataset, source: Source, how: _How) -> tuple[Report, Made | None]:

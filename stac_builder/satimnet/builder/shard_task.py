@@ -6,11 +6,9 @@ and a later run of the same build leaves it as it is.
 
 from __future__ import annotations
 
-import gc
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
@@ -22,6 +20,7 @@ from satimnet.builder.catalog.item_pages import ItemFiles, write_features
 from satimnet.builder.catalog.item_rows import rows_of, rows_of_all
 from satimnet.builder.catalog.item_texts import item_texts
 from satimnet.builder.catalog.items import write_items
+from satimnet.builder.collector import without_collector
 from satimnet.builder.dataset_record import DatasetRecord
 from satimnet.builder.errors import NotFoundError, SatimnetError
 from satimnet.builder.packing.shard_plans import ShardPlan
@@ -219,18 +218,6 @@ def _is_there(place: str, size: int) -> bool:
         return objects.size_of(place) == size
     except NotFoundError:
         return False
-
-
-@contextmanager
-def without_collector() -> Iterator[None]:
-    """Stops the garbage collector: it would only go through thousands of live objects again."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def _write_rows(table: pa.Table, shard: Shard, path: Path, *, durable: bool) -> pa.Table:

@@ -27,7 +27,7 @@ from functools import cache, cached_property
 from io import BufferedReader
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote, urljoin, urlsplit
 
 from satimnet.builder.errors import (
@@ -157,7 +157,7 @@ def open_regular(path: str, buffering: int = -1) -> BufferedReader:
     Raises:
         OSError: it cannot be opened, or is no regular file.
     """
-    return open(opened_regular(path), "rb", buffering)
+    return cast(BufferedReader, open(opened_regular(path), "rb", buffering))
 
 
 def opened_regular(path: str) -> int:
