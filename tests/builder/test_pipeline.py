@@ -314,7 +314,7 @@ def test_shards_are_packed_while_the_scan_goes_on(miniature, tmp_path):
     build([miniature], tmp_path / "threads", **how)
     samples = 10 * PER_CLASS
     scanned = said.index(("samples", samples, samples))
-    assert any(unit == "shards" and done for unit, done, _ in said[:scanned])
+    assert any(unit == "tasks" and done for unit, done, _ in said[:scanned])
     with dask.config.set(num_workers=1):
         build([miniature], tmp_path / "one", **how)
     build([miniature], tmp_path / "processes", scheduler="processes", **how)

@@ -29,8 +29,8 @@ from satimnet.builder.catalog.geoparquet import (
 from satimnet.builder.catalog.item_pages import (
     ItemFiles,
     files_for,
+    page_name,
     split_features,
-    write_pages,
 )
 from satimnet.builder.catalog.tree import with_links, write_nodes
 from satimnet.builder.collector import rarely_collected, without_collector
@@ -64,10 +64,11 @@ from satimnet.builder.samples import Problem, Sample
 from satimnet.builder.scanning.passed_over import passed_over
 from satimnet.builder.scanning.tallies import Tally
 from satimnet.builder.shard_task import (
+    PagesTask,
     ShardTask,
     SmallShards,
     features_name,
-    make_shard,
+    make,
     rows_name,
     shard_name,
     this_version,
@@ -348,8 +349,8 @@ def _make_shards(
     what = f"Packing {made.dataset.id}"
     problems: list[Problem] = []
     small = SmallShards() if scheduler == HERE and not is_url(made.out) else None
-    make = make_shard if small is None else small.make
-    for outcome in stream_tasks(make, tasks, scheduler, what, how.progress, "shards"):
+    work = make if small is None else small.make
+    for outcome in stream_tasks(work, tasks, scheduler, what, how.progress):
         if isinstance(outcome, str):
             raise SatimnetError(outcome)
         problems += outcome
@@ -364,14 +365,30 @@ def _make_shards(
     return problems, small.rows
 
 
-def _tasks(made: _Collection, coming: Iterable[ShardPlan], how: _How) -> Iterator[tuple[ShardTask]]:
-    """A task for each plan, of which only what is needed to find its shard is kept."""
+def _tasks(
+    made: _Collection, coming: Iterable[ShardPlan], how: _How
+) -> Iterator[tuple[ShardTask | PagesTask]]:
+    """A task for each plan, of which only what is needed to find its shard is kept; then those for
+    pages of nodes whose shards are made by then, which are nearly all."""
     record, indexes = made.dataset.record, made.source.indexes
     tree = made.tree if made.files == "json" and not is_url(made.out) else None
     where = (made.shards, made.sent_rows, tree, made.files, how.max_scene_size)
     for shard in coming:
         made.plans.append(replace(shard, chunks=()))
         yield (ShardTask(shard, record, indexes, *where),)
+    if not is_url(made.out):
+        for pages in _pages(made):
+            if pages.is_ready:
+                yield (pages,)
+
+
+def _pages(made: _Collection) -> Iterator[PagesTask]:
+    """A task for the pages of each node, if the tree has pages."""
+    levels: dict[tuple[str, ...], list[ShardPlan]] = {}
+    for shard in made.plans if made.files == "pages" else ():
+        levels.setdefault(shard.level, []).append(shard)
+    for level, shards in levels.items():
+        yield PagesTask(tuple(shards), made.rows, made.tree.joinpath(*level))
 
 
 def _fetch_rows(made: _Collection, progress: Progress) -> None:
@@ -465,10 +482,9 @@ def _described(made: _Collection, rows: MappedRows, report: Report, overview: bo
         collection["assets"]["class-histogram"] = HISTOGRAM_ASSET
     write_notebook(collection, folder)
     collection["assets"]["notebook"] = NOTEBOOK_ASSET
-    if made.files == "pages":
-        for level, ids in nodes.items():
-            lines = [made.rows / features_name(p) for p in made.plans if p.level == level]
-            write_pages(lines, len(ids), folder.joinpath(*level))
+    for pages in _pages(made):
+        if not (pages.folder / page_name(0)).exists() and isinstance(failed := make(pages), str):
+            raise SatimnetError(failed)
     write_nodes(collection, nodes, folder, made.files)
     collection = with_links(collection, nodes, made.files, len(written))
     names = (*(file.name for file in written), _REPORT_NAME)

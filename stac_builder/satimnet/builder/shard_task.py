@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from satimnet.builder.catalog.geoparquet import read_rows
-from satimnet.builder.catalog.item_pages import ItemFiles, write_features
+from satimnet.builder.catalog.item_pages import ItemFiles, write_features, write_pages
 from satimnet.builder.catalog.item_rows import rows_of, rows_of_all
 from satimnet.builder.catalog.item_texts import item_texts
 from satimnet.builder.catalog.items import write_items
@@ -75,6 +75,28 @@ class ShardTask:
     def rows_file(self) -> str:
         """Place of the shard's rows."""
         return f"{self.rows}/{rows_name(self.plan)}"
+
+
+@dataclass(frozen=True, slots=True)
+class PagesTask:
+    """The pages of a node of the tree to be made, of shards that are made."""
+
+    plans: tuple[ShardPlan, ...]
+    """Those of the shards, without their samples."""
+    rows: Path
+    """The folder of their rows and lines."""
+    folder: Path
+    """That of the node."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether all of the shards are made."""
+        return all((self.rows / rows_name(plan)).exists() for plan in self.plans)
+
+
+def make(task: ShardTask | PagesTask) -> list[Problem] | str:
+    """Does a task; returns what `make_shard` does."""
+    return make_shard(task) if isinstance(task, ShardTask) else make_pages(task)
 
 
 def rows_name(plan: ShardPlan) -> str:
@@ -139,8 +161,10 @@ class SmallShards:
         """The rows of the shards by the file that they are in."""
         self._made: list[tuple[ShardTask, Shard]] = []
 
-    def make(self, task: ShardTask) -> list[Problem] | str:
-        """Packs and describes one shard, as `make_shard` does; its rows are yet to be written."""
+    def make(self, task: ShardTask | PagesTask) -> list[Problem] | str:
+        """Does a task, as `make` does; the rows of a shard are yet to be written."""
+        if isinstance(task, PagesTask):
+            return make_pages(task)
         return _told(task, self._problems_of)
 
     def _problems_of(self, task: ShardTask) -> list[Problem]:
@@ -167,6 +191,20 @@ class SmallShards:
                 raise SatimnetError(_not_written(task, error)) from error
             start += count
         self._made.clear()
+
+
+def make_pages(task: PagesTask) -> list[Problem] | str:
+    """Writes the pages of a node, unless all of its files were broken; returns as `make_shard`."""
+    items = sum(len(read_rows(task.rows / rows_name(plan))) for plan in task.plans)
+    if not items:
+        return []
+    try:
+        task.folder.mkdir(parents=True, exist_ok=True)
+        write_pages([task.rows / features_name(p) for p in task.plans], items, task.folder)
+    except OSError as error:
+        reason = error.strerror or error
+        return from_here(f"{shown(str(task.folder))}: {reason}; mend it and build again")
+    return []
 
 
 def _problems_of(task: ShardTask) -> list[Problem]:

@@ -22,6 +22,8 @@ PAGE_SIZE = 100
 MOST_FILES = 50_000
 """Up to so many Items of a collection, each has a file of its own by default."""
 
+_AT_ONCE = 2**17  # bytes; an Item of BigEarthNet has 10,000
+
 ItemFiles = Literal["json", "pages", "none"]
 """How the tree shows Items: a file for each, pages of many, or not at all."""
 
@@ -79,7 +81,7 @@ def write_pages(features: Iterable[Path], total: int, folder: Path) -> None:
 
 def _lines(features: Iterable[Path]) -> Iterator[bytes]:
     for path in features:
-        with path.open("rb") as file:
+        with path.open("rb", buffering=_AT_ONCE) as file:
             yield from (line[:-1] for line in file)
 
 
