@@ -12,6 +12,7 @@ from itertools import chain
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from satimnet.builder.scanning.unpacking import Window
 
@@ -25,6 +26,9 @@ _HEADER = np.dtype(
     ]
 )
 _CHECKSUM = slice(148, 156)
+_DIGITS = {8: 6, 12: 11}
+"""By the bytes of a field the digits that nearly all writers put there; a zero follows."""
+_MANY = 16  # fields that are sooner read as one array
 _KIND = slice(156, 157)
 _MAGIC = slice(257, 262)
 _SIZE = slice(124, 136)
@@ -62,13 +66,10 @@ def plain_files(window: Window, start: int, tar: tarfile.TarFile, most: int) -> 
         most: headers that are read together.
     """
     headers, sizes, offsets = _chain(window.block, start, most)
-    count = _count_of_sound(headers)
-    fields = np.frombuffer(b"".join(headers[:count]), _HEADER)
-    try:
-        mtimes = [int(time.partition(b"\0")[0], 8) for time in fields["mtime"].tolist()]
-    except ValueError:  # numbers too large for digits
-        mtimes = list(_numbers(fields["mtime"].tolist()))
-        count = len(mtimes)
+    fields = np.frombuffer(b"".join(headers), _HEADER)
+    fields = fields[: _count_of_sound(fields)]
+    mtimes = _numbers(fields["mtime"])  # up to one that is too large for digits
+    count = len(mtimes)
     names = fields["name"].tolist()[:count]
     prefixes = fields["prefix"].tolist()[:count]
     if any(prefixes):
@@ -139,24 +140,31 @@ def _chain(
     return headers, sizes, offsets
 
 
-def _count_of_sound(headers: list[bytes]) -> int:
+def _count_of_sound(headers: NDArray[np.void]) -> int:
     """How many of the headers, from the first on, have the right checksum."""
-    if not headers:
-        return 0
-    content = np.frombuffer(b"".join(headers), np.uint8).reshape(len(headers), tarfile.BLOCKSIZE)
+    content = headers.view(np.uint8).reshape(len(headers), tarfile.BLOCKSIZE)
     sums = content.sum(axis=1, dtype=np.uint32) - content[:, _CHECKSUM].sum(axis=1, dtype=np.uint32)
-    expected = list(_numbers(content[:, _CHECKSUM].copy().view("S8")[:, 0].tolist()))
+    expected = _numbers(headers["checksum"])
     right = sums[: len(expected)] + 8 * ord(" ") == expected
     return len(expected) if right.all() else int(right.argmin())
 
 
-def _numbers(fields: list[bytes]) -> Iterator[int]:
+def _numbers(fields: NDArray[np.bytes_]) -> list[int]:
     """The numbers in octal digits, up to the first field that is none."""
-    for field in fields:
+    if len(fields) >= _MANY:
+        letters = np.ascontiguousarray(fields).view(np.uint8).reshape(len(fields), -1)
+        count = _DIGITS[fields.itemsize]
+        digits = letters[:, :count] - ord("0")
+        if (digits < 8).all() and not letters[:, count].any():
+            numbers: list[int] = (digits @ 8 ** np.arange(count)[::-1]).tolist()
+            return numbers
+    found = []
+    for field in fields.tolist():
         try:
-            yield int(_text(field), 8)
+            found.append(int(_text(field), 8))
         except ValueError:
-            return
+            break
+    return found
 
 
 def _text(field: bytes) -> bytes:
