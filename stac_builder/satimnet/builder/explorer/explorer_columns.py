@@ -509,9 +509,11 @@ def _pictures(
         if field_.name not in known and present[-1].any():
             known[field_.name] = _described(assets, field_.name)
         numbers.append(np.where(present[-1], _lengths(assets, field_, "bands"), 0))
-    sets, codes = np.unique(
-        np.stack([*present, *numbers], axis=1).astype(np.int64), axis=0, return_inverse=True
-    )
+    told = np.stack([*present, *numbers], axis=1).astype(np.int64)
+    if (told == told[0]).all():  # as nearly always, and soon seen
+        sets, codes = told[:1], np.zeros(count, np.int64)
+    else:
+        sets, codes = np.unique(told, axis=0, return_inverse=True)
     keys = [field_.name for field_ in assets.type]
     numbered = [kinds.setdefault(_kind(keys, row, known), len(kinds)) for row in sets.tolist()]
     return {
