@@ -373,12 +373,15 @@ def _tasks(
     record, indexes = made.dataset.record, made.source.indexes
     tree = made.tree if made.files == "json" and not is_url(made.out) else None
     where = (made.shards, made.sent_rows, tree, made.files, how.max_scene_size)
+    uncertain = set()  # levels with rows of an earlier run, whose shard may be made again now
     for shard in coming:
+        if (made.rows / rows_name(shard)).exists():
+            uncertain.add(shard.level)
         made.plans.append(replace(shard, chunks=()))
         yield (ShardTask(shard, record, indexes, *where),)
     if not is_url(made.out):
         for pages in _pages(made):
-            if pages.is_ready:
+            if pages.level not in uncertain and pages.is_ready:
                 yield (pages,)
 
 

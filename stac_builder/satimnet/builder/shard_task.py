@@ -89,6 +89,11 @@ class PagesTask:
     """That of the node."""
 
     @property
+    def level(self) -> tuple[str, ...]:
+        """The node."""
+        return self.plans[0].level
+
+    @property
     def is_ready(self) -> bool:
         """Whether all of the shards are made."""
         return all((self.rows / rows_name(plan)).exists() for plan in self.plans)
