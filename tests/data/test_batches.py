@@ -5,7 +5,7 @@ import os
 import pickle
 import re
 import threading
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -34,6 +34,7 @@ from torch.utils.data import DataLoader
 
 from satimnet.builder.errors import SatimnetError
 from satimnet.training import open_samples
+from satimnet.training.data import spare_memory
 from satimnet.training.data.layouts import Layout, locate
 from satimnet.training.data.pixels import Reader
 
@@ -208,6 +209,38 @@ def test_memory_is_used_again_once_a_batch_is_gone(samples, threads, most):
     for batch in samples.to_batches(3, bands=BANDS, threads=threads):
         places.add(batch.images.data_ptr())
     assert len(places) <= most
+
+
+def test_the_next_epoch_uses_the_memory_of_the_last(samples, pixels, monkeypatch):
+    monkeypatch.setattr(spare_memory, "_spare", deque())
+    deque(samples.to_batches(4, bands=BANDS, threads=0), maxlen=0)
+    spare = {id(buffer): buffer for buffer in spare_memory._spare}
+    assert len(spare) == 2  # the last batch is smaller
+    deque(samples.to_batches(4, bands=BANDS, threads=0), maxlen=0)
+    assert {id(buffer) for buffer in spare_memory._spare} == set(spare)
+    third = samples.to_batches(4, bands=BANDS, threads=0)
+    kept = next(third).images
+    third.close()
+    assert len(spare_memory._spare) == 1
+    for batch in samples.to_batches(4, shuffle=True, bands=BANDS, threads=0):
+        assert batch.images.data_ptr() != kept.data_ptr()
+    np.testing.assert_array_equal(kept.numpy(), pixels[:4])
+    del kept, batch  # only now
+    assert set(spare) < {id(buffer) for buffer in spare_memory._spare}
+
+
+def test_little_memory_is_kept_and_the_latest(monkeypatch):
+    monkeypatch.setattr(spare_memory, "_spare", deque())
+    monkeypatch.setattr(spare_memory, "MOST_SPARE", 100)
+    arrays = [np.empty(size, np.uint8) for size in (40, 40, 50, 101, 30, 31)]
+    for array in arrays[:3]:
+        spare_memory.keep(array)
+    assert [array.nbytes for array in spare_memory._spare] == [40, 50]
+    assert spare_memory.memory((50,), np.dtype(np.uint8)) is arrays[2]
+    assert spare_memory.memory((10,), np.dtype(np.float32)) is not arrays[1]  # of another type
+    for array in arrays[3:]:
+        spare_memory.keep(array)
+    assert list(map(len, spare_memory._spare)) == [30, 31]
 
 
 def test_rows_that_say_no_classes_are_samples_without_labels(tmp_path, source):

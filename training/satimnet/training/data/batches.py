@@ -32,6 +32,7 @@ from satimnet.training.data.object_targets import ObjectTargets, Target, to_devi
 from satimnet.training.data.order import Places, batches_of
 from satimnet.training.data.reading_ahead import filled, require_way
 from satimnet.training.data.sample_table import SampleTable
+from satimnet.training.data.spare_memory import keep, memory
 from satimnet.training.data.versioned_pickles import VersionedPickle
 from satimnet.training.data.window_plans import WindowPlan, window_size
 from satimnet.training.devices import pick_device
@@ -209,6 +210,7 @@ def read(
         ]
 
     with ExitStack() as stack:
+        stack.callback(staging.close)
         objects: Iterator[list[Target]] | None = None
         if plan.objects is not None:
             objects = stack.enter_context(closing(plan.objects.ahead(parts)))
@@ -276,7 +278,8 @@ class _Staging:
 
     On the CPU it is the batch itself: float32, used again when the batch is gone, since fresh
     memory costs more than the reading. A buffer is lent as a view. torch holds the view as long as
-    any tensor lies over it; when it dies, the buffer is free again.
+    any tensor lies over it; when it dies, the buffer is free again. What is free at the end, and
+    what is given back later, is kept for the next epoch, within the limit of `spare_memory`.
 
     For a GPU it is pinned memory with the stored values, which are fewer bytes to send than
     float32; they are copied by a stream of their own beside the network's work, and converted
@@ -287,6 +290,7 @@ class _Staging:
         self._device = device
         self._stored = stored
         self._free: list[Array] = []
+        self._closed = False
         self._stream: torch.cuda.Stream | None = None
         if device.type == "cuda":
             self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
@@ -299,10 +303,22 @@ class _Staging:
             return torch.empty(shape, dtype=dtype, pin_memory=True)
         wanted = np.dtype(np.uint8) if mask else own if self._stored else np.dtype(np.float32)
         fitting = [k for k, b in enumerate(self._free) if b.shape == shape and b.dtype == wanted]
-        buffer = self._free.pop(fitting[0]) if fitting else np.empty(shape, wanted)
+        buffer = self._free.pop(fitting[0]) if fitting else memory(shape, wanted)
         view = buffer[:]
-        weakref.finalize(view, self._free.append, buffer).atexit = False
+        weakref.finalize(view, self._give_back, buffer).atexit = False
         return torch.from_numpy(view)
+
+    def _give_back(self, buffer: Array) -> None:
+        if self._closed:
+            keep(buffer)
+        else:
+            self._free.append(buffer)
+
+    def close(self) -> None:
+        """Nothing more is read into its memory."""
+        self._closed = True
+        while self._free:
+            keep(self._free.pop())
 
     def batch(self, plan: Plan, rows: Numbers, buffers: Sequence[Tensor]) -> Batch:
         """What was read into the buffers, as a batch on the device."""
