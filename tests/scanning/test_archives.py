@@ -20,7 +20,7 @@ from satimnet.builder import build
 from satimnet.builder.datasets import installed, recognise
 from satimnet.builder.errors import BadFileError, SatimnetError
 from satimnet.builder.samples import Sample
-from satimnet.builder.scanning import archives, unpacking
+from satimnet.builder.scanning import archives, gzip_streams, unpacking
 from satimnet.builder.scanning.entries import layout_path
 from satimnet.builder.sources import Source
 
@@ -248,6 +248,70 @@ def test_members_that_overlap_make_no_more_of_one(tmp_path, monkeypatch):
         list(Source((tmp_path / "a.zip",)).entries())
 
 
+# --- tar.gz -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize("longest", [2**18, 2**30])
+def test_files_of_a_tar_gz_lie_before_behind_and_across_seek_points(
+    members, longest, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(gzip_streams, "SEEK_POINT_SPACING", 2**17)
+    monkeypatch.setattr(gzip_streams, "_LONGEST", longest)
+    files = {f"{k}.tif": os.urandom(size) for k, size in enumerate((1, 5000, 2**20, 0, 2**17) * 3)}
+    files |= {"flat.tif": bytes(2**22), "last.tif": os.urandom(70_000)}  # few blocks, if any
+    data = tarred(files)
+    step = -(-len(data) // members)
+    parts = (gzip.compress(data[at : at + step]) for at in range(0, len(data), step))
+    (tmp_path / "a.tar.gz").write_bytes(b"".join(parts))
+    found = contents(tmp_path / "a.tar.gz", tmp_path / "scratch")
+    assert found == {f"a/{name}": content for name, content in files.items()}
+    source = Source((tmp_path / "a.tar.gz",), tmp_path / "scratch")
+    with source.reader() as reader:
+        for entry in source.entries():
+            assert reader.read(entry) == found[entry.path]
+
+
+@pytest.mark.parametrize("back", [1024, 2**23])
+@pytest.mark.parametrize("form", ["gz", "xz"])
+def test_archives_in_a_compressed_tar_are_read_though_headers_are_read_ahead(
+    back, form, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(unpacking.Inflated, "BACK", back)
+    files = {f"{k}.tif": os.urandom(100) for k in range(40)}
+    files["in.zip"] = zipped({"x.tif": b"x" * 5000})
+    files |= {f"{k}.tif": os.urandom(2000) for k in range(40, 80)}
+    path = tmp_path / f"a.tar.{form}"
+    path.write_bytes(COMPRESS[form](tarred(files)))
+    names = list(Source((path,)).names())
+    assert names == [f"a/{n}" if n != "in.zip" else "a/in/x.tif" for n in files]
+    found = contents(path, tmp_path / "scratch")
+    assert found.pop("a/in/x.tif") == b"x" * 5000
+    assert found == {f"a/{name}": data for name, data in files.items() if name != "in.zip"}
+
+
+def test_a_stream_that_was_passed_is_opened_to_seek():
+    content = os.urandom(2**16)
+    chunks = iter([content[at : at + 1000] for at in range(0, len(content), 1000)])
+    opened: list[io.BytesIO] = []
+
+    def seeking() -> io.BytesIO:
+        opened.append(io.BytesIO(content))
+        return opened[0]
+
+    with pytest.MonkeyPatch.context() as patch, gzip_streams.Forwards(chunks, seeking) as stream:
+        patch.setattr(unpacking.Inflated, "BACK", 2000)
+        for at in (0, 60_000, 58_500):
+            stream.seek(at)
+            assert stream.read(700) == content[at : at + 700]
+        assert not opened
+        for at in (100, 65_000):
+            stream.seek(at)
+            assert stream.read(700) == content[at : at + 700]
+    assert len(opened) == 1
+    assert opened[0].closed
+
+
 # --- headers ------------------------------------------------------------------------------------
 
 
@@ -288,8 +352,7 @@ def long_name(size: int, kind: bytes) -> bytes:
     ids=["name", "link", "pax", "global pax", "sparse map", "chain of names"],
 )
 @pytest.mark.parametrize("form", ["tar", "tar.gz", "tar.xz"])
-def test_headers_have_a_limit(member, form, tmp_path, monkeypatch):
-    monkeypatch.setattr(archives, "SEEK_POINT_SPACING", 2**20)  # indexed_gzip's buffer is of 4
+def test_headers_have_a_limit(member, form, tmp_path):
     data = header("a", 3, b"0") + b"abc".ljust(512, b"\0") + member
     data += header("b", 3, b"0") + b"abc".ljust(512, b"\0") + bytes(1024)
     path = tmp_path / f"a.{form}"

@@ -32,7 +32,6 @@ from satimnet.builder.errors import (
 from satimnet.builder.scanning.archives import (
     ZIP_HEADER,
     archive_batches,
-    opened_gzip,
     zip_data_offset,
 )
 from satimnet.builder.scanning.containers import Containers, own_errors, require_same
@@ -44,6 +43,7 @@ from satimnet.builder.scanning.entries import (
     is_junk,
     layout_path,
 )
+from satimnet.builder.scanning.gzip_streams import opened_gzip
 from satimnet.builder.scanning.prefixes import in_order_of_folders
 from satimnet.builder.scanning.reading_ahead import Ahead, can_be_ahead, span
 from satimnet.builder.scanning.seek_points import seek_points

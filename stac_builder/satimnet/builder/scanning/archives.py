@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import repeat
 from pathlib import Path
-from typing import IO, Any, Literal, cast
+from typing import IO, Literal, cast
 
 from satimnet.builder.errors import BadFileError, SatimnetError, StorageError, printable
 from satimnet.builder.scanning.containers import own_errors, state_of
@@ -40,12 +40,12 @@ from satimnet.builder.scanning.entries import (
     layout_path,
     shortened,
 )
+from satimnet.builder.scanning.gzip_streams import Forwards, opened_gzip, write_seek_points
 from satimnet.builder.scanning.tar_headers import PlainFiles, tar_members
 from satimnet.builder.scanning.tar_listings import kept
 from satimnet.builder.scanning.unpacking import (
     BLOCK,
     ENDLESS,
-    SEEK_POINT_SPACING,
     Form,
     Inflated,
     Limit,
@@ -56,7 +56,6 @@ from satimnet.builder.scanning.unpacking import (
     inflate_member,
     listing_path,
 )
-from satimnet.builder.storage.atomic_files import writing
 from satimnet.builder.storage.hrefs import is_url, open_regular
 from satimnet.builder.storage.stores import shown
 
@@ -195,12 +194,16 @@ def _listed(
         files = _kept(archive, file, unpacking, _tar_files(archive, file, "tar"))
         yield from inside(_tar_batches(archive, "tar", files), file)
     elif form == "gz" and archive.depth == 1:
-        with (
-            own_errors(file),
-            opened_gzip(archive.container, file, _seek_points(archive, file, unpacking)) as stream,
-        ):
-            files = _kept(archive, file, unpacking, _gzip_files(archive, stream, unpacking))
-            yield from inside(_tar_batches(archive, "targz", files), stream)
+        with own_errors(file):
+            seeking = partial(
+                opened_gzip, archive.container, file, _seek_points(archive, file, unpacking)
+            )
+            window.seek(0)
+            chunks = limit.counted(inflate(form, window), archive.name)
+            with Forwards(chunks, seeking) as forwards:
+                stream = cast(IO[bytes], forwards)
+                files = _kept(archive, file, unpacking, _gzip_files(archive, stream, unpacking))
+                yield from inside(_tar_batches(archive, "targz", files), stream)
     else:
         window.seek(0)
         chunks = limit.counted(inflate(form, window), archive.name)
@@ -351,34 +354,14 @@ def _read_directory(archive: _Archive, file: IO[bytes]) -> tuple[Entry, ...]:
 # --- tar ----------------------------------------------------------------------------------------
 
 
-def opened_gzip(container: str, file: IO[bytes] | None, index: Path | None = None) -> IO[bytes]:
-    """The content of a ``.tar.gz``, which seeks.
-
-    Args:
-        container: its path or URL.
-        file: it, open, if it is in a store.
-        index: the file of its seek points, if there is one.
-    """
-    from indexed_gzip import IndexedGzipFile
-
-    how: dict[str, Any] = {
-        "spacing": SEEK_POINT_SPACING,
-        "index_file": None if index is None else str(index),
-    }
-    if is_url(container):
-        # each read begins at a seek point; by default it has four times the spacing
-        how |= {"fileobj": file, "buffer_size": SEEK_POINT_SPACING}
-        return cast(IO[bytes], IndexedGzipFile(**how))
-    return cast(IO[bytes], IndexedGzipFile(container, **how))
-
-
-def _gzip_files(archive: _Archive, stream: Any, unpacking: Unpacking) -> Iterator[PlainFiles]:
+def _gzip_files(
+    archive: _Archive, stream: IO[bytes], unpacking: Unpacking
+) -> Iterator[PlainFiles]:
     """The files in a ``.tar.gz``; its seek points are kept when all were listed."""
     yield from _tar_files(archive, stream, "targz")
     if unpacking.kept is not None and archive.stamp is None:
-        stream.build_full_index()
-        with writing(index_path(unpacking.kept, archive.container)) as part:
-            stream.export_index(str(part))
+        path = index_path(unpacking.kept, archive.container)
+        write_seek_points(archive.container, None, path)
 
 
 def _seek_points(archive: _Archive, file: IO[bytes], unpacking: Unpacking) -> Path | None:
@@ -391,10 +374,7 @@ def _seek_points(archive: _Archive, file: IO[bytes], unpacking: Unpacking) -> Pa
         return path
     if unpacking.listing_only:
         return None
-    with opened_gzip(archive.container, file) as stream, writing(path) as part:
-        whole: Any = stream
-        whole.build_full_index()
-        whole.export_index(str(part))
+    write_seek_points(archive.container, file, path)
     return path
 
 

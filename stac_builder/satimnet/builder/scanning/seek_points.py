@@ -9,8 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any, cast
 
-from satimnet.builder.scanning.archives import opened_gzip
 from satimnet.builder.scanning.containers import own_errors
+from satimnet.builder.scanning.gzip_streams import write_seek_points
 from satimnet.builder.storage.hrefs import is_url
 from satimnet.builder.storage.worker import scratch_parent
 
@@ -43,10 +43,8 @@ def _made(container: str, stamp: int) -> Path:
         from satimnet.builder.storage.remote_files import SteadyFile
 
         file = SteadyFile(container)
-    with own_errors(file), opened_gzip(container, cast(IO[bytes], file)) as stream:
-        indexed: Any = stream
-        indexed.build_full_index()
-        indexed.export_index(str(path))
+    with own_errors(file):
+        write_seek_points(container, cast(IO[bytes], file), path)
     return path
 
 

@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from satimnet.builder.scanning.unpacking import Window
+from satimnet.builder.scanning.unpacking import ENDLESS, Inflated, Window
 
 _TOGETHER = 1024
 # POSIX ustar (IEEE Std 1003.1, pax); the texts end at the first zero
@@ -54,7 +54,7 @@ class PlainFiles:
         return cls(names, sizes, offsets, mtimes, parts[-1].end)
 
 
-def plain_files(window: Window, start: int, tar: tarfile.TarFile, most: int) -> PlainFiles:
+def plain_files(window: Window, start: int, tar: tarfile.TarFile, reach: int) -> PlainFiles:
     """The files from ``start`` on whose headers say all, up to the first header that does not.
 
     They are what tarfile makes of them.
@@ -63,9 +63,9 @@ def plain_files(window: Window, start: int, tar: tarfile.TarFile, most: int) -> 
         window: the tar.
         start: where the first header is.
         tar: knows how names are encoded.
-        most: headers that are read together.
+        reach: bytes from the first header to the last one that is read.
     """
-    headers, sizes, offsets = _chain(window.block, start, most)
+    headers, sizes, offsets = _chain(window.block, start, start + reach)
     fields = np.frombuffer(b"".join(headers), _HEADER)
     fields = fields[: _count_of_sound(fields)]
     mtimes = _numbers(fields["mtime"])  # up to one that is too large for digits
@@ -96,16 +96,17 @@ def tar_members(
     Args:
         tar: it, of which nothing was read yet.
         window: its file.
-        forward: whether that is a stream, in which only the last header can be read again.
+        forward: whether that is a stream, in which what is more than `Inflated.BACK` bytes back
+            cannot be read again.
     """
-    most = 1 if forward else _TOGETHER
+    reach = Inflated.BACK if forward else ENDLESS
     member = tar.next()
     while member is not None:
         # Those of BigEarthNet's 7.7 million files would take 8 GB; typeshed does not know them.
         tar.members.clear()  # type: ignore[attr-defined]
         yield member
         while not tar.pax_headers:  # those of the archive hold for what follows
-            found = plain_files(window, tar.offset, tar, most)
+            found = plain_files(window, tar.offset, tar, reach)
             if not found.names:
                 break
             tar.offset = found.end
@@ -115,14 +116,16 @@ def tar_members(
 
 
 def _chain(
-    block: Callable[[int], bytes], at: int, most: int
+    block: Callable[[int], bytes], at: int, end: int
 ) -> tuple[list[bytes], list[int], list[int]]:
     """Headers of files with their sizes and the places of their data, each header found by the one
     before it."""
     headers: list[bytes] = []
     sizes: list[int] = []
     offsets: list[int] = []
-    for _ in range(most):
+    for _ in range(_TOGETHER):
+        if at > end:
+            break
         header = block(at)
         if header[_KIND] != tarfile.REGTYPE or header[_MAGIC] != b"ustar" or len(header) < 512:
             break

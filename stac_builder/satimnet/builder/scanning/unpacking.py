@@ -196,11 +196,15 @@ class Window:
 
 
 class Inflated:
-    """A compressed stream that is read forwards, and a little back: enough for the headers."""
+    """A compressed stream that is read forwards, and a little back: enough for small files whose
+    headers were read together."""
+
+    BACK = 8 * 2**20
+    """Bytes before the latest place that can be read again, besides a header."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
-        self._buffer = b""
+        self._buffer = bytearray()
         self._start = 0  # of the buffer
         self._at = 0
 
@@ -208,19 +212,26 @@ class Inflated:
         """Goes to a place."""
         self._at = at
 
+    def passed(self, at: int) -> bool:
+        """Whether a place cannot be read any more."""
+        return at < self._start
+
     def read(self, size: int) -> bytes:
         """So many bytes; fewer at the end."""
         while self._start + len(self._buffer) < self._at + size:
             chunk = next(self._chunks, b"")
             if not chunk:
                 break
-            old = min(len(self._buffer), max(0, self._at - 2 * tarfile.BLOCKSIZE - self._start))
-            self._buffer = self._buffer[old:] + chunk
-            self._start += old
+            old = self._at - self.BACK - 2 * tarfile.BLOCKSIZE - self._start
+            if old > self.BACK:  # rarely, as what stays is moved
+                old = min(old, len(self._buffer))
+                del self._buffer[:old]
+                self._start += old
+            self._buffer += chunk
         begin = self._at - self._start
         if begin < 0:
             raise ValueError("a place that was passed")
-        data = self._buffer[begin : begin + size]
+        data = bytes(memoryview(self._buffer)[begin : begin + size])
         self._at += len(data)
         return data
 
