@@ -1,7 +1,7 @@
 """Memory of batches that are gone, kept for those of the next epoch.
 
 Fresh memory costs more than the reading: the system clears each page, and a batch of 256 images of
-13 bands is 55 MB. In an epoch of ten batches, read from other machines, that was a third of the
+13 bands is 55 MB. In epochs of ten batches, read from other machines, that took 10 to 30 % of the
 processor time.
 """
 
