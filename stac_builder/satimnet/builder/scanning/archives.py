@@ -354,9 +354,7 @@ def _read_directory(archive: _Archive, file: IO[bytes]) -> tuple[Entry, ...]:
 # --- tar ----------------------------------------------------------------------------------------
 
 
-def _gzip_files(
-    archive: _Archive, stream: IO[bytes], unpacking: Unpacking
-) -> Iterator[PlainFiles]:
+def _gzip_files(archive: _Archive, stream: IO[bytes], unpacking: Unpacking) -> Iterator[PlainFiles]:
     """The files in a ``.tar.gz``; its seek points are kept when all were listed."""
     yield from _tar_files(archive, stream, "targz")
     if unpacking.kept is not None and archive.stamp is None:
