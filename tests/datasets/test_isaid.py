@@ -88,6 +88,15 @@ def test_every_scene_has_its_objects_and_masks(miniature):
     assert "iSAID_train.json was taken" in problem.reason
 
 
+def test_the_report_names_no_folder_above_the_source(miniature, catalog):
+    (report,) = catalog.glob("isaid/*/build-report.json")
+    (row,) = json.loads(report.read_text())["ignored"]
+    assert row["path"].startswith(f"{miniature.name}/train/")
+    where = f"{miniature.name}/train/Annotations/iSAID_train.json"
+    assert (miniature.parent / where).exists()
+    assert row["reason"] == f"a second copy; {where} was taken"
+
+
 def test_objects_are_those_that_pycocotools_reads(miniature):
     """Classes go by name: the ids of training and validation differ, as in the real files."""
     samples, _ = scan(miniature)

@@ -528,11 +528,12 @@ def _content(report: Report, source: Source) -> Json:
 
 def _problem_row(problem: Problem, source: Source) -> dict[str, str]:
     """A row of the report; it leaves out the folders above the source, which are private."""
-    path = problem.path
+    path, reason = problem.path, problem.reason
     for root in (printable(shown(str(path))) for path in source.paths):
         if path.startswith(root):
             path = os.path.basename(root) + path[len(root) :]
-    return {"path": path, "reason": problem.reason}
+        reason = reason.replace(root, os.path.basename(root))  # as of "a second copy"
+    return {"path": path, "reason": reason}
 
 
 # --- the workspace ------------------------------------------------------------------------------
