@@ -21,6 +21,17 @@ def test_the_collector_is_as_it_was(held_back):
     assert (gc.isenabled(), gc.get_threshold()) == before
 
 
+def test_of_two_builds_the_last_one_leaves_it_as_it_was():
+    before = gc.get_threshold()
+    one, other = rarely_collected(), rarely_collected()
+    one.__enter__()
+    other.__enter__()
+    one.__exit__(None, None, None)
+    assert gc.get_threshold() != before
+    other.__exit__(None, None, None)
+    assert gc.get_threshold() == before
+
+
 def test_a_collector_that_is_never_asked_stays_so():
     before = gc.get_threshold()
     gc.set_threshold(0)
