@@ -1,5 +1,9 @@
 """Rows by the pages that they lie in: the same as those of the file, whatever its pages are."""
 
+import os
+import re
+from contextlib import suppress
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -137,27 +141,21 @@ def test_what_another_program_writes_with_the_key_is_not_believed(whole, tmp_pat
     assert read(tmp_path / "other.parquet", FEW, whole.column_names) is None
 
 
-@pytest.mark.parametrize("said", ["0", "x", "-5", "99999999999999999999"])
+@pytest.mark.parametrize("said", ["0", "x", "-5", "99999999999999999999", 5000 * "9"])
 def test_a_key_that_makes_no_sense(whole, tmp_path, said):
     pq.write_table(whole.replace_schema_metadata({PAGED: said}), tmp_path / "a.parquet")
+    with pq.ParquetFile(tmp_path / "a.parquet") as file:
+        assert FileRows.of(file).rows_of_page == 0
     assert read(tmp_path / "a.parquet", FEW, ["id"]) is None
 
 
-@pytest.mark.parametrize("codec", ["none", "snappy", "gzip", "brotli", "zstd"])
-def test_other_codecs(whole, tmp_path, codec):
+@pytest.mark.parametrize("codec", ["none", "snappy", "gzip", "brotli", "lz4"])
+def test_other_codecs_are_left_to_arrow(whole, tmp_path, codec):
+    """The builder has one; asked for another that it does not know, Arrow may end the process."""
     part = whole.slice(0, 4000).replace_schema_metadata({PAGED: str(ROWS_OF_PAGE)})
     path = tmp_path / "a.parquet"
     pq.write_table(part, path, compression=codec, max_rows_per_page=ROWS_OF_PAGE)
-    wanted = np.array([1500, 3999, 2])
-    found = read(path, wanted, whole.column_names)
-    assert found.equals(whole.take(pa.array(wanted)))
-
-
-def test_a_codec_of_two_meanings_is_left_to_arrow(whole, tmp_path):
-    """Arrow calls both of Parquet's LZ4 by one name."""
-    part = whole.slice(0, 4000).replace_schema_metadata({PAGED: str(ROWS_OF_PAGE)})
-    pq.write_table(part, tmp_path / "a.parquet", compression="lz4", max_rows_per_page=1024)
-    assert read(tmp_path / "a.parquet", np.array([1500]), ["id"]) is None
+    assert read(path, np.array([1500]), ["id"]) is None
 
 
 def test_damaged_pages_are_found_or_read_as_before(path, whole, tmp_path):
@@ -182,6 +180,70 @@ def test_damaged_pages_are_found_or_read_as_before(path, whole, tmp_path):
             refused += found is None
             assert found is None or len(found) == 1
     assert refused > len(starts)
+
+
+def test_a_file_that_is_cut_short_ends_in_an_error(path, whole, tmp_path):
+    """Also while it is read: of a mapped file, that would end the process."""
+    (tmp_path / "cut.parquet").write_bytes(path.read_bytes())
+    cut = str(tmp_path / "cut.parquet")
+    with pq.ParquetFile(cut) as file:
+        pages = RowPages.of(file, ROWS_OF_PAGE)
+        pages.learn(cut, file, FEW)
+        os.truncate(cut, 100)
+        with pytest.raises(ValueError, match="ends too early"):
+            pages.rows(cut, FEW, whole.column_names)
+        again = RowPages.of(file, ROWS_OF_PAGE)
+        again.learn(cut, file, FEW)
+        assert again.rows(cut, FEW, whole.column_names) is None
+
+
+@pytest.mark.parametrize("count", [-1, -(2**70)])
+def test_a_page_of_fewer_than_no_values(path, tmp_path, count):
+    """Such a number is no page's, and may be one that numpy has no room for."""
+    damaged = bytearray(path.read_bytes())
+    with pq.ParquetFile(path) as file:
+        group = file.metadata.row_group(0)
+        columns = [group.column(at) for at in range(group.num_columns)]
+        (lists,) = (c for c in columns if c.path_in_schema.startswith("satimnet:classes"))
+        start = lists.data_page_offset
+        fields, _, end = fields_at(bytes(damaged[start:]), 0)
+        number = b"\x2c\x15" + integer(count) + b"\x15\x00\x15\x06\x15\x06\x00\x00"
+        size = fields[3] + end  # the next page stays where it is
+        packed = next(n for n in range(size) if n + 4 + 2 * len(integer(n)) + len(number) == size)
+        header = b"\x15\x00\x15" + integer(packed) + b"\x15" + integer(packed) + number
+        assert packed + len(header) == size
+        damaged[start : start + len(header)] = header
+        (tmp_path / "damaged.parquet").write_bytes(damaged)
+        pages = RowPages.of(file, ROWS_OF_PAGE)
+        pages.learn(str(tmp_path / "damaged.parquet"), file, np.array([5]))
+        assert pages.rows(str(tmp_path / "damaged.parquet"), np.array([5]), ["id"]) is None
+
+
+def test_a_footer_that_contradicts_itself(path, tmp_path):
+    """Arrow looks at what is said of a column where it cannot raise an error, but end the process:
+    of one that may not be null there cannot be as many levels."""
+    data = path.read_bytes()
+    footer = data[-8 - int.from_bytes(data[-8:-4], "little") :]
+    tried = 0
+    for nullable in re.finditer(rb"[\x25\x35]\x02", footer):
+        damaged = bytearray(data)
+        damaged[len(data) - len(footer) + nullable.end() - 1] = 0
+        (tmp_path / "damaged.parquet").write_bytes(damaged)
+        with suppress(OSError, ValueError, pa.ArrowException):
+            tried += read(tmp_path / "damaged.parquet", np.array([2000]), ["id"]) is None
+    assert tried > 0
+
+
+def test_a_codec_that_there_is_not(path, whole, tmp_path):
+    """Arrow ends the process where it is asked for its name."""
+    data = path.read_bytes()
+    start = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    name = data.index(b"\x02id\x15\x0c", start)  # of the first column, then its codec
+    damaged = bytearray(data)
+    damaged[name + 4] = 64
+    (tmp_path / "damaged.parquet").write_bytes(damaged)
+    found = read(tmp_path / "damaged.parquet", FEW, ["id"])
+    assert found.equals(whole.select(["id"]).take(pa.array(FEW)))  # as pages tell
 
 
 def test_numbers_of_compact_thrift():

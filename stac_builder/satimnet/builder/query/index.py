@@ -511,7 +511,7 @@ class Index:
             table = pa.concat_tables(tables)
         except SatimnetError:
             raise
-        except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        except (OSError, LookupError, ValueError, pa.ArrowException) as error:
             href = self.collections[collection].parquet
             raise BadCatalogError(
                 f"{href}: rows cannot be read ({error}); build it again"

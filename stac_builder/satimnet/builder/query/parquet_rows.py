@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
     from numpy.typing import NDArray
 
+_DIGITS = 10  # of a number of rows; one that numpy cannot take is no number of rows
+
 
 @dataclass(frozen=True, slots=True)
 class FileRows:
@@ -35,7 +37,8 @@ class FileRows:
         footer = file.metadata
         groups = (footer.row_group(at).num_rows for at in range(footer.num_row_groups))
         said = (file.schema_arrow.metadata or {}).get(PAGED.encode(), b"")
-        return cls(tuple(groups), file.schema_arrow, int(said) if said.isdigit() else 0)
+        sensible = said.isdigit() and len(said) <= _DIGITS
+        return cls(tuple(groups), file.schema_arrow, int(said) if sensible else 0)
 
     @property
     def count(self) -> int:

@@ -10,15 +10,17 @@ https://parquet.apache.org/docs/file-format/data-pages/
 
 from __future__ import annotations
 
-import mmap
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from satimnet.builder.query.compact_thrift import fields_at, integer, list_of, number_at, text
+from satimnet.builder.storage.hrefs import opened_regular
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,14 +32,15 @@ _MOST = 64
 """Groups of a file of which it is known where their pages lie: 120 kB each of BigEarthNet's."""
 _MOST_AT_ONCE = 64  # pages whose bytes are copied
 
-# Numbers of the format, by Arrow's names (it has one for both LZ4s):
+# Numbers of the format, by Arrow's names:
 # https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift
 _TYPES = {"BOOLEAN": 0, "INT32": 1, "INT64": 2, "INT96": 3, "FLOAT": 4, "DOUBLE": 5}
 _TYPES |= {"BYTE_ARRAY": 6, "FIXED_LEN_BYTE_ARRAY": 7}
-_CODECS = {"UNCOMPRESSED": 0, "SNAPPY": 1, "GZIP": 2, "BROTLI": 4, "ZSTD": 6}
+_ZSTD, _ZSTD_START = 6, b"\x28\xb5\x2f\xfd"  # what the builder packs pages with
 _STRUCT, _TEXT, _INT = 12, 8, 5
 _MOST_VALUES = 2**31 - 1
 _HEADER = 2**14  # bytes of the header of a page, with its statistics
+_PLAIN = 64  # more than a header without them has
 
 _NUMBER = rb"[\x80-\xff]{0,4}[\x00-\x7f]"
 _PLAIN_HEADER = re.compile(
@@ -144,12 +147,15 @@ class RowPages:
 
     def learn(self, place: str, file: pq.ParquetFile, numbers: NDArray[np.int64]) -> None:
         """Looks where the pages of the groups of these rows lie, of an open file at a path."""
-        with _mapped(place) as data:
-            for group in self.unknown(numbers):
+        with _opened(place) as data:
+            unknown = self.unknown(numbers)
+            is_sound = _is_sound(file, unknown)
+            for group in unknown:
                 if len(self._known) >= _MOST:
                     self._known.clear()
                 said = file.metadata.row_group(group)
-                self._known[group] = _pages_of(data, said, self._frame, self._rows)
+                pages = _pages_of(data, said, self._frame, self._rows) if is_sound else None
+                self._known[group] = pages
 
     def unknown(self, numbers: NDArray[np.int64]) -> list[int]:
         """The groups of these rows of which it is not known where their pages lie."""
@@ -177,7 +183,7 @@ class RowPages:
         small = _SmallFile(self._frame)
         at = np.empty(len(numbers), np.int64)
         done = 0
-        with _mapped(place) as data:
+        with _opened(place) as data:
             for group, pages in known.items():
                 if pages is None:
                     return None
@@ -222,7 +228,7 @@ class _SmallFile:
 
     def add(
         self,
-        data: mmap.mmap,
+        data: _Bytes,
         pages: _GroupPages,
         hit: NDArray[np.int64],
         rows: int,
@@ -264,9 +270,9 @@ class _SmallFile:
         )
         self._rows += rows
 
-    def _take(self, data: mmap.mmap, first: int, end: int) -> None:
+    def _take(self, data: _Bytes, first: int, end: int) -> None:
         if end > first:
-            self._parts.append(data[first:end])
+            self._parts.append(data.all(first, end - first))
             self._size += end - first
 
     def bytes(self) -> bytes:
@@ -314,16 +320,87 @@ def as_arrow(numbers: NDArray[np.int64]) -> pa.Array:
     return pa.Array.from_buffers(pa.int64(), len(numbers), [None, pa.py_buffer(numbers)])
 
 
-def _mapped(place: str) -> mmap.mmap:
-    with open(place, "rb") as file:
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+class _Bytes:
+    """The bytes of an open file. It is not mapped, as a file that is cut short meanwhile would end
+    the process."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.size = os.fstat(descriptor).st_size
+
+    def some(self, at: int, most: int) -> bytes:
+        """So many bytes from a place on; fewer at the end."""
+        return os.pread(self._descriptor, most, at)
+
+    def all(self, at: int, size: int) -> bytes:
+        """So many bytes from a place on.
+
+        Raises:
+            ValueError: there are fewer.
+        """
+        found = self.some(at, size)
+        if len(found) != size:
+            raise ValueError("the file ends too early")
+        return found
+
+
+@contextmanager
+def _opened(place: str) -> Iterator[_Bytes]:
+    descriptor = opened_regular(place)
+    try:
+        yield _Bytes(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 # --- where pages lie ------------------------------------------------------------------------------
 
 
+class _ReachedError(Exception):
+    """Arrow was content with all that it was told, and went on to read."""
+
+
+class _NoBytes:
+    """A file that cannot be read, and is said to be large enough for any footer."""
+
+    closed = False
+
+    def read(self, _size: int = -1) -> bytes:
+        raise _ReachedError
+
+    def seek(self, at: int, _whence: int = 0) -> int:
+        return at
+
+    def tell(self) -> int:
+        return 2**40
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+def _is_sound(file: pq.ParquetFile, groups: Sequence[int]) -> bool:
+    """Whether Arrow makes out what is said of the columns of these groups.
+
+    Its readers raise an error where it does not; but asked for a column's metadata, it ends the
+    process. So a reader is asked first, which comes as far as the bytes. For the same reason
+    nothing asks for `compression`, which readers look at later.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    nothing = pa.PythonFile(_NoBytes(), "r")
+    try:
+        reader = pq.ParquetFile(nothing, metadata=file.metadata, pre_buffer=True)
+        reader.read_row_groups(list(groups), use_threads=False)
+    except _ReachedError:
+        return True
+    except (OSError, ValueError, pa.ArrowException):
+        return False
+    return False
+
+
 def _pages_of(
-    data: mmap.mmap, group: pq.RowGroupMetaData, frame: _Frame, rows_of_page: int
+    data: _Bytes, group: pq.RowGroupMetaData, frame: _Frame, rows_of_page: int
 ) -> _GroupPages | None:
     """Where the pages of a group lie; None if they have other numbers of rows, or are strange.
 
@@ -333,13 +410,11 @@ def _pages_of(
     places, dictionaries, values, heads = [], [], [], []
     for at, flat in enumerate(frame.flat):
         column = group.column(at)
-        if column.compression not in _CODECS:
-            return None
         first = column.data_page_offset
         if column.has_dictionary_page:
             first = min(first, column.dictionary_page_offset)
         try:
-            found = _column_pages(data, first, column.total_compressed_size)
+            found = _column_pages(data, first, column.total_compressed_size, count)
         except (ValueError, IndexError, RecursionError):  # bytes that are no pages
             return None
         if found is None or len(found.values) != count:
@@ -365,8 +440,9 @@ class _ColumnPages:
     values: list[int]
 
 
-def _column_pages(data: mmap.mmap, at: int, size: int) -> _ColumnPages | None:
-    """The pages of a column of a group, which begin there and have so many bytes in all.
+def _column_pages(data: _Bytes, at: int, size: int, most: int) -> _ColumnPages | None:
+    """The pages of a column of a group, which begin there and have so many bytes in all; None if
+    they are strange, or more than ``most``.
 
     Raises:
         ValueError: there are no such pages.
@@ -376,13 +452,15 @@ def _column_pages(data: mmap.mmap, at: int, size: int) -> _ColumnPages | None:
     places: list[int] = []
     values: list[int] = []
     dictionary = (0, 0)
-    if not 0 < at <= end <= len(data):
+    if not 0 < at <= end <= data.size:
         return None
     while at < end:
         start = at
         is_data, packed, count, at = _header_at(data, at)
+        if data.some(at, len(_ZSTD_START)) != _ZSTD_START:
+            return None
         at += packed
-        if at > end:
+        if at > end or len(places) > most:
             return None
         if is_data:
             places.append(start)
@@ -394,16 +472,16 @@ def _column_pages(data: mmap.mmap, at: int, size: int) -> _ColumnPages | None:
     return _ColumnPages([*places, end], dictionary, values)
 
 
-def _header_at(data: mmap.mmap, at: int) -> tuple[bool, int, int, int]:
+def _header_at(data: _Bytes, at: int) -> tuple[bool, int, int, int]:
     """Whether a page has data or a dictionary, its bytes and values, and where they begin."""
-    plain = _PLAIN_HEADER.match(data, at)
+    plain = _PLAIN_HEADER.match(data.some(at, _PLAIN))
     if plain is not None:
         # integers as they are written, and never negative
         packed, count = (number_at(part, 0)[0] >> 1 for part in plain.groups())
-        return True, packed, min(count, _MOST_VALUES), plain.end()
-    fields, _, end = fields_at(data[at : at + _HEADER], 0)
+        return True, packed, min(count, _MOST_VALUES), at + plain.end()
+    fields, _, end = fields_at(data.some(at, _HEADER), 0)
     match fields:
-        case {1: 0, 3: int(packed), 5: {1: int(count)}} if packed >= 0:
+        case {1: 0, 3: int(packed), 5: {1: int(count)}} if packed >= 0 and count >= 0:
             return True, packed, min(count, _MOST_VALUES), at + end
         case {1: 2, 3: int(packed)} if packed >= 0:
             return False, packed, 0, at + end
@@ -426,6 +504,6 @@ def _head(column: pq.ColumnChunkMetaData) -> bytes:
             list_of(_TEXT, 1),
             text(column.path_in_schema.encode()),
             b"\x15",
-            integer(_CODECS[column.compression]),
+            integer(_ZSTD),
         )
     )
