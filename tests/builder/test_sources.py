@@ -142,6 +142,21 @@ def test_targz_readers_use_the_index_of_the_scan(tmp_path):
         assert reader.read(entries[1]) == FILES[entries[1].member]
 
 
+def test_seek_points_of_another_targz_are_not_used(tmp_path):
+    """Not even while it is listed, when those of its own are yet to be made."""
+    path = as_targz(tmp_path)
+    source = Source((path,), tmp_path / "indexes")
+    list(source.entries())
+    (index,) = (tmp_path / "indexes").glob("*.gzidx")
+    index.write_bytes(b"of no use any more")
+    changed = path.stat().st_ctime_ns
+    while path.stat().st_ctime_ns == changed:  # the clock of a file system may tick slowly
+        path.write_bytes(path.read_bytes())
+    with Reader(tmp_path / "indexes") as reader:
+        for entry in source.entries():
+            assert reader.read(entry) == FILES[entry.member]
+
+
 def test_entries_change_stamp_with_content(tmp_path):
     before = {e.path: e.stamp for e in Source((as_zip(tmp_path),)).entries()}
     with zipfile.ZipFile(tmp_path / "files.zip", "w") as archive:

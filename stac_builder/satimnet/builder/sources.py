@@ -34,7 +34,7 @@ from satimnet.builder.scanning.archives import (
     archive_batches,
     zip_data_offset,
 )
-from satimnet.builder.scanning.containers import Containers, own_errors, require_same
+from satimnet.builder.scanning.containers import Containers, own_errors, require_same, stamp_of
 from satimnet.builder.scanning.entries import (
     Batch,
     Entry,
@@ -464,7 +464,7 @@ class Reader:
             file = self._containers.file(container) if remote else None
             if file is not None:
                 require_same(container, entry.stamp, file.about.stamp)
-            stamp = entry.stamp if remote else None
+            stamp = entry.stamp if remote else stamp_of(container)
             index = index_path(self._indexes, container, stamp) if self._indexes else None
             if index is None or not index.exists():
                 # many files are to be read here, by a worker that does not see the index

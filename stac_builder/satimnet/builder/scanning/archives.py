@@ -13,7 +13,6 @@ limit, and so has what is unpacked.
 from __future__ import annotations
 
 import lzma
-import os
 import re
 import struct
 import tarfile
@@ -30,7 +29,7 @@ from pathlib import Path
 from typing import IO, Literal, cast
 
 from satimnet.builder.errors import BadFileError, SatimnetError, StorageError, printable
-from satimnet.builder.scanning.containers import own_errors, state_of
+from satimnet.builder.scanning.containers import own_errors, stamp_of, state_of
 from satimnet.builder.scanning.entries import (
     Batch,
     Entry,
@@ -282,7 +281,7 @@ def _inside_one(
                 entry.label, f"zip compression method {entry.method}; unpack it first"
             )
         chunks = inflate_member(packed)
-    outer = entry.stamp if is_url(entry.container) else os.stat(entry.container).st_mtime_ns
+    outer = entry.stamp if is_url(entry.container) else stamp_of(entry.container)
     state = entry.stamp, entry.size, outer
     path = unpacking.unpacked(within.name, state, limit.counted(chunks, within.name))
     size = path.stat().st_size
@@ -358,7 +357,7 @@ def _gzip_files(archive: _Archive, stream: IO[bytes], unpacking: Unpacking) -> I
     """The files in a ``.tar.gz``; its seek points are kept when all were listed."""
     yield from _tar_files(archive, stream, "targz")
     if unpacking.kept is not None and archive.stamp is None:
-        path = index_path(unpacking.kept, archive.container)
+        path = index_path(unpacking.kept, archive.container, stamp_of(archive.container))
         write_seek_points(archive.container, None, path)
 
 

@@ -54,7 +54,13 @@ def state_of(file: IO[bytes]) -> tuple[int, int]:
     if about is not None:
         return about.size, about.stamp
     stat = os.fstat(file.fileno())
-    return stat.st_size, stat.st_mtime_ns
+    return stat.st_size, stat.st_ctime_ns
+
+
+def stamp_of(path: str) -> int:
+    """A number that changes when a file of this machine does: the time of its last change of any
+    kind, as that of its content may be set to any (`cp -p` and downloads do)."""
+    return os.stat(path).st_ctime_ns
 
 
 @contextmanager

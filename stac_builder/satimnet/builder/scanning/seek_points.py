@@ -17,20 +17,18 @@ from satimnet.builder.storage.worker import scratch_parent
 _lock = threading.Lock()
 
 
-def seek_points(container: str, stamp: int | None) -> Path:
+def seek_points(container: str, stamp: int) -> Path:
     """The file of the seek points, which this process keeps in a temporary folder until it ends.
 
     All of the archive is read for it, once a process.
 
     Args:
         container: path or URL of the archive.
-        stamp: that of the file, if it is in a store.
+        stamp: that of the file.
 
     Raises:
         OSError: it cannot be read.
     """
-    if stamp is None:
-        stamp = os.stat(container).st_mtime_ns
     with _lock:  # threads of a worker wait for the first of them
         return _made(container, stamp)
 

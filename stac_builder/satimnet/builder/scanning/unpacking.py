@@ -122,13 +122,13 @@ class Limit:
             )
 
 
-def index_path(indexes: Path, container: str, stamp: int | None = None) -> Path:
-    """Where the seek points of a ``.tar.gz`` are kept; of one in a store, that with the stamp."""
-    return indexes / f"{_digest(container if stamp is None else f'{container} {stamp}')}.gzidx"
+def index_path(indexes: Path, container: str, stamp: int) -> Path:
+    """Where the seek points of the ``.tar.gz`` with this stamp are kept."""
+    return indexes / f"{_digest(f'{container} {stamp}')}.gzidx"
 
 
 def listing_path(indexes: Path, *archive: object) -> Path:
-    """Where the listing of a tar in a store is kept, by all that it depends on."""
+    """Where the listing of a tar is kept, by all that it depends on."""
     return indexes / f"{_digest(repr(archive))}.listing"
 
 
