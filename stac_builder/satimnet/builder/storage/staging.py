@@ -14,7 +14,7 @@ import orjson
 
 from satimnet.builder.errors import SatimnetError
 
-FORMAT = 4
+FORMAT = 5
 """Number of the format of what runs keep in workspaces: plans, rows, notes, indexes of archives.
 
 It is raised when any of these change. Satimnet 0.1.0 noted none.
