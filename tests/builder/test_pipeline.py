@@ -31,6 +31,7 @@ from satimnet.builder.samples import Problem, Sample
 from satimnet.builder.sources import Source
 from satimnet.builder.storage.assets import read_bytes
 from satimnet.builder.storage.staging import lock
+from stactools.bigearthnet.miniature import write_miniature as bigearthnet
 from stactools.eurosat import dataset
 from stactools.eurosat.miniature import write_miniature
 
@@ -447,6 +448,37 @@ def test_finished_shards_are_kept_where_the_scan_goes_on_meanwhile(
     assert again.items() >= made.items()
     build([miniature], out, items="pages", shard_size=2**18)
     build([miniature], tmp_path / "calm", items="pages", shard_size=2**18)
+    assert digest(out) == digest(tmp_path / "calm")
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_shards_of_a_tar_are_known_again(listed, tmp_path, monkeypatch):
+    """By the same digests, whether names come from its headers or from the listing of a killed
+    run."""
+    bigearthnet(tmp_path / "source", 12)
+    out, options = tmp_path / "out", {"items": "pages", "shard_size": 300_000}
+    rows = ".out.building-*/bigearthnet-*/rows/*.arrow"
+
+    def made(step: str) -> dict[str, int]:
+        with monkeypatch.context() as patch:
+            patch.setattr(f"satimnet.builder.pipeline.{step}", killed)
+            with pytest.raises(KeyboardInterrupt):
+                build([tmp_path / "source"], out, **options)
+        return {path.name: path.stat().st_mtime_ns for path in tmp_path.glob(rows)}
+
+    first = made("_judge")
+    assert len(first) > 3
+    gone = sorted(tmp_path.glob(rows))[1]
+    gone.unlink()
+    listings = list(tmp_path.glob(".out.building-*/indexes/*.listing"))
+    assert listings
+    for listing in () if listed else listings:
+        listing.unlink()
+    again = made("_publish")
+    assert again.keys() == first.keys()
+    assert {name for name in first if first[name] != again[name]} == {gone.name}
+    build([tmp_path / "source"], out, **options)
+    build([tmp_path / "source"], tmp_path / "calm", **options)
     assert digest(out) == digest(tmp_path / "calm")
 
 
