@@ -78,6 +78,16 @@ def test_names_that_json_escapes_and_signs_of_formats():
     require_same(samples, eurosat)
 
 
+@pytest.mark.parametrize("name", ["\2id\3", "\2what\3", "\2", '"\\u0002id\\u0003"', "\0 %b"])
+def test_classes_with_names_like_holes(name):
+    """Labels are a publisher's, and nothing keeps control characters out of them."""
+    named = {**eurosat.record["classes"][0], "name": name, "concept": None}
+    record = {**eurosat.record, "classes": [{k: v for k, v in named.items() if v is not None}]}
+    samples = [eurosat_sample(number, classes=(name,)) for number in range(20)]
+    texts = list(item_texts(shard_of(samples), record))
+    assert texts == list(texts_of(describe(shard_of(samples), record)))
+
+
 def test_samples_of_several_kinds_by_turns():
     """With a place and without, of two editions, and of both at once."""
     samples = []

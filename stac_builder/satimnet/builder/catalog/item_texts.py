@@ -29,8 +29,10 @@ from satimnet.builder.packing.shards import PackedSample, Shard
 
 _MOST_FORMS = 256
 _FEWEST = 16  # samples of a shard from which on forms are made sooner than the Items themselves
-# What stands for a hole in the text of a form, with its quotes; control characters are in no name.
+# What stands for a hole in the text of a form, with its quotes. Names of files have no control
+# characters; those of classes may, as a publisher's labels have them.
 _HOLE = re.compile(rb'"\\u0002(\w+)\\u0003"')
+_MARK = b"\\u0002"
 _OF_SAMPLE = ("id", "geometry", "bbox", "crs", "transform", "bytes")
 _OF_MEMBER = ("path", "first", "last", "size", "sha256", "offset")
 
@@ -49,8 +51,9 @@ def item_texts(shard: Shard, record: Mapping[str, Any]) -> Iterator[ItemText]:
             yield ItemText(packed.sample.id, form.node, form.filled(packed, grid, footprint))
             continue
         item = describer.item(packed, grid, footprint)
-        yield ItemText(packed.sample.id, node_of(item), orjson.dumps(placed(item)))
-        if kind is not None and len(forms) < _MOST_FORMS:
+        text = orjson.dumps(placed(item))
+        yield ItemText(packed.sample.id, node_of(item), text)
+        if kind is not None and len(forms) < _MOST_FORMS and _MARK not in text:
             forms[kind] = _Form(item, packed, grid, describer)
 
 
