@@ -67,18 +67,20 @@ def _measure(
     folder: Path, name: str, record: Mapping[str, Any], shards: Iterator[list[PackedSample]]
 ) -> dict[str, Any]:
     """Makes the rows of a dataset, and their file; returns what it took."""
-    paths, rates, rows = [], [], 0
+    paths, rates, rows, spent = [], [], 0, 0.0
     for at, samples in enumerate(shards):
         shard = Shard(f"shard-{at:05d}", 2**28, tuple(samples), (), f"shard-{at:05d}.zip")
         with without_collector():  # as in a build
             started = time.process_time()
             table = rows_of(shard, record)
-            rates.append(len(table) / (time.process_time() - started))
+            used = time.process_time() - started
+        rates.append(len(table) / used)
+        spent += used
         paths.append(folder / f"{name}-{at:05d}.arrow")
         with pa.OSFile(str(paths[-1]), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
         rows += len(table)
-    rate = statistics.median(rates)
+    rate = rows / spent
     print(f"{name}: {rows:,} rows, {rate:,.0f} rows a core-second ({min(rates):,.0f} at least)")
     tables = MappedRows(paths)
     file = folder / f"{name}.parquet"
