@@ -357,7 +357,7 @@ def _opened(place: str) -> Iterator[_Bytes]:
 
 
 class _ReachedError(Exception):
-    """Arrow was content with all that it was told, and went on to read."""
+    """Arrow found no fault in the footer, and asked for bytes of the file."""
 
 
 class _NoBytes:
