@@ -238,7 +238,9 @@ def test_little_memory_is_kept_and_the_latest(monkeypatch):
     assert [array.nbytes for array in spare_memory._spare] == [40, 50]
     assert spare_memory.memory((50,), np.dtype(np.uint8)) is arrays[2]
     assert spare_memory.memory((10,), np.dtype(np.float32)) is not arrays[1]  # of another type
-    for array in arrays[3:]:
+    spare_memory.keep(arrays[3])  # too large, which costs the others nothing
+    assert list(map(len, spare_memory._spare)) == [40]
+    for array in arrays[4:]:
         spare_memory.keep(array)
     assert list(map(len, spare_memory._spare)) == [30, 31]
 

@@ -24,6 +24,8 @@ _spare: deque[Array] = deque()
 
 def keep(buffer: Array) -> None:
     """Keeps memory that nobody uses any more; what was kept longest goes if it gets too much."""
+    if buffer.nbytes > MOST_SPARE:
+        return  # it would only push out the others
     _spare.append(buffer)
     while sum(one.nbytes for one in list(_spare)) > MOST_SPARE:
         try:
